@@ -1,0 +1,60 @@
+// Certificates and private keys in files: reading them, making self-signed ones, naming them.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+
+namespace egalaxyd {
+
+struct X509Free {
+  void operator()(X509* certificate) const;
+};
+struct KeyFree {
+  void operator()(EVP_PKEY* key) const;
+};
+using X509Ptr = std::unique_ptr<X509, X509Free>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, KeyFree>;
+
+/// A server's identity: the leaf first, then its chain, and the leaf's private key.
+struct KeyedCertificate {
+  std::vector<X509Ptr> chain;
+  KeyPtr key;
+};
+
+/// Every certificate of a PEM file in order, or the one of a DER file.
+Result<std::vector<X509Ptr>> readCertificates(const std::filesystem::path& file);
+/// A PEM or DER private key without a passphrase.
+Result<KeyPtr> readPrivateKey(const std::filesystem::path& file);
+/// Both, and checks that the key belongs to the first certificate. The message names the file.
+Result<KeyedCertificate> readKeyedCertificate(const std::filesystem::path& certificate,
+                                              const std::filesystem::path& key);
+
+/// ECDSA P-256, X.509 v3, self-signed, CN = the first name, a SAN for each name (DNS or IP), valid
+/// from yesterday to 4096-01-01.
+Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names);
+/// Writes `<certificate>` (0644) and `<key>` (0600) as PEM, key first, each complete or not at all;
+/// fails with kExists rather than replace a file.
+Result<void> writeKeyedCertificate(const KeyedCertificate& identity,
+                                   const std::filesystem::path& certificate,
+                                   const std::filesystem::path& key);
+
+/// Lower-case hex SHA-256 of the DER form, and of the public key (SPKI).
+std::string certificateFingerprint(const X509* certificate);
+std::string publicKeyFingerprint(const X509* certificate);
+/// "CN=Alice,O=…" in UTF-8; control characters escaped.
+std::string certificateSubject(const X509* certificate);
+/// The first CN, or "".
+std::string certificateCommonName(const X509* certificate);
+/// The DNS names and IP addresses of the SAN extension.
+std::vector<std::string> certificateNames(const X509* certificate);
+std::chrono::system_clock::time_point certificateNotBefore(const X509* certificate);
+std::chrono::system_clock::time_point certificateNotAfter(const X509* certificate);
+
+}  // namespace egalaxyd

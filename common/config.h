@@ -1,0 +1,171 @@
+// The configuration as typed values with their defaults. Filled by config_loader, checked by
+// config_check, never changed afterwards: a reload makes a new one.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/ip_address.h"
+
+namespace egalaxyd {
+
+using std::chrono::milliseconds;
+
+/// A duration that may be switched off (nullopt, "off" in the file).
+using OptionalDuration = std::optional<milliseconds>;
+
+/// One thing that is wrong with a configuration, in the operator's terms.
+struct Complaint {
+  std::string where;  ///< "egalaxyd.toml:12: limits.connections", or what else was looked at
+  std::string text;   ///< what was found, what is allowed
+};
+using Complaints = std::vector<Complaint>;
+
+/// "HOST:PORT", "[V6]:PORT" or ":PORT" (every address); port 0 lets the kernel choose.
+struct ListenAddress {
+  std::string host;  ///< empty: every IPv4 and IPv6 address
+  std::uint16_t port = 0;
+  std::string text() const;
+  bool operator==(const ListenAddress&) const = default;
+};
+
+enum class SandboxMode { kOff, kAuto, kRequired };
+enum class TlsVersion { k12, k13 };
+enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
+enum class LogFormat { kText, kJson };
+enum class SymlinkPolicy { kDeny, kInside, kFollow };
+
+struct ServerConfig {
+  std::uint32_t workers = 0;  ///< 0: one per CPU that the process may run on
+  std::string user;           ///< "": egalaxyd if that account exists
+  std::string group;          ///< "": the user's own
+  std::filesystem::path stateDir;
+  std::filesystem::path runtimeDir;
+  milliseconds drainTimeout{30'000};
+  SandboxMode sandbox = SandboxMode::kAuto;
+};
+
+struct ListenConfig {
+  std::vector<ListenAddress> gemini{{"", 1965}};
+  std::vector<ListenAddress> titan;
+  std::vector<ListenAddress> spartan{{"", 3000}};
+  std::vector<std::uint16_t> publicPorts;
+  std::vector<Cidr> proxyProtocolFrom;
+};
+
+struct TlsConfig {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  bool autoCertificates = true;
+  TlsVersion minVersion = TlsVersion::k12;
+};
+
+struct LimitsConfig {
+  std::uint32_t connections = 20'000;      ///< open connections, all workers together
+  std::uint32_t connectionsPerIp = 256;    ///< 0: no limit
+  milliseconds handshakeTimeout{5'000};
+  milliseconds requestTimeout{10'000};     ///< to a complete request line, the whole of it
+  milliseconds uploadTimeout{300'000};
+  std::uint64_t uploadMinRate = 1024;      ///< bytes per second, over any 10 s
+  milliseconds writeTimeout{30'000};       ///< without any progress of the client's reading
+};
+
+struct RateLimitConfig {
+  bool enabled = true;
+  std::uint32_t requests = 20;
+  milliseconds per{60'000};
+  milliseconds penalty{60'000};
+  std::vector<Cidr> exempt;
+  std::string module;
+};
+
+struct UsersConfig {
+  OptionalDuration metadataTtl = milliseconds(std::chrono::hours(24 * 90));
+};
+
+struct LogConfig {
+  LogLevel level = LogLevel::kInfo;
+  std::string target = "stderr";  ///< "stderr", "journal" or a file
+  LogFormat format = LogFormat::kText;
+  bool access = true;
+  AddressMask clientIp = AddressMask::kMasked;
+};
+
+struct RouterConfig {
+  std::string module;
+};
+
+/// module = "directory": a static tree.
+struct DirectoryArgs {
+  std::filesystem::path root;
+  std::vector<std::string> index{"index.gmi", "index.gemini"};
+  bool listing = false;
+  bool hidden = false;
+  SymlinkPolicy symlinks = SymlinkPolicy::kInside;
+  std::map<std::string, std::string> mime;  ///< ".ext" to "type/sub"
+  std::string defaultType = "application/octet-stream";
+  std::string charset;
+  std::string lang;
+};
+
+/// module = "file": one file.
+struct FileArgs {
+  std::filesystem::path path;
+  std::string mime;  ///< "": by the name's extension
+};
+
+/// module = "redirect". `to` may use %path%, %query% and %host%.
+struct RedirectArgs {
+  std::string to;
+  bool permanent = false;
+};
+
+/// module = "reply": a fixed answer.
+struct ReplyArgs {
+  int status = 0;
+  std::string meta;
+  std::string body;
+};
+
+/// What answers below one path.
+using ModuleArgs = std::variant<DirectoryArgs, FileArgs, RedirectArgs, ReplyArgs>;
+
+struct MountConfig {
+  std::string path;   ///< begins with '/'; no trailing slash but in "/" itself
+  std::string where;  ///< for complaints: file, line and key
+  ModuleArgs args;
+};
+
+struct SiteConfig {
+  std::string host;  ///< lower-case; "example.org", "*.example.org" or "*"
+  std::string where;
+  std::vector<std::string> aliases;
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  std::string lang;
+  bool spartan = true;
+  std::vector<MountConfig> mounts;
+};
+
+struct Config {
+  /// The file that was read; empty when there was none.
+  std::filesystem::path file;
+  ServerConfig server;
+  ListenConfig listen;
+  TlsConfig tls;
+  LimitsConfig limits;
+  RateLimitConfig rateLimit;
+  UsersConfig users;
+  LogConfig log;
+  RouterConfig router;
+  std::vector<SiteConfig> sites;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,48 @@
+// spdlog, set up once per process: the one logger that everything writes to.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <string_view>
+
+#include "common/config.h"
+#include "common/result.h"
+
+namespace egalaxyd {
+
+/// Who is writing: decides the name in each line and whether a thread may do the writing.
+enum class LogRole {
+  kMaster,  ///< writes where it stands; no thread, so that it may fork
+  kWorker,  ///< hands lines to a writer thread of its own; a full or stuck target costs lines, which
+            ///< are counted, never time
+};
+
+/// Replaces the process's default logger (spdlog::info and its like). `name`: "master", "worker 0".
+/// A worker calls it after the fork. Fails when the target cannot be opened.
+Result<void> openLog(const LogConfig& config, LogRole role, std::string_view name);
+/// Opens the file again under its name, after a rotation. Other targets: nothing.
+void reopenLog();
+/// Writes out what is held back and ends the writer thread.
+void closeLog();
+/// Lines that were dropped since the last call because the target did not take them.
+std::uint64_t takeDroppedLogLines();
+
+/// `text` with control characters, quotes and backslashes escaped: no client can forge a line.
+std::string logQuote(std::string_view text);
+
+/// One finished request. Text format:
+///   gemini example.org "/path?query" 20 text/gemini 1234B 1.2ms 192.0.2.0 -
+struct AccessRecord {
+  std::string_view protocol;
+  std::string_view url;         ///< as sent; "" when no request line was read
+  int status = 0;               ///< 0: the connection ended before a header was sent
+  std::string_view meta;
+  std::uint64_t bytes = 0;      ///< of the response as the client's socket took it, before TLS
+  std::chrono::microseconds duration{0};  ///< from accept to the end
+  std::string client;           ///< masked as configured
+  std::string_view user;        ///< first 16 hex digits of the certificate's fingerprint, or ""
+  std::string_view ended;       ///< "" or why it ended early: "timeout", "client left", …
+};
+void logAccess(const AccessRecord& record);
+
+}  // namespace egalaxyd

@@ -1,0 +1,33 @@
+// The one place that catches POCO's exceptions.
+#pragma once
+
+#include <Poco/Exception.h>
+
+#include <exception>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "common/result.h"
+
+namespace egalaxyd {
+
+/// Runs `call`; an exception becomes an Error whose message starts with `doing`.
+template <class Call>
+auto guarded(std::string_view doing, Call&& call) -> Result<std::invoke_result_t<Call>> {
+  try {
+    if constexpr (std::is_void_v<std::invoke_result_t<Call>>) {
+      std::forward<Call>(call)();
+      return {};
+    } else {
+      return std::forward<Call>(call)();
+    }
+  } catch (const Poco::Exception& e) {
+    return Error{ErrorCode::kIo, std::string(doing) + ": " + e.displayText()};
+  } catch (const std::exception& e) {
+    return Error{ErrorCode::kIo, std::string(doing) + ": " + e.what()};
+  }
+}
+
+}  // namespace egalaxyd

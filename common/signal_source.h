@@ -1,0 +1,30 @@
+// Signals as events of the loop.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+
+#include "common/event_loop.h"
+
+namespace egalaxyd {
+
+/// Blocks `signals` in this thread (so in every thread made later) and reports each through
+/// `onSignal` on the loop. The destructor unblocks nothing: a process has one for its life.
+class SignalSource {
+ public:
+  /// Throws std::system_error when the kernel gives no descriptor.
+  SignalSource(EventLoop& loop, std::initializer_list<int> signals,
+               std::function<void(int signal)> onSignal);
+
+ private:
+  void onReadable();
+
+  UniqueFd fd_;
+  Watch watch_;
+  std::function<void(int)> onSignal_;
+};
+
+/// Clears the calling process's signal mask and ignores SIGPIPE: what a forked worker starts with.
+void resetSignals();
+
+}  // namespace egalaxyd

@@ -1,0 +1,44 @@
+// What master and worker say to each other: one byte of kind and at most kMaxText bytes of text per
+// message, over a socket pair that also tells each when the other has gone.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "common/unique_fd.h"
+
+namespace egalaxyd {
+
+enum class ChannelMessage : unsigned char {
+  kReady = 1,   ///< worker: accepting
+  kRefused,     ///< worker: cannot serve, and why; it exits next
+  kDrain,       ///< master: accept nothing new, finish, leave
+  kReopenLogs,  ///< master
+};
+
+/// One end. Passive: the owner watches fd() and calls receive(). Never blocks.
+class WorkerChannel {
+ public:
+  static constexpr std::size_t kMaxText = 1024;
+
+  struct Received {
+    enum class Kind { kMessage, kNothing, kPeerGone, kNonsense } kind;
+    ChannelMessage message{};
+    std::string text;
+  };
+
+  WorkerChannel() = default;
+  explicit WorkerChannel(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  int fd() const { return fd_.get(); }
+  /// `text` beyond kMaxText is cut. Fails when the peer has gone or does not read.
+  Result<void> send(ChannelMessage message, std::string_view text = {});
+  /// The next message, if any.
+  Received receive();
+
+ private:
+  UniqueFd fd_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,60 @@
+#include "worker/blocking_pool.h"
+
+#include <csignal>
+#include <utility>
+
+namespace egalaxyd {
+
+BlockingPool::BlockingPool(EventLoop& loop, std::size_t threads, std::size_t queueLimit)
+    : loop_(loop), queueLimit_(queueLimit) {
+  // Threads inherit the mask: signals are the loop's business.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { runThread(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+BlockingPool::~BlockingPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    queue_.clear();
+  }
+  wake_.notify_all();
+}
+
+bool BlockingPool::enqueue(UniqueFunction<void()> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() >= queueLimit_) return false;
+    queue_.push_back(std::move(job));
+  }
+  ++pending_;
+  wake_.notify_one();
+  return true;
+}
+
+void BlockingPool::complete(UniqueFunction<void()> done) {
+  loop_.post([this, done = std::move(done)]() mutable {
+    --pending_;
+    done();
+  });
+}
+
+void BlockingPool::runThread() {
+  for (;;) {
+    UniqueFunction<void()> job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    job();
+  }
+}
+
+}  // namespace egalaxyd

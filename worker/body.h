@@ -1,0 +1,62 @@
+// A response's body, pulled in chunks as the client reads: memory per client stays bounded however
+// large the body and however slow the reader.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/unique_function.h"
+
+namespace egalaxyd {
+
+/// Largest chunk that a body is asked for: one full TLS record.
+inline constexpr std::size_t kBodyChunk = 16 * 1024;
+
+/// What one pull gave.
+struct BodyChunk {
+  enum class State {
+    kMore,    ///< `bytes` is not empty; pull again
+    kEnd,     ///< `bytes`, maybe empty, are the last
+    kLater,   ///< nothing yet: `wake` will be called once, then pull again
+    kFailed,  ///< the rest cannot be had; the connection ends without close_notify
+  };
+  State state;
+  std::string_view bytes;  ///< valid until the next pull; may point into `scratch`
+};
+
+/// Loop thread only. Destroying it stops whatever it has under way.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  /// Told once, before the first pull: call it on the loop when a kLater has become more.
+  void onWake(UniqueFunction<void()> wake) { wake_ = std::move(wake); }
+  /// Never waits. `scratch` holds kBodyChunk bytes and is the caller's.
+  virtual BodyChunk pull(std::span<char> scratch) = 0;
+
+ protected:
+  void wake() { wake_(); }
+
+ private:
+  UniqueFunction<void()> wake_;
+};
+
+/// A body that is already there.
+class StringBody final : public BodySource {
+ public:
+  explicit StringBody(std::string text) : text_(std::move(text)) {}
+  BodyChunk pull(std::span<char>) override {
+    const std::string_view rest = std::string_view(text_).substr(sent_);
+    const std::string_view chunk = rest.substr(0, kBodyChunk);
+    sent_ += chunk.size();
+    return {sent_ == text_.size() ? BodyChunk::State::kEnd : BodyChunk::State::kMore, chunk};
+  }
+
+ private:
+  std::string text_;
+  std::size_t sent_ = 0;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,42 @@
+// Request lines of Gemini and Titan: one listener, one framing, two schemes. Pure: bytes in, value
+// out; no socket, no clock, no log.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "common/uri.h"
+
+namespace egalaxyd {
+
+/// More bytes are needed.
+struct NeedMore {};
+
+/// A well-formed request line. What the URI means here is the router's question.
+struct RequestLine {
+  std::string url;  ///< as sent, CRLF left out
+  Uri uri;
+};
+
+/// Not a request: answered 59 with `text`.
+struct Malformed {
+  std::string text;
+};
+
+using ParseStep = std::variant<NeedMore, RequestLine, Malformed>;
+
+/// Feed it until it gives something other than NeedMore; then it is spent.
+class GeminiParser {
+ public:
+  /// Eats from the front of `bytes`; `consumed` says how many. Whatever the split into calls, the
+  /// answer is the same. A lone LF is an illegal byte that is reported with the line's end; without
+  /// CRLF within kMaxUriBytes + 2 bytes the line is malformed at once.
+  ParseStep feed(std::string_view bytes, std::size_t& consumed);
+
+ private:
+  std::string line_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,101 @@
+// From a request line to a site: is the URL ours, which host, which path.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "worker/protocol/gemini_parser.h"
+#include "worker/request.h"
+#include "worker/response.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// The sites of one host by path prefix.
+class PathMap {
+ public:
+  /// `path` begins with '/' and has no trailing slash but in "/" itself.
+  void add(std::string path, std::shared_ptr<Site> site);
+
+  struct Match {
+    Site* site = nullptr;  ///< nullptr: nothing is mounted there
+    std::size_t mountLength = 0;
+  };
+  /// The longest mounted prefix that ends on a segment's border. Takes time by the number of
+  /// segments, not of mounts.
+  Match find(std::string_view path) const;
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+  std::unordered_map<std::string, std::shared_ptr<Site>, Hash, std::equal_to<>> sites_;
+};
+
+/// Names to values: exact, then a wildcard for one label, then "*". Host names and SNI share it.
+template <class T>
+class HostMap {
+ public:
+  /// `name` is lower-case: "example.org", "*.example.org" or "*".
+  void add(const std::string& name, T value) { names_.insert_or_assign(name, std::move(value)); }
+
+  /// An address literal is found by exact name or by "*".
+  const T* find(std::string_view host) const {
+    if (const T* exact = get(host)) return exact;
+    if (const auto dot = host.find('.'); dot != std::string_view::npos && dot > 0) {
+      std::string wildcard("*");
+      wildcard.append(host.substr(dot));
+      if (const T* match = get(wildcard)) return match;
+    }
+    return get("*");
+  }
+
+ private:
+  const T* get(std::string_view name) const {
+    const auto found = names_.find(name);
+    return found == names_.end() ? nullptr : &found->second;
+  }
+
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+  std::unordered_map<std::string, T, Hash, std::equal_to<>> names_;
+};
+
+/// What the router made of a request line.
+struct Routed {
+  Site* site;
+  Request request;
+};
+
+/// Immutable while it serves; outlives every request. The decisions' order is that of
+/// protocols: scheme, host and port (53), SNI (53), path (59, 51).
+class Router {
+ public:
+  explicit Router(HostMap<std::shared_ptr<PathMap>> hosts) : hosts_(std::move(hosts)) {}
+
+  /// The ports that count as ours in a URL, beside the scheme's default.
+  void setPorts(std::unordered_set<std::uint16_t> ports) { ports_ = std::move(ports); }
+
+  /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one.
+  std::variant<Routed, Response> route(RequestLine line, std::string_view serverName) const;
+
+ private:
+  HostMap<std::shared_ptr<PathMap>> hosts_;
+  std::unordered_set<std::uint16_t> ports_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,19 @@
+// Everything that serving one configuration needs and that can be wrong: built by the master before
+// it forks, inherited by the workers copy-on-write, built and thrown away by --check.
+#pragma once
+
+#include <memory>
+
+#include "common/config.h"
+#include "worker/router.h"
+#include "worker/tls_contexts.h"
+
+namespace egalaxyd {
+
+struct ServingPlan {
+  Config config;
+  std::unique_ptr<TlsContexts> tls;
+  std::unique_ptr<Router> router;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,55 @@
+// Bytes to and from one client, with or without TLS.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "common/unique_fd.h"
+#include "worker/client_identity.h"
+
+namespace egalaxyd {
+
+enum class IoStatus {
+  kDone,     ///< something happened; there may be more
+  kBlocked,  ///< nothing more until the descriptor is ready again
+  kEnd,      ///< read: the peer will send no more
+  kFailed,   ///< the connection is of no more use
+};
+
+struct IoResult {
+  IoStatus status;
+  std::size_t bytes = 0;
+};
+
+/// Owns the socket. Loop thread only; never waits. The descriptor is watched edge-triggered: go on
+/// until kBlocked.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  /// kDone once the peer may be read from and written to.
+  virtual IoResult handshake() = 0;
+  virtual IoResult read(std::span<char> into) = 0;
+  /// Takes all of `bytes` (at most kBodyChunk) and holds back what the socket does not; send()
+  /// moves it. Write again only when send() said kDone.
+  virtual void write(std::string_view bytes) = 0;
+  /// Ends our side after what was written: TLS's close_notify. Moved by send() as well.
+  virtual void writeEnd() = 0;
+  /// kDone when nothing is held back; `bytes` counts what the socket took.
+  virtual IoResult send() = 0;
+  /// Whether the peer has sent bytes that read() has not given out.
+  virtual bool hasUnread() = 0;
+
+  virtual int fd() const = 0;
+  /// Gives the socket up, for whoever drains and closes it.
+  virtual UniqueFd releaseSocket() = 0;
+
+  /// The name that the client asked for in the handshake, lower-case; "" without one.
+  virtual std::string_view serverName() const { return {}; }
+  /// nullptr without a certificate.
+  virtual std::shared_ptr<const ClientIdentity> identity() const { return nullptr; }
+};
+
+}  // namespace egalaxyd

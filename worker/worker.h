@@ -1,0 +1,60 @@
+// The one door from the master into a worker: build a plan, fork, run.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config.h"
+#include "common/privilege.h"
+#include "common/shared_state.h"
+#include "common/unique_fd.h"
+#include "common/worker_channel.h"
+
+namespace egalaxyd {
+
+struct ServingPlan;
+struct ServingPlanDelete {
+  void operator()(ServingPlan* plan) const;
+};
+using ServingPlanPtr = std::unique_ptr<ServingPlan, ServingPlanDelete>;
+
+enum class PlanPurpose { kServe, kCheck };
+
+/// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
+/// kCheck leaves no trace on disk. Single-threaded; master only.
+ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints);
+
+enum class ListenerKind { kGemini, kTitan, kSpartan };
+
+/// A listening, non-blocking socket that the master owns and every worker inherits.
+struct ListenerSocket {
+  int fd = -1;
+  ListenerKind kind = ListenerKind::kGemini;
+  std::uint16_t port = 0;  ///< the real one
+};
+
+struct WorkerSetup {
+  const ServingPlan* plan = nullptr;
+  std::vector<ListenerSocket> listeners;
+  SharedState* shared = nullptr;
+  std::size_t sharedSlot = 0;      ///< this process's slot in `shared`
+  std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based
+  std::uint32_t workerCount = 1;   ///< workers of this generation, to share limits out
+  std::uint64_t generation = 1;
+  std::optional<Account> account;  ///< to become, when the master is root
+  WorkerChannel channel;
+};
+
+/// Exit codes of a worker, for the master's log.
+inline constexpr int kWorkerExitDone = 0;
+inline constexpr int kWorkerExitRefused = 10;  ///< could not get ready; said why on the channel
+inline constexpr int kWorkerExitLeak = 11;     ///< drained, but its self-audit found something open
+
+/// The whole life of a worker, in a process that was just forked: resets signals, opens its log,
+/// drops privileges, enters the sandbox, says kReady, serves until kDrain (or until the master is
+/// gone), finishes within the drain timeout, audits itself. Returns the exit code.
+int runWorker(WorkerSetup setup);
+
+}  // namespace egalaxyd
