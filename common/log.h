@@ -2,7 +2,11 @@
 #pragma once
 
 #include <spdlog/spdlog.h>
+#include <sys/types.h>
 
+#include <chrono>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "common/config.h"
@@ -13,35 +17,38 @@ namespace egalaxyd {
 /// Who is writing: decides the name in each line and whether a thread may do the writing.
 enum class LogRole {
   kMaster,  ///< writes where it stands; no thread, so that it may fork
-  kWorker,  ///< hands lines to a writer thread of its own; a full or stuck target costs lines, which
-            ///< are counted, never time
+  kWorker,  ///< hands lines to a writer thread of its own; a full or stuck target costs lines,
+            ///< which are counted, never time
 };
 
 /// Replaces the process's default logger (spdlog::info and its like). `name`: "master", "worker 0".
 /// A worker calls it after the fork. Fails when the target cannot be opened.
 Result<void> openLog(const LogConfig& config, LogRole role, std::string_view name);
-/// Opens the file again under its name, after a rotation. Other targets: nothing.
-void reopenLog();
-/// Writes out what is held back and ends the writer thread.
+/// Opens a file target again under its name, after a rotation; on failure the old one stays. Other
+/// targets: nothing.
+Result<void> reopenLog();
+/// Makes `uid` the owner of a file target, so that a worker without root can reopen it.
+Result<void> giveLogFileTo(uid_t uid, gid_t gid);
+/// Writes out what is held back and ends the writer thread. Logging afterwards goes to stderr.
 void closeLog();
-/// Lines that were dropped since the last call because the target did not take them.
+/// Lines dropped since the last call because the target did not take them.
 std::uint64_t takeDroppedLogLines();
 
 /// `text` with control characters, quotes and backslashes escaped: no client can forge a line.
 std::string logQuote(std::string_view text);
 
-/// One finished request. Text format:
-///   gemini example.org "/path?query" 20 text/gemini 1234B 1.2ms 192.0.2.0 -
+/// One finished connection. In text, on one line:
+///   gemini 20 "gemini://example.org/a?q" "text/gemini" 1234B 1.250ms 192.0.2.0 user=- ended="ok"
 struct AccessRecord {
   std::string_view protocol;
-  std::string_view url;         ///< as sent; "" when no request line was read
-  int status = 0;               ///< 0: the connection ended before a header was sent
+  std::string_view url;  ///< as sent; "" when no request line was read
+  int status = 0;        ///< 0: the connection ended before a header was sent
   std::string_view meta;
-  std::uint64_t bytes = 0;      ///< of the response as the client's socket took it, before TLS
-  std::chrono::microseconds duration{0};  ///< from accept to the end
-  std::string client;           ///< masked as configured
-  std::string_view user;        ///< first 16 hex digits of the certificate's fingerprint, or ""
-  std::string_view ended;       ///< "" or why it ended early: "timeout", "client left", …
+  std::uint64_t bytes = 0;  ///< of the response as the client's socket took it, before TLS
+  std::chrono::nanoseconds duration{0};  ///< from accept to the end
+  std::string_view client;               ///< masked as configured
+  std::string_view user;          ///< first 16 hex digits of the certificate's fingerprint, or ""
+  std::string_view ended = "ok";  ///< or why it ended early: "timeout", "client left", …
 };
 void logAccess(const AccessRecord& record);
 

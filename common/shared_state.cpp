@@ -64,8 +64,7 @@ std::uint64_t SharedState::total(Counter counter) const {
 std::int64_t SharedState::total(Gauge gauge) const {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < block_->used.load(std::memory_order_relaxed); ++i) {
-    sum +=
-        block_->slots[i].gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
+    sum += block_->slots[i].gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
   }
   return sum;
 }
