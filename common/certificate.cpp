@@ -1,0 +1,544 @@
+#include "common/certificate.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <openssl/decoder.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <string_view>
+
+#include "common/errno_error.h"
+#include "common/unique_fd.h"
+
+namespace egalaxyd {
+namespace fs = std::filesystem;
+
+void X509Free::operator()(X509* certificate) const { X509_free(certificate); }
+void KeyFree::operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+
+namespace {
+
+constexpr std::size_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxCommonNameBytes = 64;  // RFC 5280, ub-common-name
+constexpr int kSerialBits = 128;
+
+template <auto Free>
+struct Freer {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using BioPtr = std::unique_ptr<BIO, Freer<BIO_free_all>>;
+using BignumPtr = std::unique_ptr<BIGNUM, Freer<BN_free>>;
+using DecoderPtr = std::unique_ptr<OSSL_DECODER_CTX, Freer<OSSL_DECODER_CTX_free>>;
+using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
+using GeneralNamePtr = std::unique_ptr<GENERAL_NAME, Freer<GENERAL_NAME_free>>;
+using Asn1Ptr = std::unique_ptr<ASN1_STRING, Freer<ASN1_STRING_free>>;
+using ConstraintsPtr = std::unique_ptr<BASIC_CONSTRAINTS, Freer<BASIC_CONSTRAINTS_free>>;
+
+/// A leftover in the thread's error queue would fail the next healthy TLS connection.
+struct ErrorQueue {
+  ErrorQueue() { ERR_clear_error(); }
+  ~ErrorQueue() { ERR_clear_error(); }
+  ErrorQueue(const ErrorQueue&) = delete;
+  ErrorQueue& operator=(const ErrorQueue&) = delete;
+
+  /// " (bad base64 decode)", or "" when OpenSSL has nothing to say.
+  static std::string reason() {
+    const char* text = ERR_reason_error_string(ERR_peek_error());
+    return text == nullptr ? "" : fmt::format(" ({})", text);
+  }
+};
+
+Error opensslError(std::string_view doing) {
+  return {ErrorCode::kIo, fmt::format("{} failed{}", doing, ErrorQueue::reason())};
+}
+
+BioPtr bioOver(std::string_view bytes) {
+  return BioPtr(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+}
+
+std::string contentOf(BIO* bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  return size <= 0 ? "" : std::string(data, static_cast<std::size_t>(size));
+}
+
+Result<std::string> readFile(const fs::path& file) {
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return errnoError("open " + file.string(), errno);
+  std::string bytes;
+  std::array<char, 8192> chunk;
+  for (;;) {
+    const ssize_t got = ::read(fd.get(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errnoError("read " + file.string(), errno);
+    if (got == 0) return bytes;
+    bytes.append(chunk.data(), static_cast<std::size_t>(got));
+    if (bytes.size() > kMaxFileBytes) {
+      return Error{ErrorCode::kInvalid,
+                   file.string() + ": larger than 1 MiB, not a certificate or key"};
+    }
+  }
+}
+
+bool isPem(std::string_view bytes) { return bytes.find("-----BEGIN ") != std::string_view::npos; }
+
+/// Never asks: notes that a passphrase would be needed, and gives none.
+int refusePassphrase(char*, int, int, void* wanted) {
+  *static_cast<bool*>(wanted) = true;
+  return -1;
+}
+
+Result<std::vector<X509Ptr>> parsePemCertificates(const fs::path& file, std::string_view bytes) {
+  std::vector<X509Ptr> chain;
+  const BioPtr bio = bioOver(bytes);
+  bool wanted = false;
+  while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, &refusePassphrase, &wanted)) {
+    chain.emplace_back(next);
+  }
+  if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: certificate number {} is damaged{}", file.string(),
+                             chain.size() + 1, ErrorQueue::reason())};
+  }
+  if (chain.empty()) {
+    return Error{ErrorCode::kInvalid,
+                 file.string() + ": holds no certificate; one begins with -----BEGIN CERTIFICATE"};
+  }
+  return chain;
+}
+
+/// UTF-8 length of the character at the front, 0 when it is malformed.
+std::size_t characterLength(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
+  const std::uint8_t lead = byte(0);
+  const std::size_t length = lead < 0x80                    ? 1
+                             : lead >= 0xC2 && lead < 0xE0  ? 2
+                             : lead >= 0xE0 && lead < 0xF0  ? 3
+                             : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                            : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const bool overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
+  const bool surrogate = lead == 0xED && byte(1) >= 0xA0;
+  const bool beyond = lead == 0xF4 && byte(1) >= 0x90;
+  return overlong || surrogate || beyond ? 0 : length;
+}
+
+/// Control characters (C0, DEL, C1) and bytes that are not UTF-8 become \XX, as RFC 2253 writes
+/// them.
+std::string escapeControls(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = characterLength(text);
+    const auto lead = static_cast<std::uint8_t>(text[0]);
+    const bool control = lead < 0x20 || lead == 0x7F ||
+                         (lead == 0xC2 && length == 2 && static_cast<std::uint8_t>(text[1]) < 0xA0);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
+    if (length > 0 && !control) {
+      out += character;
+    } else {
+      for (const char c : character) out += fmt::format("\\{:02X}", static_cast<std::uint8_t>(c));
+    }
+    text.remove_prefix(character.size());
+  }
+  return out;
+}
+
+std::string sha256Hex(const unsigned char* data, std::size_t size) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int length = 0;
+  if (EVP_Digest(data, size, digest.data(), &length, EVP_sha256(), nullptr) != 1) return "";
+  std::string hex;
+  for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+/// SHA-256 of what an i2d function writes.
+template <class Encode>
+std::string fingerprintOf(Encode encode) {
+  const ErrorQueue errors;
+  unsigned char* der = nullptr;
+  const int size = encode(&der);
+  if (size < 0) return "";
+  std::string hex = sha256Hex(der, static_cast<std::size_t>(size));
+  OPENSSL_free(der);
+  return hex;
+}
+
+// --- making ---------------------------------------------------------------------------------
+
+GeneralNamePtr generalName(const std::string& name) {
+  GeneralNamePtr general(GENERAL_NAME_new());
+  if (!general) return nullptr;
+  if (ASN1_OCTET_STRING* address = a2i_IPADDRESS(name.c_str())) {
+    GENERAL_NAME_set0_value(general.get(), GEN_IPADD, address);
+    return general;
+  }
+  Asn1Ptr dns(ASN1_IA5STRING_new());
+  if (!dns || ASN1_STRING_set(dns.get(), name.data(), static_cast<int>(name.size())) != 1) {
+    return nullptr;
+  }
+  GENERAL_NAME_set0_value(general.get(), GEN_DNS, dns.release());
+  return general;
+}
+
+bool addNames(X509* certificate, const std::vector<std::string>& names) {
+  const GeneralNamesPtr all(GENERAL_NAMES_new());
+  for (const std::string& name : names) {
+    GeneralNamePtr general = generalName(name);
+    if (!all || !general || sk_GENERAL_NAME_push(all.get(), general.get()) <= 0) return false;
+    static_cast<void>(general.release());
+  }
+  return X509_add1_ext_i2d(certificate, NID_subject_alt_name, all.get(), 0, X509V3_ADD_DEFAULT) ==
+         1;
+}
+
+/// Strict clients refuse a server certificate that calls itself an authority.
+bool addNoAuthority(X509* certificate) {
+  const ConstraintsPtr constraints(BASIC_CONSTRAINTS_new());
+  return constraints && X509_add1_ext_i2d(certificate, NID_basic_constraints, constraints.get(), 1,
+                                          X509V3_ADD_DEFAULT) == 1;
+}
+
+bool addSerial(X509* certificate) {
+  const BignumPtr serial(BN_new());
+  return serial && BN_rand(serial.get(), kSerialBits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
+         BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(certificate)) != nullptr;
+}
+
+bool addSubject(X509* certificate, const std::string& name) {
+  X509_NAME* subject = X509_get_subject_name(certificate);
+  const std::string text = name.substr(0, kMaxCommonNameBytes);
+  return X509_NAME_add_entry_by_NID(
+             subject, NID_commonName, MBSTRING_UTF8,
+             reinterpret_cast<const unsigned char*>(text.data()),  // NOLINT: OpenSSL's bytes
+             static_cast<int>(text.size()), -1, 0) == 1 &&
+         X509_set_issuer_name(certificate, subject) == 1;
+}
+
+bool addDates(X509* certificate) {
+  return X509_time_adj_ex(X509_getm_notBefore(certificate), -1, 0, nullptr) != nullptr &&
+         ASN1_TIME_set_string(X509_getm_notAfter(certificate), "40960101000000Z") == 1;
+}
+
+Result<void> checkNames(const std::vector<std::string>& names) {
+  if (names.empty()) return Error{ErrorCode::kInvalid, "a certificate needs at least one name"};
+  for (const std::string& name : names) {
+    const bool plain =
+        std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+    if (name.empty() || name.size() > 253 || !plain) {
+      return Error{ErrorCode::kInvalid,
+                   fmt::format("'{}' cannot be a certificate's name: write 1 to 253 ASCII "
+                               "characters without spaces, other letters in their xn-- form",
+                               escapeControls(name))};
+    }
+  }
+  return {};
+}
+
+// --- writing --------------------------------------------------------------------------------
+
+Result<void> writeAll(int fd, std::string_view bytes, const std::string& name) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errnoError("write " + name, errno);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+fs::path folderOf(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
+/// `file` appears complete, or not at all; one that is there stays as it is.
+Result<void> publish(const fs::path& temporary, const fs::path& file) {
+  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, file.c_str(), RENAME_NOREPLACE) != 0) {
+    // Some file systems know link() alone as the way that never replaces.
+    if (errno != EINVAL && errno != ENOSYS) return errnoError("create " + file.string(), errno);
+    if (::link(temporary.c_str(), file.c_str()) != 0) {
+      return errnoError("create " + file.string(), errno);
+    }
+    ::unlink(temporary.c_str());
+  }
+  const UniqueFd folder(::open(folderOf(file).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder || ::fsync(folder.get()) != 0) {
+    const int failure = errno;
+    ::unlink(file.c_str());
+    return errnoError("sync " + folderOf(file).string(), failure);
+  }
+  return {};
+}
+
+Result<void> fillAndPublish(int fd, std::string_view bytes, mode_t mode, const fs::path& temporary,
+                            const fs::path& file) {
+  // The umask took from the mode; nothing secret is in the file yet.
+  if (::fchmod(fd, mode) != 0) return errnoError("chmod " + temporary.string(), errno);
+  if (auto written = writeAll(fd, bytes, temporary.string()); !written) return written;
+  if (::fsync(fd) != 0) return errnoError("sync " + temporary.string(), errno);
+  return publish(temporary, file);
+}
+
+Result<void> writeNewFile(const fs::path& file, std::string_view bytes, mode_t mode) {
+  std::uint64_t random = 0;
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(&random), sizeof random) != 1) {  // NOLINT
+    return opensslError("random number");
+  }
+  const fs::path temporary =
+      folderOf(file) / fmt::format(".{}.{:016x}", file.filename().string(), random);
+  const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd) return errnoError("create a file in " + folderOf(file).string(), errno);
+  auto done = fillAndPublish(fd.get(), bytes, mode, temporary, file);
+  if (!done) ::unlink(temporary.c_str());
+  return done;
+}
+
+bool isThere(const fs::path& file) {
+  return ::faccessat(AT_FDCWD, file.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+std::string chainPem(const std::vector<X509Ptr>& chain) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  for (const X509Ptr& certificate : chain) {
+    if (!bio || PEM_write_bio_X509(bio.get(), certificate.get()) != 1) return "";
+  }
+  return contentOf(bio.get());
+}
+
+Result<void> writeKey(EVP_PKEY* key, const fs::path& file) {
+  const BioPtr bio(BIO_new(BIO_s_secmem()));  // wiped when freed
+  char* pem = nullptr;
+  if (!bio ||
+      PEM_write_bio_PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+    return opensslError("encode the private key");
+  }
+  const long size = BIO_get_mem_data(bio.get(), &pem);
+  return writeNewFile(file, {pem, static_cast<std::size_t>(size)}, 0600);
+}
+
+// --- naming ---------------------------------------------------------------------------------
+
+std::string generalNameText(const GENERAL_NAME* name) {
+  int type = 0;
+  const void* value = GENERAL_NAME_get0_value(name, &type);
+  if (type != GEN_DNS && type != GEN_IPADD) return "";
+  const auto* string = static_cast<const ASN1_STRING*>(value);
+  const unsigned char* data = ASN1_STRING_get0_data(string);
+  const int size = ASN1_STRING_length(string);
+  if (type == GEN_DNS)
+    return escapeControls({reinterpret_cast<const char*>(data),  // NOLINT
+                           static_cast<std::size_t>(size)});
+  std::array<char, INET6_ADDRSTRLEN> text;
+  if (size != 4 && size != 16) return "";
+  const char* shown = ::inet_ntop(size == 4 ? AF_INET : AF_INET6, data, text.data(), text.size());
+  return shown == nullptr ? "" : shown;
+}
+
+/// Seconds since 1970.
+std::optional<std::int64_t> secondsOf(const ASN1_TIME* time) {
+  const ErrorQueue errors;
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return std::nullopt;
+  return ::timegm(&parts);
+}
+
+std::chrono::system_clock::time_point timePoint(std::int64_t seconds) {
+  using Clock = std::chrono::system_clock;
+  const auto limit = [](Clock::time_point end) {
+    return std::chrono::duration_cast<std::chrono::seconds>(end.time_since_epoch()).count();
+  };
+  if (seconds >= limit(Clock::time_point::max())) return Clock::time_point::max();
+  if (seconds <= limit(Clock::time_point::min())) return Clock::time_point::min();
+  return Clock::time_point(std::chrono::seconds(seconds));
+}
+
+std::string timeText(const ASN1_TIME* time) {
+  const ErrorQueue errors;
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return "unreadable";
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+}  // namespace
+
+Result<std::vector<X509Ptr>> readCertificates(const fs::path& file) {
+  const ErrorQueue errors;
+  auto bytes = readFile(file);
+  if (!bytes) return bytes.error();
+  if (isPem(*bytes)) return parsePemCertificates(file, *bytes);
+  const auto* from = reinterpret_cast<const unsigned char*>(bytes->data());  // NOLINT
+  X509Ptr certificate(d2i_X509(nullptr, &from, static_cast<long>(bytes->size())));
+  if (!certificate) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: not a certificate in PEM or DER form", file.string())};
+  }
+  std::vector<X509Ptr> chain;
+  chain.push_back(std::move(certificate));
+  return chain;
+}
+
+Result<KeyPtr> readPrivateKey(const fs::path& file) {
+  const ErrorQueue errors;
+  auto bytes = readFile(file);
+  if (!bytes) return bytes.error();
+  EVP_PKEY* key = nullptr;
+  bool encrypted = false;
+  const DecoderPtr decoder(OSSL_DECODER_CTX_new_for_pkey(&key, nullptr, nullptr, nullptr,
+                                                         EVP_PKEY_KEYPAIR, nullptr, nullptr));
+  const BioPtr bio = bioOver(*bytes);
+  if (!decoder || !bio ||
+      OSSL_DECODER_CTX_set_pem_password_cb(decoder.get(), &refusePassphrase, &encrypted) != 1) {
+    return opensslError("read " + file.string());
+  }
+  // Certificates may stand before the key in the same file: the decoder stops at each block.
+  while (OSSL_DECODER_from_bio(decoder.get(), bio.get()) != 1 && !encrypted &&
+         BIO_eof(bio.get()) == 0) {
+  }
+  OPENSSL_cleanse(bytes->data(), bytes->size());
+  KeyPtr found(key);
+  if (found) return found;
+  if (encrypted) {
+    return Error{
+        ErrorCode::kInvalid,
+        fmt::format("{0}: the key is encrypted and nobody can be asked for its passphrase; "
+                    "take it off with: openssl pkey -in {0} -out NEW_FILE",
+                    file.string())};
+  }
+  return Error{ErrorCode::kInvalid, file.string() + ": not a private key in PEM or DER form"};
+}
+
+Result<KeyedCertificate> readKeyedCertificate(const fs::path& certificate, const fs::path& key) {
+  auto chain = readCertificates(certificate);
+  if (!chain) return chain.error();
+  auto privateKey = readPrivateKey(key);
+  if (!privateKey) return privateKey.error();
+  const ErrorQueue errors;
+  if (X509_check_private_key(chain->front().get(), privateKey->get()) != 1) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: the key does not belong to the first certificate in {}",
+                             key.string(), certificate.string())};
+  }
+  return KeyedCertificate{std::move(*chain), std::move(*privateKey)};
+}
+
+Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names) {
+  if (auto checked = checkNames(names); !checked) return checked.error();
+  const ErrorQueue errors;
+  KeyedCertificate made;
+  made.key.reset(EVP_EC_gen("P-256"));
+  if (!made.key) return opensslError("making a P-256 key");
+  X509Ptr leaf(X509_new());
+  if (!leaf || X509_set_version(leaf.get(), X509_VERSION_3) != 1 || !addSerial(leaf.get()) ||
+      !addSubject(leaf.get(), names.front()) || !addDates(leaf.get()) ||
+      X509_set_pubkey(leaf.get(), made.key.get()) != 1 || !addNoAuthority(leaf.get()) ||
+      !addNames(leaf.get(), names) || X509_sign(leaf.get(), made.key.get(), EVP_sha256()) == 0) {
+    return opensslError("making a certificate for " + names.front());
+  }
+  made.chain.push_back(std::move(leaf));
+  return made;
+}
+
+Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::path& certificate,
+                                   const fs::path& key) {
+  const ErrorQueue errors;
+  const std::string pem = chainPem(identity.chain);
+  if (pem.empty()) return opensslError("encode the certificate");
+  for (const fs::path& file : {certificate, key}) {
+    if (isThere(file)) {
+      return Error{ErrorCode::kExists,
+                   file.string() + ": is there already and is not replaced; move it away first"};
+    }
+  }
+  if (auto written = writeKey(identity.key.get(), key); !written) return written;
+  auto written = writeNewFile(certificate, pem, 0644);
+  if (!written) ::unlink(key.c_str());  // ours: it was not there before
+  return written;
+}
+
+std::string certificateFingerprint(const X509* certificate) {
+  return fingerprintOf([&](unsigned char** der) { return i2d_X509(certificate, der); });
+}
+
+std::string publicKeyFingerprint(const X509* certificate) {
+  return fingerprintOf(
+      [&](unsigned char** der) { return i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), der); });
+}
+
+std::string certificateSubject(const X509* certificate) {
+  const ErrorQueue errors;
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  const unsigned long flags = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB);
+  if (!bio || X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, flags) < 0) {
+    return "";
+  }
+  return escapeControls(contentOf(bio.get()));
+}
+
+std::string certificateCommonName(const X509* certificate) {
+  const ErrorQueue errors;
+  const X509_NAME* subject = X509_get_subject_name(certificate);
+  const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (index < 0) return "";
+  unsigned char* utf8 = nullptr;
+  const int size =
+      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
+  if (size < 0) return "";
+  std::string name(utf8, utf8 + size);
+  OPENSSL_free(utf8);
+  return escapeControls(name);
+}
+
+std::vector<std::string> certificateNames(const X509* certificate) {
+  const ErrorQueue errors;
+  std::vector<std::string> names;
+  const GeneralNamesPtr all(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; all && i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    std::string text = generalNameText(sk_GENERAL_NAME_value(all.get(), i));
+    if (!text.empty()) names.push_back(std::move(text));
+  }
+  return names;
+}
+
+std::chrono::system_clock::time_point certificateNotBefore(const X509* certificate) {
+  const auto seconds = secondsOf(X509_get0_notBefore(certificate));
+  return seconds ? timePoint(*seconds) : std::chrono::system_clock::time_point::max();
+}
+
+std::chrono::system_clock::time_point certificateNotAfter(const X509* certificate) {
+  const auto seconds = secondsOf(X509_get0_notAfter(certificate));
+  return seconds ? timePoint(*seconds) : std::chrono::system_clock::time_point::min();
+}
+
+std::string certificateNotBeforeText(const X509* certificate) {
+  return timeText(X509_get0_notBefore(certificate));
+}
+
+std::string certificateNotAfterText(const X509* certificate) {
+  return timeText(X509_get0_notAfter(certificate));
+}
+
+}  // namespace egalaxyd

@@ -1,4 +1,5 @@
 // Certificates and private keys in files: reading them, making self-signed ones, naming them.
+// Blocking; any thread. Every function leaves the thread's OpenSSL error queue empty.
 #pragma once
 
 #include <openssl/types.h>
@@ -30,17 +31,18 @@ struct KeyedCertificate {
 
 /// Every certificate of a PEM file in order, or the one of a DER file.
 Result<std::vector<X509Ptr>> readCertificates(const std::filesystem::path& file);
-/// A PEM or DER private key without a passphrase.
+/// A PEM or DER private key; one with a passphrase is refused, nobody is asked for it.
 Result<KeyPtr> readPrivateKey(const std::filesystem::path& file);
 /// Both, and checks that the key belongs to the first certificate. The message names the file.
 Result<KeyedCertificate> readKeyedCertificate(const std::filesystem::path& certificate,
                                               const std::filesystem::path& key);
 
-/// ECDSA P-256, X.509 v3, self-signed, CN = the first name, a SAN for each name (DNS or IP), valid
-/// from yesterday to 4096-01-01.
+/// ECDSA P-256, X.509 v3, self-signed, CN = the first name (its first 64 bytes), a SAN for each
+/// name (DNS or IP), valid from yesterday to 4096-01-01. Names are ASCII; "*.example.org" is one.
 Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names);
 /// Writes `<certificate>` (0644) and `<key>` (0600) as PEM, key first, each complete or not at all;
-/// fails with kExists rather than replace a file.
+/// fails with kExists rather than replace a file. No key stays behind without its certificate,
+/// unless the process or machine dies between the two.
 Result<void> writeKeyedCertificate(const KeyedCertificate& identity,
                                    const std::filesystem::path& certificate,
                                    const std::filesystem::path& key);
@@ -50,11 +52,16 @@ std::string certificateFingerprint(const X509* certificate);
 std::string publicKeyFingerprint(const X509* certificate);
 /// "CN=Alice,O=…" in UTF-8; control characters escaped.
 std::string certificateSubject(const X509* certificate);
-/// The first CN, or "".
+/// The first CN, control characters escaped, or "".
 std::string certificateCommonName(const X509* certificate);
 /// The DNS names and IP addresses of the SAN extension.
 std::vector<std::string> certificateNames(const X509* certificate);
+/// Clamped to what the clock can hold (the year 2262), so that comparing with now() is safe. A date
+/// that cannot be read never begins, and has ended.
 std::chrono::system_clock::time_point certificateNotBefore(const X509* certificate);
 std::chrono::system_clock::time_point certificateNotAfter(const X509* certificate);
+/// The same for people, not clamped: "4096-01-01T00:00:00Z", or "unreadable".
+std::string certificateNotBeforeText(const X509* certificate);
+std::string certificateNotAfterText(const X509* certificate);
 
 }  // namespace egalaxyd
