@@ -162,11 +162,9 @@ void EventLoop::runPosted() {
 }
 
 void EventLoop::runDeferred() {
-  while (!deferred_.empty()) {
-    std::vector<UniqueFunction<void()>> jobs;
-    jobs.swap(deferred_);
-    for (auto& job : jobs) job();
-  }
+  std::vector<UniqueFunction<void()>> jobs;
+  jobs.swap(deferred_);
+  for (auto& job : jobs) job();
 }
 
 int EventLoop::waitMilliseconds() const {

@@ -28,9 +28,9 @@ struct IoEvents {
 
 /// How a descriptor is watched.
 enum class WatchMode {
-  kRead,         ///< level-triggered, readable
-  kSharedRead,   ///< as kRead; of several processes that wait on it, only some are woken
-  kEdge,         ///< edge-triggered, readable and writable: registered once, never changed
+  kRead,        ///< level-triggered, readable
+  kSharedRead,  ///< as kRead; of several processes that wait on it, only some are woken
+  kEdge,        ///< edge-triggered, readable and writable: registered once, never changed
 };
 
 class EventLoop;
@@ -58,8 +58,8 @@ class Watch {
   std::function<void(IoEvents)> onReady_;
 };
 
-/// A deadline; a member of the object that it belongs to. Loop thread only. `onTime` must not destroy
-/// its own Timer. Not movable.
+/// A deadline; a member of the object that it belongs to. Loop thread only. `onTime` must not
+/// destroy its own Timer. Not movable.
 class Timer {
  public:
   Timer(EventLoop& loop, std::function<void()> onTime);
@@ -101,7 +101,8 @@ class EventLoop {
 
   /// Runs `job` on the loop's thread. Any thread may call it.
   void post(UniqueFunction<void()> job);
-  /// Runs `job` at the end of this turn, when no callback is on the stack.
+  /// Runs `job` at the end of this turn, when no callback is on the stack; one deferred by a
+  /// deferred job waits for the next turn's end, after whatever became ready meanwhile.
   void defer(UniqueFunction<void()> job);
 
   /// Deadlines and descriptors that are registered now, the loop's own left out: what a worker's

@@ -1,0 +1,208 @@
+#include "worker/tls_contexts.h"
+
+#include <Poco/Net/Context.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "common/errno_error.h"
+#include "common/poco_seam.h"
+
+namespace egalaxyd {
+
+struct TlsContexts::State {
+  std::vector<Poco::Net::Context::Ptr> contexts;
+  HostMap<SSL_CTX*> byName;
+  SSL_CTX* fallback = nullptr;
+
+  void add(const std::string& name, SSL_CTX* context) { byName.add(name, context); }
+};
+
+namespace {
+
+using ContextPtr = Poco::Net::Context::Ptr;
+
+/// Changes nothing for an absent or unknown name: the handshake goes on with the default.
+int chooseByName(SSL* ssl, int*, void* argument) {
+  const auto* byName = static_cast<const HostMap<SSL_CTX*>*>(argument);
+  const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (name == nullptr) return SSL_TLSEXT_ERR_OK;
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  if (SSL_CTX* const* found = byName->find(lower)) SSL_set_SSL_CTX(ssl, *found);
+  return SSL_TLSEXT_ERR_OK;
+}
+
+int acceptAnyCertificate(X509_STORE_CTX*, void*) { return 1; }
+
+void applySettings(SSL_CTX* context, TlsVersion minVersion) {
+  SSL_CTX_set_min_proto_version(context,
+                                minVersion == TlsVersion::k13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_max_proto_version(context, 0);
+  // Requested, never required, never chain-verified: sites decide by fingerprint.
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_cert_verify_callback(context, acceptAnyCertificate, nullptr);
+  // Resumption would bring an earlier identity back, or hide a new one.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 0);
+  constexpr std::string_view kSessionContext = "egalaxyd";
+  SSL_CTX_set_session_id_context(context,
+                                 reinterpret_cast<const unsigned char*>(kSessionContext.data()),
+                                 static_cast<unsigned>(kSessionContext.size()));
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
+  SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
+  SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
+}
+
+Result<void> install(SSL_CTX* context, const KeyedCertificate& identity) {
+  const bool used = SSL_CTX_use_certificate(context, identity.chain.front().get()) == 1 &&
+                    SSL_CTX_use_PrivateKey(context, identity.key.get()) == 1;
+  bool chained = used;
+  for (std::size_t i = 1; chained && i < identity.chain.size(); ++i) {
+    chained = SSL_CTX_add1_chain_cert(context, identity.chain[i].get()) == 1;
+  }
+  if (chained) return {};
+  std::array<char, 256> reason{};
+  ERR_error_string_n(ERR_peek_last_error(), reason.data(), reason.size());
+  ERR_clear_error();
+  return Error{ErrorCode::kInvalid, std::string("OpenSSL does not take it: ") + reason.data()};
+}
+
+Result<ContextPtr> makeContext(const KeyedCertificate& identity, const TlsConfig& config) {
+  auto made = guarded("set up TLS", [] {
+    Poco::Net::Context::Params params;
+    params.verificationMode = Poco::Net::Context::VERIFY_RELAXED;
+    return ContextPtr(new Poco::Net::Context(Poco::Net::Context::TLS_SERVER_USE, params));
+  });
+  if (!made) return made;
+  SSL_CTX* context = (*made)->sslContext();
+  applySettings(context, config.minVersion);
+  if (auto installed = install(context, identity); !installed) return installed.error();
+  return made;
+}
+
+/// File name of a host's automatic certificate, without ending.
+std::string fileStem(const std::string& host) {
+  if (host == "*") return "_default";
+  std::string stem = host.starts_with("*.") ? "_wildcard" + host.substr(1) : host;
+  std::replace(stem.begin(), stem.end(), ':', '_');
+  return stem;
+}
+
+std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
+  std::vector<std::string> names{site.host};
+  names.insert(names.end(), site.aliases.begin(), site.aliases.end());
+  std::erase(names, "*");
+  if (names.empty()) {
+    std::array<char, 256> machine{};
+    if (::gethostname(machine.data(), machine.size() - 1) == 0 && machine[0] != '\0') {
+      names.emplace_back(machine.data());
+    }
+    names.emplace_back("localhost");
+  }
+  return names;
+}
+
+void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& identity,
+                           const std::filesystem::path& file) {
+  const auto has = certificateNames(identity.chain.front().get());
+  for (const std::string& name : certificateNamesOf(site)) {
+    if (std::find(has.begin(), has.end(), name) != has.end()) continue;
+    spdlog::warn(
+        "{} does not name {}; it is kept, since clients have pinned it. Remove it and its .key to "
+        "have a new one made",
+        file.string(), name);
+  }
+}
+
+/// The kept certificate of a host, or a new one.
+Result<KeyedCertificate> automaticCertificate(const SiteConfig& site,
+                                              const std::filesystem::path& folder, bool keep) {
+  const auto certificate = folder / (fileStem(site.host) + ".crt");
+  const auto key = folder / (fileStem(site.host) + ".key");
+  std::error_code ignored;
+  if (std::filesystem::exists(certificate, ignored)) {
+    auto kept = readKeyedCertificate(certificate, key);
+    if (kept) warnAboutMissingNames(site, *kept, certificate);
+    return kept;
+  }
+  auto made = makeSelfSigned(certificateNamesOf(site));
+  if (!made || !keep) return made;
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return errnoError("make the folder " + folder.string(), errno);
+  }
+  if (auto written = writeKeyedCertificate(*made, certificate, key); !written) {
+    return written.error();
+  }
+  spdlog::info("made a self-signed certificate for {}: {}, SHA-256 {}", site.host,
+               certificate.string(), certificateFingerprint(made->chain.front().get()));
+  return made;
+}
+
+}  // namespace
+
+TlsContexts::TlsContexts() : state_(std::make_unique<State>()) {}
+TlsContexts::~TlsContexts() = default;
+
+SSL_CTX* TlsContexts::initial() const { return state_->fallback; }
+
+std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeMissing,
+                                                Complaints& complaints) {
+  std::unique_ptr<TlsContexts> built(new TlsContexts);
+  State& state = *built->state_;
+
+  const auto add = [&](Result<KeyedCertificate> identity, const std::string& where) -> SSL_CTX* {
+    auto context = identity ? makeContext(*identity, config.tls)
+                            : Result<ContextPtr>(std::move(identity).error());
+    if (!context) {
+      complaints.push_back({where, context.error().message});
+      return nullptr;
+    }
+    state.contexts.push_back(*context);
+    return (*context)->sslContext();
+  };
+
+  if (!config.tls.certificate.empty()) {
+    state.fallback = add(readKeyedCertificate(config.tls.certificate, config.tls.key),
+                         config.file.empty() ? "tls" : config.file.string() + ": tls");
+  }
+  const bool haveDefault = !config.tls.certificate.empty();
+  for (const SiteConfig& site : config.sites) {
+    SSL_CTX* context = state.fallback;
+    if (!site.certificate.empty()) {
+      context = add(readKeyedCertificate(site.certificate, site.key), site.where);
+    } else if (!haveDefault && config.tls.autoCertificates) {
+      context =
+          add(automaticCertificate(site, config.server.stateDir / "certificates", makeMissing),
+              site.where);
+    } else if (!haveDefault) {
+      complaints.push_back({site.where,
+                            "no certificate: set certificate and key here or in [tls], or "
+                            "tls.auto_certificates = true"});
+      continue;
+    }
+    if (context == nullptr) continue;
+    state.add(site.host, context);
+    for (const std::string& alias : site.aliases) state.add(alias, context);
+    if (state.fallback == nullptr || (!haveDefault && site.host == "*")) state.fallback = context;
+  }
+  for (const ContextPtr& context : state.contexts) {
+    SSL_CTX_set_tlsext_servername_callback(context->sslContext(), chooseByName);
+    SSL_CTX_set_tlsext_servername_arg(context->sslContext(), &state.byName);
+  }
+  return built;
+}
+
+}  // namespace egalaxyd

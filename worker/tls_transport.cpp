@@ -1,0 +1,178 @@
+#include "worker/tls_transport.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "common/certificate.h"
+
+namespace egalaxyd {
+namespace {
+
+long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+}  // namespace
+
+TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "egalaxyd")) {
+  if (method_ == nullptr) throw std::bad_alloc();
+  BIO_meth_set_ctrl(method_, control);
+  BIO_meth_set_create(method_, [](BIO* bio) {
+    BIO_set_init(bio, 1);
+    return 1;
+  });
+  BIO_meth_set_read(method_, [](BIO* bio, char* into, int size) {
+    BIO_clear_retry_flags(bio);
+    const int got = static_cast<TlsTransport*>(BIO_get_data(bio))->receive(into, size);
+    if (got < 0) BIO_set_retry_read(bio);
+    return got;
+  });
+  BIO_meth_set_write(method_, [](BIO* bio, const char* from, int size) {
+    return static_cast<TlsTransport*>(BIO_get_data(bio))->append(from, size);
+  });
+}
+
+TlsIo::~TlsIo() { BIO_meth_free(method_); }
+
+TlsTransport::TlsTransport(UniqueFd socket, TlsIo& io, SSL_CTX* context)
+    : socket_(std::move(socket)), io_(io), ssl_(SSL_new(context)) {
+  BIO* bio = ssl_ == nullptr ? nullptr : BIO_new(io_.method_);
+  if (bio == nullptr) {
+    SSL_free(ssl_);
+    throw std::bad_alloc();
+  }
+  BIO_set_data(bio, this);
+  SSL_set_bio(ssl_, bio, bio);
+  SSL_set_accept_state(ssl_);
+}
+
+TlsTransport::~TlsTransport() { SSL_free(ssl_); }
+
+IoResult TlsTransport::handshake() {
+  ERR_clear_error();  // another connection's error is not ours
+  const int returned = SSL_do_handshake(ssl_);
+  keepUnread();
+  const IoStatus status = returned == 1 ? IoStatus::kDone : classify(returned);
+  failed_ = status == IoStatus::kFailed;
+  const IoResult sent = send();  // an alert too
+  if (sent.status == IoStatus::kFailed || status != IoStatus::kDone) {
+    return {sent.status == IoStatus::kFailed ? IoStatus::kFailed : status};
+  }
+  learnPeer();
+  return {IoStatus::kDone};
+}
+
+IoResult TlsTransport::read(std::span<char> into) {
+  ERR_clear_error();
+  std::size_t got = 0;
+  const int returned = SSL_read_ex(ssl_, into.data(), into.size(), &got);
+  keepUnread();
+  if (returned == 1) return {IoStatus::kDone, got};
+  const IoStatus status = classify(returned);
+  failed_ = status == IoStatus::kFailed;
+  return {status};
+}
+
+void TlsTransport::write(std::string_view bytes) {
+  ERR_clear_error();
+  std::size_t taken = 0;
+  held_.reserve(held_.size() + bytes.size() + 128);  // records' overhead and close_notify
+  // The bridge takes everything, so this cannot want to be repeated.
+  if (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &taken) != 1) failed_ = true;
+}
+
+void TlsTransport::writeEnd() {
+  if (failed_) return;
+  ERR_clear_error();
+  SSL_shutdown(ssl_);
+}
+
+IoResult TlsTransport::send() {
+  std::size_t sent = 0;
+  while (sent < held_.size()) {
+    const ssize_t took =
+        ::send(socket_.get(), held_.data() + sent, held_.size() - sent, MSG_NOSIGNAL);
+    if (took < 0 && errno == EINTR) continue;
+    if (took < 0 && errno == EAGAIN) {
+      held_.erase(0, sent);
+      return {IoStatus::kBlocked, sent};
+    }
+    if (took < 0) return {IoStatus::kFailed, sent};
+    sent += static_cast<std::size_t>(took);
+  }
+  held_ = std::string();  // the buffer goes, not only its contents
+  return {failed_ ? IoStatus::kFailed : IoStatus::kDone, sent};
+}
+
+bool TlsTransport::hasUnread() {
+  char byte = 0;
+  return !unread_.empty() || SSL_pending(ssl_) > 0 ||
+         ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+int TlsTransport::receive(char* into, int size) {
+  if (arrived_.empty()) {
+    if (unread_.empty()) {
+      ssize_t got = 0;
+      do {
+        got = ::recv(socket_.get(), io_.inbox_.data(), io_.inbox_.size(), 0);
+      } while (got < 0 && errno == EINTR);
+      if (got < 0) return errno == EAGAIN ? -1 : 0;  // a reset ends the stream as a FIN does
+      arrived_ = std::string_view(io_.inbox_.data(), static_cast<std::size_t>(got));
+    } else {
+      std::copy(unread_.begin(), unread_.end(), io_.inbox_.begin());
+      arrived_ = std::string_view(io_.inbox_.data(), unread_.size());
+      unread_ = std::string();
+    }
+  }
+  const std::size_t given = std::min(arrived_.size(), static_cast<std::size_t>(size));
+  std::memcpy(into, arrived_.data(), given);
+  arrived_.remove_prefix(given);
+  return static_cast<int>(given);
+}
+
+int TlsTransport::append(const char* from, int size) {
+  held_.append(from, static_cast<std::size_t>(size));
+  return size;
+}
+
+void TlsTransport::keepUnread() {
+  if (!arrived_.empty()) unread_ = std::string(arrived_);
+  arrived_ = {};
+}
+
+IoStatus TlsTransport::classify(int returned) const {
+  switch (SSL_get_error(ssl_, returned)) {
+    case SSL_ERROR_WANT_READ:
+      return IoStatus::kBlocked;
+    case SSL_ERROR_ZERO_RETURN:
+      return IoStatus::kEnd;
+    default:
+      return IoStatus::kFailed;
+  }
+}
+
+void TlsTransport::learnPeer() {
+  if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name); name != nullptr) {
+    serverName_ = name;
+    std::transform(serverName_.begin(), serverName_.end(), serverName_.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  }
+  const X509* certificate = SSL_get0_peer_certificate(ssl_);
+  if (certificate == nullptr) return;
+  identity_ = std::make_shared<const ClientIdentity>(
+      ClientIdentity{.fingerprint = certificateFingerprint(certificate),
+                     .keyFingerprint = publicKeyFingerprint(certificate),
+                     .subject = certificateSubject(certificate),
+                     .commonName = certificateCommonName(certificate),
+                     .notBefore = certificateNotBefore(certificate),
+                     .notAfter = certificateNotAfter(certificate)});
+}
+
+}  // namespace egalaxyd

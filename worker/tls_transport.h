@@ -1,0 +1,71 @@
+// TLS over a non-blocking socket, on an SSL_CTX of TlsContexts.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <array>
+#include <string>
+
+#include "worker/transport.h"
+
+namespace egalaxyd {
+
+/// What all TLS connections of a worker share: the bridge between OpenSSL and their sockets, and
+/// the buffer that bytes arrive in, so that a connection without bytes has no buffer.
+class TlsIo {
+ public:
+  TlsIo();
+  ~TlsIo();
+  TlsIo(const TlsIo&) = delete;
+  TlsIo& operator=(const TlsIo&) = delete;
+
+ private:
+  friend class TlsTransport;
+  BIO_METHOD* method_;
+  /// One TLS record and then some: most flights arrive in one system call.
+  std::array<char, 18 * 1024> inbox_;
+};
+
+/// Reads a whole flight with one system call and writes header, body and close_notify with one:
+/// OpenSSL talks to memory, the socket is read and written here.
+class TlsTransport final : public Transport {
+ public:
+  /// `io` and `context` must outlive the transport.
+  TlsTransport(UniqueFd socket, TlsIo& io, SSL_CTX* context);
+  ~TlsTransport() override;
+  TlsTransport(const TlsTransport&) = delete;
+  TlsTransport& operator=(const TlsTransport&) = delete;
+
+  IoResult handshake() override;
+  IoResult read(std::span<char> into) override;
+  void write(std::string_view bytes) override;
+  void writeEnd() override;
+  IoResult send() override;
+  bool hasUnread() override;
+
+  int fd() const override { return socket_.get(); }
+  UniqueFd releaseSocket() override { return std::move(socket_); }
+  std::string_view serverName() const override { return serverName_; }
+  std::shared_ptr<const ClientIdentity> identity() const override { return identity_; }
+
+ private:
+  friend class TlsIo;
+
+  int receive(char* into, int size);
+  int append(const char* from, int size);
+  void keepUnread();
+  IoStatus classify(int returned) const;
+  void learnPeer();
+
+  UniqueFd socket_;
+  TlsIo& io_;
+  SSL* ssl_;
+  std::string_view arrived_;  ///< into io_'s inbox, during one call
+  std::string unread_;        ///< what a call left of it, waiting for the next
+  std::string held_;          ///< encrypted, not yet taken by the socket
+  bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
+  std::string serverName_;
+  std::shared_ptr<const ClientIdentity> identity_;
+};
+
+}  // namespace egalaxyd
