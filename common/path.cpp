@@ -1,0 +1,135 @@
+#include "common/path.h"
+
+namespace egalaxyd {
+
+namespace {
+
+constexpr std::string_view kHexDigits = "0123456789ABCDEF";
+/// RFC 3986: unreserved, sub-delims, ':' and '@', without letters, digits and ';'.
+constexpr std::string_view kPcharMarks = "-._~!$&'()*+,=:@";
+
+bool isAlphanumeric(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+int hexValue(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::string encodeAllBut(std::string_view text, std::string_view marks) {
+  std::string encoded;
+  encoded.reserve(text.size());
+  for (const char c : text) {
+    if (isAlphanumeric(c) || marks.find(c) != std::string_view::npos) {
+      encoded += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      encoded += '%';
+      encoded += kHexDigits[byte >> 4];
+      encoded += kHexDigits[byte & 0x0F];
+    }
+  }
+  return encoded;
+}
+
+}  // namespace
+
+std::size_t printableLength(std::string_view text) {
+  if (text.empty()) return 0;
+  const auto at = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  const unsigned first = at(0);
+  if (first < 0x80) return first >= 0x20 && first != 0x7F ? 1 : 0;
+  if (first < 0xC2 || first > 0xF4) return 0;
+  const std::size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xC0) != 0x80) return 0;
+  }
+  const unsigned second = at(1);
+  if (first == 0xC2 && second < 0xA0) return 0;   // C1
+  if (first == 0xE0 && second < 0xA0) return 0;   // overlong
+  if (first == 0xED && second >= 0xA0) return 0;  // surrogates
+  if (first == 0xF0 && second < 0x90) return 0;   // overlong
+  if (first == 0xF4 && second >= 0x90) return 0;  // beyond U+10FFFF
+  return length;
+}
+
+bool isPrintable(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = printableLength(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::optional<std::string> percentDecode(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    if (text.size() - i < 3) return std::nullopt;
+    const int high = hexValue(text[i + 1]);
+    const int low = hexValue(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    decoded += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return decoded;
+}
+
+std::string percentEncodePath(std::string_view path) {
+  static const std::string marks = std::string(kPcharMarks) + "/;";
+  return encodeAllBut(path, marks);
+}
+
+std::string percentEncodeSegment(std::string_view segment) {
+  return encodeAllBut(segment, kPcharMarks);
+}
+
+std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
+  std::string path;
+  bool folder = true;  // of what has been seen so far
+  bool unservable = false;
+  while (!rawPath.empty()) {
+    const auto slash = rawPath.find('/');
+    const std::string_view raw = rawPath.substr(0, slash);
+    rawPath = slash == std::string_view::npos ? "" : rawPath.substr(slash + 1);
+    if (raw.empty()) {
+      folder = true;
+      continue;
+    }
+    const std::optional<std::string> segment = percentDecode(raw);
+    folder = slash != std::string_view::npos || segment == "." || segment == "..";
+    if (segment == ".") continue;
+    if (segment == "..") {
+      if (!path.empty()) {
+        path.resize(path.rfind('/'));
+      } else if (raw == "..") {
+        return PathError::kAboveRoot;
+      } else {
+        unservable = true;
+      }
+      continue;
+    }
+    if (!segment || segment->find('/') != std::string::npos || !isPrintable(*segment)) {
+      unservable = true;
+      path += "/?";  // stands for the segment, so that a later ".." has it to leave
+      continue;
+    }
+    path += '/';
+    path += *segment;
+  }
+  if (unservable) return PathError::kUnservable;
+  if (folder) path += '/';
+  return path;
+}
+
+}  // namespace egalaxyd

@@ -1,6 +1,7 @@
-// Percent-encoding and the normal form of request paths. Pure.
+// Percent-encoding, and the normal form of request paths. Pure.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,23 +9,31 @@
 
 namespace egalaxyd {
 
+/// Bytes of the character that `text` begins with, when that is well-formed UTF-8 (RFC 3629) and no
+/// control character (C0, DEL, C1); else 0. A space counts as printable.
+std::size_t printableLength(std::string_view text);
+
+/// Whether all of `text` consists of such characters.
+bool isPrintable(std::string_view text);
+
 /// Decodes every %XX once; '+' stays '+'. nullopt when a '%' is not followed by two hex digits.
 std::optional<std::string> percentDecode(std::string_view text);
 
-/// Encodes everything that a path (RFC 3986 pchar and '/') may not hold as it is.
+/// Encodes everything that a path (RFC 3986 pchar and '/') may not hold as it is, '%' included.
 std::string percentEncodePath(std::string_view path);
-/// As percentEncodePath, and '/', ';', '?', '#' and '%' too: one segment, or a query's value.
+/// As percentEncodePath, and '/' and ';' too: one segment, or a query's value.
 std::string percentEncodeSegment(std::string_view segment);
 
 enum class PathError {
-  kAboveRoot,    ///< a literal ".." climbs above the root: the request is malformed (59)
-  kUnservable,   ///< names nothing that could exist: encoded '/', control bytes, invalid UTF-8,
-                 ///< an encoded ".." above the root (51)
+  kAboveRoot,   ///< a literal ".." climbs above the root: the request is malformed (59)
+  kUnservable,  ///< names nothing that could exist: encoded '/', control characters, invalid
+                ///< UTF-8, an encoded ".." above the root, a broken %XX (51)
 };
 
 /// Decodes a raw URI path once, resolves "." and ".." lexically and collapses empty segments. The
 /// result begins with '/', ends with '/' exactly when the path names a folder, and holds no ".",
-/// ".." or empty segment. "" and "/" give "/".
+/// ".." or empty segment. "" and "/" give "/". kAboveRoot where both errors apply. The result is
+/// no URI path any more: percentEncodePath makes it one, and that normalises to itself.
 std::variant<std::string, PathError> normalisePath(std::string_view rawPath);
 
 }  // namespace egalaxyd

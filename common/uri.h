@@ -11,32 +11,35 @@ namespace egalaxyd {
 
 /// The parts of an absolute URI. Views into the parsed text are not kept.
 struct Uri {
-  std::string scheme;                  ///< lower-case
-  bool hasAuthority = false;           ///< "//" was there
-  std::string host;                    ///< lower-case; IPv6 literals without their brackets
-  bool hostIsLiteral = false;          ///< an IPv4 or IPv6 address
-  std::optional<std::uint16_t> port;   ///< nullopt: none, or empty
-  std::string path;                    ///< as sent, still percent-encoded; may be empty
-  std::optional<std::string> query;    ///< as sent, without '?'; nullopt: no '?'
+  std::string scheme;                 ///< lower-case
+  bool hasAuthority = false;          ///< "//" was there
+  std::string host;                   ///< lower-case; IPv6 literals without their brackets and
+                                      ///< in their shortest form (RFC 5952)
+  bool hostIsLiteral = false;         ///< an IPv4 or IPv6 address
+  std::optional<std::uint16_t> port;  ///< nullopt: none, or empty
+  std::string path;                   ///< as sent, still percent-encoded; may be empty
+  std::optional<std::string> query;   ///< as sent, without '?'; nullopt: no '?'
 };
 
 /// Why a text is not an acceptable absolute URI.
 enum class UriError {
-  kByte,         ///< a byte that no URI may hold: control, space, invalid UTF-8
-  kNoScheme,     ///< relative, or the scheme is malformed
-  kUserinfo,     ///< an '@' in the authority, even with nothing before it
-  kHost,         ///< empty or malformed
-  kPort,         ///< not a number from 0 to 65535
-  kPercent,      ///< '%' without two hexadecimal digits
-  kFragment,     ///< a '#', even an empty one
+  kByte,      ///< a byte that no URI may hold where it stands: control, space, quotation mark,
+              ///< invalid UTF-8 ...
+  kNoScheme,  ///< relative, or the scheme is malformed
+  kUserinfo,  ///< an '@' in the authority, even with nothing before it
+  kHost,      ///< missing or malformed
+  kPort,      ///< not a number from 0 to 65535
+  kPercent,   ///< '%' without two hexadecimal digits
+  kFragment,  ///< a '#', even an empty one
 };
 
 /// A short text for the client, e.g. "The URL has a fragment".
 std::string_view describe(UriError error);
 
-/// Accepts valid UTF-8 beyond ASCII in path and query, as if it were percent-encoded. With an
-/// authority the host must not be empty when `scheme` is gemini, titan or spartan. No length limit
-/// of its own.
+/// Accepts valid UTF-8 beyond ASCII (control characters excepted) in path and query, as if it were
+/// percent-encoded. Hosts are DNS names (letters, digits, '-', '.', '_'), IPv4 or bracketed IPv6
+/// addresses. gemini, titan and spartan need a host; other schemes do without, or without an
+/// authority at all. No length limit of its own.
 std::variant<Uri, UriError> parseUri(std::string_view text);
 
 }  // namespace egalaxyd

@@ -21,15 +21,17 @@ namespace egalaxyd {
 /// The sites of one host by path prefix.
 class PathMap {
  public:
-  /// `path` begins with '/' and has no trailing slash but in "/" itself.
+  /// `path` begins with '/' and has no trailing slash but in "/" itself; decoded, as normalisePath
+  /// gives it. Replaces what was mounted there.
   void add(std::string path, std::shared_ptr<Site> site);
 
   struct Match {
     Site* site = nullptr;  ///< nullptr: nothing is mounted there
     std::size_t mountLength = 0;
   };
-  /// The longest mounted prefix that ends on a segment's border. Takes time by the number of
-  /// segments, not of mounts.
+  /// The longest mounted prefix that ends on a segment's border: "/wiki" is found for "/wiki",
+  /// "/wiki/" and "/wiki/x". `mountLength` is 0 for "/". `path` is normalised. Allocates nothing;
+  /// takes time by the number of segments, not of mounts.
   Match find(std::string_view path) const;
 
  private:
@@ -40,6 +42,7 @@ class PathMap {
     }
   };
   std::unordered_map<std::string, std::shared_ptr<Site>, Hash, std::equal_to<>> sites_;
+  std::size_t longest_ = 0;  ///< of the mounted paths: nothing beyond it need be hashed
 };
 
 /// Names to values: exact, then a wildcard for one label, then "*". Host names and SNI share it.
@@ -90,7 +93,8 @@ class Router {
   /// The ports that count as ours in a URL, beside the scheme's default.
   void setPorts(std::unordered_set<std::uint16_t> ports) { ports_ = std::move(ports); }
 
-  /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one.
+  /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
+  /// request's client and identity are the caller's to fill in.
   std::variant<Routed, Response> route(RequestLine line, std::string_view serverName) const;
 
  private:

@@ -1,0 +1,111 @@
+#include "worker/protocol/gemini_encoder.h"
+
+#include <string_view>
+
+#include "common/limits.h"
+#include "common/media_type.h"
+#include "common/path.h"
+
+namespace egalaxyd {
+
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+std::string_view usualText(Status status) {
+  switch (status) {
+    case Status::kInput:
+    case Status::kSensitiveInput:
+      return "Enter input";
+    case Status::kSuccess:
+      return "application/octet-stream";
+    case Status::kRedirectTemporary:
+    case Status::kRedirectPermanent:
+      break;
+    case Status::kTemporaryFailure:
+      return "Temporary failure";
+    case Status::kServerUnavailable:
+      return "Server unavailable";
+    case Status::kCgiError:
+      return "The application behind this page failed";
+    case Status::kProxyError:
+      return "The server behind this page failed";
+    case Status::kSlowDown:
+      return "60";
+    case Status::kPermanentFailure:
+      return "Permanent failure";
+    case Status::kNotFound:
+      return "Not found";
+    case Status::kGone:
+      return "Gone";
+    case Status::kProxyRequestRefused:
+      return "Not served here";
+    case Status::kBadRequest:
+      return "Bad request";
+    case Status::kCertificateRequired:
+      return "A client certificate is required";
+    case Status::kCertificateNotAuthorised:
+      return "This client certificate is not authorised";
+    case Status::kCertificateNotValid:
+      return "This client certificate is not valid";
+  }
+  return "Temporary failure";
+}
+
+/// Printable, not surrounded by spaces, at most kMaxMetaBytes.
+std::string cleanText(std::string_view text) {
+  while (text.starts_with(' ') || text.starts_with(kByteOrderMark)) {
+    text.remove_prefix(text.front() == ' ' ? 1 : kByteOrderMark.size());
+  }
+  std::string clean;
+  while (!text.empty()) {
+    const std::size_t length = printableLength(text);
+    const std::string_view next = length == 0 ? "?" : text.substr(0, length);
+    if (clean.size() + next.size() > kMaxMetaBytes) break;
+    clean += next;
+    text.remove_prefix(next.size());
+  }
+  clean.resize(clean.find_last_not_of(' ') + 1);
+  return clean;
+}
+
+std::string headerLine(Status status, std::string_view meta) {
+  std::string line = std::to_string(static_cast<int>(status));
+  line += ' ';
+  line += meta.empty() ? usualText(status) : meta;
+  line += "\r\n";
+  return line;
+}
+
+std::string successLine(std::string_view mediaType) {
+  if (!isMediaType(mediaType)) mediaType = mediaType.substr(0, mediaType.find(';'));
+  return headerLine(Status::kSuccess, isMediaType(mediaType) ? mediaType : "");
+}
+
+std::string redirectLine(Status status, std::string_view target) {
+  if (target.size() > kMaxMetaBytes) {
+    return headerLine(Status::kBadRequest, "The URL is too long to be redirected");
+  }
+  const bool usable = !target.empty() && !target.starts_with("//") &&
+                      !target.starts_with(kByteOrderMark) &&
+                      target.find(' ') == std::string_view::npos && isPrintable(target);
+  if (!usable) return headerLine(Status::kTemporaryFailure, "");
+  return headerLine(status, target);
+}
+
+}  // namespace
+
+std::string encodeGeminiHeader(const Response& response) {
+  if (!isStatus(static_cast<int>(response.status))) return headerLine(Status::kCgiError, "");
+  switch (response.status) {
+    case Status::kSuccess:
+      return successLine(response.meta);
+    case Status::kRedirectTemporary:
+    case Status::kRedirectPermanent:
+      return redirectLine(response.status, response.meta);
+    default:
+      return headerLine(response.status, cleanText(response.meta));
+  }
+}
+
+}  // namespace egalaxyd

@@ -31,8 +31,9 @@ using ParseStep = std::variant<NeedMore, RequestLine, Malformed>;
 class GeminiParser {
  public:
   /// Eats from the front of `bytes`; `consumed` says how many. Whatever the split into calls, the
-  /// answer is the same. A lone LF is an illegal byte that is reported with the line's end; without
-  /// CRLF within kMaxUriBytes + 2 bytes the line is malformed at once.
+  /// answer and the sum of `consumed` are the same. A lone LF or CR is an illegal byte that is
+  /// reported with the line's end; without CRLF within kMaxUriBytes + 2 bytes the line is malformed
+  /// at once.
   ParseStep feed(std::string_view bytes, std::size_t& consumed);
 
  private:
