@@ -40,14 +40,19 @@ class IpAddress {
   std::array<std::uint8_t, 16> bytes_{};
 };
 
-/// A network: "10.0.0.0/8", "2001:db8::/32", or one address.
+/// A network: "10.0.0.0/8", "2001:db8::/32", or one address. Address bits beyond the prefix are
+/// ignored. "::/0" is every IPv6 address and no IPv4 one; "0.0.0.0/0" the other way round.
 class Cidr {
  public:
   static std::optional<Cidr> parse(std::string_view text);
   bool contains(const IpAddress& address) const;
+  /// The network and its bits, "192.0.2.7/32" for one address.
   std::string text() const;
+  bool operator==(const Cidr&) const = default;
 
  private:
+  bool isV4() const;
+
   IpAddress network_;
   unsigned bits_ = 128;  ///< of the IPv6 form
 };
