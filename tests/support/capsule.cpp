@@ -1,0 +1,172 @@
+#include "tests/support/capsule.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <stdexcept>
+
+namespace egalaxyd {
+namespace {
+
+/// What no server may have said when it ends.
+constexpr const char* kOffences[] = {"left open",        "AddressSanitizer", "ThreadSanitizer",
+                                     "LeakSanitizer",    "runtime error:",   "stack smashing",
+                                     "terminate called", "Assertion"};
+
+}  // namespace
+
+Capsule::Capsule() {
+  std::filesystem::permissions(dir_.path(), std::filesystem::perms(0755));
+  dir_.makeDir("root");
+  set("server.workers", "2");
+  set("server.state_dir", "\"state\"");
+  set("server.runtime_dir", "\"run\"");
+  set("server.drain_timeout", "\"20s\"");
+  set("listen.gemini", "[\"127.0.0.1:0\"]");
+  set("listen.spartan", "[]");
+  set("rate_limit.enabled", "false");
+  set("limits.handshake_timeout", "\"30s\"");
+  set("limits.request_timeout", "\"30s\"");
+  sites("[sites.\"localhost\"]\nroot = \"root\"\n");
+}
+
+Capsule::~Capsule() {
+  if (process_ && !stopped_ && !abandoned_) stop();
+}
+
+void Capsule::page(std::string_view name, std::string_view text) const {
+  dir_.write("root/" + std::string(name), text);
+}
+
+std::string Capsule::configText() const {
+  std::string text;
+  for (const auto& [key, value] : settings_) text += key + " = " + value + "\n";
+  return text + "\n" + sites_;
+}
+
+void Capsule::writeConfig() const { dir_.write("egalaxyd.toml", configText()); }
+
+void Capsule::start() {
+  writeConfig();
+  startWith({"--config", configFile().string()}, dir_.path());
+}
+
+void Capsule::startWith(const std::vector<std::string>& arguments,
+                        const std::filesystem::path& folder,
+                        const std::map<std::string, std::string>& environment) {
+  ProcessSetup setup{{programPath("egalaxyd")}, folder, dir_ / "out", dir_ / "err", environment};
+  setup.arguments.insert(setup.arguments.end(), arguments.begin(), arguments.end());
+  process_ = std::make_unique<ChildProcess>(setup);
+  stopped_ = false;
+  generation_ = 1;
+  waitUntilReady();
+}
+
+void Capsule::waitUntilReady() {
+  const bool ready = eventually([&] {
+    if (!process_->running()) return true;
+    return logContains("ready") && out().find("gemini://") != std::string::npos;
+  });
+  if (!ready || !process_->running()) {
+    abandon();
+    throw std::runtime_error("egalaxyd did not become ready:\n" + out() + log());
+  }
+  readPorts();
+}
+
+void Capsule::readPorts() {
+  static const std::regex url(R"(gemini://[^/\s]*?(?::(\d+))?/)");
+  const std::string text = out();
+  ports_.clear();
+  for (std::sregex_iterator match(text.begin(), text.end(), url), end; match != end; ++match) {
+    const std::string digits = (*match)[1];
+    const auto port = static_cast<std::uint16_t>(digits.empty() ? 1965 : std::stoi(digits));
+    if (std::find(ports_.begin(), ports_.end(), port) == ports_.end()) ports_.push_back(port);
+  }
+}
+
+ExitStatus Capsule::stop() {
+  stopped_ = true;
+  process_->signal(SIGTERM);
+  const auto status = process_->wait();
+  if (!status) {
+    ADD_FAILURE() << "egalaxyd did not leave after SIGTERM:\n" << log();
+    return {};
+  }
+  EXPECT_EQ(status->code, 0) << "signal " << status->signal << "\n" << log();
+  expectCleanEnd();
+  return *status;
+}
+
+void Capsule::expectCleanEnd() {
+  EXPECT_FALSE(process_->groupLives()) << "a worker outlived the master:\n" << log();
+  const std::string text = log();
+  for (const char* offence : kOffences) {
+    EXPECT_EQ(text.find(offence), std::string::npos) << "the log speaks of \"" << offence << "\":\n"
+                                                     << text;
+  }
+}
+
+std::string Capsule::url(std::string_view path, std::string_view host) const {
+  return "gemini://" + std::string(host) + ":" + std::to_string(port()) + std::string(path);
+}
+
+Reply Capsule::get(std::string_view path, const TlsSettings& settings) const {
+  return fetch(port(), url(path), settings);
+}
+
+std::vector<pid_t> Capsule::workerPids() const {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (std::isdigit(static_cast<unsigned char>(name[0])) == 0) continue;
+    const std::string stat = readAll(entry.path() / "stat");
+    const auto afterName = stat.rfind(") ");
+    if (afterName == std::string::npos) continue;
+    std::istringstream fields(stat.substr(afterName + 2));
+    char state = 0;
+    pid_t parent = 0;
+    fields >> state >> parent;
+    if (parent == masterPid() && state != 'Z') pids.push_back(std::stoi(name));
+  }
+  std::sort(pids.begin(), pids.end());
+  return pids;
+}
+
+void Capsule::killWorker(std::size_t index) const { ::kill(workerPids().at(index), SIGKILL); }
+
+std::string Capsule::log() const { return readAll(dir_ / "err") + readAll(dir_ / "egalaxyd.log"); }
+
+std::string Capsule::out() const { return readAll(dir_ / "out"); }
+
+bool Capsule::logContains(std::string_view text, std::size_t mark) const {
+  return log().find(text, mark) != std::string::npos;
+}
+
+bool Capsule::waitForLog(std::string_view text, std::size_t mark) const {
+  return eventually([&] { return logContains(text, mark); });
+}
+
+void Capsule::reload() {
+  const std::string generation = "generation " + std::to_string(++generation_);
+  const std::size_t mark = logMark();
+  process_->signal(SIGHUP);
+  if (!waitForLog(generation, mark) || !waitForLog("ready", mark)) {
+    throw std::runtime_error("no " + generation + " came:\n" + log());
+  }
+}
+
+std::size_t proportionalKib(pid_t pid) {
+  std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  for (std::string line; std::getline(rollup, line);) {
+    if (line.rfind("Pss:", 0) == 0) return std::stoul(line.substr(4));
+  }
+  throw std::runtime_error("no Pss of process " + std::to_string(pid));
+}
+
+}  // namespace egalaxyd

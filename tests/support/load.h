@@ -1,0 +1,44 @@
+// Clients that never stop asking.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/gemini_client.h"
+
+namespace egalaxyd {
+
+/// Threads that fetch one URL again and again until stop(). What is not a whole response with
+/// status 20 counts as failed.
+class Load {
+ public:
+  Load(std::uint16_t port, std::string url, unsigned clients);
+  ~Load() { stop(); }
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+
+  /// Returns when each client has finished what it was doing.
+  void stop();
+  std::size_t served() const { return served_; }
+  std::size_t failed() const { return failed_; }
+  /// Waits until `more` further requests were served.
+  bool waitForServed(std::size_t more) const;
+  /// One line for each failure.
+  std::string failures() const;
+
+ private:
+  void run(std::uint16_t port, const std::string& url);
+
+  std::atomic<bool> stopping_{false};
+  std::atomic<std::size_t> served_{0};
+  std::atomic<std::size_t> failed_{0};
+  mutable std::mutex mutex_;
+  std::string failures_;  ///< guarded by mutex_
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace egalaxyd

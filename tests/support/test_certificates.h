@@ -1,0 +1,32 @@
+// Client certificates of every kind that the small web has seen.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "common/certificate.h"
+
+namespace egalaxyd {
+
+enum class KeyKind { kP256, kP384, kEd25519, kRsa1024, kRsa2048 };
+
+struct CertificateWish {
+  KeyKind key = KeyKind::kP256;
+  std::string commonName = "Alice";  ///< "": an empty subject
+  int fromDays = -1;                 ///< notBefore, counted from today
+  int toDays = 365;
+  bool foreignSignature = false;  ///< claims to be self-signed, but another key signed it
+  bool version1 = false;          ///< X.509 v1, as Lagrange makes them
+};
+
+struct TestCertificate {
+  X509Ptr certificate;
+  KeyPtr key;
+
+  void writePem(const std::filesystem::path& certificateFile,
+                const std::filesystem::path& keyFile) const;
+};
+
+TestCertificate makeTestCertificate(const CertificateWish& wish = {});
+
+}  // namespace egalaxyd
