@@ -1,0 +1,177 @@
+#include "worker/file/directory_page.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/errno_error.h"
+#include "common/log.h"
+#include "common/path.h"
+
+namespace egalaxyd {
+namespace {
+
+constexpr std::string_view kHeaderName = "HEADER.gmi";
+
+struct CloseDir {
+  void operator()(DIR* stream) const { ::closedir(stream); }
+};
+using DirStream = std::unique_ptr<DIR, CloseDir>;
+
+struct Entry {
+  std::string name;
+  struct stat status;
+
+  bool isFolder() const { return S_ISDIR(status.st_mode); }
+};
+
+/// The status that a request for this entry would meet; nullopt where it would be refused.
+std::optional<struct stat> statusOf(const SiteRoot& root, const std::string& prefix, int folder,
+                                    const std::string& name) {
+  struct stat status {};
+  if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+  if (S_ISLNK(status.st_mode)) {
+    auto target = root.open(prefix + name, Waiting::kAllowed);
+    if (!target) return std::nullopt;
+    status = target->status;
+  }
+  if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return std::nullopt;
+  return status;
+}
+
+Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
+  auto opened = root.open(folder, Waiting::kAllowed);
+  if (!opened) return std::move(opened).error();
+  if (!opened->isFolder()) return Error{ErrorCode::kNotFound, "not a folder"};
+  UniqueFd readable(::openat(opened->fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DirStream stream(readable ? ::fdopendir(readable.get()) : nullptr);
+  if (!stream) return errnoError("list " + logQuote(folder), errno);
+  (void)readable.release();
+  return stream;
+}
+
+/// At most kMaxListedEntries + 1, unsorted.
+Result<std::vector<Entry>> readEntries(const SiteRoot& root, const DirectoryPageRequest& request,
+                                       const std::string& prefix) {
+  auto stream = openStream(root, request.folder);
+  if (!stream) return std::move(stream).error();
+  const int folder = ::dirfd(stream->get());
+  std::vector<Entry> entries;
+  while (entries.size() <= kMaxListedEntries) {
+    errno = 0;
+    const dirent* found = ::readdir(stream->get());
+    if (found == nullptr && errno != 0) return errnoError("list " + logQuote(prefix), errno);
+    if (found == nullptr) break;
+    const std::string name = found->d_name;
+    if (name == "." || name == ".." || name == kHeaderName) continue;
+    if ((name.starts_with('.') && !request.hidden) || pageLabel(name).empty()) continue;
+    if (const auto status = statusOf(root, prefix, folder, name))
+      entries.push_back({name, *status});
+  }
+  return entries;
+}
+
+/// The text with every line end as LF, the last one included.
+std::string withUnixLineEnds(std::string_view text) {
+  std::string lines;
+  lines.reserve(text.size() + 1);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
+    lines.push_back(text[i] == '\r' ? '\n' : text[i]);
+  }
+  if (!lines.empty() && lines.back() != '\n') lines.push_back('\n');
+  return lines;
+}
+
+std::string readHeader(const SiteRoot& root, const std::string& path) {
+  const auto file = root.open(path, Waiting::kAllowed);
+  if (!file || file->isFolder()) return {};
+  if (file->size() > kMaxHeaderBytes) {
+    spdlog::warn("{} is left out of its listing: {} bytes, at most {} are taken", logQuote(path),
+                 file->size(), kMaxHeaderBytes);
+    return {};
+  }
+  std::string text(static_cast<std::size_t>(file->size()), '\0');
+  const ssize_t got = ::pread(file->fd.get(), text.data(), text.size(), 0);
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  constexpr std::string_view kBom = "\xEF\xBB\xBF";
+  return withUnixLineEnds(std::string_view(text).substr(text.starts_with(kBom) ? 3 : 0));
+}
+
+std::string describeSize(std::uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  constexpr std::array<std::string_view, 6> kUnits{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double size = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; size >= 1023.95 && unit + 1 < kUnits.size(); ++unit) size /= 1024;
+  return fmt::format("{:.1f} {}", size, kUnits[unit]);
+}
+
+std::string describeDate(std::time_t time) {
+  std::tm utc{};
+  std::array<char, 32> text{};
+  if (::gmtime_r(&time, &utc) == nullptr) return {};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d", &utc)};
+}
+
+void appendEntry(std::string& page, const Entry& entry) {
+  const std::string_view slash = entry.isFolder() ? "/" : "";
+  page += fmt::format("=> ./{}{} {}{}", percentEncodeSegment(entry.name), slash,
+                      pageLabel(entry.name), slash);
+  if (!entry.isFolder()) {
+    page.append("  ").append(describeSize(static_cast<std::uint64_t>(entry.status.st_size)));
+  }
+  page.append("  ").append(describeDate(entry.status.st_mtime)).append("\n");
+}
+
+}  // namespace
+
+std::string pageLabel(std::string_view name) {
+  std::string label;
+  while (!name.empty()) {
+    const std::size_t length = printableLength(name);
+    if (length == 0) return {};
+    const std::string_view character = name.substr(0, length);
+    // Line and paragraph separators end a line for some clients.
+    const bool breaksLines = character == "\u2028" || character == "\u2029";
+    label.append(breaksLines ? "\uFFFD" : character);
+    name.remove_prefix(length);
+  }
+  return label;
+}
+
+Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request) {
+  const std::string prefix = request.folder.empty() ? "" : request.folder + "/";
+  auto read = readEntries(root, request, prefix);
+  if (!read) return std::move(read).error();
+  std::vector<Entry>& entries = *read;
+  const bool cut = entries.size() > kMaxListedEntries;
+  if (cut) entries.pop_back();
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(!a.isFolder(), std::string_view(a.name)) <
+           std::pair(!b.isFolder(), std::string_view(b.name));
+  });
+
+  std::string page = readHeader(root, prefix + std::string(kHeaderName));
+  if (!page.starts_with('#')) page = "# " + pageLabel(request.title) + "\n\n" + page;
+  page.append(page.ends_with("\n\n") ? "" : "\n");
+  if (request.hasParent) page.append("=> ../ ../\n");
+  for (const Entry& entry : entries) appendEntry(page, entry);
+  if (cut) page.append(fmt::format("\nOnly {} of the entries are listed.\n", kMaxListedEntries));
+  return page;
+}
+
+}  // namespace egalaxyd

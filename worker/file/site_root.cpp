@@ -1,0 +1,139 @@
+#include "worker/file/site_root.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <optional>
+#include <utility>
+
+#include "common/errno_error.h"
+#include "common/log.h"
+
+namespace egalaxyd {
+namespace {
+
+// A rename anywhere in the system may disturb a walk through "..": the kernel says EAGAIN then.
+constexpr int kMaxDisturbances = 100;
+
+/// openat2(2), which glibc does not wrap; -1 with errno.
+int openAt2(int folder, const char* path, int flags, std::uint64_t resolve) {
+  open_how how{};
+  how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
+  how.resolve = resolve;
+  for (int disturbances = 0;;) {
+    const long fd = ::syscall(SYS_openat2, folder, path, &how, sizeof how);
+    if (fd >= 0) return static_cast<int>(fd);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN || (resolve & RESOLVE_CACHED) != 0) return -1;
+    if (++disturbances > kMaxDisturbances) return -1;
+  }
+}
+
+struct Attempt {
+  OpenFile file;
+  int error = 0;  ///< an errno; 0: `file` is open
+};
+
+/// The kernel opens a FIFO or a device for reading before anybody can ask what it is, so the first
+/// look is through an O_PATH descriptor.
+Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Waiting waiting) {
+  if (path.find('\0') != std::string::npos) return {{}, ENOENT};
+  if (waiting == Waiting::kNever) resolve |= RESOLVE_CACHED;
+  OpenFile seen{UniqueFd(openAt2(folder, path.c_str(), O_PATH, resolve))};
+  if (!seen.fd || ::fstat(seen.fd.get(), &seen.status) != 0) return {{}, errno};
+  if (seen.isFolder()) return {std::move(seen)};
+  if (!S_ISREG(seen.status.st_mode)) return {{}, ENOENT};
+  const int reading = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+  OpenFile file{UniqueFd(openAt2(folder, path.c_str(), reading, resolve))};
+  if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return {{}, errno};
+  if (!S_ISREG(file.status.st_mode)) return {{}, ENOENT};
+  return {std::move(file)};
+}
+
+/// An absolute link is EXDEV for the kernel even when it leads back inside: that takes more than a
+/// look into memory. Kernels before 5.12 do not know RESOLVE_CACHED and say EINVAL.
+bool isForThePool(int error) { return error == EAGAIN || error == EXDEV || error == EINVAL; }
+
+Result<OpenFile> resultOf(Attempt attempt, std::string_view path, Waiting waiting) {
+  if (attempt.error == 0) return std::move(attempt.file);
+  if (waiting == Waiting::kNever && isForThePool(attempt.error)) {
+    return Error{ErrorCode::kBusy, "not in memory"};
+  }
+  return errnoError("open " + logQuote(path), attempt.error);
+}
+
+/// Where an open descriptor stands in the file system; nullopt without /proc.
+std::optional<std::string> realPathOf(int fd) {
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  std::array<char, PATH_MAX> path;
+  const ssize_t length = ::readlink(link.c_str(), path.data(), path.size());
+  if (length <= 0) return std::nullopt;
+  return std::string(path.data(), static_cast<std::size_t>(length));
+}
+
+/// The part of `path` below `root`; nullopt when it is elsewhere.
+std::optional<std::string> pathBelow(std::string_view root, std::string_view path) {
+  if (root == "/") root = "";
+  if (!path.starts_with(root)) return std::nullopt;
+  path.remove_prefix(root.size());
+  if (path.empty() || path == "/") return ".";
+  if (path.front() != '/') return std::nullopt;
+  return std::string(path.substr(1));
+}
+
+std::uint64_t resolveFlags(SymlinkPolicy symlinks) {
+  switch (symlinks) {
+    case SymlinkPolicy::kDeny:
+      return RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+    case SymlinkPolicy::kInside:
+      return RESOLVE_BENEATH;
+    case SymlinkPolicy::kFollow:
+      break;
+  }
+  return RESOLVE_NO_MAGICLINKS;
+}
+
+}  // namespace
+
+Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting) {
+  return resultOf(tryOpen(AT_FDCWD, path.string(), RESOLVE_NO_MAGICLINKS, waiting), path.string(),
+                  waiting);
+}
+
+Result<SiteRoot> SiteRoot::openAt(const std::filesystem::path& path, SymlinkPolicy symlinks) {
+  UniqueFd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) return errnoError("open folder " + path.string(), errno);
+  if (::faccessat(folder.get(), ".", X_OK, AT_EACCESS) != 0) {
+    return errnoError("enter folder " + path.string(), errno);
+  }
+  return SiteRoot(std::move(folder), symlinks);
+}
+
+Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) const {
+  const std::string path(relative.empty() ? "." : relative);
+  Attempt attempt = tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting);
+  const bool leaves = attempt.error == EXDEV && symlinks_ == SymlinkPolicy::kInside;
+  if (leaves && waiting == Waiting::kAllowed) return openThroughLinks(path);
+  return resultOf(std::move(attempt), path, waiting);
+}
+
+/// Finds out where the links lead, then opens that place without following any: whatever the tree
+/// becomes in between, the kernel keeps the opening inside.
+Result<OpenFile> SiteRoot::openThroughLinks(const std::string& relative) const {
+  const UniqueFd target(openAt2(folder_.get(), relative.c_str(), O_PATH, RESOLVE_NO_MAGICLINKS));
+  if (!target) return resultOf({{}, errno}, relative, Waiting::kAllowed);
+  const auto root = realPathOf(folder_.get());
+  const auto place = realPathOf(target.get());
+  const auto inside = root && place ? pathBelow(*root, *place) : std::nullopt;
+  if (!inside) return resultOf({{}, EXDEV}, relative, Waiting::kAllowed);
+  return resultOf(
+      tryOpen(folder_.get(), *inside, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, Waiting::kAllowed),
+      relative, Waiting::kAllowed);
+}
+
+}  // namespace egalaxyd

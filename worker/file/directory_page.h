@@ -1,0 +1,35 @@
+// The listing of a folder as gemtext.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+#include "worker/file/site_root.h"
+
+namespace egalaxyd {
+
+/// A folder with more entries is listed in part, and its page says so.
+inline constexpr std::size_t kMaxListedEntries = 10'000;
+/// A longer HEADER.gmi is left out.
+inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
+
+struct DirectoryPageRequest {
+  std::string folder;     ///< as SiteRoot::open takes it
+  std::string title;      ///< the folder as clients know it
+  bool hidden = false;    ///< also entries that begin with '.'
+  bool hasParent = true;  ///< whether ".." is this site's to link to
+};
+
+/// Title, HEADER.gmi (in place of the title when it begins with one of its own), the parent, then
+/// folders before files, each by name; lines end with LF. Entries that cannot be asked for are left
+/// out: names that are not clean UTF-8, links that the root's policy refuses, FIFOs and the like.
+/// Waits for the disk: pool only. Errors as SiteRoot::open; a file in place of a folder is
+/// kNotFound.
+Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request);
+
+/// `name` as part of a gemtext line; "" when it holds control characters or is not UTF-8.
+std::string pageLabel(std::string_view name);
+
+}  // namespace egalaxyd
