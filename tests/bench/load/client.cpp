@@ -1,0 +1,124 @@
+#include "load/client.h"
+
+#include <array>
+#include <cstring>
+#include <string_view>
+
+namespace egalaxyd::load {
+namespace {
+
+constexpr std::size_t kMaxHeaderBytes = 1029;  // "20 ", META of 1024 bytes, CRLF
+
+}  // namespace
+
+void Client::begin(const Options& options, int epoll, int source, bool holdBack) {
+  options_ = &options;
+  state_ = State::kConnecting;
+  holdBack_ = holdBack;
+  asked_ = 0;
+  header_.clear();
+  bodyBytes_ = 0;
+  beganNs_ = nowNs();
+  link_.open(options.target, epoll, this, source);
+}
+
+void Client::speak(SSL_CTX* context) {
+  holdBack_ = false;
+  beganNs_ = nowNs();
+  state_ = State::kAsking;
+  if (options_->target.wire == Wire::kGemini) link_.startTls(context, options_->target.host);
+}
+
+bool Client::advance(SSL_CTX* context) {
+  if (state_ == State::kConnecting) {
+    const Io io = link_.connected();
+    if (io == Io::kWait) return false;
+    if (io != Io::kDone) return end(link_.failure());
+    state_ = State::kHeld;
+    if (!holdBack_) {
+      const std::uint64_t began = beganNs_;
+      speak(context);
+      beganNs_ = began;
+    }
+  }
+  if (state_ == State::kAsking && ask()) return true;
+  if (state_ == State::kHeader || state_ == State::kBody) return listen();
+  return false;
+}
+
+/// True when the client has ended.
+bool Client::ask() {
+  const std::string_view line = options_->target.requestLine;
+  while (asked_ < line.size()) {
+    std::size_t done = 0;
+    const Io io = link_.write(line.substr(asked_), done);
+    if (io == Io::kWait) return false;
+    if (io != Io::kDone) return end(io == Io::kFailed ? link_.failure() : Outcome::kReset);
+    asked_ += done;
+  }
+  state_ = State::kHeader;
+  return false;
+}
+
+bool Client::listen() {
+  static std::array<char, 64 * 1024> buffer;
+  for (;;) {
+    std::size_t got = 0;
+    switch (link_.read(buffer.data(), buffer.size(), got)) {
+      case Io::kDone:
+        if (take(buffer.data(), got)) return true;
+        break;
+      case Io::kWait:
+        return false;
+      case Io::kEnd:
+        return finish(true);
+      case Io::kCut:
+        return finish(false);
+      case Io::kFailed:
+        return end(link_.failure());
+    }
+  }
+}
+
+/// True when the bytes already show that the answer is wrong.
+bool Client::take(const char* bytes, std::size_t count) {
+  if (state_ == State::kHeader && takeHeader(bytes, count)) return true;
+  if (count == 0) return false;
+  const auto& expected = options_->body;
+  if (options_->bodyBytes && bodyBytes_ + count > *options_->bodyBytes) return end(Outcome::kBody);
+  if (expected && std::memcmp(expected->data() + bodyBytes_, bytes, count) != 0) {
+    return end(Outcome::kBody);
+  }
+  bodyBytes_ += count;
+  return false;
+}
+
+/// Moves the header's part of the bytes away; true when it is not a success.
+bool Client::takeHeader(const char*& bytes, std::size_t& count) {
+  const auto* newline = static_cast<const char*>(std::memchr(bytes, '\n', count));
+  const std::size_t part = newline ? static_cast<std::size_t>(newline - bytes) + 1 : count;
+  header_.append(bytes, part);
+  bytes += part;
+  count -= part;
+  if (!newline) return header_.size() > kMaxHeaderBytes && end(Outcome::kStatus);
+  const std::string_view success = options_->target.wire == Wire::kGemini ? "20 " : "2 ";
+  const bool good = header_.starts_with(success) && header_.ends_with("\r\n") &&
+                    header_.size() <= kMaxHeaderBytes;
+  state_ = State::kBody;
+  return !good && end(Outcome::kStatus);
+}
+
+bool Client::finish(bool properly) {
+  if (header_.empty()) return end(Outcome::kReset);
+  const bool whole = properly && state_ == State::kBody &&
+                     (!options_->bodyBytes || bodyBytes_ == *options_->bodyBytes);
+  return end(whole ? Outcome::kOk : Outcome::kShort);
+}
+
+bool Client::end(Outcome outcome) {
+  outcome_ = outcome;
+  link_.close();
+  return true;
+}
+
+}  // namespace egalaxyd::load
