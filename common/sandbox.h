@@ -16,10 +16,16 @@ struct SandboxRules {
   std::vector<std::filesystem::path> writable;  ///< likewise, writing, making and removing included
 };
 
-/// Confines the calling process and its later threads for good: no other files, no exec, no fork,
-/// no new listening socket, no new privileges. Call it after everything else is open. kAuto takes
-/// what this kernel offers and the returned text says what that is ("landlock, seccomp"); kRequired
-/// fails where something is missing; kOff does nothing.
+/// Confines the calling process for good: no other files, no exec, no fork, no new network socket,
+/// no new privileges. Call it after everything else is open and privileges are dropped; threads
+/// that already run keep their file access, those begun later do not. A path that does not exist is
+/// skipped, so make folders first. Descriptors that are open stay usable; opening beneath an open
+/// folder needs a rule for that path like any other opening.
+///
+/// kAuto takes what this kernel offers and the returned text says what that is, e.g. "landlock ABI
+/// 7, seccomp" or "seccomp; no landlock: the kernel does not offer it"; kRequired fails where one
+/// is missing; kOff does nothing and returns "off". A build with AddressSanitizer or
+/// ThreadSanitizer takes no seccomp and says so: their runtimes fork and trace.
 Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules);
 
 }  // namespace egalaxyd
