@@ -168,8 +168,7 @@ Result<UniqueFd> openTarget(const LogConfig& config) {
   return UniqueFd(fd);
 }
 
-/// Whole lines to a descriptor. In the master it writes where it stands, if the target takes it at
-/// once; in a worker a thread of its own does.
+/// Whole lines to a descriptor, written where they stand or by a thread of the sink's own.
 class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   LineSink(LogConfig config, UniqueFd fd) : config_(std::move(config)), fd_(std::move(fd)) {}
@@ -316,7 +315,7 @@ spdlog::level::level_enum levelOf(LogLevel level) {
 
 }  // namespace
 
-Result<void> openLog(const LogConfig& config, LogRole role, std::string_view name) {
+Result<void> openLog(const LogConfig& config, std::string_view name) {
   auto target = openTarget(config);
   if (!target) return target.error();
   auto sink = std::make_shared<LineSink>(config, std::move(*target));
@@ -329,10 +328,13 @@ Result<void> openLog(const LogConfig& config, LogRole role, std::string_view nam
     accessLogger = std::make_shared<spdlog::logger>(std::string(kAccessLogger), sink);
   }
   accessAsJson = config.format == LogFormat::kJson;
-  if (role == LogRole::kWorker) sink->startThread();
   spdlog::set_default_logger(std::move(logger));
   currentSink = std::move(sink);
   return {};
+}
+
+void startLogWriter() {
+  if (currentSink) currentSink->startThread();
 }
 
 Result<void> reopenLog() { return currentSink ? currentSink->reopen() : Result<void>(); }

@@ -14,16 +14,13 @@
 
 namespace egalaxyd {
 
-/// Who is writing: decides the name in each line and whether a thread may do the writing.
-enum class LogRole {
-  kMaster,  ///< writes where it stands; no thread, so that it may fork
-  kWorker,  ///< hands lines to a writer thread of its own; a full or stuck target costs lines,
-            ///< which are counted, never time
-};
-
-/// Replaces the process's default logger (spdlog::info and its like). `name`: "master", "worker 0".
-/// A worker calls it after the fork. Fails when the target cannot be opened.
-Result<void> openLog(const LogConfig& config, LogRole role, std::string_view name);
+/// Replaces the process's default logger (spdlog::info and its like), which writes where it stands:
+/// a target that does not take a line at once costs the line. `name`: "master", "worker 0". A
+/// worker calls it again after the fork. Fails when the target cannot be opened.
+Result<void> openLog(const LogConfig& config, std::string_view name);
+/// From here on a thread of its own writes, and gathers lines: a stuck or full target costs lines,
+/// never time. For processes that fork no more.
+void startLogWriter();
 /// Opens a file target again under its name, after a rotation; on failure the old one stays. Other
 /// targets: nothing.
 Result<void> reopenLog();

@@ -33,7 +33,7 @@ class BodySource {
   virtual ~BodySource() = default;
   /// Told once, before the first pull: call it on the loop when a kLater has become more.
   void onWake(UniqueFunction<void()> wake) { wake_ = std::move(wake); }
-  /// Never waits. `scratch` holds kBodyChunk bytes and is the caller's.
+  /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or somewhat less.
   virtual BodyChunk pull(std::span<char> scratch) = 0;
 
  protected:
@@ -47,9 +47,9 @@ class BodySource {
 class StringBody final : public BodySource {
  public:
   explicit StringBody(std::string text) : text_(std::move(text)) {}
-  BodyChunk pull(std::span<char>) override {
+  BodyChunk pull(std::span<char> scratch) override {
     const std::string_view rest = std::string_view(text_).substr(sent_);
-    const std::string_view chunk = rest.substr(0, kBodyChunk);
+    const std::string_view chunk = rest.substr(0, scratch.size());
     sent_ += chunk.size();
     return {sent_ == text_.size() ? BodyChunk::State::kEnd : BodyChunk::State::kMore, chunk};
   }

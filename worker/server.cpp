@@ -1,0 +1,208 @@
+#include "worker/server.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "worker/serving_plan.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Connections taken per turn from one listener; the others' clients come next.
+constexpr int kAcceptsPerTurn = 16;
+/// Exchanges under way at once: what bounds a worker's memory for TLS, at some 50 KiB each.
+constexpr std::size_t kSlots = 256;
+/// How long accepting pauses at a limit that something other than our own closing may lift.
+constexpr auto kPause = std::chrono::milliseconds(50);
+/// A slot holder that stood still this long yields when others wait and no slot is free.
+constexpr auto kPatience = std::chrono::seconds(2);
+constexpr auto kComplaintInterval = std::chrono::minutes(1);
+
+}  // namespace
+
+struct Server::Listener {
+  Listener(Server& server, const ListenerSocket& listenerSocket)
+      : socket(listenerSocket),
+        watch(server.loop_, [this, &server](IoEvents) { server.acceptFrom(*this); }) {}
+
+  ListenerSocket socket;
+  Watch watch;
+};
+
+Server::Server(const WorkerSetup& setup, Services& services)
+    : plan_(*setup.plan),
+      shared_(*setup.shared),
+      sharedSlot_(setup.sharedSlot),
+      loop_(services.loop),
+      exchangeContext_{.router = *plan_.router,
+                       .limits = plan_.config.limits,
+                       .addressMask = plan_.config.log.clientIp,
+                       .counters = setup.shared->slot(setup.sharedSlot),
+                       .services = services},
+      admission_(kSlots),
+      resume_(loop_, [this] { resumeAccepting(); }),
+      makeRoom_(loop_, [this] { makeRoom(); }) {
+  for (const ListenerSocket& socket : setup.listeners) {
+    if (socket.kind != ListenerKind::kSpartan) listeners_.emplace_back(*this, socket);
+  }
+}
+
+Server::~Server() = default;
+
+Result<void> Server::start() {
+  for (Listener& listener : listeners_) {
+    auto started = listener.watch.start(listener.socket.fd, WatchMode::kSharedRead);
+    if (!started) return started;
+  }
+  return {};
+}
+
+void Server::drain(std::function<void()> done) {
+  draining_ = true;
+  drained_ = std::move(done);
+  resume_.cancel();
+  for (Listener& listener : listeners_) listener.watch.stop();
+  if (open_ == 0) drained_();
+}
+
+std::size_t Server::abortAll(std::string_view why) {
+  std::size_t aborted = 0;
+  for (Place& place : places_) {
+    if (!place.connection) continue;
+    place.connection->abort(why);
+    ++aborted;
+  }
+  return aborted;
+}
+
+void Server::acceptFrom(Listener& listener) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (shared_.total(Gauge::kOpenConnections) >=
+        static_cast<std::int64_t>(plan_.config.limits.connections)) {
+      return pauseAccepting("limits.connections is reached");
+    }
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    UniqueFd socket(::accept4(listener.socket.fd, generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        return pauseAccepting("no file descriptors or memory left");
+      }
+      if (errno == EAGAIN) return;
+      continue;  // a client that left before it was taken
+    }
+    if (!accept(std::move(socket), IpAddress::fromSockaddr(*generic))) continue;
+  }
+}
+
+bool Server::accept(UniqueFd socket, const IpAddress& client) {
+  WorkerSlot& counters = exchangeContext_.counters;
+  counters.add(Counter::kConnections);
+  if (!shared_.takeAddress(sharedSlot_, client, plan_.config.limits.connectionsPerIp)) {
+    counters.add(Counter::kConnectionsRefused);
+    return false;
+  }
+  const int on = 1;
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (freePlaces_.empty()) {
+    freePlaces_.push_back(static_cast<std::uint32_t>(places_.size()));
+    places_.emplace_back();
+  }
+  const std::uint32_t index = freePlaces_.back();
+  freePlaces_.pop_back();
+  Place& place = places_[index];
+  const Connection::Id id{index, place.serial};
+  place.connection = std::make_unique<Connection>(*this, loop_, id, std::move(socket), client);
+  ++open_;
+  counters.add(Gauge::kOpenConnections, 1);
+  if (!place.connection->start()) place.connection->abort("cannot be watched");
+  return true;
+}
+
+void Server::pauseAccepting(const char* why) {
+  if (loop_.now() - lastComplaint_ > kComplaintInterval) {
+    lastComplaint_ = loop_.now();
+    spdlog::warn("new connections wait: {}; {} are open here", why, open_);
+  }
+  for (Listener& listener : listeners_) listener.watch.stop();
+  resume_.setAfter(kPause);
+}
+
+void Server::resumeAccepting() {
+  if (draining_) return;
+  if (const auto started = start(); !started) {
+    spdlog::error("cannot accept again: {}", started.error().message);
+    resume_.setAfter(kPause);
+  }
+}
+
+/// First come, first served. An exchange may end while it is activated, and its slot is given out
+/// by the loop here, not by another admit() below it on the stack.
+void Server::admit() {
+  if (admitting_) return;
+  admitting_ = true;
+  while (admission_.canAdmit()) {
+    Connection* connection = find(admission_.takeNext());
+    if (connection == nullptr) continue;  // it left while it waited
+    admission_.hold(*connection);
+    connection->activate();
+  }
+  admitting_ = false;
+  if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatience / 4);
+}
+
+void Server::makeRoom() {
+  while (Connection* still = admission_.yields(loop_.now(), kPatience)) {
+    still->abort("stood still while others waited");
+  }
+  admit();
+}
+
+Connection* Server::find(Connection::Id id) {
+  Place& place = places_[id.index];
+  return place.serial == id.serial ? place.connection.get() : nullptr;
+}
+
+void Server::destroy(Connection::Id id) {
+  Place& place = places_[id.index];
+  shared_.releaseAddress(sharedSlot_, place.connection->client());
+  exchangeContext_.counters.add(Gauge::kOpenConnections, -1);
+  place.connection.reset();
+  ++place.serial;
+  freePlaces_.push_back(id.index);
+  --open_;
+  if (draining_ && open_ == 0) drained_();
+}
+
+std::unique_ptr<Transport> Server::makeTransport(UniqueFd socket) {
+  return std::make_unique<TlsTransport>(std::move(socket), tlsIo_, plan_.tls->initial());
+}
+
+void Server::wantsSlot(Connection& connection) {
+  admission_.enqueue(connection.id());
+  admit();
+}
+
+void Server::gaveSlotBack(Connection& connection) {
+  admission_.release(connection);
+  admit();
+}
+
+void Server::closed(Connection& connection) {
+  loop_.defer([this, id = connection.id()] { destroy(id); });
+}
+
+Responder Server::makeResponder(Connection& connection) {
+  return Responder([this, id = connection.id()](std::optional<Response> response) {
+    if (Connection* found = find(id)) found->respond(std::move(response));
+  });
+}
+
+}  // namespace egalaxyd

@@ -199,7 +199,8 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     if (state.fallback == nullptr || (!haveDefault && site.host == "*")) state.fallback = context;
   }
   for (const ContextPtr& context : state.contexts) {
-    SSL_CTX_set_tlsext_servername_callback(context->sslContext(), chooseByName);
+    SSL_CTX_callback_ctrl(context->sslContext(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
+                          reinterpret_cast<void (*)()>(chooseByName));
     SSL_CTX_set_tlsext_servername_arg(context->sslContext(), &state.byName);
   }
   return built;

@@ -8,6 +8,8 @@
 
 #include "worker/transport.h"
 
+struct bio_method_st;
+
 namespace egalaxyd {
 
 /// What all TLS connections of a worker share: the bridge between OpenSSL and their sockets, and
@@ -21,7 +23,7 @@ class TlsIo {
 
  private:
   friend class TlsTransport;
-  BIO_METHOD* method_;
+  bio_method_st* method_;  ///< OpenSSL's BIO_METHOD
   /// One TLS record and then some: most flights arrive in one system call.
   std::array<char, 18 * 1024> inbox_;
 };

@@ -1,0 +1,200 @@
+#include "worker/worker.h"
+
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "common/log.h"
+#include "common/media_type.h"
+#include "common/sandbox.h"
+#include "common/signal_source.h"
+#include "worker/blocking_pool.h"
+#include "worker/server.h"
+#include "worker/serving_plan.h"
+#include "worker/site/site_factory.h"
+
+namespace egalaxyd {
+namespace {
+
+constexpr std::size_t kPoolThreads = 2;
+constexpr std::size_t kPoolQueue = 256;
+constexpr auto kTick = std::chrono::seconds(1);
+constexpr auto kLeaveTick = std::chrono::milliseconds(10);
+
+/// What this generation's sites read and the log writes.
+SandboxRules sandboxRules(const Config& config) {
+  SandboxRules rules;
+  rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
+  for (const SiteConfig& site : config.sites) {
+    for (const MountConfig& mount : site.mounts) {
+      if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
+        // Links may lead out of a tree that follows them.
+        rules.readable.push_back(directory->symlinks == SymlinkPolicy::kFollow ? "/"
+                                                                               : directory->root);
+      } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
+        rules.readable.push_back(file->path.parent_path());
+      }
+    }
+  }
+  if (config.log.target != "stderr" && config.log.target != "journal") {
+    rules.writable.push_back(std::filesystem::path(config.log.target).parent_path());
+  }
+  return rules;
+}
+
+/// One worker process: its loop and all that runs on it.
+class Worker {
+ public:
+  explicit Worker(WorkerSetup setup)
+      : setup_(std::move(setup)),
+        pool_(loop_, kPoolThreads, kPoolQueue),
+        services_{.loop = loop_, .pool = pool_},
+        channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
+        drainLid_(loop_, [this] { onDrainLid(); }),
+        tick_(loop_, [this] { onTick(); }) {}
+
+  int run() {
+    server_.emplace(setup_, services_);
+    auto started = channelWatch_.start(setup_.channel.fd(), WatchMode::kRead);
+    if (started) started = server_->start();
+    if (!started) return refuse(started.error().message);
+    tick_.setAfter(kTick);
+    if (!setup_.channel.send(ChannelMessage::kReady)) return kWorkerExitDone;
+    loop_.run();
+    return audit();
+  }
+
+  int refuse(const std::string& why) {
+    spdlog::error("cannot serve: {}", why);
+    static_cast<void>(setup_.channel.send(ChannelMessage::kRefused, why));
+    return kWorkerExitRefused;
+  }
+
+ private:
+  void onChannel() {
+    using Kind = WorkerChannel::Received::Kind;
+    for (;;) {
+      const auto received = setup_.channel.receive();
+      if (received.kind == Kind::kNothing) return;
+      if (received.kind != Kind::kMessage) {
+        channelWatch_.stop();
+        if (!draining_) spdlog::warn("the master is gone: finishing and leaving");
+        return drain();
+      }
+      if (received.message == ChannelMessage::kDrain) drain();
+      if (received.message == ChannelMessage::kReopenLogs) {
+        if (const auto reopened = reopenLog(); !reopened) {
+          spdlog::warn("the old log stays in use: {}", reopened.error().message);
+        }
+      }
+    }
+  }
+
+  void drain() {
+    if (draining_) return;
+    draining_ = true;
+    drainLid_.setAfter(setup_.plan->config.server.drainTimeout);
+    server_->drain([this] { leave(); });
+  }
+
+  /// Pool jobs whose clients have left may still be under way.
+  void leave() {
+    leaving_ = true;
+    if (pool_.pending() == 0) return loop_.stop();
+    tick_.setAfter(kLeaveTick);
+  }
+
+  void onDrainLid() {
+    const std::size_t cut = server_->abortAll("drain timeout");
+    if (cut > 0) spdlog::warn("drain_timeout is over: {} connections were cut", cut);
+  }
+
+  void onTick() {
+    if (leaving_) return leave();
+    if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
+      setup_.shared->slot(setup_.sharedSlot).add(Counter::kLogLinesDropped, dropped);
+      spdlog::warn("{} log lines were dropped: the log's target did not take them", dropped);
+    }
+    tick_.setAfter(kTick);
+  }
+
+  /// Everything that a request may hold must be given back by now; what is not is a leak that
+  /// tests and the master's log notice.
+  int audit() {
+    server_.reset();
+    channelWatch_.stop();
+    drainLid_.cancel();
+    tick_.cancel();
+    if (loop_.watchCount() == 0 && loop_.timerCount() == 0 && pool_.pending() == 0) {
+      return kWorkerExitDone;
+    }
+    spdlog::error("left open at the end: {} descriptors, {} deadlines, {} pool jobs",
+                  loop_.watchCount(), loop_.timerCount(), pool_.pending());
+    return kWorkerExitLeak;
+  }
+
+  WorkerSetup setup_;
+  EventLoop loop_;
+  BlockingPool pool_;
+  Services services_;
+  Watch channelWatch_;
+  Timer drainLid_;
+  Timer tick_;
+  std::optional<Server> server_;
+  bool draining_ = false;
+  bool leaving_ = false;
+};
+
+Result<std::string> confine(const WorkerSetup& setup) {
+  if (setup.account) {
+    if (auto dropped = dropPrivileges(*setup.account); !dropped) return dropped.error();
+  }
+  const Config& config = setup.plan->config;
+  return enterSandbox(config.server.sandbox, sandboxRules(config));
+}
+
+}  // namespace
+
+void ServingPlanDelete::operator()(ServingPlan* plan) const { delete plan; }
+
+ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints) {
+  static_cast<void>(mediaTypeOf(""));  // reads the system's table before any worker is confined
+  ServingPlanPtr plan(new ServingPlan);
+  plan->config = config;
+  plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, complaints);
+  plan->router = std::make_unique<Router>(buildSites(config, complaints));
+  return plan;
+}
+
+int runWorker(WorkerSetup setup) {
+  resetSignals();
+  // The master decides when a worker leaves, whatever a terminal sends to the whole group.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) std::signal(signal, SIG_IGN);
+  const std::string name = "worker " + std::to_string(setup.workerNumber);
+  const auto logged = openLog(setup.plan->config.log, name);
+  if (!logged) {
+    static_cast<void>(setup.channel.send(ChannelMessage::kRefused, logged.error().message));
+    return kWorkerExitRefused;
+  }
+  std::unordered_set<std::uint16_t> ports(setup.plan->config.listen.publicPorts.begin(),
+                                          setup.plan->config.listen.publicPorts.end());
+  for (const ListenerSocket& listener : setup.listeners) ports.insert(listener.port);
+  setup.plan->router->setPorts(std::move(ports));
+  const auto confined = confine(setup);
+  int code = kWorkerExitRefused;
+  if (!confined) {
+    spdlog::error("cannot serve: {}", confined.error().message);
+    static_cast<void>(setup.channel.send(ChannelMessage::kRefused, confined.error().message));
+  } else {
+    startLogWriter();
+    spdlog::debug("sandbox: {}", confined->empty() ? "off" : *confined);
+    code = Worker(std::move(setup)).run();
+  }
+  closeLog();
+  return code;
+}
+
+}  // namespace egalaxyd

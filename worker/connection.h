@@ -1,0 +1,95 @@
+// One client from accept to close: a light shell that waits, holds an Exchange while it has a
+// slot, and drains what the client still sends after the answer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "common/event_loop.h"
+#include "common/ip_address.h"
+#include "common/unique_fd.h"
+#include "worker/exchange.h"
+
+namespace egalaxyd {
+
+class Connection;
+
+/// Who keeps the connections: decides who gets a slot, and destroys those that have ended.
+class ConnectionKeeper {
+ public:
+  virtual const ExchangeContext& exchangeContext() const = 0;
+  virtual std::unique_ptr<Transport> makeTransport(UniqueFd socket) = 0;
+  /// The first bytes have come; Connection::activate follows when a slot is free.
+  virtual void wantsSlot(Connection& connection) = 0;
+  /// The holder of a slot did not stand still.
+  virtual void moved(Connection& connection) = 0;
+  /// The slot is free again.
+  virtual void gaveSlotBack(Connection& connection) = 0;
+  /// Nothing is left to do; the keeper destroys it after the current callback.
+  virtual void closed(Connection& connection) = 0;
+  /// Calls `job` with the connection if it still exists then.
+  virtual Responder makeResponder(Connection& connection) = 0;
+
+ protected:
+  ~ConnectionKeeper() = default;
+};
+
+/// Loop thread only; neither copied nor moved. About 250 bytes while it waits.
+class Connection final : public ExchangeOwner {
+ public:
+  /// Where in the keeper's table it stands; no other connection ever has the same id.
+  struct Id {
+    std::uint32_t index = 0;
+    std::uint32_t serial = 0;
+  };
+
+  Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
+             const IpAddress& client);
+  ~Connection();
+
+  /// Watches for the first bytes; false when the kernel cannot.
+  bool start();
+  /// Takes its slot: becomes an exchange and does what can be done now.
+  void activate();
+  /// The exchange's answer has come from its site.
+  void respond(std::optional<Response> response);
+  /// Closes at once; `why` is for the log.
+  void abort(std::string_view why);
+
+  Id id() const { return id_; }
+  const IpAddress& client() const { return client_; }
+  Clock::time_point lastMoved() const { return lastMoved_; }
+
+  /// Neighbours in the keeper's list of slot holders, longest still first.
+  Connection* previous = nullptr;
+  Connection* next = nullptr;
+
+ private:
+  enum class Phase { kWaiting, kQueued, kActive, kDraining, kClosed };
+
+  void onReady(IoEvents events);
+  void onDeadline();
+  void drain();
+  void close();
+
+  void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
+  void progressed() override;
+  Responder makeResponder() override { return keeper_.makeResponder(*this); }
+  void continueLater() override;
+  void ended(UniqueFd socket) override;
+
+  ConnectionKeeper& keeper_;
+  EventLoop& loop_;
+  const Id id_;
+  const IpAddress client_;
+  const Clock::time_point accepted_;
+  Clock::time_point lastMoved_;
+  Phase phase_ = Phase::kWaiting;
+  std::uint32_t drained_ = 0;  ///< bytes thrown away so far
+  UniqueFd socket_;            ///< empty while the exchange has it
+  Watch watch_;
+  Timer deadline_;
+  std::unique_ptr<Exchange> exchange_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,104 @@
+// One request and its answer: what a connection becomes while it holds a slot.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/config.h"
+#include "common/event_loop.h"
+#include "common/ip_address.h"
+#include "common/shared_state.h"
+#include "worker/protocol/gemini_parser.h"
+#include "worker/responder.h"
+#include "worker/router.h"
+#include "worker/site/site.h"
+#include "worker/transport.h"
+
+namespace egalaxyd {
+
+/// What every exchange of a worker uses; outlives them all.
+struct ExchangeContext {
+  const Router& router;
+  const LimitsConfig& limits;
+  AddressMask addressMask;
+  WorkerSlot& counters;
+  Services& services;
+};
+
+/// The connection, as its exchange sees it.
+class ExchangeOwner {
+ public:
+  /// The exchange's only deadline is now `delay` from here; Exchange::onDeadline tells it.
+  virtual void setDeadline(Clock::duration delay) = 0;
+  /// Something moved that the client had to do: it does not stand still.
+  virtual void progressed() = 0;
+  /// Calls Exchange::respond with the answer, unless the exchange has ended by then.
+  virtual Responder makeResponder() = 0;
+  /// Calls Exchange::onReady soon, after other connections had their turn.
+  virtual void continueLater() = 0;
+  /// The exchange has ended; it is destroyed after the current callback. `socket` is open where the
+  /// client may still be sending and has to be drained, otherwise empty.
+  virtual void ended(UniqueFd socket) = 0;
+
+ protected:
+  ~ExchangeOwner() = default;
+};
+
+/// Bytes in, one request, one response, bytes out. Passive: the owner tells it when the socket is
+/// ready and when its deadline has passed. Loop thread only; never waits.
+class Exchange {
+ public:
+  /// `accepted` is when the connection was; durations in the log count from it.
+  Exchange(const ExchangeContext& context, ExchangeOwner& owner, const IpAddress& client,
+           Clock::time_point accepted, std::unique_ptr<Transport> transport);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  /// Starts the first deadline and does what can be done now.
+  void start();
+  /// The socket became readable, writable or broken.
+  void onReady();
+  void onDeadline();
+  /// The site's answer; nullopt when it dropped its responder.
+  void respond(std::optional<Response> response);
+  /// Ends at once, without a close_notify. `why` is for the log.
+  void abort(std::string_view why);
+
+  bool hasEnded() const { return step_ == Step::kEnded; }
+
+ private:
+  enum class Step { kHandshake, kRequest, kSite, kResponse, kEnded };
+
+  void continueHandshake();
+  void readRequest();
+  void onRequestLine(RequestLine line);
+  void begin(Response response);
+  void sendResponse();
+  bool produce();
+  void endGently(std::string_view why);
+  void end(UniqueFd socket, std::string_view why);
+  void writeAccessLog(std::string_view why) const;
+
+  const ExchangeContext& context_;
+  ExchangeOwner& owner_;
+  const IpAddress client_;
+  const Clock::time_point accepted_;
+  std::unique_ptr<Transport> transport_;
+  Step step_ = Step::kHandshake;
+  GeminiParser parser_;
+  bool requestSeen_ = false;  ///< a whole line, well-formed or not
+  std::string url_;
+  int status_ = 0;
+  std::string meta_;
+  std::string header_;  ///< not yet written
+  std::unique_ptr<BodySource> body_;
+  bool bodyAwaited_ = false;  ///< the body said kLater
+  bool allWritten_ = false;
+  bool bodyFailed_ = false;
+  std::uint64_t bytesOut_ = 0;
+};
+
+}  // namespace egalaxyd

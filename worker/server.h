@@ -1,0 +1,79 @@
+// Listening sockets to connections: accepting, limits, slots, draining.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "common/event_loop.h"
+#include "worker/admission.h"
+#include "worker/connection.h"
+#include "worker/tls_transport.h"
+#include "worker/worker.h"
+
+namespace egalaxyd {
+
+struct ServingPlan;
+
+/// All clients of one worker. Loop thread only.
+class Server final : public ConnectionKeeper {
+ public:
+  /// `setup`'s plan and shared memory, and `services`, must outlive the server.
+  Server(const WorkerSetup& setup, Services& services);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Begins to accept.
+  Result<void> start();
+  /// Accepts no more. `done` is called once, when the last connection has ended.
+  void drain(std::function<void()> done);
+  /// Ends every connection at once; returns how many there were.
+  std::size_t abortAll(std::string_view why);
+
+ private:
+  struct Listener;
+  struct Place {
+    std::uint32_t serial = 0;
+    std::unique_ptr<Connection> connection;
+  };
+
+  void acceptFrom(Listener& listener);
+  bool accept(UniqueFd socket, const IpAddress& client);
+  void pauseAccepting(const char* why);
+  void resumeAccepting();
+  void admit();
+  void makeRoom();
+  Connection* find(Connection::Id id);
+  void destroy(Connection::Id id);
+
+  const ExchangeContext& exchangeContext() const override { return exchangeContext_; }
+  std::unique_ptr<Transport> makeTransport(UniqueFd socket) override;
+  void wantsSlot(Connection& connection) override;
+  void moved(Connection& connection) override { admission_.moved(connection); }
+  void gaveSlotBack(Connection& connection) override;
+  void closed(Connection& connection) override;
+  Responder makeResponder(Connection& connection) override;
+
+  const ServingPlan& plan_;
+  SharedState& shared_;
+  const std::size_t sharedSlot_;
+  EventLoop& loop_;
+  ExchangeContext exchangeContext_;
+  TlsIo tlsIo_;
+  Admission admission_;
+  std::deque<Listener> listeners_;
+  std::vector<Place> places_;
+  std::vector<std::uint32_t> freePlaces_;
+  std::size_t open_ = 0;
+  bool admitting_ = false;  ///< admit() is on the stack
+  bool draining_ = false;
+  std::function<void()> drained_;
+  Timer resume_;
+  Timer makeRoom_;
+  Clock::time_point lastComplaint_{};
+};
+
+}  // namespace egalaxyd
