@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -50,6 +51,7 @@ struct ServerConfig {
   std::filesystem::path runtimeDir;
   milliseconds drainTimeout{30'000};
   SandboxMode sandbox = SandboxMode::kAuto;
+  bool operator==(const ServerConfig&) const = default;
 };
 
 struct ListenConfig {
@@ -58,6 +60,7 @@ struct ListenConfig {
   std::vector<ListenAddress> spartan{{"", 3000}};
   std::vector<std::uint16_t> publicPorts;
   std::vector<Cidr> proxyProtocolFrom;
+  bool operator==(const ListenConfig&) const = default;
 };
 
 struct TlsConfig {
@@ -65,16 +68,18 @@ struct TlsConfig {
   std::filesystem::path key;
   bool autoCertificates = true;
   TlsVersion minVersion = TlsVersion::k12;
+  bool operator==(const TlsConfig&) const = default;
 };
 
 struct LimitsConfig {
-  std::uint32_t connections = 20'000;      ///< open connections, all workers together
-  std::uint32_t connectionsPerIp = 256;    ///< 0: no limit
+  std::uint32_t connections = 20'000;    ///< open connections, all workers together
+  std::uint32_t connectionsPerIp = 256;  ///< 0: no limit
   milliseconds handshakeTimeout{5'000};
-  milliseconds requestTimeout{10'000};     ///< to a complete request line, the whole of it
+  milliseconds requestTimeout{10'000};  ///< to a complete request line, the whole of it
   milliseconds uploadTimeout{300'000};
-  std::uint64_t uploadMinRate = 1024;      ///< bytes per second, over any 10 s
-  milliseconds writeTimeout{30'000};       ///< without any progress of the client's reading
+  std::uint64_t uploadMinRate = 1024;  ///< bytes per second, over any 10 s
+  milliseconds writeTimeout{30'000};   ///< without any progress of the client's reading
+  bool operator==(const LimitsConfig&) const = default;
 };
 
 struct RateLimitConfig {
@@ -84,10 +89,12 @@ struct RateLimitConfig {
   milliseconds penalty{60'000};
   std::vector<Cidr> exempt;
   std::string module;
+  bool operator==(const RateLimitConfig&) const = default;
 };
 
 struct UsersConfig {
   OptionalDuration metadataTtl = milliseconds(std::chrono::hours(24 * 90));
+  bool operator==(const UsersConfig&) const = default;
 };
 
 struct LogConfig {
@@ -96,10 +103,12 @@ struct LogConfig {
   LogFormat format = LogFormat::kText;
   bool access = true;
   AddressMask clientIp = AddressMask::kMasked;
+  bool operator==(const LogConfig&) const = default;
 };
 
 struct RouterConfig {
   std::string module;
+  bool operator==(const RouterConfig&) const = default;
 };
 
 /// module = "directory": a static tree.
@@ -113,18 +122,21 @@ struct DirectoryArgs {
   std::string defaultType = "application/octet-stream";
   std::string charset;
   std::string lang;
+  bool operator==(const DirectoryArgs&) const = default;
 };
 
 /// module = "file": one file.
 struct FileArgs {
   std::filesystem::path path;
   std::string mime;  ///< "": by the name's extension
+  bool operator==(const FileArgs&) const = default;
 };
 
 /// module = "redirect". `to` may use %path%, %query% and %host%.
 struct RedirectArgs {
   std::string to;
   bool permanent = false;
+  bool operator==(const RedirectArgs&) const = default;
 };
 
 /// module = "reply": a fixed answer.
@@ -132,6 +144,7 @@ struct ReplyArgs {
   int status = 0;
   std::string meta;
   std::string body;
+  bool operator==(const ReplyArgs&) const = default;
 };
 
 /// What answers below one path.
@@ -141,10 +154,11 @@ struct MountConfig {
   std::string path;   ///< begins with '/'; no trailing slash but in "/" itself
   std::string where;  ///< for complaints: file, line and key
   ModuleArgs args;
+  std::string key{};  ///< of its table as written: sites."example.org"."/"; "" when from no file
 };
 
 struct SiteConfig {
-  std::string host;  ///< lower-case; "example.org", "*.example.org" or "*"
+  std::string host;  ///< lower-case; "example.org", "*.example.org", "*", an address (no brackets)
   std::string where;
   std::vector<std::string> aliases;
   std::filesystem::path certificate;
@@ -152,11 +166,14 @@ struct SiteConfig {
   std::string lang;
   bool spartan = true;
   std::vector<MountConfig> mounts;
+  std::string key{};  ///< of its table as written: sites."example.org"; "" when from no file
 };
 
 struct Config {
-  /// The file that was read; empty when there was none.
+  /// The file that was read, as it was named; empty when there was none.
   std::filesystem::path file;
+  /// The line of each key that the file sets, by dotted key: limits.connections.
+  std::map<std::string, std::size_t> lines;
   ServerConfig server;
   ListenConfig listen;
   TlsConfig tls;
@@ -166,6 +183,10 @@ struct Config {
   LogConfig log;
   RouterConfig router;
   std::vector<SiteConfig> sites;
+
+  /// Where `key` stands, for complaints: "egalaxyd.toml:12: limits.connections"; without the line
+  /// when it has its default, without the file when there is none.
+  std::string where(const std::string& key) const;
 };
 
 }  // namespace egalaxyd

@@ -1,0 +1,284 @@
+#include "common/config_schema.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "common/units.h"
+
+namespace egalaxyd {
+namespace {
+
+bool isDigit(char c) { return c >= '0' && c <= '9'; }
+bool isLower(char c) { return c >= 'a' && c <= 'z'; }
+bool isUpper(char c) { return c >= 'A' && c <= 'Z'; }
+
+std::string lowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (isUpper(c)) c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+/// A Form whose values are strings; `parse` and `print` know nothing of Scalar.
+template <class T, class Parse, class Print>
+Form<T> stringForm(std::string allowed, Parse parse, Print print) {
+  return {"a string", std::move(allowed),
+          [parse](const Scalar& value) -> std::optional<T> {
+            const auto* text = std::get_if<std::string>(&value);
+            return text ? parse(*text) : std::nullopt;
+          },
+          [print](const T& value) -> Scalar { return std::string(print(value)); }};
+}
+
+template <class T>
+Form<T> wholeNumber(T least, T most) {
+  return {"an integer", fmt::format("{} to {}", least, most),
+          [=](const Scalar& value) -> std::optional<T> {
+            const auto* number = std::get_if<std::int64_t>(&value);
+            if (!number || *number < std::int64_t{least} || *number > std::int64_t{most}) {
+              return std::nullopt;
+            }
+            return static_cast<T>(*number);
+          },
+          [](const T& value) -> Scalar { return std::int64_t{value}; }};
+}
+
+/// One of a few names.
+template <class E>
+Form<E> oneOf(std::vector<std::pair<std::string_view, E>> names) {
+  std::string allowed;
+  for (const auto& [name, value] : names) {
+    allowed += fmt::format("{}\"{}\"", allowed.empty() ? "" : ", ", name);
+  }
+  const auto parse = [names](std::string_view text) -> std::optional<E> {
+    for (const auto& [name, value] : names) {
+      if (name == text) return value;
+    }
+    return std::nullopt;
+  };
+  const auto print = [names](E wanted) {
+    const auto found = std::find_if(names.begin(), names.end(),
+                                    [wanted](const auto& entry) { return entry.second == wanted; });
+    return found->first;
+  };
+  return stringForm<E>(std::move(allowed), parse, print);
+}
+
+bool isHostName(std::string_view name) {
+  if (name.empty() || name.size() > 253) return false;
+  while (true) {
+    const std::string_view label = name.substr(0, name.find('.'));
+    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') {
+      return false;
+    }
+    const auto legal = [](char c) { return isLower(c) || isDigit(c) || c == '-' || c == '_'; };
+    if (!std::all_of(label.begin(), label.end(), legal)) return false;
+    if (label.size() == name.size()) return true;
+    name.remove_prefix(label.size() + 1);
+  }
+}
+
+std::string_view withoutBrackets(std::string_view text) {
+  const bool bracketed = text.size() > 2 && text.front() == '[' && text.back() == ']';
+  return bracketed ? text.substr(1, text.size() - 2) : text;
+}
+
+std::optional<std::string> parseHost(std::string_view text) {
+  if (const auto address = IpAddress::parse(withoutBrackets(text))) return address->text();
+  const std::string lower = lowerCase(text);
+  const std::string_view name = lower.starts_with("*.") ? lower.c_str() + 2 : lower.c_str();
+  if (lower == "*" || isHostName(name)) return lower;
+  return std::nullopt;
+}
+
+std::optional<ListenAddress> parseListen(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  ListenAddress result;
+  const std::string_view digits = text.substr(colon + 1);
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, result.port);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  const std::string_view host = text.substr(0, colon);
+  if (host.empty()) return result;
+  const bool bracketed = host.front() == '[';
+  const auto parsed = parseHost(host);
+  if (!parsed || parsed->front() == '*') return std::nullopt;
+  // An IPv6 address stands in brackets and nothing else does.
+  if (bracketed != (host.find(':') != std::string_view::npos)) return std::nullopt;
+  result.host = *parsed;
+  return result;
+}
+
+}  // namespace
+
+std::string_view typeName(const Scalar& value) {
+  constexpr std::array<std::string_view, 3> kNames{"a boolean", "an integer", "a string"};
+  return kNames[value.index()];
+}
+
+std::string tomlText(const Scalar& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
+  std::string out = "\"";
+  for (const char c : std::get<std::string>(value)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\u{:04x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string tomlKey(std::string_view key) {
+  const auto bare = [](char c) {
+    return isLower(c) || isUpper(c) || isDigit(c) || c == '-' || c == '_';
+  };
+  const bool plain = !key.empty() && std::all_of(key.begin(), key.end(), bare);
+  return plain ? std::string(key) : tomlText(std::string(key));
+}
+
+std::optional<ModuleArgs> moduleArgs(std::string_view name) {
+  // In the order of kModuleNames.
+  const std::array<ModuleArgs, std::variant_size_v<ModuleArgs>> defaults{
+      DirectoryArgs{}, FileArgs{}, RedirectArgs{}, ReplyArgs{}};
+  for (std::size_t i = 0; i < kModuleNames.size(); ++i) {
+    if (kModuleNames[i] == name) return defaults[i];
+  }
+  return std::nullopt;
+}
+
+namespace forms {
+
+Form<bool> flag() {
+  return {"a boolean", "",
+          [](const Scalar& value) -> std::optional<bool> {
+            const auto* flag = std::get_if<bool>(&value);
+            return flag ? std::optional(*flag) : std::nullopt;
+          },
+          [](const bool& value) -> Scalar { return value; }};
+}
+
+Form<std::string> text() {
+  const auto same = [](const std::string& text) { return std::optional(text); };
+  return stringForm<std::string>("", same, [](const std::string& text) { return text; });
+}
+
+Form<std::filesystem::path> path() {
+  using std::filesystem::path;
+  const auto parse = [](const std::string& text) -> std::optional<path> {
+    if (text.find('\0') != std::string::npos) return std::nullopt;
+    return path(text);
+  };
+  return stringForm<path>("a path", parse, [](const path& value) { return value.string(); });
+}
+
+Form<std::uint32_t> count() { return wholeNumber<std::uint32_t>(0, 1'000'000); }
+Form<int> status() { return wholeNumber<int>(10, 99); }
+Form<std::uint16_t> port() { return wholeNumber<std::uint16_t>(1, 65535); }
+
+Form<std::uint32_t> workers() {
+  const auto number = wholeNumber<std::uint32_t>(1, 128);
+  return {"an integer or a string", "\"auto\" or " + number.allowed,
+          [number](const Scalar& value) {
+            return value == Scalar(std::string("auto")) ? 0 : number.read(value);
+          },
+          [number](const std::uint32_t& value) {
+            return value == 0 ? Scalar(std::string("auto")) : number.write(value);
+          }};
+}
+
+Form<std::uint64_t> size() {
+  return {"a string or an integer", R"(a size such as "64KiB" or "10MiB" (B, KiB, MiB, GiB))",
+          [](const Scalar& value) -> std::optional<std::uint64_t> {
+            if (const auto* text = std::get_if<std::string>(&value)) return parseSize(*text);
+            const auto* bytes = std::get_if<std::int64_t>(&value);
+            if (!bytes || *bytes < 0) return std::nullopt;
+            return static_cast<std::uint64_t>(*bytes);
+          },
+          [](const std::uint64_t& value) -> Scalar { return sizeText(value); }};
+}
+
+constexpr auto kDurations = R"(a duration such as "250ms", "30s", "5m", "2h" or "7d")";
+
+Form<milliseconds> duration() {
+  return stringForm<milliseconds>(kDurations, parseDuration, durationText);
+}
+
+Form<OptionalDuration> optionalDuration() {
+  const auto parse = [](const std::string& text) -> std::optional<OptionalDuration> {
+    if (text == "off") return OptionalDuration();
+    const auto duration = parseDuration(text);
+    return duration ? std::optional<OptionalDuration>(duration) : std::nullopt;
+  };
+  const auto print = [](const OptionalDuration& value) {
+    return value ? durationText(*value) : "off";
+  };
+  return stringForm<OptionalDuration>(fmt::format("{}, or \"off\"", kDurations), parse, print);
+}
+
+Form<ListenAddress> listenAddress() {
+  return stringForm<ListenAddress>(R"("HOST:PORT", "[IPV6]:PORT" or ":PORT")", parseListen,
+                                   [](const ListenAddress& value) { return value.text(); });
+}
+
+Form<Cidr> cidr() {
+  return stringForm<Cidr>(R"(a network such as "10.0.0.0/8" or "2001:db8::/32", or one address)",
+                          Cidr::parse, [](const Cidr& value) { return value.text(); });
+}
+
+Form<std::string> host() {
+  return stringForm<std::string>(
+      R"(a host name such as "example.org" (beyond ASCII: its "xn--" form), )"
+      R"("*.example.org", "*" or an IP address)",
+      parseHost, [](const std::string& name) { return name; });
+}
+
+Form<SandboxMode> sandboxMode() {
+  return oneOf<SandboxMode>({{"off", SandboxMode::kOff},
+                             {"auto", SandboxMode::kAuto},
+                             {"required", SandboxMode::kRequired}});
+}
+
+Form<TlsVersion> tlsVersion() {
+  return oneOf<TlsVersion>({{"1.2", TlsVersion::k12}, {"1.3", TlsVersion::k13}});
+}
+
+Form<LogLevel> logLevel() {
+  return oneOf<LogLevel>({{"trace", LogLevel::kTrace},
+                          {"debug", LogLevel::kDebug},
+                          {"info", LogLevel::kInfo},
+                          {"warn", LogLevel::kWarn},
+                          {"error", LogLevel::kError}});
+}
+
+Form<LogFormat> logFormat() {
+  return oneOf<LogFormat>({{"text", LogFormat::kText}, {"json", LogFormat::kJson}});
+}
+
+Form<AddressMask> addressMask() {
+  return oneOf<AddressMask>(
+      {{"off", AddressMask::kOff}, {"masked", AddressMask::kMasked}, {"full", AddressMask::kFull}});
+}
+
+Form<SymlinkPolicy> symlinkPolicy() {
+  return oneOf<SymlinkPolicy>({{"deny", SymlinkPolicy::kDeny},
+                               {"inside", SymlinkPolicy::kInside},
+                               {"follow", SymlinkPolicy::kFollow}});
+}
+
+}  // namespace forms
+}  // namespace egalaxyd
