@@ -154,7 +154,8 @@ struct MountConfig {
   std::string path;   ///< begins with '/'; no trailing slash but in "/" itself
   std::string where;  ///< for complaints: file, line and key
   ModuleArgs args;
-  std::string key{};  ///< of its table as written: sites."example.org"."/"; "" when from no file
+  std::string
+      dottedKey{};  ///< of its table as written: sites."example.org"."/"; "" when from no file
 };
 
 struct SiteConfig {
@@ -166,7 +167,7 @@ struct SiteConfig {
   std::string lang;
   bool spartan = true;
   std::vector<MountConfig> mounts;
-  std::string key{};  ///< of its table as written: sites."example.org"; "" when from no file
+  std::string dottedKey{};  ///< of its table as written: sites."example.org"; "" when from no file
 };
 
 struct Config {

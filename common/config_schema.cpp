@@ -92,8 +92,8 @@ std::string_view withoutBrackets(std::string_view text) {
 std::optional<std::string> parseHost(std::string_view text) {
   if (const auto address = IpAddress::parse(withoutBrackets(text))) return address->text();
   const std::string lower = lowerCase(text);
-  const std::string_view name = lower.starts_with("*.") ? lower.c_str() + 2 : lower.c_str();
-  if (lower == "*" || isHostName(name)) return lower;
+  const std::string_view view = lower;
+  if (lower == "*" || isHostName(view.substr(view.starts_with("*.") ? 2 : 0))) return lower;
   return std::nullopt;
 }
 
