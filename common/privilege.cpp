@@ -1,0 +1,58 @@
+#include "common/privilege.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "common/errno_error.h"
+
+namespace egalaxyd {
+namespace {
+
+constexpr const char* kDefaultUser = "egalaxyd";
+
+Error noSuch(std::string_view what, const std::string& name) {
+  return {ErrorCode::kNotFound,
+          "there is no " + std::string(what) + " \"" + name + "\" on this machine"};
+}
+
+}  // namespace
+
+Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group) {
+  if (::geteuid() != 0) return std::optional<Account>();
+  const passwd* entry = ::getpwnam(user.empty() ? kDefaultUser : user.c_str());
+  if (entry == nullptr) {
+    if (user.empty()) return std::optional<Account>();
+    return noSuch("account", user);
+  }
+  if (entry->pw_uid == 0) return std::optional<Account>();
+  Account account{entry->pw_name, entry->pw_uid, entry->pw_gid};
+  if (!group.empty()) {
+    const ::group* named = ::getgrnam(group.c_str());
+    if (named == nullptr) return noSuch("group", group);
+    account.gid = named->gr_gid;
+  }
+  return std::optional(std::move(account));
+}
+
+Result<void> dropPrivileges(const Account& account) {
+  if (::initgroups(account.user.c_str(), account.gid) != 0) {
+    return errnoError("take the groups of " + account.user, errno);
+  }
+  if (::setresgid(account.gid, account.gid, account.gid) != 0) {
+    return errnoError("become the group of " + account.user, errno);
+  }
+  if (::setresuid(account.uid, account.uid, account.uid) != 0) {
+    return errnoError("become " + account.user, errno);
+  }
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
+  if (::setuid(0) == 0 || ::setgid(0) == 0) {
+    return Error{ErrorCode::kPermission, "root could be regained after becoming " + account.user};
+  }
+  return {};
+}
+
+}  // namespace egalaxyd

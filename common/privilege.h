@@ -16,11 +16,13 @@ struct Account {
   gid_t gid = 0;
 };
 
-/// The account that workers run as. nullopt when the process is not root, or when `user` is empty
-/// and there is no account "egalaxyd". `group` "" means the account's own.
+/// The account that workers run as. nullopt: they keep the master's, because it is not root,
+/// because `user` is empty and there is no account "egalaxyd", or because `user` is root itself.
+/// `group` "" means the account's own. Fails when a named account or group does not exist.
 Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group);
 
-/// Gives up root, supplementary groups included, and checks that there is no way back.
+/// Gives up root for the account and its groups, and new privileges through setuid programs too;
+/// checks that there is no way back.
 Result<void> dropPrivileges(const Account& account);
 
 }  // namespace egalaxyd

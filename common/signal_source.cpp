@@ -32,10 +32,13 @@ void SignalSource::onReadable() {
 }
 
 void resetSignals() {
+  // Ignored before they are unblocked: one that is already pending is thereby discarded.
+  for (const int signal : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1}) {
+    std::signal(signal, SIG_IGN);
+  }
   sigset_t none;
   sigemptyset(&none);
   ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
 }
 
 }  // namespace egalaxyd

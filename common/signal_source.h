@@ -16,6 +16,9 @@ class SignalSource {
   SignalSource(EventLoop& loop, std::initializer_list<int> signals,
                std::function<void(int signal)> onSignal);
 
+  /// For a forked child that must close it.
+  int fd() const { return fd_.get(); }
+
  private:
   void onReadable();
 
@@ -24,7 +27,9 @@ class SignalSource {
   std::function<void(int)> onSignal_;
 };
 
-/// Clears the calling process's signal mask and ignores SIGPIPE: what a forked worker starts with.
+/// What a forked worker starts with: an empty signal mask; SIGPIPE ignored, and so are the signals
+/// by which people and service managers speak to the master (a terminal sends them to all
+/// processes).
 void resetSignals();
 
 }  // namespace egalaxyd

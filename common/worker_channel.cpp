@@ -23,12 +23,13 @@ WorkerChannel::Received WorkerChannel::receive() {
   std::array<char, 1 + kMaxText> packet;
   ssize_t got = 0;
   do {
-    got = ::recv(fd_.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+    got = ::recv(fd_.get(), packet.data(), packet.size(), MSG_DONTWAIT | MSG_TRUNC);
   } while (got < 0 && errno == EINTR);
   if (got < 0) return {errno == EAGAIN ? Kind::kNothing : Kind::kPeerGone, {}, {}};
   if (got == 0) return {Kind::kPeerGone, {}, {}};
   const auto kind = static_cast<unsigned char>(packet[0]);
-  if (kind < static_cast<unsigned char>(ChannelMessage::kReady) ||
+  if (static_cast<std::size_t>(got) > packet.size() ||
+      kind < static_cast<unsigned char>(ChannelMessage::kReady) ||
       kind > static_cast<unsigned char>(ChannelMessage::kReopenLogs)) {
     return {Kind::kNonsense, {}, {}};
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/unique_fd.h"
 
@@ -34,7 +35,7 @@ class WorkerChannel {
   int fd() const { return fd_.get(); }
   /// `text` beyond kMaxText is cut. Fails when the peer has gone or does not read.
   Result<void> send(ChannelMessage message, std::string_view text = {});
-  /// The next message, if any.
+  /// The next message, if any. kNonsense: an unknown kind, or more than kMaxText bytes of text.
   Received receive();
 
  private:

@@ -1,0 +1,47 @@
+#include "master/instance_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "common/errno_error.h"
+
+namespace egalaxyd {
+namespace {
+
+/// " (process 123)", or "" when the file does not say.
+std::string holder(int fd) {
+  std::array<char, 32> text{};
+  const ssize_t got = ::pread(fd, text.data(), text.size() - 1, 0);
+  if (got <= 0) return "";
+  std::string pid(text.data(), static_cast<std::size_t>(got));
+  pid.resize(std::min(pid.find_first_not_of("0123456789"), pid.size()));
+  return pid.empty() ? "" : " (process " + pid + ")";
+}
+
+}  // namespace
+
+Result<InstanceLock> InstanceLock::take(const std::filesystem::path& stateDir) {
+  const std::string path = (stateDir / "egalaxyd.lock").string();
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+  if (!fd) return errnoError("open " + path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return errnoError("lock " + path, errno);
+    return Error{ErrorCode::kExists, "another egalaxyd" + holder(fd.get()) +
+                                         " already runs with the state in " + stateDir.string() +
+                                         "; stop it, or give this one another --state-dir"};
+  }
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(fd.get(), 0) != 0 ||
+      ::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    return errnoError("write " + path, errno);
+  }
+  return InstanceLock(std::move(fd));
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,229 @@
+#include "master/listener_set.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "common/errno_error.h"
+#include "master/port_holder.h"
+
+namespace egalaxyd {
+namespace {
+
+using SharedFd = std::shared_ptr<const UniqueFd>;
+using Sockets = std::vector<SharedFd>;
+
+/// The kernel caps it at net.core.somaxconn.
+constexpr int kBacklog = 4096;
+constexpr int kUnprivilegedPort = 1024;
+
+struct AddrInfoFree {
+  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
+};
+
+Result<std::unique_ptr<addrinfo, AddrInfoFree>> resolve(const ListenAddress& address,
+                                                        const char* host) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  const int rc = ::getaddrinfo(host, std::to_string(address.port).c_str(), &hints, &list);
+  if (rc != 0) {
+    return Error{ErrorCode::kInvalid, "listen on " + address.text() + ": " + ::gai_strerror(rc)};
+  }
+  return std::unique_ptr<addrinfo, AddrInfoFree>(list);
+}
+
+Error bindError(const ListenAddress& address, int errnoValue) {
+  Error error = errnoError("listen on " + address.text(), errnoValue);
+  if (errnoValue == EADDRINUSE) {
+    error.message =
+        "the address " + address.text() + " is taken by " + describePortHolder(address.port);
+  } else if (error.code == ErrorCode::kPermission && address.port < kUnprivilegedPort) {
+    error.message +=
+        "; ports below 1024 need root or CAP_NET_BIND_SERVICE (for example: setcap "
+        "cap_net_bind_service=+ep egalaxyd), or take a port from 1024 on";
+  } else if (errnoValue == EADDRNOTAVAIL) {
+    error.code = ErrorCode::kInvalid;
+    error.message += "; use an address that this machine has, or :PORT for all of them";
+  }
+  return error;
+}
+
+/// Binds without SO_REUSEPORT: a second server on the address must be refused, not share it.
+Result<SharedFd> bindOne(const ListenAddress& address, const addrinfo& to, bool dualStack) {
+  UniqueFd fd(::socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return bindError(address, errno);
+  const int on = 1;
+  const int v6Only = dualStack ? 0 : 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (to.ai_family == AF_INET6) {
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6Only, sizeof v6Only);
+  }
+  if (::bind(fd.get(), to.ai_addr, to.ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+    return bindError(address, errno);
+  }
+  return std::make_shared<const UniqueFd>(std::move(fd));
+}
+
+/// True when one of `sockets` is bound to `to`: a name may resolve to the same address twice.
+bool holds(const Sockets& sockets, const addrinfo& to) {
+  return std::ranges::any_of(sockets, [&](const SharedFd& fd) {
+    sockaddr_storage local{};
+    socklen_t size = sizeof local;
+    return ::getsockname(fd->get(), reinterpret_cast<sockaddr*>(&local), &size) == 0 &&
+           size == to.ai_addrlen && std::memcmp(&local, to.ai_addr, size) == 0;
+  });
+}
+
+bool hasIpv6() { return static_cast<bool>(UniqueFd(::socket(AF_INET6, SOCK_STREAM, 0))); }
+
+Result<Sockets> bindAddress(const ListenAddress& address) {
+  const bool everywhere = address.host.empty();
+  const bool dualStack = everywhere && hasIpv6();
+  const char* host = !everywhere ? address.host.c_str() : dualStack ? "::" : "0.0.0.0";
+  auto targets = resolve(address, host);
+  if (!targets) return targets.error();
+  Sockets sockets;
+  std::optional<Error> missing;
+  for (const addrinfo* to = targets->get(); to != nullptr; to = to->ai_next) {
+    if (holds(sockets, *to)) continue;
+    auto socket = bindOne(address, *to, dualStack);
+    if (socket) {
+      sockets.push_back(std::move(*socket));
+      if (address.port == 0) break;  // a name's further addresses would get other ports
+    } else if (socket.error().code == ErrorCode::kInvalid) {
+      missing = socket.error();  // one of a name's addresses that this machine does not have
+    } else {
+      return socket.error();
+    }
+  }
+  if (sockets.empty() && missing) return *missing;
+  return sockets;
+}
+
+/// True when `fd` is bound to exactly what bindAddress would bind `address` to.
+bool boundTo(int fd, const ListenAddress& address) {
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  auto* generic = reinterpret_cast<sockaddr*>(&local);
+  if (::getsockname(fd, generic, &size) != 0 || localPort(fd) != address.port) return false;
+  const IpAddress ip = IpAddress::fromSockaddr(*generic);
+  if (address.host.empty()) return ip == IpAddress() || ip == IpAddress::parse("0.0.0.0");
+  return IpAddress::parse(address.host) == ip;
+}
+
+const char* nameOf(ListenerKind kind) { return kind == ListenerKind::kTitan ? "titan" : "gemini"; }
+
+/// What stands in for the whole list of `kind` because systemd's unit names it so.
+std::vector<ListenerSet::Listener> namedListeners(ListenerKind kind,
+                                                  const std::vector<InheritedSocket>& inherited) {
+  std::vector<ListenerSet::Listener> named;
+  for (const InheritedSocket& socket : inherited) {
+    if (socket.name != nameOf(kind)) continue;
+    named.push_back({{"", localPort(socket.fd->get())}, kind, {socket.fd}});
+  }
+  return named;
+}
+
+/// Takes the sockets of `address` out of `kept`, if they are there.
+Sockets takeKept(std::vector<ListenerSet::Listener>& kept, const ListenAddress& address,
+                 ListenerKind kind) {
+  auto found = std::ranges::find_if(
+      kept, [&](const auto& old) { return old.address == address && old.kind == kind; });
+  if (found == kept.end() && address.port != 0) {
+    found = std::ranges::find(kept, address, &ListenerSet::Listener::address);
+  }
+  if (found == kept.end()) return {};
+  Sockets sockets = std::move(found->sockets);
+  kept.erase(found);
+  return sockets;
+}
+
+}  // namespace
+
+std::uint16_t localPort(int fd) {
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0) return 0;
+  if (local.ss_family == AF_INET) {
+    return ntohs(reinterpret_cast<const sockaddr_in&>(local).sin_port);
+  }
+  if (local.ss_family == AF_INET6) {
+    return ntohs(reinterpret_cast<const sockaddr_in6&>(local).sin6_port);
+  }
+  return 0;
+}
+
+Result<std::vector<InheritedSocket>> takeInheritedSockets() {
+  char** names = nullptr;
+  const int count = ::sd_listen_fds_with_names(/*unset_environment=*/1, &names);
+  if (count < 0) return errnoError("take the sockets of systemd", -count);
+  std::vector<InheritedSocket> sockets;
+  for (int i = 0; i < count; ++i) {
+    const int fd = SD_LISTEN_FDS_START + i;
+    sockets.push_back({std::make_shared<const UniqueFd>(fd), names[i]});
+    std::free(names[i]);
+  }
+  std::free(names);
+  for (const InheritedSocket& socket : sockets) {
+    const int fd = socket.fd->get();
+    if (::sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, /*listening=*/1) <= 0) {
+      return Error{ErrorCode::kInvalid, "systemd passed \"" + socket.name +
+                                            "\", which is no listening stream socket; use "
+                                            "ListenStream= in the socket unit"};
+    }
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  }
+  return sockets;
+}
+
+Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
+                                      const std::vector<InheritedSocket>& inherited,
+                                      const ListenerSet& previous) {
+  ListenerSet set;
+  std::vector<Listener> kept = previous.listeners_;
+  const auto add = [&](ListenerKind kind,
+                       const std::vector<ListenAddress>& addresses) -> Result<void> {
+    const auto named = namedListeners(kind, inherited);
+    set.listeners_.insert(set.listeners_.end(), named.begin(), named.end());
+    if (!named.empty()) return {};
+    for (const ListenAddress& address : addresses) {
+      Sockets sockets;
+      for (const InheritedSocket& socket : inherited) {
+        if (boundTo(socket.fd->get(), address)) sockets.push_back(socket.fd);
+      }
+      if (sockets.empty()) sockets = takeKept(kept, address, kind);
+      if (sockets.empty()) {
+        auto bound = bindAddress(address);
+        if (!bound) return bound.error();
+        sockets = std::move(*bound);
+      }
+      set.listeners_.push_back({address, kind, std::move(sockets)});
+    }
+    return {};
+  };
+  if (auto added = add(ListenerKind::kGemini, config.gemini); !added) return added.error();
+  if (auto added = add(ListenerKind::kTitan, config.titan); !added) return added.error();
+  return set;
+}
+
+std::vector<ListenerSocket> ListenerSet::sockets() const {
+  std::vector<ListenerSocket> sockets;
+  for (const Listener& listener : listeners_) {
+    for (const SharedFd& fd : listener.sockets) {
+      sockets.push_back({fd->get(), listener.kind, localPort(fd->get())});
+    }
+  }
+  return sockets;
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,13 @@
+// Who has the port: for the message that tells an operator why a start failed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace egalaxyd {
+
+/// Whatever listens on TCP `port`, on any address: "process 1234 (agate)" as far as /proc shows it
+/// to this process, else "another process"; and what to do about it.
+std::string describePortHolder(std::uint16_t port);
+
+}  // namespace egalaxyd
