@@ -1,0 +1,58 @@
+// A text as URI: what is accepted is made of legal parts, and put together again it is itself.
+#include "common/uri.h"
+
+#include <algorithm>
+#include <string>
+
+#include "common/path.h"
+#include "tests/fuzz/support.h"
+
+namespace egalaxyd::fuzz {
+namespace {
+
+std::string assembled(const Uri& uri) {
+  std::string text = uri.scheme + ":";
+  if (uri.hasAuthority) {
+    const bool brackets = uri.host.find(':') != std::string::npos;
+    text += "//" + (brackets ? "[" + uri.host + "]" : uri.host);
+    if (uri.port) text += ":" + std::to_string(*uri.port);
+  }
+  text += uri.path;
+  if (uri.query) text += "?" + *uri.query;
+  return text;
+}
+
+bool operator==(const Uri& a, const Uri& b) {
+  return a.scheme == b.scheme && a.hasAuthority == b.hasAuthority && a.host == b.host &&
+         a.hostIsLiteral == b.hostIsLiteral && a.port == b.port && a.path == b.path &&
+         a.query == b.query;
+}
+
+bool isLowerCase(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
+}  // namespace
+
+void uri(std::string_view input) {
+  const auto parsed = parseUri(input);
+  if (const auto* error = std::get_if<UriError>(&parsed)) {
+    require(!describe(*error).empty(), "an error in words");
+    return;
+  }
+  const Uri& accepted = std::get<Uri>(parsed);
+  require(isPrintable(input), "printable UTF-8");
+  require(input.find_first_of(" #") == std::string_view::npos, "no space, no fragment");
+  require(isLowerCase(accepted.scheme) && isLowerCase(accepted.host), "lower-case");
+  require(accepted.hasAuthority || accepted.host.empty(), "a host needs an authority");
+  require(accepted.path.empty() || !accepted.hasAuthority || accepted.path.front() == '/',
+          "a path that begins with a slash behind an authority");
+  require(percentDecode(accepted.path).has_value(), "a path that decodes");
+  require(percentDecode(accepted.query.value_or("")).has_value(), "a query that decodes");
+
+  const auto again = parseUri(assembled(accepted));
+  require(std::holds_alternative<Uri>(again) && std::get<Uri>(again) == accepted,
+          "the parts make the same URI");
+}
+
+}  // namespace egalaxyd::fuzz
