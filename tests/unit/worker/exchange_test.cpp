@@ -1,0 +1,261 @@
+#include "worker/exchange.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "tests/support/scripted_transport.h"
+#include "worker/blocking_pool.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Answers as the test says, or keeps the responder for later.
+class ScriptedSite final : public Site {
+ public:
+  void handle(Request request, Responder reply, Services&) override {
+    seen.push_back(std::move(request));
+    if (answer) {
+      std::move(reply).send(std::move(*answer));
+    } else if (keep) {
+      kept.emplace(std::move(reply));
+    }
+  }
+
+  std::vector<Request> seen;
+  std::optional<Response> answer;
+  bool keep = false;
+  std::optional<Responder> kept;
+};
+
+/// A body that gives what the test hands it, when it hands it.
+class ScriptedBody final : public BodySource {
+ public:
+  explicit ScriptedBody(std::vector<BodyChunk> chunks) : chunks_(std::move(chunks)) {}
+  BodyChunk pull(std::span<char>) override {
+    const BodyChunk chunk = chunks_[next_];
+    next_ = std::min(next_ + 1, chunks_.size() - 1);
+    return chunk;
+  }
+  void becomeReady() { wake(); }
+
+ private:
+  std::vector<BodyChunk> chunks_;
+  std::size_t next_ = 0;
+};
+
+class ExchangeTest : public testing::Test, public ExchangeOwner {
+ protected:
+  ExchangeTest() : shared_(SharedState::create().value()), context_(makeContext()) {
+    client_.sends = {"gemini://h.test/page\r\n"};
+  }
+
+  ExchangeContext makeContext() {
+    auto paths = std::make_shared<PathMap>();
+    paths->add("/", site_);
+    HostMap<std::shared_ptr<PathMap>> hosts;
+    hosts.add("h.test", paths);
+    router_.emplace(std::move(hosts));
+    return {.router = *router_,
+            .limits = limits_,
+            .addressMask = AddressMask::kFull,
+            .counters = shared_->slot(0),
+            .services = services_};
+  }
+
+  void start() {
+    exchange_ = std::make_unique<Exchange>(context_, *this, IpAddress(), Clock::now(),
+                                           std::make_unique<ScriptedTransport>(client_));
+    exchange_->start();
+  }
+
+  void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
+  void progressed() override {}
+  Responder makeResponder() override {
+    return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });
+  }
+  void continueLater() override { ++continued_; }
+  void ended(UniqueFd) override { ++ended_; }
+
+  ScriptedClient client_;
+  std::shared_ptr<ScriptedSite> site_ = std::make_shared<ScriptedSite>();
+  LimitsConfig limits_;
+  std::unique_ptr<SharedState> shared_;
+  EventLoop loop_;
+  BlockingPool pool_{loop_, 0, 0};
+  Services services_{loop_, pool_};
+  std::optional<Router> router_;
+  ExchangeContext context_;
+  std::unique_ptr<Exchange> exchange_;
+  std::vector<Clock::duration> deadlines_;
+  int continued_ = 0;
+  int ended_ = 0;
+};
+
+TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
+  site_->answer = Response::gemtext("# Hello\n");
+  start();
+  EXPECT_EQ(client_.got, "20 text/gemini\r\n# Hello\n");
+  EXPECT_TRUE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(shared_->total(Counter::kRequests), 1u);
+  EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
+  EXPECT_EQ(shared_->total(Counter::kBytesOut), client_.got.size());
+}
+
+TEST_F(ExchangeTest, TellsTheSiteWhoAsksForWhat) {
+  client_.serverName = "h.test";
+  client_.identity = std::make_shared<const ClientIdentity>(ClientIdentity{.fingerprint = "ab"});
+  site_->answer = Response::notFound();
+  start();
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(site_->seen[0].path, "/page");
+  EXPECT_EQ(site_->seen[0].identity->fingerprint, "ab");
+}
+
+TEST_F(ExchangeTest, TakesARequestInPieces) {
+  client_.sends = {"gemini://h", ".test/", "x\r", "\n"};
+  site_->answer = Response::notFound();
+  start();
+  EXPECT_EQ(client_.got, "51 Not found\r\n");
+}
+
+TEST_F(ExchangeTest, AnswersNonsenseWithoutAskingASite) {
+  client_.sends = {"Hello Gemini!\r\n"};
+  start();
+  EXPECT_EQ(client_.got.substr(0, 3), "59 ");
+  EXPECT_TRUE(client_.gotEnd);
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, ADroppedResponderBecomes42) {
+  start();
+  EXPECT_EQ(client_.got.substr(0, 3), "42 ");
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AnAnswerMayComeLater) {
+  site_->keep = true;
+  start();
+  EXPECT_EQ(client_.got, "");
+  std::move(*site_->kept).send(Response::gemtext("late\n"));
+  EXPECT_EQ(client_.got, "20 text/gemini\r\nlate\n");
+}
+
+TEST_F(ExchangeTest, ASiteThatTakesTooLongBecomes42AndItsAnswerFallsIntoNothing) {
+  site_->keep = true;
+  start();
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got.substr(0, 3), "42 ");
+  const std::string before = client_.got;
+  std::move(*site_->kept).send(Response::gemtext("too late\n"));
+  EXPECT_EQ(client_.got, before);
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, SilenceEndsAtTheDeadlineWithoutAByte) {
+  client_.sends = {"gemini://h.test/\n"};
+  start();
+  EXPECT_EQ(deadlines_.back(), limits_.requestTimeout);
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got, "");
+  EXPECT_TRUE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(shared_->total(Counter::kTimeouts), 1u);
+}
+
+TEST_F(ExchangeTest, AHandshakeThatStallsIsCutAtItsDeadline) {
+  client_.shakesHands = false;
+  start();
+  EXPECT_EQ(deadlines_.back(), limits_.handshakeTimeout);
+  exchange_->onDeadline();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, AClientThatSendsNoMoreStillGetsItsAnswer) {
+  client_.left = true;
+  site_->answer = Response::gemtext("x\n");
+  start();
+  EXPECT_EQ(client_.got, "20 text/gemini\r\nx\n");
+}
+
+TEST_F(ExchangeTest, AClientThatLeavesBeforeItsLineEndsIsLetGo) {
+  client_.sends = {"gemini://h.te"};
+  client_.left = true;
+  start();
+  EXPECT_EQ(client_.got, "");
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, ASlowReaderGetsTheRestWhenItReads) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  EXPECT_EQ(client_.got, "20 te");
+  EXPECT_EQ(ended_, 0);
+  client_.takes = SIZE_MAX;
+  exchange_->onReady();
+  EXPECT_EQ(client_.got, "20 text/gemini\r\ncontent\n");
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AReaderThatStopsIsCutWithoutAnEnd) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  exchange_->onDeadline();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, ABodyThatFailsEndsWithoutAnEnd) {
+  using State = BodyChunk::State;
+  site_->answer =
+      Response::success("text/plain", std::make_unique<ScriptedBody>(std::vector<BodyChunk>{
+                                          {State::kMore, "half"}, {State::kFailed, ""}}));
+  start();
+  EXPECT_EQ(client_.got, "20 text/plain\r\nhalf");
+  EXPECT_FALSE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, ABodyThatIsNotReadyIsPulledAgainAfterItsWake) {
+  using State = BodyChunk::State;
+  auto body = std::make_unique<ScriptedBody>(
+      std::vector<BodyChunk>{{State::kLater, ""}, {State::kEnd, "now"}});
+  ScriptedBody* waiting = body.get();
+  site_->answer = Response::success("text/plain", std::move(body));
+  start();
+  EXPECT_EQ(client_.got, "20 text/plain\r\n");
+  EXPECT_EQ(continued_, 0);
+  waiting->becomeReady();
+  EXPECT_EQ(continued_, 1);
+  exchange_->onReady();
+  EXPECT_EQ(client_.got, "20 text/plain\r\nnow");
+  EXPECT_TRUE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, ALargeBodyLetsOthersHaveTheirTurn) {
+  const std::string large(1024 * 1024, 'x');
+  site_->answer = Response::success("text/plain", std::make_unique<StringBody>(large));
+  start();
+  EXPECT_EQ(ended_, 0);
+  EXPECT_LT(client_.got.size(), 256u * 1024);
+  while (ended_ == 0) {
+    ASSERT_EQ(continued_, 1);
+    continued_ = 0;
+    exchange_->onReady();
+  }
+  EXPECT_EQ(client_.got, "20 text/plain\r\n" + large);
+}
+
+TEST_F(ExchangeTest, ABrokenConnectionEndsWithoutAnAnswer) {
+  client_.broken = true;
+  start();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(shared_->total(Counter::kHandshakesFailed), 1u);
+}
+
+}  // namespace
+}  // namespace egalaxyd
