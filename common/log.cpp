@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "common/errno_error.h"
+#include "common/path.h"
 #include "common/unique_fd.h"
 
 namespace egalaxyd {
@@ -34,42 +35,18 @@ constexpr auto kGather = std::chrono::milliseconds(50);
 /// Messages of this logger hold ready-made fields instead of a text.
 constexpr std::string_view kAccessLogger = "access";
 
-/// Length of the valid, printable UTF-8 sequence beyond ASCII that `text` begins with; 0: none.
-std::size_t utf8Length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const std::size_t length = byte(0) >= 0xf0 && byte(0) < 0xf5   ? 4
-                             : byte(0) >= 0xe0 && byte(0) < 0xf0 ? 3
-                             : byte(0) >= 0xc2 && byte(0) < 0xe0 ? 2
-                                                                 : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (length == 2 && byte(0) == 0xc2 && byte(1) < 0xa0) return 0;   // C1 controls
-  if (length == 3 && byte(0) == 0xe0 && byte(1) < 0xa0) return 0;   // overlong
-  if (length == 3 && byte(0) == 0xed && byte(1) >= 0xa0) return 0;  // surrogates
-  if (length == 4 && byte(0) == 0xf0 && byte(1) < 0x90) return 0;
-  if (length == 4 && byte(0) == 0xf4 && byte(1) >= 0x90) return 0;
-  return length;
-}
-
 /// Printable UTF-8 passes as it is, every other byte is escaped as text or JSON writes it.
 void appendQuoted(spdlog::memory_buf_t& out, std::string_view text, bool json) {
   while (!text.empty()) {
     const auto byte = static_cast<unsigned char>(text[0]);
-    std::size_t taken = 1;
-    if (byte >= 0x80 && utf8Length(text) > 0) {
-      taken = utf8Length(text);
-      out.append(text.data(), text.data() + taken);
-    } else if (byte == '"' || byte == '\\') {
-      out.push_back('\\');
-      out.push_back(text[0]);
-    } else if (byte < 0x20 || byte >= 0x7f) {
+    const std::size_t length = printableLength(text);
+    if (length == 0) {
       fmt::format_to(fmt::appender(out), fmt::runtime(json ? "\\u{:04x}" : "\\x{:02x}"), byte);
     } else {
-      out.push_back(text[0]);
+      if (byte == '"' || byte == '\\') out.push_back('\\');
+      out.append(text.data(), text.data() + length);
     }
-    text.remove_prefix(taken);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
 }
 
