@@ -1,0 +1,203 @@
+"""What a request costs the server: CPU, system calls, instructions, side by side."""
+import contextlib
+import os
+import re
+import signal
+import statistics
+import subprocess
+import time
+
+from . import proc
+from .load import failures, run_load
+from .servers import NotStarted, start_egalaxyd, start_floor, start_molly_brown
+from .table import megabytes
+
+AGATE = 0.86  # its CPU per request over the floor's; measured elsewhere, Debian does not have it
+
+
+def split_cpus():
+    """(server's, load's) sets of CPUs; None, None where there is only one."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return ({cpus[0]}, set(cpus[1:])) if len(cpus) > 1 else (None, None)
+
+
+def enter_all(stack, table, case, starters):
+    """Starts what can be started; says what cannot."""
+    servers = []
+    for start in starters:
+        try:
+            servers.append(stack.enter_context(start()))
+        except NotStarted as error:
+            table.skip(case, str(error))
+    return servers
+
+
+def interleave(bench, servers, url_of, load_cpus, **load):
+    """{name: {"cost": [CPU seconds per request ...], "rate": [...], "p50": [...]}}; each round
+    asks every server, in another order each time."""
+    figures = {server.name: {"cost": [], "rate": [], "p50": []} for server in servers}
+    for server in servers:
+        run_load(bench.bin, url_of(server), requests=20, connections=4, cpus=load_cpus)
+    for number in range(bench.rounds):
+        turn = number % len(servers)
+        for server in servers[turn:] + servers[:turn]:
+            before = proc.cpu_seconds(server.pid)
+            result = run_load(bench.bin, url_of(server), cpus=load_cpus, **load)
+            spent = proc.cpu_seconds(server.pid) - before
+            if result["failed"]:
+                raise RuntimeError(f"{server.name} failed requests: {failures(result)}")
+            mine = figures[server.name]
+            mine["cost"].append(spent / result["ok"])
+            mine["rate"].append(result["per_second"])
+            mine["p50"].append(result["latency_ms"]["p50"])
+    return figures
+
+
+def ratio(figures, one, other):
+    """Of the medians; None when one of them did not run."""
+    if one not in figures or other not in figures:
+        return None
+    return statistics.median(figures[one]["cost"]) / statistics.median(figures[other]["cost"])
+
+
+def note_costs(table, case, figures, scale, unit):
+    for name, mine in figures.items():
+        cost = sorted(value * scale for value in mine["cost"])
+        table.note(f"{case}: {name}", f"{statistics.median(cost):.1f} {unit} "
+                   f"({cost[0]:.1f} to {cost[-1]:.1f}), {statistics.median(mine['rate']):.0f}/s")
+
+
+def judge_ratio(table, case, value, other, bar):
+    if value is not None:
+        table.judge(f"{case}: egalaxyd / {other}", f"{value:.2f}", f"at most {bar:.2f}",
+                    value <= bar)
+
+
+def cpu(bench):
+    table, (server_cpus, load_cpus) = bench.table, split_cpus()
+    with contextlib.ExitStack() as stack:
+        servers = enter_all(stack, table, "cpu", [
+            lambda: start_egalaxyd(bench.bin, bench.space, cpus=server_cpus),
+            lambda: start_floor(bench.bin, bench.space, cpus=server_cpus),
+            lambda: start_molly_brown(bench.space, cpus=server_cpus)])
+        figures = interleave(bench, servers, lambda server: server.url(), load_cpus,
+                             seconds=bench.seconds, connections=32, check_body=bench.space.page)
+        table.raw["cpu"] = figures
+        note_costs(table, "cpu per request", figures, 1e6, "us")
+        floor, molly = ratio(figures, "egalaxyd", "floor"), ratio(figures, "egalaxyd", "molly-brown")
+        judge_ratio(table, "cpu per request", floor, "floor", 1.10)
+        if floor is not None:
+            table.goal("cpu per request: egalaxyd / floor", f"{floor:.2f}",
+                       f"{AGATE} as agate has it", floor <= AGATE)
+        judge_ratio(table, "cpu per request", molly, "molly-brown", 1.0)
+        for server in servers:
+            table.note(f"memory after that: {server.name}", megabytes(proc.pss_bytes(server.pid)))
+        if bench.syscalls:
+            for server in servers:
+                count_syscalls(bench, server)
+    if bench.instructions:
+        count_instructions(bench)
+
+
+def spartan(bench):
+    table, (server_cpus, load_cpus) = bench.table, split_cpus()
+    with contextlib.ExitStack() as stack:
+        try:
+            ours = stack.enter_context(
+                start_egalaxyd(bench.bin, bench.space, spartan=True, cpus=server_cpus))
+        except NotStarted as error:
+            table.skip("spartan: egalaxyd", f"no Spartan listener ({error})")
+            return
+        floor = stack.enter_context(start_floor(bench.bin, bench.space, cpus=server_cpus))
+        figures = interleave(bench, [ours, floor], lambda server: server.url(scheme="spartan"),
+                             load_cpus, seconds=bench.seconds, connections=32,
+                             check_body=bench.space.page)
+    table.raw["spartan"] = figures
+    note_costs(table, "spartan cpu per request", figures, 1e6, "us")
+    judge_ratio(table, "spartan cpu per request", ratio(figures, "egalaxyd", "floor"), "floor", 1.5)
+
+
+def big_file(bench):
+    table, (server_cpus, load_cpus) = bench.table, split_cpus()
+    big, size = bench.space.big, bench.space.BIG_BYTES
+    with contextlib.ExitStack() as stack:
+        servers = enter_all(stack, table, "big file", [
+            lambda: start_egalaxyd(bench.bin, bench.space, cpus=server_cpus),
+            lambda: start_floor(bench.bin, bench.space, file=big, cpus=server_cpus),
+            lambda: start_molly_brown(bench.space, cpus=server_cpus)])
+        figures = interleave(bench, servers, lambda server: server.url("/big.bin"), load_cpus,
+                             requests=8, connections=1, body_size=size)
+        table.raw["big-file"] = figures
+        note_costs(table, "100 MiB, cpu per file", figures, 1e3, "ms")
+        judge_ratio(table, "100 MiB, cpu per byte", ratio(figures, "egalaxyd", "floor"), "floor",
+                    1.15)
+        for server in servers:
+            before = proc.pss_bytes(server.pid)
+            with proc.PeakMemory(server.pid) as peak:
+                run_load(bench.bin, server.url("/big.bin"), cpus=load_cpus, requests=8,
+                         connections=4, check_body=big)
+            grown = max(0, peak.bytes - before)
+            figure = f"100 MiB, memory above idle, 4 readers: {server.name}"
+            if server.name == "egalaxyd":
+                table.judge(figure, megabytes(grown), "at most 1.0 MB", grown <= 1e6)
+            else:
+                table.note(figure, megabytes(grown))
+
+
+def count_syscalls(bench, server, requests=300):
+    """Attaches strace to the running processes, so the start is not in the figures."""
+    summary = server.folder / "strace"
+    pids = proc.tree(server.pid)
+    command = ["strace", "-f", "-c", "-o", str(summary)]
+    for pid in pids:
+        command += ["-p", str(pid)]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in pids:
+            if "attached" not in tracer.stderr.readline():
+                bench.table.skip(f"system calls: {server.name}", "strace cannot attach")
+                return
+        run_load(bench.bin, server.url(), requests=requests, connections=8)
+        time.sleep(0.2)  # the last close() calls
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate(timeout=20)
+    calls = {}
+    for line in summary.read_text().splitlines():
+        match = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
+        if match and match[2] != "total":
+            calls[match[2]] = int(match[1]) / requests
+    top = sorted(calls.items(), key=lambda item: -item[1])[:6]
+    bench.table.note(f"system calls per request: {server.name}", f"{sum(calls.values()):.1f} (" +
+                     ", ".join(f"{name} {count:.1f}" for name, count in top) + ")")
+    bench.table.raw[f"syscalls {server.name}"] = calls
+
+
+def count_instructions(bench, few=20, many=120):
+    """Under callgrind; two runs, so that start and end cancel out."""
+    starters = {
+        "egalaxyd": lambda wrap: start_egalaxyd(bench.bin, bench.space, wrap=wrap, sandbox="off"),
+        "floor": lambda wrap: start_floor(bench.bin, bench.space, wrap=wrap)}
+    per_request = {}
+    for name, start in starters.items():
+        totals = []
+        for requests in (few, many):
+            folder = bench.space.folder("callgrind")
+            wrap = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/%p"]
+            try:
+                with start(wrap) as server:
+                    run_load(bench.bin, server.url(), requests=requests, connections=4, timeout=50)
+            except NotStarted as error:
+                bench.table.skip(f"instructions: {name}", str(error))
+                break
+            totals.append(sum(int(match) for file in folder.iterdir() for match in
+                              re.findall(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[:1]))
+        else:
+            per_request[name] = (totals[1] - totals[0]) / (many - few)
+            if per_request[name] <= 0:
+                raise RuntimeError(f"callgrind saw nothing of {name}")
+            bench.table.note(f"instructions per request: {name}", f"{per_request[name]:,.0f}")
+    if len(per_request) == 2:
+        bench.table.note("instructions per request: egalaxyd / floor",
+                         f"{per_request['egalaxyd'] / per_request['floor']:.2f}")
+    bench.table.raw["instructions"] = per_request

@@ -1,0 +1,103 @@
+"""Many clients: at once, stalled, and for long."""
+import contextlib
+import os
+import statistics
+
+from . import proc
+from .cost import enter_all
+from .load import failures, run_load
+from .servers import NotStarted, start_egalaxyd, start_floor
+from .table import megabytes
+
+MEMORY_BAR = 64e6
+
+
+def cores():
+    return len(os.sched_getaffinity(0))
+
+
+def connections(bench):
+    table = bench.table
+    for clients in bench.clients:
+        starters = [lambda: start_egalaxyd(bench.bin, bench.space, workers=cores()),
+                    lambda: start_floor(bench.bin, bench.space, workers=cores())]
+        for start in starters:
+            try:
+                with start() as server:
+                    one_crowd(bench, server, clients)
+            except NotStarted as error:
+                table.skip(f"{clients:,} at once", str(error))
+
+
+def one_crowd(bench, server, clients):
+    """All connect, then all speak, then all are answered; memory is watched from outside."""
+    idle = proc.pss_bytes(server.pid)
+    with proc.PeakMemory(server.pid) as peak:
+        result = run_load(bench.bin, server.url(), connections=clients, simultaneous=True,
+                          sources=16, timeout=60, lid=60, check_body=bench.space.page)
+    case = f"{clients:,} at once: {server.name}"
+    bench.table.raw[case] = {"load": result, "idle_pss": idle, "peak_pss": peak.bytes}
+    answered = (f"{result['ok']:,} in {result['seconds']:.1f} s, "
+                f"failed: {failures(result)}")
+    memory = f"{megabytes(peak.bytes)} (idle {megabytes(idle)})"
+    if server.name == "egalaxyd":
+        bench.table.judge(f"{case}, answered", answered, "all", result["ok"] == clients)
+        bench.table.judge(f"{case}, memory", memory, "at most 64 MB", peak.bytes <= MEMORY_BAR)
+    else:
+        bench.table.note(f"{case}, answered", answered)
+        bench.table.note(f"{case}, memory", memory)
+
+
+def stalled(bench, each=1250):
+    """5,000 clients that hold everything up, and the p99 of the others."""
+    table, space = bench.table, bench.space
+    kinds = ("silent", "half-hello", "trickle", "unread")
+    space.big  # made before anything is measured
+    with contextlib.ExitStack() as stack:
+        servers = enter_all(stack, table, "stalled", [
+            lambda: start_egalaxyd(bench.bin, space, workers=cores())])
+        if not servers:
+            return
+        server, p99, peak_bytes, closed, failed = servers[0], {0: [], each: []}, 0, 0, []
+        for _ in range(min(3, bench.rounds)):
+            for count in p99:
+                stall = [f"{kind}:{count}" for kind in kinds] if count else []
+                with proc.PeakMemory(server.pid) as peak:
+                    result = run_load(bench.bin, server.url(), connections=4,
+                                      seconds=2 * bench.seconds, check_body=space.page,
+                                      stall=stall, stall_url=server.url("/big.bin"))
+                peak_bytes = max(peak_bytes, peak.bytes)
+                closed += result["stalls_closed"]
+                if result["latency_ms"]:
+                    p99[count].append(result["latency_ms"]["p99"])
+                if result["failed"]:
+                    failed.append(failures(result))
+    table.raw["stalled"] = {"p99_ms": p99, "peak_pss": peak_bytes, "closed": closed}
+    table.judge("stalled: other clients' failures", "; ".join(failed) or "none", "none", not failed)
+    if not all(p99.values()):
+        return
+    without, beside = (statistics.median(values) for values in p99.values())
+    table.judge(f"stalled: p99 beside {4 * each:,} of them",
+                f"{beside:.1f} ms (without {without:.1f})", "at most 2.00 x",
+                beside <= 2 * without)
+    table.judge("stalled: memory", megabytes(peak_bytes), "at most 64 MB", peak_bytes <= MEMORY_BAR)
+    table.note("stalled: closed by the server", f"{closed:,}")
+
+
+def growth(bench, batches=5, requests=10_000):
+    """The same page again and again: memory must settle."""
+    table = bench.table
+    with contextlib.ExitStack() as stack:
+        servers = enter_all(stack, table, "growth", [
+            lambda: start_egalaxyd(bench.bin, bench.space, workers=cores())])
+        for server in servers:
+            memory = []
+            for _ in range(batches):
+                run_load(bench.bin, server.url(), requests=requests, connections=64)
+                memory.append(proc.pss_bytes(server.pid))
+    if servers:
+        table.raw["growth"] = memory
+        grown = memory[-1] - memory[0]
+        table.judge(f"growth: memory over {(batches - 1) * requests:,} requests",
+                    f"{megabytes(grown)} ({megabytes(memory[0])} to {megabytes(memory[-1])})",
+                    "at most 1.0 MB", grown <= 1e6)

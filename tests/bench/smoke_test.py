@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""The measuring tools still work: load against the floor, good and bad answers told apart.
+Argument: the folder of the two programs."""
+import pathlib
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from benchlib import proc  # noqa: E402
+from benchlib.load import run_load  # noqa: E402
+from benchlib.servers import Workspace, free_port, start_floor  # noqa: E402
+
+BIN = pathlib.Path(sys.argv.pop(1)).resolve()
+
+
+class Smoke(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.space = Workspace()
+        cls.addClassCleanup(cls.space.remove)
+        cls.floor = start_floor(BIN, cls.space, workers=2)
+        cls.addClassCleanup(cls.floor.stop)
+
+    def load(self, scheme="gemini", **options):
+        return run_load(BIN, self.floor.url(scheme=scheme), lid=20, **options)
+
+    def test_every_gemini_request_is_answered_and_compared(self):
+        result = self.load(requests=300, connections=16, processes=2, check_body=self.space.page)
+        self.assertEqual((result["ok"], result["failed"]), (300, 0))
+        self.assertEqual(result["body_bytes"], 300 * 2048)
+        self.assertLessEqual(result["latency_ms"]["p50"], result["latency_ms"]["max"])
+
+    def test_every_spartan_request_is_answered_and_compared(self):
+        result = self.load("spartan", requests=300, connections=16, check_body=self.space.page)
+        self.assertEqual((result["ok"], result["failed"]), (300, 0))
+
+    def test_simultaneous_clients_are_all_answered(self):
+        result = self.load(connections=100, simultaneous=True, sources=4, body_size=2048)
+        self.assertEqual((result["ok"], result["failed"]), (100, 0))
+
+    def test_a_wrong_body_is_a_failure(self):
+        result = self.load(requests=5, check_body=self.space.key)
+        self.assertEqual((result["ok"], result["failures"]["body"]), (0, 5))
+
+    def test_a_body_that_ends_early_is_a_failure(self):
+        result = self.load(requests=5, body_size=4096)
+        self.assertEqual((result["ok"], result["failures"]["short"]), (0, 5))
+
+    def test_a_port_without_a_server_is_a_refusal(self):
+        result = run_load(BIN, f"gemini://localhost:{free_port()}/", requests=5)
+        self.assertEqual((result["ok"], result["failures"]["refused"]), (0, 5))
+
+    def test_a_wrong_protocol_is_a_failure(self):
+        result = run_load(BIN, self.floor.url(scheme="spartan"), requests=5, protocol="gemini",
+                          timeout=2)
+        self.assertEqual((result["ok"], result["failures"]["tls"]), (0, 5))
+
+    def test_stalled_clients_do_not_count_as_requests(self):
+        stalls = [f"{kind}:5" for kind in ("silent", "half-hello", "trickle", "unread")]
+        result = self.load(requests=50, connections=4, stall=stalls)
+        self.assertEqual((result["ok"], result["failed"]), (50, 0))
+
+    def test_the_server_is_seen_from_outside(self):
+        self.assertEqual(len(proc.tree(self.floor.pid)), 3)
+        self.assertGreater(proc.pss_bytes(self.floor.pid), 1_000_000)
+        before = proc.cpu_seconds(self.floor.pid)
+        self.load(requests=400, connections=16)
+        self.assertGreater(proc.cpu_seconds(self.floor.pid), before)
+
+
+if __name__ == "__main__":
+    unittest.main()
