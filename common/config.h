@@ -154,8 +154,8 @@ struct MountConfig {
   std::string path;   ///< begins with '/'; no trailing slash but in "/" itself
   std::string where;  ///< for complaints: file, line and key
   ModuleArgs args;
-  std::string
-      dottedKey{};  ///< of its table as written: sites."example.org"."/"; "" when from no file
+  /// Its table as written, sites."example.org"."/"; "" when it is from no file.
+  std::string dottedKey{};
 };
 
 struct SiteConfig {
@@ -167,7 +167,8 @@ struct SiteConfig {
   std::string lang;
   bool spartan = true;
   std::vector<MountConfig> mounts;
-  std::string dottedKey{};  ///< of its table as written: sites."example.org"; "" when from no file
+  /// Its table as written, sites."example.org"; "" when it is from no file.
+  std::string dottedKey{};
 };
 
 struct Config {

@@ -1,0 +1,285 @@
+#include "common/config_check.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/config_schema.h"
+#include "common/limits.h"
+#include "common/media_type.h"
+
+namespace egalaxyd {
+namespace {
+
+constexpr std::array kStatuses{10, 11, 20, 30, 31, 40, 41, 42, 43,
+                               44, 50, 51, 52, 53, 59, 60, 61, 62};
+constexpr std::uint32_t kMaxWorkers = 128;
+
+bool isControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool hasControl(std::string_view text) { return std::any_of(text.begin(), text.end(), isControl); }
+bool isHex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/// "" or what is wrong with a redirect's target.
+std::string targetFault(std::string_view to) {
+  constexpr auto allowed = "allowed: %path%, %query%, %host% and percent-encoding such as %20";
+  if (to.empty()) return "is missing or empty; allowed: a path or a URL";
+  if (to.size() > kMaxUriBytes) return fmt::format("longer than {} bytes", kMaxUriBytes);
+  if (hasControl(to) || to.find(' ') != std::string_view::npos) {
+    return "found a space or a control character; write it percent-encoded";
+  }
+  for (std::size_t at = to.find('%'); at != std::string_view::npos; at = to.find('%', at)) {
+    const std::string_view rest = to.substr(at);
+    if (rest.size() >= 3 && isHex(rest[1]) && isHex(rest[2])) {
+      at += 3;
+      continue;
+    }
+    const std::size_t end = rest.find('%', 1);
+    if (end == std::string_view::npos) return fmt::format("found a lone \"%\"; {}", allowed);
+    const std::string_view name = rest.substr(0, end + 1);
+    if (name != "%path%" && name != "%query%" && name != "%host%") {
+      return fmt::format("found \"{}\"; {}", name, allowed);
+    }
+    at += name.size();
+  }
+  return {};
+}
+
+bool isUnspecified(const ListenAddress& address, bool v4) {
+  const auto parsed = IpAddress::parse(address.host);
+  return parsed && parsed->isV4() == v4 && parsed == IpAddress::parse(v4 ? "0.0.0.0" : "::");
+}
+
+/// Whether both could be bound at once.
+bool collide(const ListenAddress& a, const ListenAddress& b) {
+  if (a.port != b.port || a.port == 0) return false;
+  if (a.host.empty() || b.host.empty() || a.host == b.host) return true;
+  const auto first = IpAddress::parse(a.host);
+  const auto second = IpAddress::parse(b.host);
+  if (!first || !second || first->isV4() != second->isV4()) return false;
+  const bool v4 = first->isV4();
+  return isUnspecified(a, v4) || isUnspecified(b, v4);
+}
+
+class Checker {
+ public:
+  explicit Checker(const Config& config) : config_(config) {}
+
+  Complaints run() {
+    server();
+    listeners();
+    certificate("tls", config_.tls.certificate, config_.tls.key);
+    limits();
+    others();
+    siteNames();
+    for (const SiteConfig& site : config_.sites) checkSite(site);
+    return std::move(complaints_);
+  }
+
+ private:
+  void complain(const std::string& key, std::string text) {
+    complaints_.push_back({config_.where(key), std::move(text)});
+  }
+  /// About `key` of the table `table`; about the table itself when the file does not set the key.
+  void complainOf(const std::string& table, const std::string& where, std::string_view key,
+                  std::string_view text) {
+    const std::string full = fmt::format("{}.{}", table, key);
+    const bool isSet = config_.lines.count(full) != 0;
+    complaints_.push_back({isSet ? config_.where(full) : where,
+                           isSet ? std::string(text) : fmt::format("{} {}", key, text)});
+  }
+
+  void server() {
+    if (config_.server.workers > kMaxWorkers) {
+      complain("server.workers", fmt::format("found {}; allowed: \"auto\" or 1 to {}",
+                                             config_.server.workers, kMaxWorkers));
+    }
+  }
+
+  void listeners() {
+    const std::array<std::pair<std::string, const std::vector<ListenAddress>*>, 3> kinds{
+        {{"listen.gemini", &config_.listen.gemini},
+         {"listen.titan", &config_.listen.titan},
+         {"listen.spartan", &config_.listen.spartan}}};
+    std::vector<std::pair<std::string, ListenAddress>> earlier;
+    for (const auto& [key, addresses] : kinds) {
+      for (const ListenAddress& address : *addresses) {
+        for (const auto& [otherKey, other] : earlier) {
+          if (!collide(address, other)) continue;
+          complain(key, fmt::format("found \"{}\", where {} listens already with \"{}\"",
+                                    address.text(), otherKey, other.text()));
+          break;
+        }
+        earlier.emplace_back(key, address);
+      }
+    }
+    if (earlier.empty()) {
+      complain("listen", R"(nothing to listen on; set gemini, titan or spartan, e.g. [":1965"])");
+    }
+  }
+
+  void certificate(const std::string& table, const std::filesystem::path& certificate,
+                   const std::filesystem::path& key, std::string_view where = {}) {
+    if (certificate.empty() == key.empty()) return;
+    const std::string_view present = certificate.empty() ? "key" : "certificate";
+    const std::string_view missing = certificate.empty() ? "certificate" : "key";
+    complainOf(table, where.empty() ? config_.where(table) : std::string(where), present,
+               fmt::format("has no {} beside it; set both or neither", missing));
+  }
+
+  void mustBePositive(const std::string& key, std::uint64_t value, std::string_view found,
+                      std::string_view hint = "") {
+    if (value == 0) complain(key, fmt::format("found {}; allowed: more than 0{}", found, hint));
+  }
+  void mustBePositive(const std::string& key, milliseconds value) {
+    mustBePositive(key, static_cast<std::uint64_t>(std::max(value.count(), {})), "\"0s\"");
+  }
+
+  void limits() {
+    const LimitsConfig& limits = config_.limits;
+    mustBePositive("limits.connections", limits.connections, "0");
+    mustBePositive("limits.handshake_timeout", limits.handshakeTimeout);
+    mustBePositive("limits.request_timeout", limits.requestTimeout);
+    mustBePositive("limits.upload_timeout", limits.uploadTimeout);
+    mustBePositive("limits.upload_min_rate", limits.uploadMinRate, "0");
+    mustBePositive("limits.write_timeout", limits.writeTimeout);
+    if (limits.connections != 0 && limits.connections < config_.server.workers) {
+      complain("limits.connections",
+               fmt::format("found {}; allowed: at least one for each of the {} workers",
+                           limits.connections, config_.server.workers));
+    }
+  }
+
+  void others() {
+    const RateLimitConfig& rate = config_.rateLimit;
+    mustBePositive("rate_limit.requests", rate.requests, "0",
+                   "; to have no limit set rate_limit.enabled = false");
+    mustBePositive("rate_limit.per", rate.per);
+    mustBePositive("rate_limit.penalty", rate.penalty);
+    const auto noPlugIn = [this](const std::string& key, const std::string& module) {
+      if (!module.empty())
+        complain(key, "plug-ins are not available in this build; remove this key");
+    };
+    noPlugIn("rate_limit.module", rate.module);
+    noPlugIn("router.module", config_.router.module);
+    if (config_.users.metadataTtl) {
+      mustBePositive("users.metadata_ttl", *config_.users.metadataTtl);
+    }
+    if (config_.log.target.empty()) {
+      complain("log.target", R"(found ""; allowed: "stderr", "journal" or a file)");
+    }
+  }
+
+  void siteNames() {
+    std::map<std::string, std::string> owners;  // name to where
+    for (const SiteConfig& site : config_.sites) {
+      // A name that could not be read has been complained of.
+      if (site.host.empty()) continue;
+      const auto [owner, isNew] = owners.emplace(site.host, site.where);
+      if (!isNew) {
+        complaints_.push_back({site.where, fmt::format("the host \"{}\" is taken already by {}",
+                                                       site.host, owner->second)});
+      }
+    }
+    for (const SiteConfig& site : config_.sites) {
+      for (const std::string& alias : site.aliases) {
+        const auto [owner, isNew] = owners.emplace(alias, site.where);
+        if (isNew) continue;
+        complainOf(site.dottedKey, site.where, "aliases",
+                   fmt::format("\"{}\" is taken already by {}", alias, owner->second));
+      }
+    }
+  }
+
+  void checkSite(const SiteConfig& site) {
+    certificate(site.dottedKey, site.certificate, site.key, site.where);
+    if (site.mounts.empty()) {
+      complaints_.push_back({site.where,
+                             R"(serves nothing; set root = "FOLDER", or a path such as )"
+                             R"("/" with a module)"});
+    }
+    for (const MountConfig& mount : site.mounts) {
+      std::visit([&](const auto& args) { check(mount, args); }, mount.args);
+    }
+  }
+
+  void about(const MountConfig& mount, std::string_view key, std::string_view text) {
+    complainOf(mount.dottedKey, mount.where, key, text);
+  }
+  void mediaType(const MountConfig& mount, std::string_view key, std::string_view type) {
+    if (isMediaType(type)) return;
+    about(mount, key,
+          fmt::format("found \"{}\"; allowed: a media type such as \"text/plain\"", type));
+  }
+
+  void check(const MountConfig& mount, const DirectoryArgs& args) {
+    if (args.root.empty()) about(mount, "root", "is missing or empty; allowed: a folder");
+    for (const std::string& name : args.index) {
+      if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
+        about(mount, "index", fmt::format("found \"{}\"; allowed: names of files", name));
+      }
+    }
+    for (const auto& [extension, type] : args.mime) {
+      const std::string key = "mime." + tomlKey(extension);
+      if (!extension.starts_with('.') || extension.size() < 2) {
+        about(mount, key, R"(must begin with "." as ".gmi" does)");
+      }
+      mediaType(mount, key, type);
+    }
+    mediaType(mount, "default_type", args.defaultType);
+  }
+
+  void check(const MountConfig& mount, const FileArgs& args) {
+    if (args.path.empty()) about(mount, "path", "is missing or empty; allowed: a file");
+    if (!args.mime.empty()) mediaType(mount, "mime", args.mime);
+  }
+
+  void check(const MountConfig& mount, const RedirectArgs& args) {
+    const std::string fault = targetFault(args.to);
+    if (!fault.empty()) about(mount, "to", fault);
+  }
+
+  void check(const MountConfig& mount, const ReplyArgs& args) {
+    if (std::find(kStatuses.begin(), kStatuses.end(), args.status) == kStatuses.end()) {
+      const std::string found =
+          args.status == 0 ? "is missing" : fmt::format("found {}", args.status);
+      return about(mount, "status",
+                   fmt::format("{}; allowed: {}", found, fmt::join(kStatuses, " ")));
+    }
+    if (args.meta.empty() && args.status < 40) {
+      about(mount, "meta", fmt::format("is missing or empty; status {} needs it", args.status));
+    } else if (args.meta.size() > kMaxMetaBytes) {
+      about(mount, "meta",
+            fmt::format("found {} bytes; allowed: at most {}", args.meta.size(), kMaxMetaBytes));
+    } else if (hasControl(args.meta)) {
+      about(mount, "meta", "found a control character; allowed: one line of text");
+    } else if (args.status == 20) {
+      mediaType(mount, "meta", args.meta);
+    }
+    if (!args.body.empty() && args.status != 20) {
+      about(mount, "body", fmt::format("status {} has none; only 20 does", args.status));
+    }
+  }
+
+  const Config& config_;
+  Complaints complaints_;
+};
+
+}  // namespace
+
+Complaints checkConfig(const Config& config) { return Checker(config).run(); }
+
+void addComplaints(Complaints& all, Complaints more) {
+  const std::size_t before = all.size();
+  for (Complaint& complaint : more) {
+    const auto end = all.begin() + static_cast<std::ptrdiff_t>(before);
+    const bool known = std::any_of(
+        all.begin(), end, [&](const Complaint& other) { return other.where == complaint.where; });
+    if (!known) all.push_back(std::move(complaint));
+  }
+}
+
+}  // namespace egalaxyd

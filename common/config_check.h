@@ -9,4 +9,8 @@ namespace egalaxyd {
 /// that contradict each other, statuses and media types that do not exist, and so on.
 Complaints checkConfig(const Config& config);
 
+/// Appends to `all` what `more` has about places that `all` does not complain of yet: a value that
+/// could not be read is not missing as well.
+void addComplaints(Complaints& all, Complaints more);
+
 }  // namespace egalaxyd

@@ -1,0 +1,78 @@
+#include "common/config_dump.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <variant>
+
+#include "common/config_schema.h"
+
+namespace egalaxyd {
+namespace {
+
+/// The visitor that writes each key with its value.
+class Dumper {
+ public:
+  template <class T>
+  void key(std::string_view name, const T& value, const Form<T>& form) {
+    line(name, tomlText(form.write(value)));
+  }
+
+  template <class T>
+  void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
+    std::string items;
+    for (const T& value : values) {
+      items += (items.empty() ? "" : ", ") + tomlText(form.write(value));
+    }
+    line(name, fmt::format("[{}]", items));
+  }
+
+  void map(std::string_view name, const std::map<std::string, std::string>& values) {
+    std::string items;
+    for (const auto& [key, value] : values) {
+      items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(key), tomlText(value));
+    }
+    line(name, items.empty() ? "{}" : fmt::format("{{ {} }}", items));
+  }
+
+  template <class T>
+  void section(std::string_view name, T& values) {
+    header(std::string(name));
+    describe(*this, values);
+  }
+
+  void sites(std::string_view name, std::vector<SiteConfig>& sites) {
+    for (SiteConfig& site : sites) {
+      const std::string key = fmt::format("{}.{}", name, tomlKey(site.host));
+      header(key);
+      describe(*this, site);
+      for (MountConfig& mount : site.mounts) {
+        header(fmt::format("{}.{}", key, tomlKey(mount.path)));
+        line("module", tomlText(std::string(kModuleNames[mount.args.index()])));
+        std::visit([this](auto& values) { describe(*this, values); }, mount.args);
+      }
+    }
+  }
+
+  std::string take() { return std::move(out_); }
+
+ private:
+  void line(std::string_view name, std::string_view value) {
+    out_ += fmt::format("{} = {}\n", tomlKey(name), value);
+  }
+  void header(const std::string& name) {
+    out_ += fmt::format("{}[{}]\n", out_.empty() ? "" : "\n", name);
+  }
+
+  std::string out_;
+};
+
+}  // namespace
+
+std::string dumpConfig(const Config& config) {
+  Config copy = config;  // visitors see values that a reader may fill
+  Dumper dumper;
+  describe(dumper, copy);
+  return dumper.take();
+}
+
+}  // namespace egalaxyd

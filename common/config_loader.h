@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/config.h"
@@ -10,7 +12,7 @@ namespace egalaxyd {
 
 struct LoadedConfig {
   Config config;
-  Complaints complaints;  ///< empty: every key was known and well-formed
+  Complaints complaints;  ///< by line; empty: every key was known and well-formed
 };
 
 /// Reads `file`; a file that cannot be read or parsed is a complaint too. Relative paths in it
@@ -23,5 +25,7 @@ LoadedConfig parseConfig(std::string_view toml, const std::filesystem::path& fil
 /// "HOST:PORT", "[V6]:PORT", ":PORT"; shared with the command line.
 std::optional<ListenAddress> parseListenAddress(std::string_view text);
 std::optional<LogLevel> parseLogLevel(std::string_view text);
+/// A site's name in the form that SiteConfig::host has: lower-case, addresses without brackets.
+std::optional<std::string> parseSiteHost(std::string_view text);
 
 }  // namespace egalaxyd

@@ -70,6 +70,18 @@ Form<E> oneOf(std::vector<std::pair<std::string_view, E>> names) {
   return stringForm<E>(std::move(allowed), parse, print);
 }
 
+/// A string of letters, digits and `others`: what may stand in META as a parameter.
+Form<std::string> parameter(std::string allowed, std::string_view others) {
+  const auto parse = [others](const std::string& text) -> std::optional<std::string> {
+    const auto legal = [others](char c) {
+      return isLower(c) || isUpper(c) || isDigit(c) || others.find(c) != std::string_view::npos;
+    };
+    return std::all_of(text.begin(), text.end(), legal) ? std::optional(text) : std::nullopt;
+  };
+  return stringForm<std::string>(std::move(allowed), parse,
+                                 [](const std::string& text) { return text; });
+}
+
 bool isHostName(std::string_view name) {
   if (name.empty() || name.size() > 253) return false;
   while (true) {
@@ -239,6 +251,12 @@ Form<Cidr> cidr() {
   return stringForm<Cidr>(R"(a network such as "10.0.0.0/8" or "2001:db8::/32", or one address)",
                           Cidr::parse, [](const Cidr& value) { return value.text(); });
 }
+
+Form<std::string> language() {
+  return parameter(R"(language tags such as "en" or "en,fr", or "")", "-,");
+}
+
+Form<std::string> charset() { return parameter(R"(a name such as "utf-8", or "")", "-_.:+"); }
 
 Form<std::string> host() {
   return stringForm<std::string>(

@@ -55,7 +55,9 @@ Form<milliseconds> duration();
 Form<OptionalDuration> optionalDuration();
 Form<ListenAddress> listenAddress();
 Form<Cidr> cidr();
-Form<std::string> host();  ///< a site's name, in the form that SiteConfig::host has
+Form<std::string> language();  ///< tags that META may carry, or ""
+Form<std::string> charset();   ///< likewise
+Form<std::string> host();      ///< a site's name, in the form that SiteConfig::host has
 Form<SandboxMode> sandboxMode();
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();
@@ -142,8 +144,8 @@ void describe(V& v, DirectoryArgs& c) {
   v.key("symlinks", c.symlinks, forms::symlinkPolicy());
   v.map("mime", c.mime);
   v.key("default_type", c.defaultType, forms::text());
-  v.key("charset", c.charset, forms::text());
-  v.key("lang", c.lang, forms::text());
+  v.key("charset", c.charset, forms::charset());
+  v.key("lang", c.lang, forms::language());
 }
 
 template <class V>
@@ -177,7 +179,7 @@ void describe(V& v, SiteConfig& c) {
   v.list("aliases", c.aliases, forms::host());
   v.key("certificate", c.certificate, forms::path());
   v.key("key", c.key, forms::path());
-  v.key("lang", c.lang, forms::text());
+  v.key("lang", c.lang, forms::language());
   v.key("spartan", c.spartan, forms::flag());
 }
 
