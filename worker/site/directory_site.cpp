@@ -1,0 +1,151 @@
+#include "worker/site/directory_site.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "common/media_type.h"
+#include "worker/blocking_pool.h"
+#include "worker/file/directory_page.h"
+#include "worker/file/file_body.h"
+#include "worker/site/redirect_site.h"
+
+namespace egalaxyd {
+namespace {
+
+// Listings live in memory until their clients have read them: slow readers of a huge folder must
+// not fill it.
+constexpr std::size_t kMaxListingBytes = 4 * 1024 * 1024;
+
+std::string lowerCase(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return lower;
+}
+
+DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
+  std::map<std::string, std::string> types;
+  for (const auto& [extension, type] : args.mime) types.emplace(lowerCase(extension), type);
+  args.mime = std::move(types);
+  return args;
+}
+
+bool hasHiddenSegment(std::string_view sitePath) {
+  return sitePath.find("/.") != std::string_view::npos;
+}
+
+/// A listing that counts itself in `total` for as long as it lives.
+class ListingBody final : public BodySource {
+ public:
+  ListingBody(std::string text, std::size_t& total)
+      : bytes_(text.size()), total_(total), text_(std::move(text)) {
+    total_ += bytes_;
+  }
+  ~ListingBody() override { total_ -= bytes_; }
+  BodyChunk pull(std::span<char> scratch) override { return text_.pull(scratch); }
+
+ private:
+  const std::size_t bytes_;
+  std::size_t& total_;
+  StringBody text_;
+};
+
+}  // namespace
+
+DirectorySite::DirectorySite(DirectoryArgs args, SiteRoot root)
+    : args_(withLowerCaseExtensions(std::move(args))), root_(std::move(root)) {}
+
+void DirectorySite::handle(Request request, Responder reply, Services& services) {
+  const std::string_view path = request.sitePath();
+  if (!args_.hidden && hasHiddenSegment(path)) {
+    return std::move(reply).send(Response::notFound());
+  }
+  auto found = find(path, request.path, Waiting::kNever);
+  if (found.ok() || found.error().code != ErrorCode::kBusy) {
+    return std::move(reply).send(responseOf(request, std::move(found), services));
+  }
+
+  struct Pending {
+    Request request;
+    Responder reply;
+  };
+  // Shared, so that it is still here when the pool takes no more.
+  auto pending = std::make_shared<Pending>(Pending{std::move(request), std::move(reply)});
+  const bool queued = services.pool.submit(
+      [this, sitePath = std::string(pending->request.sitePath()), title = pending->request.path] {
+        return find(sitePath, title, Waiting::kAllowed);
+      },
+      [this, pending, &services](Result<Found> late) {
+        std::move(pending->reply).send(responseOf(pending->request, std::move(late), services));
+      });
+  if (!queued) std::move(pending->reply).send(busyFailure());
+}
+
+Result<DirectorySite::Found> DirectorySite::find(std::string_view sitePath,
+                                                 const std::string& title, Waiting waiting) const {
+  if (sitePath.empty()) return Found(MissingSlash{});
+  const std::string_view relative = sitePath.substr(1);
+  if (sitePath.ends_with('/')) return findInFolder(relative, title, waiting);
+  auto opened = root_.open(relative, waiting);
+  if (!opened) return std::move(opened).error();
+  if (opened->isFolder()) return Found(MissingSlash{});
+  const std::string_view name = relative.substr(relative.rfind('/') + 1);
+  return Found(FoundFile{std::string(name), std::move(opened).value()});
+}
+
+Result<DirectorySite::Found> DirectorySite::findInFolder(std::string_view folder,
+                                                         const std::string& title,
+                                                         Waiting waiting) const {
+  for (const std::string& name : args_.index) {
+    auto opened = root_.open(std::string(folder) + name, waiting);
+    if (opened.ok() && !opened->isFolder()) {
+      return Found(FoundFile{name, std::move(opened).value()});
+    }
+    if (!opened && opened.error().code != ErrorCode::kNotFound) return std::move(opened).error();
+  }
+  if (!args_.listing) return Error{ErrorCode::kNotFound, "no index"};
+  if (waiting == Waiting::kNever) return Error{ErrorCode::kBusy, "a listing takes time"};
+  const bool isMount = folder.empty();
+  if (!isMount) folder.remove_suffix(1);
+  auto page = directoryPage(root_, {std::string(folder), title, args_.hidden, !isMount});
+  if (!page) return std::move(page).error();
+  return Found(Listing{std::move(page).value()});
+}
+
+Response DirectorySite::responseOf(const Request& request, Result<Found> found,
+                                   Services& services) {
+  if (!found) return openFailure(found.error());
+  if (auto* hit = std::get_if<FoundFile>(&*found)) {
+    return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
+  }
+  if (auto* listing = std::get_if<Listing>(&*found)) {
+    return listingResponse(std::move(listing->text));
+  }
+  return redirectToFolder(request);
+}
+
+Response DirectorySite::listingResponse(std::string text) {
+  if (listingBytes_ > 0 && listingBytes_ + text.size() > kMaxListingBytes) return busyFailure();
+  return Response::success(describeMediaType("text/gemini", "", args_.lang),
+                           std::make_unique<ListingBody>(std::move(text), listingBytes_));
+}
+
+std::string DirectorySite::mediaTypeFor(std::string_view fileName) const {
+  const std::string name = lowerCase(fileName);
+  std::string_view type;
+  // The leftmost dot begins the longest extension; a leading one only hides the file.
+  for (auto dot = name.find('.', 1); dot != std::string::npos && !args_.mime.empty();
+       dot = name.find('.', dot + 1)) {
+    const auto known = args_.mime.find(name.substr(dot));
+    if (known == args_.mime.end()) continue;
+    type = known->second;
+    break;
+  }
+  if (type.empty()) type = mediaTypeOf(fileName);
+  if (type.empty()) type = args_.defaultType;
+  return describeMediaType(type, args_.charset, args_.lang);
+}
+
+}  // namespace egalaxyd

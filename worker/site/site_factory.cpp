@@ -1,0 +1,81 @@
+#include "worker/site/site_factory.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+#include <variant>
+
+#include "common/errno_error.h"
+#include "common/media_type.h"
+#include "worker/file/site_root.h"
+#include "worker/site/directory_site.h"
+#include "worker/site/file_site.h"
+#include "worker/site/redirect_site.h"
+#include "worker/site/reply_site.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Makes the site of one mount; an Error's message is the complaint.
+struct SiteBuilder {
+  const SiteConfig& host;
+
+  using Built = Result<std::shared_ptr<Site>>;
+
+  Built operator()(const DirectoryArgs& args) const {
+    auto root = SiteRoot::openAt(args.root, args.symlinks);
+    if (!root) return std::move(root).error();
+    DirectoryArgs complete = args;
+    if (complete.lang.empty()) complete.lang = host.lang;
+    return std::shared_ptr<Site>(
+        std::make_shared<DirectorySite>(std::move(complete), std::move(root).value()));
+  }
+
+  Built operator()(const FileArgs& args) const {
+    struct stat status {};
+    if (::stat(args.path.c_str(), &status) != 0) return errnoError(args.path.string(), errno);
+    if (!S_ISREG(status.st_mode)) {
+      return Error{ErrorCode::kInvalid, args.path.string() + ": not a regular file"};
+    }
+    if (::access(args.path.c_str(), R_OK) != 0) return errnoError(args.path.string(), errno);
+    return std::shared_ptr<Site>(std::make_shared<FileSite>(args, host.lang));
+  }
+
+  Built operator()(const RedirectArgs& args) const {
+    return std::shared_ptr<Site>(std::make_shared<RedirectSite>(args));
+  }
+
+  Built operator()(const ReplyArgs& args) const {
+    if (!isStatus(args.status)) {
+      return Error{ErrorCode::kInvalid, std::to_string(args.status) +
+                                            " is no status of Gemini: 10, 11, 20, 30, 31, 40 to "
+                                            "44, 50 to 53, 59 to 62"};
+    }
+    return std::shared_ptr<Site>(std::make_shared<ReplySite>(args));
+  }
+};
+
+}  // namespace
+
+HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, Complaints& complaints) {
+  (void)mediaTypeOf("");  // reads the machine's table, for the workers to inherit
+  HostMap<std::shared_ptr<PathMap>> hosts;
+  for (const SiteConfig& host : config.sites) {
+    auto sites = std::make_shared<PathMap>();
+    for (const MountConfig& mount : host.mounts) {
+      auto site = std::visit(SiteBuilder{host}, mount.args);
+      if (site) {
+        sites->add(mount.path, std::move(site).value());
+      } else {
+        complaints.push_back({mount.where, site.error().message});
+      }
+    }
+    hosts.add(host.host, sites);
+    for (const std::string& alias : host.aliases) hosts.add(alias, sites);
+  }
+  return hosts;
+}
+
+}  // namespace egalaxyd

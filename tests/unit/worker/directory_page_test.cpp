@@ -1,0 +1,159 @@
+#include "worker/file/directory_page.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+#include "tests/support/temp_dir.h"
+
+namespace egalaxyd {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DirectoryPage : public testing::Test {
+ protected:
+  /// A file with a known date.
+  void file(const std::string& name, std::size_t size = 5) {
+    date(dir_.write(name, std::string(size, 'x')));
+  }
+  void folder(const std::string& name) { date(dir_.makeDir(name)); }
+  static void date(const fs::path& path) {
+    const timespec when{1'767'323'045, 0};  // 2026-01-02 03:04:05 UTC
+    const timespec both[] = {when, when};
+    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), both, 0), 0);
+  }
+
+  std::string page(const std::string& folder = "") {
+    return page({folder, "/files/", false, false});
+  }
+  std::string page(const DirectoryPageRequest& request) {
+    auto root = SiteRoot::openAt(dir_.path(), symlinks_);
+    auto text = directoryPage(*root, request);
+    return text ? *text : "error: " + text.error().message;
+  }
+
+  const TempDir dir_;
+  SymlinkPolicy symlinks_ = SymlinkPolicy::kInside;
+};
+
+TEST_F(DirectoryPage, ListsFoldersFirstThenFilesByName) {
+  file("b.txt");
+  file("B.txt");
+  file("a.gmi", 1536);
+  folder("zoo");
+  folder("ant");
+  EXPECT_EQ(page(),
+            "# /files/\n"
+            "\n"
+            "=> ./ant/ ant/  2026-01-02\n"
+            "=> ./zoo/ zoo/  2026-01-02\n"
+            "=> ./B.txt B.txt  5 B  2026-01-02\n"
+            "=> ./a.gmi a.gmi  1.5 KiB  2026-01-02\n"
+            "=> ./b.txt b.txt  5 B  2026-01-02\n");
+}
+
+TEST_F(DirectoryPage, EncodesNamesInLinksAndShowsThemAsTheyAre) {
+  file("a b?#%.gmi");
+  file("foo:bar");
+  file("caf\u00e9;x");
+  EXPECT_EQ(page(),
+            "# /files/\n"
+            "\n"
+            "=> ./a%20b%3F%23%25.gmi a b?#%.gmi  5 B  2026-01-02\n"
+            "=> ./caf%C3%A9%3Bx caf\u00e9;x  5 B  2026-01-02\n"
+            "=> ./foo:bar foo:bar  5 B  2026-01-02\n");
+}
+
+TEST_F(DirectoryPage, LeavesOutNamesThatNobodyCanAskFor) {
+  file("line\nbreak");
+  file("carriage\rreturn");
+  file("tab\tbed");
+  file("latin1-\xE9");
+  file("c1-\xC2\x85");
+  EXPECT_EQ(page(), "# /files/\n\n");
+}
+
+TEST_F(DirectoryPage, BreaksNoLineAtALineSeparator) {
+  file("a\u2028b");
+  EXPECT_EQ(page(), "# /files/\n\n=> ./a%E2%80%A8b a\uFFFDb  5 B  2026-01-02\n");
+}
+
+TEST_F(DirectoryPage, LinksToTheParentWhereTheSiteHasOne) {
+  folder("sub");
+  EXPECT_EQ(page({"sub", "/files/sub/", false, true}), "# /files/sub/\n\n=> ../ ../\n");
+}
+
+TEST_F(DirectoryPage, ShowsHiddenEntriesOnlyWhenAskedTo) {
+  file(".secret");
+  EXPECT_EQ(page(), "# /files/\n\n");
+  EXPECT_EQ(page({"", "/", true, false}), "# /\n\n=> ./.secret .secret  5 B  2026-01-02\n");
+}
+
+TEST_F(DirectoryPage, PutsTheHeaderBelowTheTitleWithOneKindOfLineEnd) {
+  dir_.write("HEADER.gmi", "Hello\r\nthere\rfriend");
+  EXPECT_EQ(page(), "# /files/\n\nHello\nthere\nfriend\n\n");
+}
+
+TEST_F(DirectoryPage, TakesTheHeadersOwnTitle) {
+  dir_.write("HEADER.gmi", "\xEF\xBB\xBF# Mine\n");
+  EXPECT_EQ(page(), "# Mine\n\n");
+}
+
+TEST_F(DirectoryPage, LeavesOutAHeaderThatIsTooLongOrNoFile) {
+  dir_.write("HEADER.gmi", std::string(kMaxHeaderBytes + 1, 'x'));
+  EXPECT_EQ(page(), "# /files/\n\n");
+  fs::remove(dir_ / "HEADER.gmi");
+  ASSERT_EQ(::mkfifo((dir_ / "HEADER.gmi").c_str(), 0600), 0);
+  EXPECT_EQ(page(), "# /files/\n\n");
+}
+
+TEST_F(DirectoryPage, LeavesOutWhatWouldNotBeServed) {
+  const TempDir outside;
+  outside.write("secret", "x");
+  fs::create_symlink(outside / "secret", dir_ / "absoluteOut");
+  fs::create_symlink(outside.path(), dir_ / "folderOut");
+  fs::create_symlink("nowhere", dir_ / "dangling");
+  ASSERT_EQ(::mkfifo((dir_ / "fifo").c_str(), 0600), 0);
+  EXPECT_EQ(page(), "# /files/\n\n");
+}
+
+TEST_F(DirectoryPage, ListsLinksAsWhatTheyLeadTo) {
+  file("sub/real", 10);
+  folder("sub");
+  fs::create_symlink("sub", dir_ / "folderLink");
+  fs::create_symlink(dir_ / "sub/real", dir_ / "fileLink");
+  EXPECT_EQ(page(),
+            "# /files/\n"
+            "\n"
+            "=> ./folderLink/ folderLink/  2026-01-02\n"
+            "=> ./sub/ sub/  2026-01-02\n"
+            "=> ./fileLink fileLink  10 B  2026-01-02\n");
+  symlinks_ = SymlinkPolicy::kDeny;
+  EXPECT_EQ(page(), "# /files/\n\n=> ./sub/ sub/  2026-01-02\n");
+}
+
+TEST_F(DirectoryPage, SaysWhenItListsAHugeFolderInPart) {
+  for (std::size_t i = 0; i <= kMaxListedEntries; ++i) {
+    std::ofstream(dir_ / std::to_string(i));
+  }
+  const std::string text = page();
+  EXPECT_TRUE(text.ends_with("\n\nOnly 10000 of the entries are listed.\n"));
+  EXPECT_EQ(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')),
+            2 + kMaxListedEntries + 2);
+}
+
+TEST_F(DirectoryPage, FailsWhereThereIsNoFolder) {
+  file("plain");
+  EXPECT_TRUE(page("missing").starts_with("error: "));
+  EXPECT_TRUE(page("plain").starts_with("error: "));
+}
+
+}  // namespace
+}  // namespace egalaxyd

@@ -1,0 +1,352 @@
+#include "worker/site/directory_site.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tests/support/temp_dir.h"
+#include "tests/unit/worker/site_harness.h"
+#include "worker/file/file_body.h"
+
+namespace egalaxyd {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DirectorySiteTest : public testing::Test {
+ protected:
+  std::unique_ptr<DirectorySite> site() {
+    args_.root = dir_.path();
+    auto root = SiteRoot::openAt(args_.root, args_.symlinks);
+    return std::make_unique<DirectorySite>(args_, std::move(root).value());
+  }
+  Answer get(std::string path, std::string_view mount = "/") {
+    return ask(requestFor(std::move(path), mount));
+  }
+  Answer ask(Request request) { return harness_.ask(*site(), std::move(request)); }
+
+  const TempDir dir_;
+  SiteHarness harness_;
+  DirectoryArgs args_;
+};
+
+TEST_F(DirectorySiteTest, ServesAFileByteForByte) {
+  std::string bytes("\0\r\n\xFF", 4);
+  dir_.write("a/x.unknown-extension", bytes);
+  const Answer answer = get("/a/x.unknown-extension");
+  EXPECT_EQ(answer.header(), "20 application/octet-stream");
+  EXPECT_EQ(answer.body, bytes);
+}
+
+TEST_F(DirectorySiteTest, ServesAnEmptyFile) {
+  dir_.write("empty.gmi", "");
+  const Answer answer = get("/empty.gmi");
+  EXPECT_EQ(answer.header(), "20 text/gemini");
+  EXPECT_TRUE(answer.complete);
+  EXPECT_EQ(answer.body, "");
+}
+
+TEST_F(DirectorySiteTest, ServesFilesOfEverySizeAroundAChunk) {
+  for (const std::size_t size : {kBodyChunk - 1, kBodyChunk, kBodyChunk + 1, 10 * kBodyChunk + 7}) {
+    std::string bytes(size, 'x');
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 31 % 251);
+    dir_.write("big", bytes);
+    const Answer answer = get("/big");
+    EXPECT_TRUE(answer.complete);
+    EXPECT_EQ(answer.body, bytes) << size;
+  }
+}
+
+TEST_F(DirectorySiteTest, FindsNamesWithSpacesAndMarks) {
+  dir_.write("my dir/a b?#%.gmi", "odd");
+  EXPECT_EQ(get("/my dir/a b?#%.gmi").body, "odd");
+}
+
+TEST_F(DirectorySiteTest, TakesTheFirstIndexThatIsThere) {
+  dir_.write("index.gemini", "second");
+  EXPECT_EQ(get("/").body, "second");
+  dir_.write("index.gmi", "first");
+  EXPECT_EQ(get("/").body, "first");
+  EXPECT_EQ(get("/").header(), "20 text/gemini");
+}
+
+TEST_F(DirectorySiteTest, SkipsAnIndexThatIsAFolder) {
+  dir_.makeDir("index.gmi");
+  dir_.write("index.gemini", "file");
+  EXPECT_EQ(get("/").body, "file");
+}
+
+TEST_F(DirectorySiteTest, AnswersNotFoundWithoutIndexAndListing) {
+  dir_.makeDir("sub");
+  for (const char* path : {"/", "/sub/", "/missing", "/missing/", "/sub/missing"}) {
+    EXPECT_EQ(get(path).header(), "51 Not found") << path;
+  }
+}
+
+TEST_F(DirectorySiteTest, AnswersNotFoundToAFileWithATrailingSlash) {
+  dir_.write("page.gmi", "x");
+  EXPECT_EQ(get("/page.gmi/").status, 51);
+  args_.listing = true;
+  EXPECT_EQ(get("/page.gmi/").status, 51);
+}
+
+TEST_F(DirectorySiteTest, RedirectsAFolderToItsSlash) {
+  dir_.makeDir("my dir");
+  EXPECT_EQ(get("/my dir").header(), "31 /my%20dir/");
+  EXPECT_EQ(get("/docs", "/docs").header(), "31 /docs/");
+  EXPECT_EQ(get("/docs/my dir", "/docs").header(), "31 /docs/my%20dir/");
+}
+
+TEST_F(DirectorySiteTest, KeepsTheQueryInARedirect) {
+  dir_.makeDir("dir");
+  Request request = requestFor("/dir");
+  request.query = "a=%20b?\u00e9";
+  EXPECT_EQ(ask(request).header(), "31 /dir/?a=%20b?%C3%A9");
+  request.query = "";
+  EXPECT_EQ(ask(request).header(), "31 /dir/?");
+}
+
+TEST_F(DirectorySiteTest, RedirectsWithAFullUrlOnAnotherPort) {
+  dir_.makeDir("dir");
+  Request request = requestFor("/dir");
+  request.port = 11965;
+  EXPECT_EQ(ask(request).header(), "31 gemini://example.org:11965/dir/");
+  request.host = "2001:db8::1";
+  EXPECT_EQ(ask(request).header(), "31 gemini://[2001:db8::1]:11965/dir/");
+  request.protocol = Protocol::kSpartan;
+  EXPECT_EQ(ask(request).header(), "31 /dir/");
+}
+
+TEST_F(DirectorySiteTest, DoesNotRedirectToAUrlThatIsTooLong) {
+  dir_.makeDir("dir");
+  Request request = requestFor("/dir");
+  request.query = std::string(kMaxUriBytes, 'q');
+  EXPECT_EQ(ask(request).status, 59);
+}
+
+TEST_F(DirectorySiteTest, HidesDotNamesUnlessToldOtherwise) {
+  dir_.write(".git/config", "secret");
+  dir_.write("sub/.env", "secret");
+  dir_.write("a.b/..c", "secret");
+  for (const char* path : {"/.git/config", "/.git/", "/.git", "/sub/.env", "/a.b/..c"}) {
+    EXPECT_EQ(get(path).header(), "51 Not found") << path;
+  }
+  args_.hidden = true;
+  EXPECT_EQ(get("/.git/config").body, "secret");
+}
+
+TEST_F(DirectorySiteTest, MayBeMountedBelowADotName) {
+  dir_.write("page.gmi", "x");
+  EXPECT_EQ(get("/.well-known/page.gmi", "/.well-known").body, "x");
+}
+
+TEST_F(DirectorySiteTest, AnswersFromThePoolWhatTakesTime) {
+  dir_.write("real.gmi", "through an absolute link");
+  fs::create_symlink(dir_ / "real.gmi", dir_ / "link.gmi");
+  EXPECT_EQ(get("/link.gmi").body, "through an absolute link");
+}
+
+TEST_F(DirectorySiteTest, AnswersBusyWhenThePoolIsFull) {
+  dir_.write("real.gmi", "x");
+  fs::create_symlink(dir_ / "real.gmi", dir_ / "link.gmi");
+  SiteHarness noQueue(0);
+  EXPECT_EQ(noQueue.ask(*site(), requestFor("/link.gmi")).header(), "41 Busy, try again soon");
+}
+
+TEST_F(DirectorySiteTest, ListsAFolderWithoutIndex) {
+  args_.listing = true;
+  args_.lang = "en,fr";
+  dir_.write("sub/page.gmi", "x");
+  Answer answer = get("/files/sub/", "/files");
+  EXPECT_EQ(answer.header(), "20 text/gemini; lang=\"en,fr\"");
+  EXPECT_TRUE(
+      answer.body.starts_with("# /files/sub/\n\n=> ../ ../\n=> ./page.gmi page.gmi  1 B  "));
+  answer = get("/files/", "/files");
+  EXPECT_TRUE(answer.body.starts_with("# /files/\n\n=> ./sub/ sub/  ")) << answer.body;
+}
+
+TEST_F(DirectorySiteTest, PrefersAnIndexToAListing) {
+  args_.listing = true;
+  dir_.write("index.gmi", "mine");
+  EXPECT_EQ(get("/").body, "mine");
+}
+
+TEST_F(DirectorySiteTest, HoldsOnlySoManyListingsInMemory) {
+  args_.listing = true;
+  for (int i = 0; i < 1500; ++i) dir_.write(std::string(240, 'x') + std::to_string(i), "");
+  const auto tree = site();
+  std::vector<Response> unread;
+  for (;;) {
+    auto response = harness_.respond(*tree, requestFor("/"));
+    if (response->status == Status::kServerUnavailable) break;
+    ASSERT_LT(unread.size(), 20u);
+    unread.push_back(std::move(*response));
+  }
+  EXPECT_GE(unread.size(), 2u);
+  unread.clear();
+  EXPECT_EQ(harness_.ask(*tree, requestFor("/")).status, 20);
+}
+
+TEST_F(DirectorySiteTest, ChoosesTheMediaTypeByTheLongestExtension) {
+  args_.mime = {
+      {".gz", "application/gzip"}, {".Tar.GZ", "application/x-gtar"}, {".gmi", "text/x-mine"}};
+  args_.defaultType = "text/plain";
+  for (const char* name : {"a.tar.gz", "b.GZ", "v1.2.tar.gz", "page.gmi", "none", ".gmi"}) {
+    dir_.write(name, "x");
+  }
+  args_.hidden = true;
+  EXPECT_EQ(get("/a.tar.gz").meta, "application/x-gtar");
+  EXPECT_EQ(get("/v1.2.tar.gz").meta, "application/x-gtar");
+  EXPECT_EQ(get("/b.GZ").meta, "application/gzip");
+  EXPECT_EQ(get("/page.gmi").meta, "text/x-mine");
+  EXPECT_EQ(get("/none").meta, "text/plain");
+}
+
+TEST_F(DirectorySiteTest, AppendsCharsetAndLanguageWhereTheyBelong) {
+  args_.charset = "utf-8";
+  args_.lang = "en";
+  args_.mime = {{".old", "text/plain; charset=latin1"}};
+  for (const char* name : {"a.gmi", "a.txt", "a.png", "a.old"}) dir_.write(name, "x");
+  EXPECT_EQ(get("/a.gmi").meta, "text/gemini; charset=utf-8; lang=en");
+  EXPECT_EQ(get("/a.txt").meta, "text/plain; charset=utf-8");
+  EXPECT_EQ(get("/a.png").meta, "image/png");
+  EXPECT_EQ(get("/a.old").meta, "text/plain; charset=latin1");
+}
+
+TEST_F(DirectorySiteTest, AnswersNotFoundWhereItMayNotRead) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  fs::permissions(dir_.write("private.gmi", "x"), fs::perms::none);
+  EXPECT_EQ(get("/private.gmi").status, 51);
+}
+
+/// Reading a file that changes under the reader.
+class FileBodyTest : public testing::Test {
+ protected:
+  std::unique_ptr<FileBody> body(std::string_view name) {
+    auto file = openFile(dir_ / name, Waiting::kAllowed);
+    const std::uint64_t size = file->size();
+    return std::make_unique<FileBody>(std::move(file->fd), size, harness_.services());
+  }
+  /// A file of zeros that is on the disk alone.
+  fs::path uncached(std::string_view name, std::size_t size) {
+    const fs::path path = dir_.write(name, std::string(size, '\0'));
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    constexpr unsigned kNowAndWait = SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    ::sync_file_range(file.get(), 0, 0, kNowAndWait);  // fsync would wait for the journal too
+    ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+    return path;
+  }
+  /// Whether the first pull had to go to the pool. A file system in memory may need none.
+  static bool goesToThePool(FileBody& body) {
+    std::array<char, kBodyChunk> scratch;
+    return body.pull(scratch).state == BodyChunk::State::kLater;
+  }
+
+  const TempDir dir_;
+  SiteHarness harness_;
+};
+
+TEST_F(FileBodyTest, FailsWhenTheFileShrinks) {
+  const fs::path path = dir_.write("page", std::string(3 * kBodyChunk, 'x'));
+  const auto reading = body("page");
+  std::array<char, kBodyChunk> scratch;
+  bool awake = false;
+  reading->onWake([&] { awake = true; });
+  BodyChunk chunk = reading->pull(scratch);
+  while (chunk.state == BodyChunk::State::kLater) {
+    while (!awake) harness_.turn();
+    chunk = reading->pull(scratch);
+  }
+  ASSERT_EQ(chunk.bytes.size(), kBodyChunk);
+  fs::resize_file(path, kBodyChunk + 10);
+  std::string rest;
+  EXPECT_FALSE(harness_.readBody(*reading, rest));
+  EXPECT_EQ(rest.size(), 10u);
+}
+
+TEST_F(FileBodyTest, SendsTheSizeAtOpeningWhenTheFileGrows) {
+  const fs::path path = dir_.write("page", "short");
+  const auto reading = body("page");
+  dir_.write("page", "short and longer");
+  std::string text;
+  EXPECT_TRUE(harness_.readBody(*reading, text));
+  EXPECT_EQ(text, "short");
+}
+
+TEST_F(FileBodyTest, SendsTheWholeFileAfterItsNameHasGone) {
+  const fs::path path = dir_.write("page", std::string(100'000, 'x'));
+  const auto reading = body("page");
+  fs::remove(path);
+  std::string text;
+  EXPECT_TRUE(harness_.readBody(*reading, text));
+  EXPECT_EQ(text.size(), 100'000u);
+}
+
+TEST_F(FileBodyTest, ReadsInThePoolWhatIsNotInMemory) {
+  uncached("zeros", 5 * kBodyChunk + 3);
+  std::string text;
+  EXPECT_TRUE(harness_.readBody(*body("zeros"), text));
+  EXPECT_EQ(text, std::string(5 * kBodyChunk + 3, '\0'));
+}
+
+TEST_F(FileBodyTest, NoticesInThePoolThatTheFileShrank) {
+  const fs::path path = uncached("zeros", 2 * kBodyChunk);
+  const auto reading = body("zeros");
+  fs::resize_file(path, 10);
+  std::string text;
+  EXPECT_FALSE(harness_.readBody(*reading, text));
+}
+
+TEST_F(FileBodyTest, MayGoWhileThePoolReads) {
+  uncached("zeros", kBodyChunk);
+  SiteHarness::Jam jam(harness_.pool());
+  auto reading = body("zeros");
+  bool woken = false;
+  reading->onWake([&] { woken = true; });
+  if (!goesToThePool(*reading)) GTEST_SKIP() << "nothing leaves memory here";
+  reading.reset();
+  jam.release();
+  while (harness_.pool().pending() > 0) harness_.turn();
+  EXPECT_FALSE(woken);
+}
+
+TEST_F(FileBodyTest, MayGoInItsOwnWake) {
+  uncached("zeros", kBodyChunk);
+  auto reading = body("zeros");
+  reading->onWake([&] {
+    reading.reset();
+    harness_.loop().stop();
+  });
+  if (!goesToThePool(*reading)) GTEST_SKIP() << "nothing leaves memory here";
+  while (reading) harness_.loop().run();
+}
+
+TEST_F(FileBodyTest, TriesAgainWhenThePoolIsFull) {
+  uncached("zeros", kBodyChunk);
+  SiteHarness tight(1);
+  SiteHarness::Jam jam(tight.pool());
+  ASSERT_TRUE(tight.pool().submit([] { return 0; }, [](int) {}));
+  auto file = openFile(dir_ / "zeros", Waiting::kAllowed);
+  FileBody reading(std::move(file->fd), kBodyChunk, tight.services());
+  if (!goesToThePool(reading)) GTEST_SKIP() << "nothing leaves memory here";
+  EXPECT_EQ(tight.loop().timerCount(), 1u);
+  reading.onWake([&] { tight.loop().stop(); });
+  tight.loop().run();
+  jam.release();
+  std::string text;
+  EXPECT_TRUE(tight.readBody(reading, text));
+  EXPECT_EQ(text.size(), kBodyChunk);
+}
+
+}  // namespace
+}  // namespace egalaxyd
