@@ -51,6 +51,8 @@ def kill(bench):
         for server in enter_all(stack, table, "kill", starters):
             run_load(bench.bin, server.url(), requests=200, connections=16)
             victims = proc.children(server.pid)
+            if not victims:
+                raise RuntimeError("the server has no worker processes")
             idle_sockets = max(proc.socket_count(pid) for pid in victims)
             load = Load(bench.bin, server.url(), connections=64, seconds=3 + 2 * len(victims),
                         timeout=10, check_body=bench.space.page)

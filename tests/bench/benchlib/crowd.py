@@ -34,7 +34,7 @@ def one_crowd(bench, server, clients):
     idle = proc.pss_bytes(server.pid)
     with proc.PeakMemory(server.pid) as peak:
         result = run_load(bench.bin, server.url(), connections=clients, simultaneous=True,
-                          sources=16, timeout=60, lid=60, check_body=bench.space.page)
+                          sources=16, timeout=120, lid=120, check_body=bench.space.page)
     case = f"{clients:,} at once: {server.name}"
     bench.table.raw[case] = {"load": result, "idle_pss": idle, "peak_pss": peak.bytes}
     answered = (f"{result['ok']:,} in {result['seconds']:.1f} s, "
@@ -75,6 +75,7 @@ def stalled(bench, each=1250):
     table.raw["stalled"] = {"p99_ms": p99, "peak_pss": peak_bytes, "closed": closed}
     table.judge("stalled: other clients' failures", "; ".join(failed) or "none", "none", not failed)
     if not all(p99.values()):
+        table.judge("stalled: p99", "nothing was answered", "at most 2.00 x", False)
         return
     without, beside = (statistics.median(values) for values in p99.values())
     table.judge(f"stalled: p99 beside {4 * each:,} of them",
