@@ -105,8 +105,9 @@ TEST(GeminiEncoder, KnowsNoOtherStatusThanTheSpecifieds) {
 
 TEST(GeminiEncoder, IsLegalForAnyInput) {
   std::mt19937 random(static_cast<unsigned>(testing::UnitTest::GetInstance()->random_seed()));
-  const std::string alphabet("\0\t\r\n \x7F\x80\x85\xA0\xC2\xC3\xE2\x82\xAC\xEF\xBB\xBF\xF0/;=\"a?",
-                             27);
+  using namespace std::string_literals;
+  const std::string alphabet =
+      "\0\t\r\n \x7F\x80\x85\xA0\xC2\xC3\xE2\x82\xAC\xEF\xBB\xBF\xF0/;=\"a?"s;
   for (int round = 0; round < 5'000; ++round) {
     std::string meta(random() % (round % 50 == 0 ? 1100 : 12), 'a');
     for (char& c : meta) c = alphabet[random() % alphabet.size()];
