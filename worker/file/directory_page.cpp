@@ -63,14 +63,14 @@ Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
   return stream;
 }
 
-/// At most kMaxListedEntries + 1, unsorted.
+/// At most maxEntries + 1, unsorted.
 Result<std::vector<Entry>> readEntries(const SiteRoot& root, const DirectoryPageRequest& request,
                                        const std::string& prefix) {
   auto stream = openStream(root, request.folder);
   if (!stream) return std::move(stream).error();
   const int folder = ::dirfd(stream->get());
   std::vector<Entry> entries;
-  while (entries.size() <= kMaxListedEntries) {
+  while (entries.size() <= request.maxEntries) {
     errno = 0;
     const dirent* found = ::readdir(stream->get());
     if (found == nullptr && errno != 0) return errnoError("list " + logQuote(prefix), errno);
@@ -158,7 +158,7 @@ Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageReque
   auto read = readEntries(root, request, prefix);
   if (!read) return std::move(read).error();
   std::vector<Entry>& entries = *read;
-  const bool cut = entries.size() > kMaxListedEntries;
+  const bool cut = entries.size() > request.maxEntries;
   if (cut) entries.pop_back();
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::pair(!a.isFolder(), std::string_view(a.name)) <
@@ -170,7 +170,7 @@ Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageReque
   page.append(page.ends_with("\n\n") ? "" : "\n");
   if (request.hasParent) page.append("=> ../ ../\n");
   for (const Entry& entry : entries) appendEntry(page, entry);
-  if (cut) page.append(fmt::format("\nOnly {} of the entries are listed.\n", kMaxListedEntries));
+  if (cut) page.append(fmt::format("\nOnly {} of the entries are listed.\n", request.maxEntries));
   return page;
 }
 

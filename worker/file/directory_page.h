@@ -20,6 +20,7 @@ struct DirectoryPageRequest {
   std::string title;      ///< the folder as clients know it
   bool hidden = false;    ///< also entries that begin with '.'
   bool hasParent = true;  ///< whether ".." is this site's to link to
+  std::size_t maxEntries = kMaxListedEntries;
 };
 
 /// Title, HEADER.gmi (in place of the title when it begins with one of its own), the parent, then

@@ -109,7 +109,12 @@ Result<DirectorySite::Found> DirectorySite::findInFolder(std::string_view folder
   if (waiting == Waiting::kNever) return Error{ErrorCode::kBusy, "a listing takes time"};
   const bool isMount = folder.empty();
   if (!isMount) folder.remove_suffix(1);
-  auto page = directoryPage(root_, {std::string(folder), title, args_.hidden, !isMount});
+  DirectoryPageRequest wanted;
+  wanted.folder = folder;
+  wanted.title = title;
+  wanted.hidden = args_.hidden;
+  wanted.hasParent = !isMount;
+  auto page = directoryPage(root_, wanted);
   if (!page) return std::move(page).error();
   return Found(Listing{std::move(page).value()});
 }

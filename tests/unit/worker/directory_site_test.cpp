@@ -183,16 +183,16 @@ TEST_F(DirectorySiteTest, PrefersAnIndexToAListing) {
 
 TEST_F(DirectorySiteTest, HoldsOnlySoManyListingsInMemory) {
   args_.listing = true;
-  for (int i = 0; i < 1500; ++i) dir_.write(std::string(240, 'x') + std::to_string(i), "");
+  dir_.write("HEADER.gmi", std::string(60'000, 'x'));
   const auto tree = site();
   std::vector<Response> unread;
   for (;;) {
     auto response = harness_.respond(*tree, requestFor("/"));
     if (response->status == Status::kServerUnavailable) break;
-    ASSERT_LT(unread.size(), 20u);
+    ASSERT_LT(unread.size(), 100u);
     unread.push_back(std::move(*response));
   }
-  EXPECT_GE(unread.size(), 2u);
+  EXPECT_GE(unread.size(), 50u);
   unread.clear();
   EXPECT_EQ(harness_.ask(*tree, requestFor("/")).status, 20);
 }
