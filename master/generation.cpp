@@ -1,0 +1,106 @@
+#include "master/generation.h"
+
+#include <sched.h>
+#include <spdlog/fmt/fmt.h>
+#include <sysexits.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "common/limits.h"
+#include "common/shared_state.h"
+#include "master/effective_config.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Two generations must find room in the shared state at once.
+constexpr std::uint32_t kMostWorkers = SharedState::kSlots / 2;
+
+std::uint32_t usableCpus() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
+  return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&cpus)));
+}
+
+bool isWholeName(const std::string& host) { return host.find('*') == std::string::npos; }
+
+std::vector<std::string> wholeNames(const Config& config) {
+  std::vector<std::string> names;
+  for (const SiteConfig& site : config.sites) {
+    if (isWholeName(site.host)) names.push_back(site.host);
+    std::ranges::copy_if(site.aliases, std::back_inserter(names), isWholeName);
+  }
+  if (names.empty()) names.push_back(machineName());
+  return names;
+}
+
+std::string urlOf(const std::string& host, std::uint16_t port) {
+  const bool v6 = host.find(':') != std::string::npos && host.front() != '[';
+  const std::string name = v6 ? fmt::format("[{}]", host) : host;
+  return port == kGeminiPort ? fmt::format("gemini://{}/", name)
+                             : fmt::format("gemini://{}:{}/", name, port);
+}
+
+}  // namespace
+
+Failure failureOf(const Error& error, int otherwise) {
+  const int code = error.code == ErrorCode::kExists       ? EX_UNAVAILABLE
+                   : error.code == ErrorCode::kPermission ? EX_NOPERM
+                                                          : otherwise;
+  return {code, {error.message}};
+}
+
+Failure failureOf(const Complaints& complaints) {
+  Failure failure{EX_CONFIG, {}};
+  for (const Complaint& complaint : complaints) {
+    failure.messages.push_back(complaint.where + ": " + complaint.text);
+  }
+  return failure;
+}
+
+std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
+    std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
+    const ListenerSet& previous) {
+  auto generation = std::make_unique<Generation>();
+  generation->number = number;
+  generation->config = config;
+  generation->workers =
+      config.server.workers == 0 ? std::min(usableCpus(), kMostWorkers) : config.server.workers;
+  Complaints complaints;
+  if (generation->workers > kMostWorkers) {
+    complaints.push_back({"server.workers", fmt::format("{} are too many: at most {} can run",
+                                                        generation->workers, kMostWorkers)});
+  }
+  auto account = workerAccount(config.server.user, config.server.group);
+  if (account) {
+    generation->account = *account;
+  } else {
+    complaints.push_back({"server.user", account.error().message});
+  }
+  generation->plan = buildServingPlan(config, PlanPurpose::kServe, complaints);
+  if (!complaints.empty()) return failureOf(complaints);
+  auto listeners = ListenerSet::open(config.listen, inherited, previous);
+  if (!listeners) return failureOf(listeners.error(), EX_CONFIG);
+  generation->listeners = std::move(*listeners);
+  if (generation->listeners.listeners().empty()) {
+    return failureOf(Complaints{{"listen.gemini", "nothing to listen on: name an address"}});
+  }
+  return generation;
+}
+
+std::vector<std::string> servedUrls(const Generation& generation) {
+  std::vector<std::string> urls;
+  for (const ListenerSocket& socket : generation.listeners.sockets()) {
+    if (socket.kind != ListenerKind::kGemini) continue;
+    for (const std::string& name : wholeNames(generation.config)) {
+      std::string url = urlOf(name, socket.port);
+      if (std::ranges::find(urls, url) == urls.end()) urls.push_back(std::move(url));
+    }
+  }
+  return urls;
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,7 @@
+#include "master/master_app.h"
+
+int main(int argc, char** argv) {
+  egalaxyd::MasterApp app;
+  egalaxyd::restoreCrashSignals();
+  return app.run(argc, argv);
+}

@@ -1,0 +1,378 @@
+#include "master/master.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "common/log.h"
+#include "master/server_paths.h"
+
+namespace egalaxyd {
+namespace {
+
+void raiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// For one log line: the first few, and how many more.
+std::string listed(const std::vector<std::string>& items) {
+  constexpr std::size_t kMost = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(items.size(), kMost); ++i) text += " " + items[i];
+  if (items.size() > kMost) text += fmt::format(" and {} more", items.size() - kMost);
+  return text;
+}
+
+Result<void> openMasterLog(const LogConfig& config, const std::optional<Account>& workers) {
+  if (auto opened = openLog(config, "master"); !opened) return opened;
+  return workers ? giveLogFileTo(workers->uid, workers->gid) : Result<void>();
+}
+
+}  // namespace
+
+struct Master::Process {
+  Process(EventLoop& loop, SpawnedWorker forked, std::size_t slot, std::function<void()> onEnd,
+          std::function<void(Process&)> onSpeak)
+      : worker(std::move(forked)),
+        sharedSlot(slot),
+        ended(loop, [onEnd = std::move(onEnd)](IoEvents) { onEnd(); }),
+        spoke(loop, [this, onSpeak = std::move(onSpeak)](IoEvents) { onSpeak(*this); }) {}
+
+  WorkerKey key;
+  SpawnedWorker worker;
+  std::size_t sharedSlot;
+  Watch ended;
+  Watch spoke;
+};
+
+Master::Master(MasterHooks hooks) : hooks_(std::move(hooks)) {}
+
+Master::~Master() = default;
+
+std::optional<Failure> Master::prepare(const Config& config) {
+  if (auto failure = takeStateAndLog(config)) return failure;
+  raiseDescriptorLimit();
+  auto shared = SharedState::create();
+  if (!shared) return failureOf(shared.error(), EX_OSERR);
+  shared_ = std::move(*shared);
+  auto inherited = takeInheritedSockets();
+  if (!inherited) return failureOf(inherited.error(), EX_CONFIG);
+  inherited_ = std::move(*inherited);
+  auto built = buildGeneration(newest_, config, inherited_, {});
+  if (auto* failure = std::get_if<Failure>(&built)) return *failure;
+  generations_[newest_] = std::move(std::get<std::unique_ptr<Generation>>(built));
+  return std::nullopt;
+}
+
+std::optional<Failure> Master::takeStateAndLog(const Config& config) {
+  auto account = workerAccount(config.server.user, config.server.group);
+  if (!account) return failureOf(Complaints{{"server.user", account.error().message}});
+  const ServerPaths paths{config.server.stateDir, config.server.runtimeDir};
+  if (auto made = makeServerPaths(paths, *account); !made) {
+    return failureOf(made.error(), EX_CANTCREAT);
+  }
+  auto lock = InstanceLock::take(paths.state);
+  if (!lock) return failureOf(lock.error(), EX_CANTCREAT);
+  lock_.emplace(std::move(*lock));
+  if (auto opened = openMasterLog(config.log, *account); !opened) {
+    return failureOf(opened.error(), EX_CANTCREAT);
+  }
+  return std::nullopt;
+}
+
+int Master::run() {
+  std::signal(SIGPIPE, SIG_IGN);
+  signals_.emplace(*loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1},
+                   [this](int signal) { onSignal(signal); });
+  const Generation& first = *generations_.at(newest_);
+  logListeners(first);
+  warnAboutUnusedSockets(first);
+  warnAboutAccount(first);
+  if (auto allowed = hooks_.beforeFork(); !allowed) {
+    spdlog::error("{}", allowed.error().message);
+    return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
+  }
+  service_.emplace(*loop_);
+  tick_.emplace(*loop_, [this] { perform(supervisor_.tick(Clock::now())); });
+  perform(
+      supervisor_.start(newest_, first.workers, first.config.server.drainTimeout, Clock::now()));
+  loop_->run();
+  return exitCode_;
+}
+
+void Master::logListeners(const Generation& generation) const {
+  for (const ListenerSet::Listener& listener : generation.listeners.listeners()) {
+    for (const auto& socket : listener.sockets) {
+      const ListenAddress real{listener.address.host, localPort(socket->get())};
+      spdlog::info("listening on {} for {}", real.text(),
+                   listener.kind == ListenerKind::kTitan ? "Titan" : "Gemini and Titan");
+    }
+  }
+}
+
+void Master::warnAboutUnusedSockets(const Generation& generation) const {
+  for (const InheritedSocket& socket : inherited_) {
+    const int fd = socket.fd->get();
+    const auto used = generation.listeners.sockets();
+    if (std::ranges::find(used, fd, &ListenerSocket::fd) != used.end()) continue;
+    spdlog::warn("systemd's socket \"{}\" on port {} is unused: no listen address matches it",
+                 logQuote(socket.name), localPort(fd));
+  }
+}
+
+void Master::warnAboutAccount(const Generation& generation) const {
+  if (::geteuid() == 0 && !generation.account) {
+    spdlog::warn(
+        "workers run as root: make an account \"egalaxyd\", or name another with server.user");
+  } else if (::geteuid() != 0 && !generation.config.server.user.empty()) {
+    spdlog::warn("server.user is for a start as root; workers keep this account");
+  }
+}
+
+void Master::onSignal(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  switch (signal) {
+    case SIGHUP:
+      spdlog::info("SIGHUP: reload");
+      return perform(supervisor_.reload(Clock::now()));
+    case SIGUSR1:
+      return reopenLogs();
+    default:
+      spdlog::info("SIG{}: {}", name,
+                   supervisor_.stopping() ? "ending all workers now"
+                                          : "stopping; workers finish what they have begun");
+      service_->stopping("Stopping");
+      return perform(supervisor_.stop(Clock::now()));
+  }
+}
+
+void Master::reopenLogs() {
+  if (auto reopened = reopenLog(); !reopened) {
+    spdlog::warn("the old log stays in use: {}", reopened.error().message);
+  }
+  spdlog::info("SIGUSR1: logs were reopened");
+  for (auto& [key, process] : processes_) {
+    static_cast<void>(process->worker.channel.send(ChannelMessage::kReopenLogs));
+  }
+}
+
+void Master::onChannel(Process& process) {
+  using Kind = WorkerChannel::Received::Kind;
+  // A few at a time: a worker that floods its channel does not hold up the others.
+  for (int i = 0; i < 4; ++i) {
+    const auto received = process.worker.channel.receive();
+    if (received.kind == Kind::kNothing) return;
+    onMessage(process, received);
+    if (received.kind != Kind::kMessage) return process.spoke.stop();
+  }
+}
+
+void Master::onMessage(Process& process, const WorkerChannel::Received& received) {
+  using Kind = WorkerChannel::Received::Kind;
+  const Clock::time_point now = Clock::now();
+  if (received.kind == Kind::kPeerGone) {
+    perform(supervisor_.workerMuted(process.key, now));
+  } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kReady) {
+    perform(supervisor_.workerReady(process.key, now));
+  } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kRefused) {
+    perform(supervisor_.workerRefused(process.key, received.text, now));
+  } else {
+    perform(supervisor_.workerMisbehaved(process.key, now));
+  }
+}
+
+void Master::onEnded(WorkerKey key) {
+  const auto found = processes_.find(key);
+  if (found == processes_.end()) return;
+  onChannel(*found->second);  // its last words may still be there
+  const std::unique_ptr<Process> process = std::move(processes_.extract(key).mapped());
+  const ExitCause cause = collectWorker(process->worker);
+  shared_->workerGone(process->sharedSlot);
+  slotTaken_[process->sharedSlot] = false;
+  perform(supervisor_.workerExited(key, cause, Clock::now()));
+}
+
+void Master::perform(Actions actions) {
+  std::ranges::move(actions, std::back_inserter(pending_));
+  if (performing_) return;
+  performing_ = true;
+  while (!pending_.empty()) {
+    const Action action = std::move(pending_.front());
+    pending_.pop_front();
+    std::visit([this](const auto& each) { act(each); }, action);
+  }
+  performing_ = false;
+  armTick();
+}
+
+void Master::act(const SpawnWorker& action) {
+  if (auto spawned = spawn(action.worker); !spawned) {
+    const ExitCause cause{false, "could not be started: " + spawned.error().message};
+    perform(supervisor_.workerExited(action.worker, cause, Clock::now()));
+  }
+}
+
+void Master::act(const AskToDrain& action) {
+  // A worker that cannot be asked is killed by its lid.
+  static_cast<void>(processes_.at(action.worker)->worker.channel.send(ChannelMessage::kDrain));
+}
+
+void Master::act(const KillWorker& action) { killWorker(processes_.at(action.worker)->worker); }
+
+void Master::act(const BuildGeneration&) {
+  service_->reloading();
+  const Generation& serving = *generations_.at(supervisor_.serving());
+  LoadedConfig loaded = hooks_.load();
+  if (!loaded.complaints.empty()) return rejectReload(failureOf(loaded.complaints));
+  if (loaded.config.server.stateDir != serving.config.server.stateDir) {
+    spdlog::warn("server.state_dir stays {} until a restart",
+                 serving.config.server.stateDir.string());
+    loaded.config.server.stateDir = serving.config.server.stateDir;
+  }
+  auto built = buildGeneration(newest_ + 1, loaded.config, inherited_, serving.listeners);
+  if (const auto* failure = std::get_if<Failure>(&built)) return rejectReload(*failure);
+  auto& generation = std::get<std::unique_ptr<Generation>>(built);
+  const auto workers = generation->workers;
+  const auto drainTimeout = generation->config.server.drainTimeout;
+  generations_[++newest_] = std::move(generation);
+  perform(supervisor_.generationBuilt(newest_, workers, drainTimeout, Clock::now()));
+}
+
+void Master::rejectReload(const Failure& failure) {
+  for (const std::string& message : failure.messages) spdlog::error("{}", message);
+  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
+  service_->ready(status());
+  perform(supervisor_.generationRejected(Clock::now()));
+}
+
+void Master::act(const GenerationServes& action) {
+  const Generation& generation = *generations_.at(action.generation);
+  const std::vector<std::string> urls = servedUrls(generation);
+  const auto tellReady = std::exchange(hooks_.ready, nullptr);
+  if (!tellReady) {  // a reload
+    if (auto opened = openMasterLog(generation.config.log, generation.account); !opened) {
+      spdlog::warn("the master's log stays as it was: {}", opened.error().message);
+    }
+    logListeners(generation);
+  }
+  spdlog::info("ready: generation {}, {} workers,{}", generation.number, generation.workers,
+               listed(urls));
+  service_->ready(status());
+  if (tellReady) tellReady(urls);
+}
+
+void Master::act(const GenerationFailed& action) {
+  spdlog::error("generation {} came to nothing: {}", action.generation, action.why);
+  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
+  service_->ready(status());
+}
+
+void Master::act(const GenerationGone& action) { generations_.erase(action.generation); }
+
+void Master::act(const Report& action) {
+  if (action.problem) {
+    spdlog::warn("{}", action.text);
+  } else {
+    spdlog::info("{}", action.text);
+  }
+}
+
+void Master::act(const Leave& action) {
+  exitCode_ = action.exitCode;
+  spdlog::info("all workers have ended: exit code {}", exitCode_);
+  loop_->stop();
+}
+
+Result<void> Master::spawn(WorkerKey key) {
+  const Generation& generation = *generations_.at(key.generation);
+  const std::size_t slot = takeSlot();
+  WorkerSetup setup;
+  setup.plan = generation.plan.get();
+  setup.listeners = generation.listeners.sockets();
+  setup.shared = shared_.get();
+  setup.sharedSlot = slot;
+  setup.workerNumber = key.number;
+  setup.workerCount = generation.workers;
+  setup.generation = generation.number;
+  setup.account = generation.account;
+  auto spawned = spawnWorker(std::move(setup), [&] { forgetInChild(generation); });
+  if (!spawned) {
+    slotTaken_[slot] = false;
+    return spawned.error();
+  }
+  auto process = std::make_unique<Process>(
+      *loop_, std::move(*spawned), slot,
+      [this, key] { loop_->defer([this, key] { onEnded(key); }); },
+      [this](Process& speaker) { onChannel(speaker); });
+  process->key = key;
+  // Without these watches the worker could neither speak nor be missed.
+  auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);
+  if (watched) watched = process->spoke.start(process->worker.channel.fd(), WatchMode::kRead);
+  spdlog::debug("worker {} of generation {} is process {}", key.number, key.generation,
+                process->worker.pid);
+  if (!watched) {
+    killWorker(process->worker);
+    ::waitpid(process->worker.pid, nullptr, 0);
+    slotTaken_[slot] = false;
+    return watched.error();
+  }
+  processes_[key] = std::move(process);
+  return {};
+}
+
+/// In a forked child: closes what is the master's. The objects stay as they are and are never used
+/// again; closing the loop first means that no registration of the master's can be touched.
+void Master::forgetInChild(const Generation& mine) {
+  loop_.reset();
+  ::close(signals_->fd());
+  ::close(lock_->fd());
+  for (const auto& [key, process] : processes_) {
+    ::close(process->worker.pidFd.get());
+    ::close(process->worker.channel.fd());
+  }
+  // A socket that only another generation listens on must close when that one has gone.
+  std::set<int> keep;
+  for (const ListenerSocket& socket : mine.listeners.sockets()) keep.insert(socket.fd);
+  std::set<int> drop;
+  for (const auto& [number, generation] : generations_) {
+    for (const ListenerSocket& socket : generation->listeners.sockets()) {
+      if (!keep.contains(socket.fd)) drop.insert(socket.fd);
+    }
+  }
+  for (const int fd : drop) ::close(fd);
+}
+
+std::size_t Master::takeSlot() {
+  const auto free = std::ranges::find(slotTaken_, false);
+  // The supervisor never lets more workers live than there are slots.
+  *free = true;
+  return static_cast<std::size_t>(free - slotTaken_.begin());
+}
+
+void Master::armTick() {
+  if (const auto next = supervisor_.nextDeadline()) {
+    tick_->setAt(*next);
+  } else {
+    tick_->cancel();
+  }
+}
+
+std::string Master::status() const {
+  const auto found = generations_.find(supervisor_.serving());
+  if (found == generations_.end()) return "Starting";
+  return fmt::format("Generation {}, {} workers", found->first, found->second->workers);
+}
+
+}  // namespace egalaxyd

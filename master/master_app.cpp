@@ -1,0 +1,221 @@
+#include "master/master_app.h"
+
+#include <Poco/Util/HelpFormatter.h>
+#include <Poco/Util/Option.h>
+#include <Poco/Util/OptionException.h>
+#include <Poco/Util/OptionSet.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <utility>
+
+#include "common/config_dump.h"
+#include "common/log.h"
+#include "common/spelling.h"
+#include "common/version.h"
+#include "master/effective_config.h"
+#include "master/master.h"
+#include "worker/worker.h"
+
+namespace egalaxyd {
+namespace {
+
+struct OptionRow {
+  const char* name;
+  const char* shortName;
+  const char* argument;  ///< "" when it takes none
+  bool repeatable;
+  const char* help;
+};
+
+constexpr OptionRow kOptions[] = {
+    {"config", "c", "FILE", false,
+     "Read FILE. Default: ./egalaxyd.toml, else /etc/egalaxyd/egalaxyd.toml, else built-in."},
+    {"check", "t", "", false, "Check everything, print every complaint; exit with 0 or 78."},
+    {"dump", "", "", false, "Print the effective configuration as TOML."},
+    {"host", "", "NAME", true,
+     "A host name to serve DIR as. Default: localhost and this machine's name."},
+    {"listing", "", "", false, "List folders of DIR that have no index page."},
+    {"gemini", "", "ADDR", true,
+     "Listen for Gemini and Titan on HOST:PORT, [IPV6]:PORT or :PORT; off for none."},
+    {"titan", "", "ADDR", true, "Listen for Titan alone."},
+    {"spartan", "", "ADDR", true, "Listen for Spartan."},
+    {"workers", "", "N", false, "Number of worker processes; auto for one per CPU."},
+    {"state-dir", "", "DIR", false, "Where certificates and other state live."},
+    {"runtime-dir", "", "DIR", false, "Where run-time files live."},
+    {"user", "", "NAME", false, "Account of the workers when started as root."},
+    {"log-level", "", "LEVEL", false, "trace, debug, info, warn or error."},
+    {"daemon", "", "", false, "Go to the background once all workers are ready."},
+    {"pidfile", "", "FILE", false, "Write the master's process id to FILE."},
+    {"version", "", "", false, "Print the version."},
+    {"help", "h", "", false, "Print this text."},
+};
+
+/// What follows the dashes in the first argument that looks like it; POCO reports "bogus=3".
+std::string unknownOption(const std::string& reported) {
+  const std::string name = reported.substr(0, reported.find_first_of(":="));
+  std::vector<std::string> known;
+  for (const OptionRow& row : kOptions) known.emplace_back(row.name);
+  const auto near = nearNames(name, known);
+  const std::string dashes = name.size() == 1 ? "-" : "--";
+  return "unknown option " + dashes + name +
+         (near.empty() ? "" : "; did you mean --" + near.front() + "?");
+}
+
+bool asksForBackground(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--daemon") return true;
+    if (std::string_view(argv[i]) == "--") return false;
+  }
+  return false;
+}
+
+void print(const std::vector<std::string>& messages) {
+  for (const std::string& message : messages) std::cerr << "egalaxyd: " << message << '\n';
+}
+
+}  // namespace
+
+void restoreCrashSignals() {
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGSYS, SIGFPE}) {
+    std::signal(signal, SIG_DFL);
+  }
+}
+
+int MasterApp::run(int argc, char** argv) {
+  std::error_code error;
+  line_.workingDir = std::filesystem::current_path(error);
+  if (asksForBackground(argc, argv)) {
+    auto background = Background::enter();
+    if (!background) return fail({EXIT_OSERR, {background.error().message}});
+    background_.emplace(std::move(*background));
+  }
+  try {
+    init(argc, argv);
+  } catch (const Poco::Util::UnknownOptionException& e) {
+    return usageError(unknownOption(e.message()));
+  } catch (const Poco::Exception& e) {
+    return usageError(e.displayText());
+  }
+  return Poco::Util::ServerApplication::run();
+}
+
+void MasterApp::defineOptions(Poco::Util::OptionSet& options) {
+  // The base's --daemon and --pidfile act before anything is checked; ours act when all is well.
+  Poco::Util::Application::defineOptions(options);
+  for (const OptionRow& row : kOptions) {
+    Poco::Util::Option option(row.name, row.shortName, row.help);
+    option.repeatable(row.repeatable);
+    if (*row.argument != '\0') option.argument(row.argument);
+    options.addOption(option);
+  }
+}
+
+void MasterApp::handleOption(const std::string& name, const std::string& value) {
+  ServerApplication::handleOption(name, value);
+  const auto applied = applyOption(line_, name, value);
+  if (!applied && usageMistake_.empty()) usageMistake_ = applied.error().message;
+}
+
+int MasterApp::main(const std::vector<std::string>& arguments) {
+  if (line_.help) {
+    printHelp();
+    return EXIT_OK;
+  }
+  if (line_.version) {
+    std::cout << "egalaxyd " << kVersion << '\n';
+    return EXIT_OK;
+  }
+  if (!usageMistake_.empty()) return usageError(usageMistake_);
+  if (auto applied = applyArguments(line_, arguments); !applied) {
+    return usageError(applied.error().message);
+  }
+  if (auto chosen = chooseConfiguration(line_); !chosen) {
+    return usageError(chosen.error().message);
+  }
+  if (line_.check) return check();
+  return line_.dump ? dump() : serve();
+}
+
+int MasterApp::usageError(const std::string& text) const {
+  print({text, "egalaxyd --help lists all options"});
+  return EXIT_USAGE;
+}
+
+int MasterApp::fail(const Failure& failure) const {
+  print(failure.messages);
+  return failure.exitCode;
+}
+
+void MasterApp::printHelp() const {
+  Poco::Util::HelpFormatter formatter(options());
+  formatter.setCommand("egalaxyd");
+  formatter.setUsage("[OPTIONS] [DIR]");
+  formatter.setHeader(
+      "Serves the small web: DIR, or what a configuration file says, or else the working "
+      "directory, over Gemini.");
+  formatter.setFooter("See egalaxyd(8) and egalaxyd.toml(5).");
+  formatter.setWidth(96);
+  formatter.format(std::cout);
+}
+
+LoadedConfig MasterApp::load() const {
+  return effectiveConfig(line_, PathEnvironment::ofProcess());
+}
+
+int MasterApp::check() const {
+  LoadedConfig loaded = load();
+  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, loaded.complaints));
+  if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
+  std::cout << "configuration OK\n";
+  return EXIT_OK;
+}
+
+int MasterApp::dump() const {
+  const LoadedConfig loaded = load();
+  if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
+  std::cout << dumpConfig(loaded.config);
+  return EXIT_OK;
+}
+
+int MasterApp::serve() {
+  const LoadedConfig loaded = load();
+  if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
+  Master master({.load = [this] { return load(); },
+                 .beforeFork = [this] { return beforeFork(); },
+                 .ready = [this](const auto& urls) { onReady(urls); }});
+  if (const auto failure = master.prepare(loaded.config)) return fail(*failure);
+  if (background_ && loaded.config.log.target == "stderr") {
+    print(
+        {"--daemon leaves the terminal: nothing is logged unless log.target names a file or the "
+         "journal"});
+  }
+  const int code = master.run();
+  closeLog();
+  return code;
+}
+
+Result<void> MasterApp::beforeFork() {
+  if (!line_.pidFile.empty()) {
+    auto written = PidFile::write(line_.pidFile);
+    if (!written) return written.error();
+    pidFile_.emplace(std::move(*written));
+  }
+  if (background_) background_->detach();
+  return {};
+}
+
+void MasterApp::onReady(const std::vector<std::string>& urls) {
+  const std::string what = !line_.configFile.empty()
+                               ? "the sites of " + line_.configFile.string()
+                               : line_.directory.value_or(line_.workingDir).string();
+  std::cout << "Serving " << what << " at\n";
+  for (const std::string& url : urls) std::cout << url << '\n';
+  std::cout.flush();
+  if (background_) background_->ready();
+}
+
+}  // namespace egalaxyd

@@ -30,12 +30,12 @@ Actions Supervisor::generationBuilt(std::uint64_t generation, std::uint32_t work
                                     Duration drainTimeout, Time now) {
   building_ = false;
   if (stopping()) {
-    actions_.push_back(GenerationGone{generation});
+    actions_.emplace_back(GenerationGone{generation});
   } else if (!hasRoom(workers)) {
-    actions_.push_back(GenerationFailed{
+    actions_.emplace_back(GenerationFailed{
         generation, fmt::format("{} more workers would be over {} processes while older ones drain",
                                 workers, policy_.mostWorkers)});
-    actions_.push_back(GenerationGone{generation});
+    actions_.emplace_back(GenerationGone{generation});
   } else {
     begin(generation, workers, drainTimeout, now);
   }
@@ -213,13 +213,13 @@ void Supervisor::spawn(Worker& worker, Time now) {
   worker.state = State::kStarting;
   worker.deadline = now + policy_.readyLid;
   worker.wasReady = false;
-  actions_.push_back(SpawnWorker{worker.key});
+  actions_.emplace_back(SpawnWorker{worker.key});
 }
 
 void Supervisor::kill(Worker& worker) {
   worker.state = State::kKilled;
   worker.deadline.reset();
-  actions_.push_back(KillWorker{worker.key});
+  actions_.emplace_back(KillWorker{worker.key});
 }
 
 void Supervisor::killAll(Generation& generation) {
@@ -243,7 +243,7 @@ void Supervisor::drain(Generation& generation, Time now) {
     } else if (worker.state != State::kKilled) {
       worker.state = State::kDraining;
       worker.deadline = now + generation.drainTimeout + policy_.drainGrace;
-      actions_.push_back(AskToDrain{worker.key});
+      actions_.emplace_back(AskToDrain{worker.key});
     }
   }
 }
@@ -256,7 +256,7 @@ void Supervisor::giveUp(std::string why) {
 
 void Supervisor::fail(Generation& generation, std::string why) {
   killAll(generation);
-  actions_.push_back(GenerationFailed{generation.number, std::move(why)});
+  actions_.emplace_back(GenerationFailed{generation.number, std::move(why)});
 }
 
 void Supervisor::replace(Worker& worker, const ExitCause& cause, Time now) {
@@ -283,7 +283,7 @@ void Supervisor::checkAllReady(Generation& generation, Time now) {
   if (generation.phase != Phase::kStarting || !all) return;
   generation.phase = Phase::kServing;
   serving_ = generation.number;
-  actions_.push_back(GenerationServes{generation.number});
+  actions_.emplace_back(GenerationServes{generation.number});
   for (Generation& old : generations_) {
     if (old.number != serving_ && old.phase == Phase::kServing) drain(old, now);
   }
@@ -319,23 +319,23 @@ void Supervisor::onDeadline(Generation& generation, Worker& worker, Time now) {
 }
 
 void Supervisor::report(bool problem, std::string text) {
-  actions_.push_back(Report{problem, std::move(text)});
+  actions_.emplace_back(Report{problem, std::move(text)});
 }
 
 Actions Supervisor::settle() {
   std::erase_if(generations_, [this](const Generation& generation) {
     if (generation.phase != Phase::kLeaving) return false;
     if (std::ranges::any_of(generation.workers, &alive)) return false;
-    actions_.push_back(GenerationGone{generation.number});
+    actions_.emplace_back(GenerationGone{generation.number});
     return true;
   });
   if (stopping()) {
-    if (generations_.empty() && !left_) actions_.push_back(Leave{*exitCode_});
+    if (generations_.empty() && !left_) actions_.emplace_back(Leave{*exitCode_});
     left_ = generations_.empty();
   } else if (reloadWanted_ && !busy() && serving_ != 0 && hasRoom(sizeOf(serving_))) {
     reloadWanted_ = false;
     building_ = true;
-    actions_.push_back(BuildGeneration{});
+    actions_.emplace_back(BuildGeneration{});
   }
   return std::exchange(actions_, {});
 }

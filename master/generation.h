@@ -1,0 +1,45 @@
+// One configuration with everything that serving it needs; lives until its last worker has ended.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/config.h"
+#include "common/privilege.h"
+#include "master/listener_set.h"
+#include "worker/worker.h"
+
+namespace egalaxyd {
+
+struct Generation {
+  std::uint64_t number = 1;
+  Config config;
+  std::uint32_t workers = 1;
+  std::optional<Account> account;  ///< that its workers become
+  ListenerSet listeners;
+  ServingPlanPtr plan;
+};
+
+/// Why the server cannot start, or not reload: what to print, and the exit code of sysexits.
+struct Failure {
+  int exitCode = 0;
+  std::vector<std::string> messages;
+};
+
+/// `error` as a Failure: 69 where something is taken, 77 without permission, else `otherwise`.
+Failure failureOf(const Error& error, int otherwise);
+Failure failureOf(const Complaints& complaints);
+
+/// Reads certificates, opens roots and sockets. `previous` is the listener set in use, if any.
+std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
+    std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
+    const ListenerSet& previous);
+
+/// "gemini://example.org:1966/" for each Gemini socket and each host that is a whole name.
+std::vector<std::string> servedUrls(const Generation& generation);
+
+}  // namespace egalaxyd

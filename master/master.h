@@ -1,0 +1,98 @@
+// The master process once it knows its configuration: binds, forks, respawns, reloads, stops.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config_loader.h"
+#include "common/event_loop.h"
+#include "common/shared_state.h"
+#include "common/signal_source.h"
+#include "master/generation.h"
+#include "master/instance_lock.h"
+#include "master/service_manager.h"
+#include "master/spawner.h"
+#include "master/supervisor.h"
+
+namespace egalaxyd {
+
+/// What the program around the master does for it.
+struct MasterHooks {
+  /// The configuration as it is now, for a reload.
+  std::function<LoadedConfig()> load;
+  /// All is bound and read; workers are forked next.
+  std::function<Result<void>()> beforeFork;
+  /// All workers of the first generation are ready.
+  std::function<void(const std::vector<std::string>& urls)> ready;
+};
+
+/// One per process; single-threaded for its whole life, since it forks. It survives whatever a
+/// worker does.
+class Master {
+ public:
+  explicit Master(MasterHooks hooks);
+  ~Master();
+
+  /// Takes the state folder, opens the log, sockets, certificates and roots. `config` was checked.
+  std::optional<Failure> prepare(const Config& config);
+  /// Serves until it is told to stop; the exit code. Once, after prepare().
+  int run();
+
+ private:
+  struct Process;
+
+  std::optional<Failure> takeStateAndLog(const Config& config);
+  void logListeners(const Generation& generation) const;
+  void warnAboutUnusedSockets(const Generation& generation) const;
+  void warnAboutAccount(const Generation& generation) const;
+
+  void onSignal(int signal);
+  void reopenLogs();
+  void onChannel(Process& process);
+  void onMessage(Process& process, const WorkerChannel::Received& received);
+  void onEnded(WorkerKey worker);
+
+  /// Carries out `actions` in order, those included that carrying out brings about.
+  void perform(Actions actions);
+  void act(const SpawnWorker& action);
+  void act(const AskToDrain& action);
+  void act(const KillWorker& action);
+  void act(const BuildGeneration& action);
+  void act(const GenerationServes& action);
+  void act(const GenerationFailed& action);
+  void act(const GenerationGone& action);
+  void act(const Report& action);
+  void act(const Leave& action);
+
+  Result<void> spawn(WorkerKey worker);
+  void forgetInChild(const Generation& mine);
+  std::size_t takeSlot();
+  void rejectReload(const Failure& failure);
+  void armTick();
+  std::string status() const;
+
+  MasterHooks hooks_;
+  std::unique_ptr<EventLoop> loop_ = std::make_unique<EventLoop>();
+  std::unique_ptr<SharedState> shared_;
+  std::vector<bool> slotTaken_ = std::vector<bool>(SharedState::kSlots);
+  std::optional<InstanceLock> lock_;
+  std::vector<InheritedSocket> inherited_;
+  std::map<std::uint64_t, std::unique_ptr<Generation>> generations_;
+  std::uint64_t newest_ = 1;
+
+  Supervisor supervisor_{{.mostWorkers = SharedState::kSlots}};
+  std::deque<Action> pending_;
+  bool performing_ = false;
+  std::map<WorkerKey, std::unique_ptr<Process>> processes_;
+  std::optional<SignalSource> signals_;
+  std::optional<ServiceManager> service_;
+  std::optional<Timer> tick_;
+  int exitCode_ = 0;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,51 @@
+// egalaxyd's command line: what to do, and the exit code that tells what came of it.
+#pragma once
+
+#include <Poco/Util/ServerApplication.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config_loader.h"
+#include "master/background.h"
+#include "master/command_line.h"
+#include "master/generation.h"
+#include "master/pid_file.h"
+
+namespace egalaxyd {
+
+/// One per process, made first thing in main().
+class MasterApp final : public Poco::Util::ServerApplication {
+ public:
+  /// Parses the command line and does what it says. Hides the base's run(), which would leave the
+  /// terminal before anything was checked. Returns the exit code.
+  int run(int argc, char** argv);
+
+ protected:
+  void defineOptions(Poco::Util::OptionSet& options) override;
+  void handleOption(const std::string& name, const std::string& value) override;
+  int main(const std::vector<std::string>& arguments) override;
+
+ private:
+  int usageError(const std::string& text) const;
+  int fail(const Failure& failure) const;
+  void printHelp() const;
+  LoadedConfig load() const;
+  int check() const;
+  int dump() const;
+  int serve();
+  Result<void> beforeFork();
+  void onReady(const std::vector<std::string>& urls);
+
+  CommandLine line_;
+  std::string usageMistake_;
+  std::optional<Background> background_;
+  std::optional<PidFile> pidFile_;
+};
+
+/// POCO's Application installs handlers that turn a crash into SIGABRT; the supervisor wants the
+/// truth, and so does a core dump.
+void restoreCrashSignals();
+
+}  // namespace egalaxyd

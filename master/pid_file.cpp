@@ -1,0 +1,28 @@
+#include "master/pid_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "common/errno_error.h"
+#include "common/unique_fd.h"
+
+namespace egalaxyd {
+
+Result<PidFile> PidFile::write(const std::filesystem::path& path) {
+  const UniqueFd fd(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (!fd || ::write(fd.get(), pid.data(), pid.size()) != static_cast<ssize_t>(pid.size())) {
+    return errnoError("write " + path.string(), errno);
+  }
+  return PidFile(path);
+}
+
+PidFile::~PidFile() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+}  // namespace egalaxyd
