@@ -104,7 +104,7 @@ std::string_view nextWord(std::string_view& text) {
 
 void addLine(MediaTypes& types, std::string_view extensions, std::string_view type) {
   for (auto word = nextWord(extensions); !word.empty(); word = nextWord(extensions)) {
-    types.emplace("." + lowerCase(word), type);
+    types.emplace(std::string(1, '.').append(lowerCase(word)), type);
   }
 }
 

@@ -11,14 +11,15 @@ namespace egalaxyd::fuzz {
 namespace {
 
 std::string assembled(const Uri& uri) {
-  std::string text = uri.scheme + ":";
+  std::string text = uri.scheme;
+  text += ':';
   if (uri.hasAuthority) {
     const bool brackets = uri.host.find(':') != std::string::npos;
-    text += "//" + (brackets ? "[" + uri.host + "]" : uri.host);
-    if (uri.port) text += ":" + std::to_string(*uri.port);
+    text.append("//").append(brackets ? "[" : "").append(uri.host).append(brackets ? "]" : "");
+    if (uri.port) text.append(":").append(std::to_string(*uri.port));
   }
   text += uri.path;
-  if (uri.query) text += "?" + *uri.query;
+  if (uri.query) text.append("?").append(*uri.query);
   return text;
 }
 
