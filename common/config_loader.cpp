@@ -8,7 +8,6 @@
 #include <fstream>
 #include <iterator>
 #include <set>
-#include <sstream>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -356,16 +355,15 @@ LoadedConfig parseConfig(std::string_view toml, const path& file) {
 LoadedConfig loadConfig(const path& file) {
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
-  std::ostringstream text;
-  if (stream) text << stream.rdbuf();
-  // A folder opens, and fails when it is read.
-  if (!stream || text.bad()) {
+  stream.peek();  // a folder opens, and fails when it is read
+  if (stream.fail() && !stream.eof()) {
     LoadedConfig failed;
     failed.config.file = file;
     failed.complaints.push_back({file.string(), errnoError("cannot be read", errno).message});
     return failed;
   }
-  return parseConfig(text.str(), file);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  return parseConfig(text, file);
 }
 
 std::optional<ListenAddress> parseListenAddress(std::string_view text) {

@@ -1,0 +1,78 @@
+#include "common/units.h"
+
+#include <gtest/gtest.h>
+
+namespace egalaxyd {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(Duration, ReadsAWholeNumberAndItsUnit) {
+  const struct {
+    std::string_view text;
+    std::int64_t expected;
+  } cases[] = {{"250ms", 250},    {"30s", 30'000},     {"5m", 300'000},
+               {"2h", 7'200'000}, {"7d", 604'800'000}, {"0s", 0},
+               {"0ms", 0},        {"007s", 7'000},     {"36500d", 3'153'600'000'000}};
+  for (const auto& c : cases) {
+    EXPECT_EQ(parseDuration(c.text), milliseconds(c.expected)) << c.text;
+  }
+}
+
+TEST(Duration, RefusesEverythingElse) {
+  for (const std::string_view text :
+       {"", "s", "30", "30 s", " 30s", "30s ", "-1s", "+1s", "1.5s", "30S", "30sec", "1h30m", "1w",
+        "off", "36501d", "99999999999999999999s", "18446744073709551615d"}) {
+    EXPECT_EQ(parseDuration(text), std::nullopt) << text;
+  }
+}
+
+TEST(Duration, IsWrittenInTheLargestUnitThatDividesIt) {
+  const struct {
+    std::int64_t value;
+    std::string_view expected;
+  } cases[] = {{0, "0s"},       {1, "1ms"},        {1'500, "1500ms"},  {60'000, "1m"},
+               {90'000, "90s"}, {3'600'000, "1h"}, {86'400'000, "1d"}, {7'776'000'000, "90d"}};
+  for (const auto& c : cases) {
+    EXPECT_EQ(durationText(milliseconds(c.value)), c.expected);
+    EXPECT_EQ(parseDuration(c.expected), milliseconds(c.value)) << c.expected;
+  }
+}
+
+TEST(Size, ReadsBytesAndBinaryUnits) {
+  const struct {
+    std::string_view text;
+    std::uint64_t expected;
+  } cases[] = {{"512B", 512},
+               {"512", 512},
+               {"64KiB", 65'536},
+               {"10MiB", 10'485'760},
+               {"1GiB", 1ULL << 30},
+               {"0", 0},
+               {"0B", 0},
+               {"9223372036854775807", 9'223'372'036'854'775'807ULL}};
+  for (const auto& c : cases) EXPECT_EQ(parseSize(c.text), c.expected) << c.text;
+}
+
+TEST(Size, RefusesEverythingElse) {
+  for (const std::string_view text :
+       {"", "B", "KiB", "64 KiB", "64K", "64KB", "64kib", "1.5MiB", "-1", "+1", "1TiB", "0x10",
+        "9223372036854775808", "9007199254740992KiB", "8589934592GiB"}) {
+    EXPECT_EQ(parseSize(text), std::nullopt) << text;
+  }
+}
+
+TEST(Size, IsWrittenInTheLargestUnitThatDividesIt) {
+  const struct {
+    std::uint64_t value;
+    std::string_view expected;
+  } cases[] = {{0, "0B"},        {1'000, "1000B"},      {1'024, "1KiB"},
+               {1'536, "1536B"}, {10'485'760, "10MiB"}, {1ULL << 40, "1024GiB"}};
+  for (const auto& c : cases) {
+    EXPECT_EQ(sizeText(c.value), c.expected);
+    EXPECT_EQ(parseSize(c.expected), c.value) << c.expected;
+  }
+}
+
+}  // namespace
+}  // namespace egalaxyd
