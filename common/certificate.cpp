@@ -245,13 +245,14 @@ bool addDates(X509* certificate) {
 Result<void> checkNames(const std::vector<std::string>& names) {
   if (names.empty()) return Error{ErrorCode::kInvalid, "a certificate needs at least one name"};
   for (const std::string& name : names) {
-    const bool plain =
-        std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+    const bool plain = std::all_of(name.begin(), name.end(),
+                                   [](char c) { return c > 0x20 && c < 0x7F && c != '/'; });
     if (name.empty() || name.size() > 253 || !plain) {
-      return Error{ErrorCode::kInvalid,
-                   fmt::format("'{}' cannot be a certificate's name: write 1 to 253 ASCII "
-                               "characters without spaces, other letters in their xn-- form",
-                               escapeControls(name))};
+      return Error{
+          ErrorCode::kInvalid,
+          fmt::format("'{}' cannot be a certificate's name: write 1 to 253 ASCII "
+                      "characters without spaces and slashes, other letters in their xn-- form",
+                      escapeControls(name))};
     }
   }
   return {};

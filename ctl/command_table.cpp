@@ -1,0 +1,151 @@
+#include "ctl/command_table.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <ostream>
+
+#include "common/spelling.h"
+
+namespace egalaxyd {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"certificate create", "HOST... [--dir DIR]", "make a self-signed certificate and its key", 1,
+     kAnyNumber, "dir json", &createCertificate},
+    {"certificate show", "FILE", "names, fingerprints and dates of certificates", 1, 1, "json",
+     &showCertificate},
+    {"check", "[FILE]", "check a configuration, as egalaxyd --check does", 0, 1, "",
+     &checkConfiguration},
+    {"completion", "bash|zsh|fish", "print a completion script for a shell", 1, 1, "",
+     &printCompletion},
+    {"get", "URL [--head] [--verbose]", "fetch a gemini:// page", 1, 1, "head verbose", &getUrl},
+    {"token", "[--bytes N]", "make an upload token and the line that accepts it", 0, 0,
+     "bytes json", &printToken},
+};
+
+bool beginsWith(const std::vector<std::string>& arguments, const std::vector<std::string>& words) {
+  return arguments.size() >= words.size() &&
+         std::equal(words.begin(), words.end(), arguments.begin());
+}
+
+/// The commands that may have been meant: those of the group "certificate", or of near names.
+std::vector<const Command*> meant(const std::string& word) {
+  std::vector<std::string> firstWords;
+  for (const Command& command : kCommands) {
+    const std::string first = splitWords(command.words).front();
+    if (std::find(firstWords.begin(), firstWords.end(), first) == firstWords.end()) {
+      firstWords.push_back(first);
+    }
+  }
+  const auto near = nearNames(word, firstWords);
+  std::vector<const Command*> found;
+  for (const Command& command : kCommands) {
+    const std::string first = splitWords(command.words).front();
+    if (std::find(near.begin(), near.end(), first) != near.end()) found.push_back(&command);
+  }
+  return found;
+}
+
+int refuseUnknown(const Invocation& invocation) {
+  const auto& words = invocation.arguments;
+  if (words.empty()) {
+    invocation.err << "egalaxyctl: no command given; these exist:\n" << commandList();
+    return kExitUsage;
+  }
+  const auto near = meant(words.front());
+  invocation.err << fmt::format("egalaxyctl: there is no command '{}'", fmt::join(words, " "))
+                 << (near.empty() ? "; these exist:\n" : "; did you mean:\n");
+  if (near.empty()) invocation.err << commandList();
+  for (const Command* command : near) invocation.err << commandList(command);
+  return kExitUsage;
+}
+
+/// "" when the command takes the line as it is.
+std::string mistakeIn(const Command& command, const Invocation& invocation) {
+  const std::size_t count = invocation.arguments.size();
+  if (count < command.minArguments) {
+    return splitWords(command.arguments).front() + " is missing";
+  }
+  if (count > command.maxArguments) {
+    return fmt::format("'{}' is one argument too many", invocation.arguments[command.maxArguments]);
+  }
+  auto taken = splitWords(command.options);
+  for (const std::string& option : splitWords(kGlobalOptions)) taken.push_back(option);
+  for (const auto& [option, value] : invocation.options) {
+    if (std::find(taken.begin(), taken.end(), option) == taken.end()) {
+      return fmt::format("it takes no --{}", option);
+    }
+  }
+  return "";
+}
+
+int exitCodeOf(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNotFound:
+      return kExitNoInput;
+    case ErrorCode::kPermission:
+      return kExitPermission;
+    case ErrorCode::kExists:
+    case ErrorCode::kNoSpace:
+      return kExitCannotCreate;
+    case ErrorCode::kBusy:
+      return kExitBusy;
+    case ErrorCode::kInvalid:
+      return kExitData;
+    case ErrorCode::kIo:
+      return kExitIo;
+  }
+  return kExitSoftware;
+}
+
+}  // namespace
+
+std::vector<std::string> splitWords(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    if (!word.empty()) words.emplace_back(word);
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+  }
+  return words;
+}
+
+std::span<const Command> commands() { return kCommands; }
+
+const Command* findCommand(const std::vector<std::string>& arguments) {
+  for (const Command& command : kCommands) {
+    if (beginsWith(arguments, splitWords(command.words))) return &command;
+  }
+  return nullptr;
+}
+
+int runCommand(const Invocation& invocation) {
+  const Command* command = findCommand(invocation.arguments);
+  if (command == nullptr) return refuseUnknown(invocation);
+  Invocation own = invocation;
+  const auto words = static_cast<std::ptrdiff_t>(splitWords(command->words).size());
+  own.arguments.erase(own.arguments.begin(), own.arguments.begin() + words);
+  const std::string mistake = mistakeIn(*command, own);
+  if (mistake.empty()) return command->run(own);
+  invocation.err << fmt::format("egalaxyctl {}: {}; it is used so:\n", command->words, mistake)
+                 << commandList(command);
+  return kExitUsage;
+}
+
+std::string commandList(const Command* only) {
+  std::string list;
+  for (const Command& command : kCommands) {
+    if (only != nullptr && only != &command) continue;
+    const std::string usage = fmt::format("{} {}", command.words, command.arguments);
+    list += fmt::format("  {:<40}{}\n", usage, command.summary);
+  }
+  return list;
+}
+
+int complain(const Invocation& invocation, const Error& error) {
+  invocation.err << "egalaxyctl: " << error.message << '\n';
+  return exitCodeOf(error.code);
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,35 @@
+// The commands of egalaxyctl, and how a command line finds its own.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "common/result.h"
+#include "ctl/command.h"
+
+namespace egalaxyd {
+
+inline constexpr std::size_t kAnyNumber = static_cast<std::size_t>(-1);
+
+/// Options that every command takes.
+inline constexpr std::string_view kGlobalOptions = "help version socket";
+
+std::span<const Command> commands();
+
+/// The command that `arguments` begin with, or nullptr.
+const Command* findCommand(const std::vector<std::string>& arguments);
+
+/// Finds the command, checks number of arguments and options, runs it. Says on `err` what is wrong
+/// with the line, near names included, and gives kExitUsage then.
+int runCommand(const Invocation& invocation);
+
+/// One line per command, aligned; of `only`, if that is given.
+std::string commandList(const Command* only = nullptr);
+
+/// `text` cut at its spaces.
+std::vector<std::string> splitWords(std::string_view text);
+
+/// Prints "egalaxyctl: <message>" and gives the exit code that fits.
+int complain(const Invocation& invocation, const Error& error);
+
+}  // namespace egalaxyd
