@@ -59,6 +59,9 @@ void Capsule::start() {
 void Capsule::startWith(const std::vector<std::string>& arguments,
                         const std::filesystem::path& folder,
                         const std::map<std::string, std::string>& environment) {
+  for (const char* earlier : {"out", "err", "egalaxyd.log"}) {
+    std::filesystem::remove(dir_ / earlier);
+  }
   ProcessSetup setup{{programPath("egalaxyd")}, folder, dir_ / "out", dir_ / "err", environment};
   setup.arguments.insert(setup.arguments.end(), arguments.begin(), arguments.end());
   process_ = std::make_unique<ChildProcess>(setup);

@@ -1,0 +1,263 @@
+// The command line: what is printed, and with which exit code.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/capsule.h"
+
+namespace egalaxyd {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kUsage = 64;
+constexpr int kUnavailable = 69;
+constexpr int kConfiguration = 78;
+
+class CommandLine : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+    folder.write("index.gmi", "# Here\n");
+  }
+
+  Finished run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), programPath("egalaxyd"));
+    return runProgram(std::move(arguments), folder.path());
+  }
+  /// --check of this configuration.
+  Finished check(const std::string& toml) {
+    folder.write("checked.toml", toml);
+    return run({"--check", "--config", (folder / "checked.toml").string()});
+  }
+
+  TempDir folder;
+};
+
+const std::string kSite = "[sites.\"localhost\"]\nroot = \".\"\n";
+
+TEST_F(CommandLine, PrintsItsVersionAndHelp) {
+  const Finished version = run({"--version"});
+  EXPECT_EQ(version.status.code, 0);
+  EXPECT_THAT(version.out, HasSubstr("egalaxyd"));
+  EXPECT_THAT(version.out, testing::ContainsRegex("[0-9]+\\.[0-9]+"));
+  const Finished help = run({"--help"});
+  EXPECT_EQ(help.status.code, 0);
+  for (const char* option : {"--config", "--check", "--dump", "--host", "--gemini", "--workers",
+                             "--state-dir", "--runtime-dir", "--user", "--listing", "--log-level",
+                             "--daemon", "--pidfile", "--version", "--help"}) {
+    EXPECT_THAT(help.out, HasSubstr(option + 2));
+  }
+}
+
+TEST_F(CommandLine, RefusesWhatItDoesNotKnow) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--no-such-option"},
+                                             {"--gemini", "nonsense:port:1"},
+                                             {"--workers", "many"},
+                                             {"--log-level", "loud"},
+                                             {"one", "two"}}) {
+    const Finished result = run(arguments);
+    EXPECT_EQ(result.status.code, kUsage) << arguments[0] << "\n" << result.all();
+    EXPECT_NE(result.err, "") << arguments[0];
+  }
+}
+
+TEST_F(CommandLine, ChecksAGoodConfiguration) {
+  const Finished result = check(kSite);
+  EXPECT_EQ(result.status.code, 0) << result.all();
+  EXPECT_FALSE(std::filesystem::exists(folder / "state")) << "a check leaves traces";
+}
+
+TEST_F(CommandLine, PrintsEveryComplaintAndTheNearestKey) {
+  const Finished result = check(
+      "[server]\nworkrs = 2\n[limits]\nrequest_timeout = \"10 parsecs\"\nconnections = \"many\"\n"
+      "[sites.\"localhost\"]\nroot = \"nowhere\"\n");
+  EXPECT_EQ(result.status.code, kConfiguration);
+  for (const char* words : {"checked.toml", "workrs", "workers", "request_timeout", "10 parsecs",
+                            "connections", "nowhere"}) {
+    EXPECT_THAT(result.all(), HasSubstr(words));
+  }
+}
+
+TEST_F(CommandLine, RefusesEveryKindOfBadConfiguration) {
+  folder.write("file", "no folder");
+  folder.write("garbage.pem", "not a certificate");
+  makeTestCertificate().writePem(folder / "a.crt", folder / "a.key");
+  makeTestCertificate().writePem(folder / "b.crt", folder / "b.key");
+  const std::pair<const char*, std::string> cases[] = {
+      {"not TOML", "[server\n"},
+      {"unknown table", "[srver]\n" + kSite},
+      {"bad duration", "limits.request_timeout = \"soon\"\n" + kSite},
+      {"bad address", "listen.gemini = [\"localhost\"]\n" + kSite},
+      {"bad level", "log.level = \"loud\"\n" + kSite},
+      {"missing certificate", "tls.certificate = \"no.crt\"\ntls.key = \"a.key\"\n" + kSite},
+      {"unreadable certificate",
+       "tls.certificate = \"garbage.pem\"\ntls.key = \"a.key\"\n" + kSite},
+      {"unreadable key", "tls.certificate = \"a.crt\"\ntls.key = \"garbage.pem\"\n" + kSite},
+      {"key of another", "tls.certificate = \"a.crt\"\ntls.key = \"b.key\"\n" + kSite},
+      {"certificate without key", "tls.certificate = \"a.crt\"\n" + kSite},
+      {"missing root", "[sites.\"localhost\"]\nroot = \"nowhere\"\n"},
+      {"root is a file", "[sites.\"localhost\"]\nroot = \"file\"\n"},
+      {"unknown module", "[sites.\"localhost\".\"/\"]\nmodule = \"teleport\"\n"},
+      {"unknown argument",
+       "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \".\"\nlistng = true\n"},
+      {"unknown status",
+       "[sites.\"localhost\".\"/\"]\nmodule = \"reply\"\nstatus = 21\nmeta = \"x\"\n"},
+      {"alias twice", kSite + "[sites.\"b.test\"]\nroot = \".\"\naliases = [\"localhost\"]\n"},
+  };
+  for (const auto& [what, toml] : cases) {
+    const Finished result = check(toml);
+    EXPECT_EQ(result.status.code, kConfiguration) << what << "\n" << result.all();
+    EXPECT_NE(result.all(), "") << what;
+  }
+}
+
+TEST_F(CommandLine, DoesNotStartWithABadConfiguration) {
+  folder.write("egalaxyd.toml", "limits.request_timeout = \"soon\"\n" + kSite);
+  const Finished result = run({"--state-dir", (folder / "s").string()});
+  EXPECT_EQ(result.status.code, kConfiguration) << result.all();
+  EXPECT_THAT(result.all(), HasSubstr("egalaxyd.toml"));
+  EXPECT_EQ(run({"--config", "missing.toml"}).status.code, kConfiguration);
+}
+
+TEST_F(CommandLine, DumpsAConfigurationThatLoadsBack) {
+  folder.write("full.toml",
+               "limits.request_timeout = \"1500ms\"\nlisten.gemini = [\"127.0.0.1:0\"]\n"
+               "log.format = \"json\"\n" +
+                   kSite +
+                   "lang = \"en\"\n"
+                   "[sites.\"*.wild.test\".\"/old\"]\nmodule = \"redirect\"\nto = \"/%path%\"\n");
+  const Finished first = run({"--dump", "--config", (folder / "full.toml").string()});
+  ASSERT_EQ(first.status.code, 0) << first.all();
+  EXPECT_THAT(first.out, HasSubstr("*.wild.test"));
+  folder.write("dumped.toml", first.out);
+  const Finished checked = run({"--check", "--config", (folder / "dumped.toml").string()});
+  EXPECT_EQ(checked.status.code, 0) << checked.all();
+  EXPECT_EQ(run({"--dump", "--config", (folder / "dumped.toml").string()}).out, first.out);
+}
+
+TEST_F(CommandLine, SaysThatAPortIsTaken) {
+  const int taken = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(taken, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(taken, 1), 0);
+  ASSERT_EQ(::getsockname(taken, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  const Finished result = run({"--gemini", "127.0.0.1:" + port, "--spartan", "off", "--state-dir",
+                               (folder / "s").string(), "--runtime-dir", (folder / "r").string()});
+  ::close(taken);
+  EXPECT_EQ(result.status.code, kUnavailable) << result.all();
+  EXPECT_THAT(result.all(), HasSubstr(port));
+}
+
+class ZeroConfiguration : public testing::Test {
+ protected:
+  void SetUp() override {
+    capsule.page("index.gmi", "# Here\n");
+    capsule.page("sub/page.gmi", "# Page\n");
+  }
+
+  void start(std::vector<std::string> further = {}) {
+    std::vector<std::string> arguments = {"--gemini",      "127.0.0.1:0",
+                                          "--spartan",     "off",
+                                          "--state-dir",   (capsule.dir() / "state").string(),
+                                          "--runtime-dir", (capsule.dir() / "run").string()};
+    arguments.insert(arguments.end(), further.begin(), further.end());
+    capsule.startWith(arguments, capsule.root());
+  }
+
+  std::string fingerprint() {
+    GeminiClient client(capsule.port());
+    EXPECT_TRUE(client.handshake()) << client.error();
+    return client.serverFingerprint();
+  }
+
+  Capsule capsule;
+};
+
+TEST_F(ZeroConfiguration, ServesTheWorkingFolderAndPrintsItsUrls) {
+  start();
+  EXPECT_EQ(capsule.get("/").body, "# Here\n");
+  EXPECT_EQ(capsule.get("/sub/page.gmi").body, "# Page\n");
+  EXPECT_THAT(capsule.out(), HasSubstr(capsule.url("/")));
+}
+
+TEST_F(ZeroConfiguration, ServesAFolderThatIsNamed) {
+  start({(capsule.root() / "sub").string()});
+  EXPECT_EQ(capsule.get("/page.gmi").body, "# Page\n");
+}
+
+TEST_F(ZeroConfiguration, MakesACertificateOnce) {
+  start();
+  const std::string first = fingerprint();
+  capsule.stop();
+  start();
+  EXPECT_EQ(fingerprint(), first);
+}
+
+TEST_F(ZeroConfiguration, UsesTheCertificateInTheFolder) {
+  const TestCertificate own = makeTestCertificate({.commonName = "localhost"});
+  own.writePem(capsule.root() / "server.crt", capsule.root() / "server.key");
+  start();
+  EXPECT_EQ(fingerprint(), certificateFingerprint(own.certificate.get()));
+}
+
+TEST_F(ZeroConfiguration, NeverServesTheKeyInTheFolder) {
+  makeTestCertificate().writePem(capsule.root() / "server.crt", capsule.root() / "server.key");
+  start();
+  EXPECT_EQ(capsule.get("/server.key").status, 51);
+}
+
+TEST_F(ZeroConfiguration, ListsFoldersWhenAsked) {
+  start({"--listing"});
+  EXPECT_THAT(capsule.get("/sub/").body, HasSubstr("page.gmi"));
+  capsule.stop();
+  start();
+  EXPECT_EQ(capsule.get("/sub/").status, 51);
+}
+
+TEST_F(ZeroConfiguration, ServesTheNamesThatAreGiven) {
+  start({"--host", "one.test", "--host", "two.test"});
+  for (const char* host : {"one.test", "two.test"}) {
+    TlsSettings settings;
+    settings.serverName = host;
+    EXPECT_EQ(fetch(capsule.port(), capsule.url("/", host), settings).status, 20) << host;
+  }
+  EXPECT_THAT(capsule.out(), HasSubstr("gemini://one.test:"));
+}
+
+TEST_F(ZeroConfiguration, StartsAsManyWorkersAsAsked) {
+  start({"--workers", "3"});
+  EXPECT_EQ(capsule.workerPids().size(), 3U);
+}
+
+TEST_F(ZeroConfiguration, RefusesASecondServerOnItsState) {
+  start();
+  const Finished second = runProgram(
+      {programPath("egalaxyd"), "--gemini", "127.0.0.1:0", "--spartan", "off", "--state-dir",
+       (capsule.dir() / "state").string(), "--runtime-dir", (capsule.dir() / "run2").string()},
+      capsule.root());
+  EXPECT_GT(second.status.code, 0) << second.all();
+  EXPECT_THAT(second.all(), HasSubstr((capsule.dir() / "state").string()));
+  EXPECT_EQ(capsule.get("/").status, 20);
+}
+
+TEST_F(ZeroConfiguration, TakesItsFoldersFromTheEnvironment) {
+  capsule.startWith({"--gemini", "127.0.0.1:0", "--spartan", "off"}, capsule.root(),
+                    {{"STATE_DIRECTORY", (capsule.dir() / "env-state").string()},
+                     {"RUNTIME_DIRECTORY", (capsule.dir() / "env-run").string()}});
+  EXPECT_EQ(capsule.get("/").status, 20);
+  EXPECT_TRUE(std::filesystem::exists(capsule.dir() / "env-state/certificates"));
+}
+
+}  // namespace
+}  // namespace egalaxyd
