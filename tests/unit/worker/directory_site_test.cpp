@@ -324,8 +324,8 @@ TEST_F(FileBodyTest, MayGoInItsOwnWake) {
   uncached("zeros", kBodyChunk);
   auto reading = body("zeros");
   reading->onWake([&] {
-    reading.reset();
     harness_.loop().stop();
+    reading.reset();
   });
   if (!goesToThePool(*reading)) GTEST_SKIP() << "nothing leaves memory here";
   while (reading) harness_.loop().run();
