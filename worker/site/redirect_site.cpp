@@ -28,8 +28,9 @@ std::string encodeQuery(std::string_view rawQuery) {
 }
 
 std::string hostInUrl(std::string_view host) {
-  const bool isIpv6 = host.find(':') != std::string_view::npos;
-  return isIpv6 ? "[" + std::string(host) + "]" : std::string(host);
+  std::string text(host);
+  if (host.find(':') != std::string_view::npos) text.insert(0, 1, '[').push_back(']');
+  return text;
 }
 
 Response redirectToFolder(const Request& request) {
