@@ -1,5 +1,7 @@
 #include "worker/site/redirect_site.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <array>
 #include <utility>
 
@@ -28,15 +30,14 @@ std::string encodeQuery(std::string_view rawQuery) {
 }
 
 std::string hostInUrl(std::string_view host) {
-  std::string text(host);
-  if (host.find(':') != std::string_view::npos) text.insert(0, 1, '[').push_back(']');
-  return text;
+  const bool isIpv6 = host.find(':') != std::string_view::npos;
+  return isIpv6 ? fmt::format("[{}]", host) : std::string(host);
 }
 
 Response redirectToFolder(const Request& request) {
   std::string target;
   if (request.protocol != Protocol::kSpartan && request.port != kGeminiPort) {
-    target = "gemini://" + hostInUrl(request.host) + ":" + std::to_string(request.port);
+    target = fmt::format("gemini://{}:{}", hostInUrl(request.host), request.port);
   }
   target.append(percentEncodePath(request.path)).append("/");
   if (request.query) target.append("?").append(encodeQuery(*request.query));
@@ -68,7 +69,7 @@ void RedirectSite::handle(Request request, Responder reply, Services&) {
     rest.remove_prefix(eaten);
   }
   dropDoubleSlash(target);
-  if (target.empty()) target = "/";
+  if (target.empty()) target.push_back('/');
   std::move(reply).send(redirectTo(std::move(target), args_.permanent));
 }
 
