@@ -1,0 +1,222 @@
+#include "common/storage/memory_storage.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace egalaxyd {
+namespace {
+
+struct State {
+  std::map<std::string, User, std::less<>> users;
+  std::map<std::string, std::string, std::less<>> userOfKey;
+  std::map<std::string, std::map<std::string, std::string>, std::less<>> metadata;  ///< by user
+  std::vector<UploadRecord> uploads;                                                ///< by id
+};
+
+class MemoryStorage final : public Storage {
+ public:
+  Result<void> begin(Access access) override {
+    if (auto allowed = check(access); !allowed) return allowed;
+    if (before_.empty()) access_ = access;
+    before_.push_back(state_);
+    return {};
+  }
+
+  Result<void> commit() override {
+    before_.pop_back();
+    return {};
+  }
+
+  void rollback() override {
+    state_ = std::move(before_.back());
+    before_.pop_back();
+  }
+
+  std::optional<Error> trouble() const override { return {}; }
+
+  Result<std::optional<std::string>> findUser(std::string_view certificate,
+                                              std::string_view key) override {
+    for (const std::string_view fingerprint : {certificate, key}) {
+      if (auto checked = checkFingerprint(fingerprint); !checked) return checked.error();
+    }
+    const auto known = state_.userOfKey.find(key);
+    if (known == state_.userOfKey.end()) return std::optional<std::string>();
+    return std::optional(known->second);
+  }
+
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
+                                  WallTime now) override {
+    const auto found = findUser(certificate, key);
+    if (!found) return found.error();
+    if (*found) return **found;
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::string id(certificate);
+    User& user = state_.users.try_emplace(id, User{id, now, now, 0, {}}).first->second;
+    user.keys.emplace_back(key);
+    std::sort(user.keys.begin(), user.keys.end());
+    state_.userOfKey.emplace(key, id);
+    return id;
+  }
+
+  Result<void> addVisits(std::span<const Visit> visits) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      for (const Visit& visit : visits) {
+        const auto id = resolveUser(visit.certificate, visit.key, visit.last);
+        if (!id) return id.error();
+        User& user = state_.users.at(*id);
+        user.visits += visit.count;
+        user.lastSeen = std::max(user.lastSeen, visit.last);
+      }
+      return {};
+    });
+  }
+
+  Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override {
+    const auto found = state_.metadata.find(user);
+    if (found == state_.metadata.end()) return std::map<std::string, std::string>();
+    return found->second;
+  }
+
+  Result<std::optional<std::string>> readMetadata(std::string_view user,
+                                                  std::string_view key) override {
+    const auto found = state_.metadata.find(user);
+    if (found == state_.metadata.end()) return std::optional<std::string>();
+    const auto value = found->second.find(std::string(key));
+    if (value == found->second.end()) return std::optional<std::string>();
+    return std::optional(value->second);
+  }
+
+  Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
+                             WallTime now) override {
+    if (auto checked = checkMetadata(key, value); !checked) return checked;
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.users.find(user);
+    if (found == state_.users.end()) return noSuchUser(user);
+    found->second.lastSeen = std::max(found->second.lastSeen, now);
+    state_.metadata[found->first][std::string(key)] = value;
+    return {};
+  }
+
+  Result<void> removeMetadata(std::string_view user, std::string_view key) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.metadata.find(user);
+    if (found != state_.metadata.end()) found->second.erase(std::string(key));
+    return {};
+  }
+
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::uint64_t values = 0;
+    for (const auto& [id, user] : state_.users) {
+      const auto found = state_.metadata.find(id);
+      if (user.lastSeen >= lastSeen || found == state_.metadata.end()) continue;
+      values += found->second.size();
+      state_.metadata.erase(found);
+    }
+    return values;
+  }
+
+  Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) override {
+    std::vector<User> users;
+    for (auto user = state_.users.upper_bound(after);
+         user != state_.users.end() && users.size() < limit; ++user) {
+      users.push_back(user->second);
+    }
+    return users;
+  }
+
+  Result<User> showUser(std::string_view idOrPrefix) override {
+    if (idOrPrefix.empty()) return Error{ErrorCode::kInvalid, "an empty user id"};
+    const auto fits = [&](auto user) {
+      return user != state_.users.end() && user->first.starts_with(idOrPrefix);
+    };
+    const auto first = state_.users.lower_bound(idOrPrefix);
+    if (!fits(first)) return noSuchUser(idOrPrefix);
+    if (!fits(std::next(first))) return first->second;
+    return Error{ErrorCode::kInvalid,
+                 "several users begin with " + std::string(idOrPrefix) + "; give more digits"};
+  }
+
+  Result<void> forgetUser(std::string_view id) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.users.find(id);
+    if (found == state_.users.end()) return noSuchUser(id);
+    for (const std::string& key : found->second.keys) state_.userOfKey.erase(key);
+    for (UploadRecord& record : state_.uploads) {
+      if (record.user == id) record.user.clear();
+    }
+    state_.metadata.erase(found->first);
+    state_.users.erase(found);
+    return {};
+  }
+
+  Result<std::int64_t> recordUpload(const UploadRecord& record) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    state_.uploads.push_back(record);
+    UploadRecord& added = state_.uploads.back();
+    added.id = static_cast<std::int64_t>(state_.uploads.size());
+    if (!state_.users.count(added.user)) added.user.clear();
+    return added.id;
+  }
+
+  Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
+    std::vector<UploadRecord> records;
+    for (auto record = state_.uploads.rbegin();
+         record != state_.uploads.rend() && records.size() < filter.limit; ++record) {
+      const bool fits = record->time >= filter.since && isBeneath(record->path, filter.path) &&
+                        (filter.host.empty() || record->host == filter.host) &&
+                        (filter.user.empty() || record->user == filter.user);
+      if (fits) records.push_back(*record);
+    }
+    return records;
+  }
+
+  Result<UploadRecord> showUpload(std::int64_t id) override {
+    if (id < 1 || static_cast<std::size_t>(id) > state_.uploads.size()) {
+      return Error{ErrorCode::kNotFound, "no upload " + std::to_string(id)};
+    }
+    return state_.uploads[static_cast<std::size_t>(id - 1)];
+  }
+
+  Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
+                                                   std::string_view path) override {
+    const auto found =
+        std::find_if(state_.uploads.rbegin(), state_.uploads.rend(),
+                     [&](const UploadRecord& r) { return r.host == host && r.path == path; });
+    if (found == state_.uploads.rend()) return std::optional<UploadRecord>();
+    return std::optional(*found);
+  }
+
+  Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
+                                        std::string_view prefix) override {
+    std::uint64_t bytes = 0;
+    std::set<std::string_view> seen;
+    for (auto record = state_.uploads.rbegin(); record != state_.uploads.rend(); ++record) {
+      if (record->host != host || !isBeneath(record->path, prefix)) continue;
+      if (!seen.insert(record->path).second || record->user != user) continue;
+      if (record->outcome == UploadOutcome::kStored) bytes += record->size;
+    }
+    return bytes;
+  }
+
+ private:
+  Result<void> check(Access access) const {
+    if (before_.empty() || access == Access::kRead || access_ == Access::kWrite) return {};
+    return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
+  }
+
+  static Error noSuchUser(std::string_view id) {
+    return {ErrorCode::kNotFound, "no user " + std::string(id)};
+  }
+
+  State state_;
+  std::vector<State> before_;      ///< as it was when each open transaction began
+  Access access_ = Access::kRead;  ///< of the outermost transaction
+};
+
+}  // namespace
+
+std::unique_ptr<Storage> makeMemoryStorage() { return std::make_unique<MemoryStorage>(); }
+
+}  // namespace egalaxyd

@@ -1,0 +1,135 @@
+#include "common/storage/schema.h"
+
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <iterator>
+#include <string>
+
+#include "common/errno_error.h"
+#include "common/unique_fd.h"
+
+namespace egalaxyd {
+namespace {
+
+// Step N leads from version N to N + 1. A step that was released never changes. Workers of the
+// generation before go on with the old program: keep what they read and write.
+constexpr const char* kSteps[] = {
+    R"(
+    CREATE TABLE users(
+      id TEXT PRIMARY KEY,
+      first_seen INTEGER NOT NULL,
+      last_seen INTEGER NOT NULL,
+      visits INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE user_keys(
+      key TEXT PRIMARY KEY,
+      user TEXT NOT NULL REFERENCES users ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX user_keys_user ON user_keys(user);
+
+    CREATE TABLE metadata(
+      user TEXT NOT NULL REFERENCES users ON DELETE CASCADE,
+      key TEXT NOT NULL,
+      value BLOB NOT NULL,
+      updated INTEGER NOT NULL,
+      PRIMARY KEY(user, key)
+    ) STRICT;
+
+    CREATE TABLE uploads(
+      id INTEGER PRIMARY KEY,
+      time INTEGER NOT NULL,
+      protocol TEXT NOT NULL,
+      host TEXT NOT NULL,
+      path TEXT NOT NULL,
+      user TEXT REFERENCES users ON DELETE SET NULL,
+      client TEXT NOT NULL,
+      mime TEXT NOT NULL,
+      size INTEGER NOT NULL,
+      sha256 TEXT NOT NULL,
+      previous_sha256 TEXT NOT NULL,
+      outcome TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX uploads_place ON uploads(host, path);
+    CREATE INDEX uploads_user ON uploads(user, host, path);
+    CREATE INDEX uploads_time ON uploads(time);
+    )",
+};
+static_assert(std::size(kSteps) == kSchemaVersion);
+
+/// Makes the file where it is missing and gives it, and a log that a crash left, to `owner`. Before
+/// SQLite has it open: closing any descriptor of a file drops this process's locks on it.
+Result<void> prepareFile(const std::filesystem::path& file, const std::optional<Account>& owner) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const std::string name = file.string() + suffix;
+    const int create = *suffix == '\0' ? O_CREAT : 0;
+    const UniqueFd fd(
+        ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | create, 0600));
+    if (!fd && errno == ENOENT && create == 0) continue;
+    if (!fd) return errnoError("open " + name, errno);
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) return errnoError("stat " + name, errno);
+    if (!S_ISREG(info.st_mode) || info.st_nlink != 1) {
+      return Error{ErrorCode::kPermission,
+                   name + ": not a regular file with one name; move it away"};
+    }
+    if (owner && (info.st_uid != owner->uid || info.st_gid != owner->gid) &&
+        ::fchown(fd.get(), owner->uid, owner->gid) != 0) {
+      return errnoError("give " + name + " to " + owner->user, errno);
+    }
+  }
+  return {};
+}
+
+Result<void> useWriteAheadLog(SqliteConnection& connection, const std::filesystem::path& file) {
+  SqliteQuery mode(connection, "PRAGMA journal_mode = WAL");
+  const bool answered = mode.next();
+  if (mode.failed()) return mode.error();
+  if (answered && mode.text(0) == "wal") return {};
+  return Error{ErrorCode::kIo, file.string() +
+                                   ": its file system offers no shared memory (a network share?); "
+                                   "set server.state_dir to a local folder"};
+}
+
+/// One transaction; closing the connection takes back what was not committed.
+Result<void> upgrade(SqliteConnection& connection, int version) {
+  if (auto begun = connection.runScript("BEGIN IMMEDIATE"); !begun) return begun;
+  for (int step = version; step < kSchemaVersion; ++step) {
+    if (auto done = connection.runScript(kSteps[step]); !done) return done;
+  }
+  const std::string stamp = fmt::format("PRAGMA user_version = {}; COMMIT", kSchemaVersion);
+  return connection.runScript(stamp.c_str());
+}
+
+}  // namespace
+
+Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesystem::path& file) {
+  SqliteQuery query(connection, "PRAGMA user_version");
+  const bool answered = query.next();
+  if (query.failed()) return query.error();
+  const std::int64_t version = answered ? query.integer(0) : 0;
+  if (version >= 0 && version <= kSchemaVersion) return static_cast<int>(version);
+  return Error{ErrorCode::kInvalid,
+               fmt::format("{}: made by a newer egalaxyd (its tables are of version {}, this "
+                           "program knows up to {}); upgrade, or set another server.state_dir",
+                           file.string(), version, kSchemaVersion)};
+}
+
+Result<void> migrateStorage(const std::filesystem::path& file,
+                            const std::optional<Account>& owner) {
+  if (auto prepared = prepareFile(file, owner); !prepared) return prepared;
+  Result<SqliteConnection> connection = SqliteConnection::open(file, {});
+  if (!connection) return connection.error();
+  const Result<int> version = checkSchemaVersion(*connection, file);
+  if (!version) return version.error();
+  if (auto changed = useWriteAheadLog(*connection, file); !changed) return changed;
+  if (*version < kSchemaVersion) {
+    if (auto upgraded = upgrade(*connection, *version); !upgraded) return upgraded;
+  }
+  return connection->runScript("PRAGMA wal_checkpoint(PASSIVE)");
+}
+
+}  // namespace egalaxyd

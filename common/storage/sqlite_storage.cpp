@@ -1,0 +1,362 @@
+#include "common/storage/sqlite_storage.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <utility>
+
+#include "common/storage/schema.h"
+#include "common/storage/sqlite_handle.h"
+
+namespace egalaxyd {
+namespace {
+
+std::int64_t seconds(WallTime time) { return time.time_since_epoch().count(); }
+WallTime wallTime(std::int64_t value) { return WallTime(std::chrono::seconds(value)); }
+
+constexpr std::string_view kUploadColumns =
+    "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, previous_sha256, "
+    "outcome FROM uploads ";
+
+UploadRecord uploadOf(const SqliteQuery& row) {
+  const auto text = [&](int column) { return std::string(row.text(column)); };
+  UploadRecord record;
+  record.id = row.integer(0);
+  record.time = wallTime(row.integer(1));
+  record.protocol = text(2);
+  record.host = text(3);
+  record.path = text(4);
+  record.user = text(5);
+  record.client = text(6);
+  record.mime = text(7);
+  record.size = static_cast<std::uint64_t>(row.integer(8));
+  record.sha256 = text(9);
+  record.previousSha256 = text(10);
+  record.outcome = row.text(11) == toString(UploadOutcome::kDeleted) ? UploadOutcome::kDeleted
+                                                                     : UploadOutcome::kStored;
+  return record;
+}
+
+/// All paths beneath a prefix sort from `first` up to, and without, `last`.
+struct PathRange {
+  explicit PathRange(std::string_view prefix) {
+    while (prefix.ends_with('/')) prefix.remove_suffix(1);
+    self = prefix;
+    first = self + '/';
+    last = self + static_cast<char>('/' + 1);
+  }
+  std::string self;
+  std::string first;
+  std::string last;
+};
+
+class SqliteStorage final : public Storage {
+ public:
+  explicit SqliteStorage(SqliteConnection db) : db_(std::move(db)) {}
+
+  Result<void> begin(Access access) override {
+    if (depth_ == 0) db_.clearTrouble();
+    if (spoiled()) return *spoiled_;
+    if (depth_ > 0 && access_ == Access::kRead && access == Access::kWrite) {
+      return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
+    }
+    // A transaction that writes takes the lock at once: one that has read first would have to be
+    // given up if another process wrote meanwhile.
+    Result<void> begun = db_.run(depth_ > 0                 ? "SAVEPOINT inner_one"
+                                 : access == Access::kWrite ? "BEGIN IMMEDIATE"
+                                                            : "BEGIN DEFERRED");
+    if (!begun) return begun;
+    if (depth_++ == 0) access_ = access;
+    return {};
+  }
+
+  Result<void> commit() override {
+    Result<void> committed = spoiled()    ? Result<void>(*spoiled_)
+                             : depth_ > 1 ? db_.run("RELEASE inner_one")
+                                          : db_.run("COMMIT");
+    if (committed) {
+      --depth_;
+    } else {
+      rollback();
+    }
+    return committed;
+  }
+
+  void rollback() override {
+    if (!spoiled()) {
+      Result<void> undone = db_.run(depth_ > 1 ? "ROLLBACK TO inner_one" : "ROLLBACK");
+      if (undone && depth_ > 1) undone = db_.run("RELEASE inner_one");
+      if (!undone) spoiled_ = undone.error();
+    }
+    if (--depth_ > 0) return;
+    if (db_.inTransaction()) static_cast<void>(db_.run("ROLLBACK"));
+    spoiled_.reset();
+  }
+
+  std::optional<Error> trouble() const override { return db_.trouble(); }
+
+  Result<std::optional<std::string>> findUser(std::string_view certificate,
+                                              std::string_view key) override {
+    if (auto checked = checkKeys(certificate, key); !checked) return checked.error();
+    SqliteQuery query(db_, "SELECT user FROM user_keys WHERE key = ?", key);
+    std::optional<std::string> user;
+    if (query.next()) user = query.text(0);
+    if (query.failed()) return query.error();
+    return user;
+  }
+
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
+                                  WallTime now) override {
+    auto found = findUser(certificate, key);
+    if (!found) return found.error();
+    if (*found) return **found;
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::string> {
+      // Between the first look and the lock another worker may have made the user.
+      found = findUser(certificate, key);
+      if (!found) return found.error();
+      if (*found) return **found;
+      return makeUser(certificate, key, now);
+    });
+  }
+
+  Result<void> addVisits(std::span<const Visit> visits) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      for (const Visit& visit : visits) {
+        const auto user = resolveUser(visit.certificate, visit.key, visit.last);
+        if (!user) return user.error();
+        if (auto done = db_.run("UPDATE users SET visits = visits + ?, "
+                                "last_seen = max(last_seen, ?) WHERE id = ?",
+                                static_cast<std::int64_t>(visit.count), seconds(visit.last), *user);
+            !done) {
+          return done;
+        }
+      }
+      return {};
+    });
+  }
+
+  Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override {
+    SqliteQuery query(db_, "SELECT key, value FROM metadata WHERE user = ?", user);
+    std::map<std::string, std::string> metadata;
+    while (query.next()) metadata.emplace(query.text(0), query.text(1));
+    if (query.failed()) return query.error();
+    return metadata;
+  }
+
+  Result<std::optional<std::string>> readMetadata(std::string_view user,
+                                                  std::string_view key) override {
+    SqliteQuery query(db_, "SELECT value FROM metadata WHERE user = ? AND key = ?", user, key);
+    std::optional<std::string> value;
+    if (query.next()) value = query.text(0);
+    if (query.failed()) return query.error();
+    return value;
+  }
+
+  Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
+                             WallTime now) override {
+    if (auto checked = checkMetadata(key, value); !checked) return checked;
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      if (auto seen = db_.run("UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?",
+                              seconds(now), user);
+          !seen) {
+        return seen;
+      }
+      if (db_.changes() == 0) return noSuchUser(user);
+      SqliteQuery query(db_,
+                        "INSERT INTO metadata(user, key, updated, value) VALUES(?, ?, ?, ?) "
+                        "ON CONFLICT DO UPDATE SET updated = excluded.updated, "
+                        "value = excluded.value",
+                        user, key, seconds(now));
+      query.bindBlob(4, value);
+      query.next();
+      if (query.failed()) return query.error();
+      return {};
+    });
+  }
+
+  Result<void> removeMetadata(std::string_view user, std::string_view key) override {
+    return atomically(*this, Access::kWrite, [&] {
+      return db_.run("DELETE FROM metadata WHERE user = ? AND key = ?", user, key);
+    });
+  }
+
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::uint64_t> {
+      auto done = db_.run(
+          "DELETE FROM metadata WHERE user IN "
+          "(SELECT id FROM users WHERE last_seen < ?)",
+          seconds(lastSeen));
+      if (!done) return done.error();
+      return db_.changes();
+    });
+  }
+
+  Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) override {
+    return selectUsers("id > ? AND id < ?", after, "g", limit);
+  }
+
+  Result<User> showUser(std::string_view idOrPrefix) override {
+    if (idOrPrefix.empty()) return Error{ErrorCode::kInvalid, "an empty user id"};
+    // Ids are hex digits: what begins with the prefix sorts before the prefix and a 'g'.
+    auto users = selectUsers("id >= ? AND id < ?", idOrPrefix, std::string(idOrPrefix) + 'g', 2);
+    if (!users) return users.error();
+    if (users->empty()) return noSuchUser(idOrPrefix);
+    if (users->size() == 1) return std::move(users->front());
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("several users begin with {}; give more digits", idOrPrefix)};
+  }
+
+  Result<void> forgetUser(std::string_view id) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      if (auto done = db_.run("DELETE FROM users WHERE id = ?", id); !done) return done;
+      if (db_.changes() == 0) return noSuchUser(id);
+      return {};
+    });
+  }
+
+  Result<std::int64_t> recordUpload(const UploadRecord& record) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
+      auto done = db_.run(
+          "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
+          "previous_sha256, outcome) VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, "
+          "?, ?, ?, ?, ?)",
+          seconds(record.time), record.protocol, record.host, record.path, record.user,
+          record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256,
+          record.previousSha256, toString(record.outcome));
+      if (!done) return done.error();
+      return db_.lastRowId();
+    });
+  }
+
+  Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
+    const PathRange range(filter.path);
+    std::string sql = std::string(kUploadColumns) + "WHERE time >= ?";
+    if (!filter.host.empty()) sql += " AND host = ?";
+    if (!filter.user.empty()) sql += " AND user = ?";
+    if (!range.self.empty()) sql += " AND (path = ? OR (path >= ? AND path < ?))";
+    SqliteQuery query(db_, sql + " ORDER BY id DESC LIMIT ?", seconds(filter.since));
+    int index = 1;
+    if (!filter.host.empty()) query.bind(++index, filter.host);
+    if (!filter.user.empty()) query.bind(++index, filter.user);
+    if (!range.self.empty()) {
+      for (const std::string* part : {&range.self, &range.first, &range.last}) {
+        query.bind(++index, *part);
+      }
+    }
+    query.bind(++index, static_cast<std::int64_t>(filter.limit));
+    std::vector<UploadRecord> records;
+    while (query.next()) records.push_back(uploadOf(query));
+    if (query.failed()) return query.error();
+    return records;
+  }
+
+  Result<UploadRecord> showUpload(std::int64_t id) override {
+    SqliteQuery query(db_, std::string(kUploadColumns) + "WHERE id = ?", id);
+    if (query.next()) return uploadOf(query);
+    if (query.failed()) return query.error();
+    return Error{ErrorCode::kNotFound, fmt::format("no upload {}", id)};
+  }
+
+  Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
+                                                   std::string_view path) override {
+    SqliteQuery query(
+        db_, std::string(kUploadColumns) + "WHERE host = ? AND path = ? ORDER BY id DESC LIMIT 1",
+        host, path);
+    std::optional<UploadRecord> record;
+    if (query.next()) record = uploadOf(query);
+    if (query.failed()) return query.error();
+    return record;
+  }
+
+  Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
+                                        std::string_view prefix) override {
+    const PathRange range(prefix);
+    SqliteQuery query(db_,
+                      "SELECT sum(size) FROM uploads AS mine WHERE user = ? AND host = ? AND "
+                      "(path = ? OR (path >= ? AND path < ?)) AND outcome = 'stored' AND id = "
+                      "(SELECT max(id) FROM uploads WHERE host = mine.host AND path = mine.path)",
+                      user, host, range.self, range.first, range.last);
+    std::uint64_t bytes = 0;
+    if (query.next()) bytes = static_cast<std::uint64_t>(query.integer(0));
+    if (query.failed()) return query.error();
+    return bytes;
+  }
+
+ private:
+  static Result<void> checkKeys(std::string_view certificate, std::string_view key) {
+    if (auto checked = checkFingerprint(certificate); !checked) return checked;
+    return checkFingerprint(key);
+  }
+
+  static Error noSuchUser(std::string_view id) {
+    return {ErrorCode::kNotFound, fmt::format("no user {}", id)};
+  }
+
+  /// Whether the outermost transaction is beyond saving. A full disk and its like end a transaction
+  /// without being asked, and what followed would commit by itself.
+  bool spoiled() {
+    if (depth_ > 0 && !spoiled_ && !db_.inTransaction()) {
+      spoiled_ = db_.trouble().value_or(Error{ErrorCode::kIo, "the transaction is gone"});
+    }
+    return spoiled_.has_value();
+  }
+
+  Result<std::string> makeUser(std::string_view certificate, std::string_view key, WallTime now) {
+    if (auto made = db_.run("INSERT INTO users VALUES(?, ?, ?, 0) ON CONFLICT DO NOTHING",
+                            certificate, seconds(now), seconds(now));
+        !made) {
+      return made.error();
+    }
+    if (auto made = db_.run("INSERT INTO user_keys VALUES(?, ?)", key, certificate); !made) {
+      return made.error();
+    }
+    return std::string(certificate);
+  }
+
+  Result<std::vector<User>> selectUsers(std::string_view where, std::string_view from,
+                                        std::string_view to, std::size_t limit) {
+    SqliteQuery query(db_,
+                      fmt::format("SELECT id, first_seen, last_seen, visits FROM users WHERE {} "
+                                  "ORDER BY id LIMIT ?",
+                                  where),
+                      from, to, static_cast<std::int64_t>(limit));
+    std::vector<User> users;
+    while (query.next()) {
+      users.push_back({.id = std::string(query.text(0)),
+                       .firstSeen = wallTime(query.integer(1)),
+                       .lastSeen = wallTime(query.integer(2)),
+                       .visits = static_cast<std::uint64_t>(query.integer(3))});
+      SqliteQuery keys(db_, "SELECT key FROM user_keys WHERE user = ? ORDER BY key",
+                       users.back().id);
+      while (keys.next()) users.back().keys.emplace_back(keys.text(0));
+      if (keys.failed()) return keys.error();
+    }
+    if (query.failed()) return query.error();
+    return users;
+  }
+
+  SqliteConnection db_;
+  std::size_t depth_ = 0;          ///< of transactions
+  Access access_ = Access::kRead;  ///< of the outermost one
+  std::optional<Error> spoiled_;   ///< why the outermost one cannot be committed any more
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& file,
+                                                   std::chrono::milliseconds busyTimeout) {
+  Result<SqliteConnection> db = SqliteConnection::open(file, busyTimeout);
+  if (!db) return db.error();
+  const Result<int> version = checkSchemaVersion(*db, file);
+  if (!version) return version.error();
+  if (*version != kSchemaVersion) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: its tables are of version {}, not {}; restart egalaxyd",
+                             file.string(), *version, kSchemaVersion)};
+  }
+  if (auto set = db->runScript("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL"); !set) {
+    return set.error();
+  }
+  return std::unique_ptr<Storage>(std::make_unique<SqliteStorage>(std::move(db).value()));
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,44 @@
+#include "common/storage/storage.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+
+#include "common/path.h"
+
+namespace egalaxyd {
+
+Result<void> checkFingerprint(std::string_view fingerprint) {
+  const auto isHex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (fingerprint.size() == 64 && std::all_of(fingerprint.begin(), fingerprint.end(), isHex)) {
+    return {};
+  }
+  return Error{ErrorCode::kInvalid, "a fingerprint is 64 lower-case hex digits"};
+}
+
+Result<void> checkMetadata(std::string_view key, std::string_view value) {
+  if (key.empty() || key.size() > kMaxMetadataKeyBytes) {
+    return Error{ErrorCode::kInvalid, fmt::format("a metadata key of {} bytes: 1 to {} are allowed",
+                                                  key.size(), kMaxMetadataKeyBytes)};
+  }
+  if (value.size() > kMaxMetadataBytes) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("metadata of {} bytes: at most {} are allowed under one key",
+                             value.size(), kMaxMetadataBytes)};
+  }
+  if (!isPrintable(key)) {
+    return Error{ErrorCode::kInvalid, "a metadata key is UTF-8 without control characters"};
+  }
+  return {};
+}
+
+bool isBeneath(std::string_view path, std::string_view prefix) {
+  while (prefix.ends_with('/')) prefix.remove_suffix(1);
+  return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
+}
+
+std::string_view toString(UploadOutcome outcome) {
+  return outcome == UploadOutcome::kStored ? "stored" : "deleted";
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,153 @@
+// What outlives a worker: certificate-keyed users, their metadata, and the records of uploads.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "common/result.h"
+
+namespace egalaxyd {
+
+using WallTime = std::chrono::sys_seconds;
+
+/// Longest value and longest key of a user's metadata, in bytes.
+inline constexpr std::size_t kMaxMetadataBytes = 64 * 1024;
+inline constexpr std::size_t kMaxMetadataKeyBytes = 255;
+
+struct User {
+  std::string id;  ///< SHA-256 of the certificate first seen: 64 lower-case hex digits
+  WallTime firstSeen{};
+  WallTime lastSeen{};
+  std::uint64_t visits = 0;
+  std::vector<std::string> keys = {};  ///< SHA-256 of the user's public keys, sorted
+};
+
+/// A certificate's visits since they were last handed over.
+struct Visit {
+  std::string certificate;  ///< its fingerprint
+  std::string key;          ///< its public key's fingerprint
+  std::uint64_t count = 0;
+  WallTime last{};
+};
+
+enum class UploadOutcome { kStored, kDeleted };
+
+/// One change of a file by a client.
+struct UploadRecord {
+  std::int64_t id = 0;  ///< given by recordUpload(), growing
+  WallTime time{};
+  std::string protocol = {};  ///< "titan", "spartan"
+  std::string host = {};
+  std::string path = {};    ///< decoded, begins with "/"
+  std::string user = {};    ///< id; "" when anonymous, or forgotten since
+  std::string client = {};  ///< address as the log may show it; may be empty
+  std::string mime = {};
+  std::uint64_t size = 0;           ///< bytes that the file has since; 0 once deleted
+  std::string sha256 = {};          ///< lower-case hex; "" once deleted
+  std::string previousSha256 = {};  ///< "" when there was no file before
+  UploadOutcome outcome = UploadOutcome::kStored;
+};
+
+/// Empty fields and the epoch match everything.
+struct UploadFilter {
+  std::string host = {};
+  std::string path = {};  ///< this path and all beneath it
+  std::string user = {};  ///< id
+  WallTime since{};
+  std::size_t limit = 100;
+};
+
+enum class Access { kRead, kWrite };
+
+/// One thread at a time. Each operation happens as a whole or, when it answers an error, not at
+/// all; outside a transaction it is durable when it returns. Errors: kInvalid and kNotFound are
+/// the caller's; all others are the engine's, and then trouble() says the same.
+class Storage {
+ public:
+  virtual ~Storage() = default;
+
+  /// Transactions nest: the outermost makes all of it durable, an inner one can be taken back by
+  /// itself. One begun with kRead refuses writes (kInvalid). Use atomically() where it fits.
+  virtual Result<void> begin(Access access) = 0;
+  /// After an error everything since the matching begin() has been rolled back.
+  virtual Result<void> commit() = 0;
+  virtual void rollback() = 0;
+
+  /// What kept the engine from its work in this outermost transaction (or since the last), if
+  /// anything did.
+  virtual std::optional<Error> trouble() const = 0;
+
+  /// The user that this certificate, or an earlier one with the same key, belongs to.
+  virtual Result<std::optional<std::string>> findUser(std::string_view certificateFingerprint,
+                                                      std::string_view keyFingerprint) = 0;
+  /// As findUser(), and makes the user at the first visit.
+  virtual Result<std::string> resolveUser(std::string_view certificateFingerprint,
+                                          std::string_view keyFingerprint, WallTime now) = 0;
+  /// Counts visits; makes users that are new.
+  virtual Result<void> addVisits(std::span<const Visit> visits) = 0;
+
+  virtual Result<std::map<std::string, std::string>> readMetadata(std::string_view user) = 0;
+  virtual Result<std::optional<std::string>> readMetadata(std::string_view user,
+                                                          std::string_view key) = 0;
+  /// kInvalid for a key or value that checkMetadata() refuses, kNotFound for an unknown user.
+  /// The user counts as seen at `now`.
+  virtual Result<void> writeMetadata(std::string_view user, std::string_view key,
+                                     std::string_view value, WallTime now) = 0;
+  /// What is not there is removed already.
+  virtual Result<void> removeMetadata(std::string_view user, std::string_view key) = 0;
+  /// Removes the metadata of users who were last seen before `lastSeen`; returns how many values.
+  virtual Result<std::uint64_t> expireMetadata(WallTime lastSeen) = 0;
+
+  /// In the order of their ids, from the first one after `after`.
+  virtual Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) = 0;
+  /// By id or the beginning of one: kNotFound, or kInvalid where it fits several.
+  virtual Result<User> showUser(std::string_view idOrPrefix) = 0;
+  /// With keys and metadata, by the whole id; upload records stay, without the user. kNotFound.
+  virtual Result<void> forgetUser(std::string_view id) = 0;
+
+  /// Returns the record's id. A user who has been forgotten meanwhile is left out.
+  virtual Result<std::int64_t> recordUpload(const UploadRecord& record) = 0;
+  /// Newest first.
+  virtual Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) = 0;
+  virtual Result<UploadRecord> showUpload(std::int64_t id) = 0;  ///< kNotFound
+  virtual Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
+                                                           std::string_view path) = 0;
+  /// Sizes of the files at or beneath `prefix` whose latest record is of `user`, deleted ones
+  /// left out: what counts against a quota.
+  virtual Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
+                                                std::string_view prefix) = 0;
+};
+
+/// Runs `body`, which returns a Result, as one transaction: committed when it answers a value,
+/// rolled back when it answers an error.
+template <class Body>
+std::invoke_result_t<Body> atomically(Storage& storage, Access access, Body body) {
+  if (Result<void> begun = storage.begin(access); !begun) return std::move(begun).error();
+  std::invoke_result_t<Body> result = body();
+  if (!result) {
+    storage.rollback();
+    return result;
+  }
+  if (Result<void> committed = storage.commit(); !committed) return std::move(committed).error();
+  return result;
+}
+
+/// 64 lower-case hex digits, or kInvalid.
+Result<void> checkFingerprint(std::string_view fingerprint);
+/// A key of 1 to kMaxMetadataKeyBytes in UTF-8 and a value of at most kMaxMetadataBytes, or
+/// kInvalid.
+Result<void> checkMetadata(std::string_view key, std::string_view value);
+/// Whether `path` is `prefix` or beneath it, on segment borders; "" and "/" cover everything.
+bool isBeneath(std::string_view path, std::string_view prefix);
+
+std::string_view toString(UploadOutcome outcome);
+
+}  // namespace egalaxyd

@@ -1,0 +1,145 @@
+// A storage that fails when a test wants it to.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/storage/storage.h"
+
+namespace egalaxyd {
+
+/// Passes everything on to `inner`, except the call number `failAt` (counted from 1; 0: none),
+/// which answers `error`. A commit that fails has rolled back. For loops over all the places where
+/// something can fail:
+///
+///   for (int n = 1;; ++n) {
+///     FaultyStorage storage(makeInner(), n);
+///     if (scenario(storage)) break;
+///     expectNothingHalfVisible(storage);
+///   }
+class FaultyStorage final : public Storage {
+ public:
+  FaultyStorage(std::unique_ptr<Storage> inner, int failAt,
+                Error error = {ErrorCode::kIo, "injected failure"})
+      : inner_(std::move(inner)), failAt_(failAt), error_(std::move(error)) {}
+
+  /// Fails every call from now on, until healed with nullopt.
+  void failAlways(std::optional<Error> error) { always_ = std::move(error); }
+  int calls() const { return calls_; }
+  /// Outermost transactions that were committed.
+  int commits() const { return commits_; }
+
+  Result<void> begin(Access access) override {
+    if (depth_ == 0) trouble_.reset();
+    if (fails()) return *trouble_;
+    Result<void> begun = inner_->begin(access);
+    if (begun) ++depth_;
+    return begun;
+  }
+  Result<void> commit() override {
+    --depth_;
+    if (fails()) {
+      inner_->rollback();
+      return *trouble_;
+    }
+    Result<void> committed = inner_->commit();
+    if (committed && depth_ == 0) ++commits_;
+    return committed;
+  }
+  void rollback() override {
+    --depth_;
+    inner_->rollback();
+  }
+  std::optional<Error> trouble() const override { return trouble_; }
+
+  Result<std::optional<std::string>> findUser(std::string_view certificate,
+                                              std::string_view key) override {
+    if (fails()) return *trouble_;
+    return inner_->findUser(certificate, key);
+  }
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
+                                  WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->resolveUser(certificate, key, now);
+  }
+  Result<void> addVisits(std::span<const Visit> visits) override {
+    if (fails()) return *trouble_;
+    return inner_->addVisits(visits);
+  }
+  Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override {
+    if (fails()) return *trouble_;
+    return inner_->readMetadata(user);
+  }
+  Result<std::optional<std::string>> readMetadata(std::string_view user,
+                                                  std::string_view key) override {
+    if (fails()) return *trouble_;
+    return inner_->readMetadata(user, key);
+  }
+  Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
+                             WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->writeMetadata(user, key, value, now);
+  }
+  Result<void> removeMetadata(std::string_view user, std::string_view key) override {
+    if (fails()) return *trouble_;
+    return inner_->removeMetadata(user, key);
+  }
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override {
+    if (fails()) return *trouble_;
+    return inner_->expireMetadata(lastSeen);
+  }
+  Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) override {
+    if (fails()) return *trouble_;
+    return inner_->listUsers(limit, after);
+  }
+  Result<User> showUser(std::string_view idOrPrefix) override {
+    if (fails()) return *trouble_;
+    return inner_->showUser(idOrPrefix);
+  }
+  Result<void> forgetUser(std::string_view id) override {
+    if (fails()) return *trouble_;
+    return inner_->forgetUser(id);
+  }
+  Result<std::int64_t> recordUpload(const UploadRecord& record) override {
+    if (fails()) return *trouble_;
+    return inner_->recordUpload(record);
+  }
+  Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
+    if (fails()) return *trouble_;
+    return inner_->listUploads(filter);
+  }
+  Result<UploadRecord> showUpload(std::int64_t id) override {
+    if (fails()) return *trouble_;
+    return inner_->showUpload(id);
+  }
+  Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
+                                                   std::string_view path) override {
+    if (fails()) return *trouble_;
+    return inner_->latestUpload(host, path);
+  }
+  Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
+                                        std::string_view prefix) override {
+    if (fails()) return *trouble_;
+    return inner_->bytesUploadedBy(user, host, prefix);
+  }
+
+ private:
+  bool fails() {
+    const bool fail = ++calls_ == failAt_ || always_;
+    if (fail) trouble_ = always_.value_or(error_);
+    return fail;
+  }
+
+  std::unique_ptr<Storage> inner_;
+  int failAt_;
+  Error error_;
+  std::optional<Error> always_;
+  int calls_ = 0;
+  int depth_ = 0;
+  int commits_ = 0;
+  std::optional<Error> trouble_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,355 @@
+// What every storage does.
+#include <gtest/gtest.h>
+
+#include "common/storage/memory_storage.h"
+#include "tests/support/faulty_storage.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/common/storage/storage_samples.h"
+
+namespace egalaxyd {
+namespace {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct Engine {
+  const char* name;
+  std::unique_ptr<Storage> (*make)(const TempDir& dir);
+};
+
+const Engine kEngines[] = {
+    {"Sqlite", [](const TempDir& dir) { return migratedSqlite(dir / "s.db"); }},
+    {"Memory", [](const TempDir&) { return makeMemoryStorage(); }},
+    {"FaultlessFaulty",
+     [](const TempDir&) -> std::unique_ptr<Storage> {
+       return std::make_unique<FaultyStorage>(makeMemoryStorage(), 0);
+     }},
+};
+
+class StorageContract : public testing::TestWithParam<Engine> {
+ protected:
+  std::string makeUser(std::string_view name, std::int64_t seen = 100) {
+    return must(
+        storage_->resolveUser(fingerprint(name), fingerprint("e" + std::string(name)), at(seen)));
+  }
+  std::optional<std::string> value(const std::string& user, std::string_view key) {
+    return must(storage_->readMetadata(user, key));
+  }
+  std::vector<std::int64_t> uploads(const UploadFilter& filter) {
+    std::vector<std::int64_t> ids;
+    for (const UploadRecord& record : must(storage_->listUploads(filter))) ids.push_back(record.id);
+    return ids;
+  }
+
+  TempDir dir_;
+  std::unique_ptr<Storage> storage_ = GetParam().make(dir_);
+};
+
+INSTANTIATE_TEST_SUITE_P(Every, StorageContract, testing::ValuesIn(kEngines),
+                         [](const auto& engine) { return std::string(engine.param.name); });
+
+TEST_P(StorageContract, MakesAUserAtTheFirstVisitAndFindsItAgain) {
+  EXPECT_EQ(must(storage_->findUser(fingerprint("a"), fingerprint("1"))), std::nullopt);
+  EXPECT_EQ(must(storage_->resolveUser(fingerprint("a"), fingerprint("1"), at(5))),
+            fingerprint("a"));
+  EXPECT_EQ(must(storage_->findUser(fingerprint("a"), fingerprint("1"))), fingerprint("a"));
+  EXPECT_EQ(must(storage_->resolveUser(fingerprint("a"), fingerprint("1"), at(9))),
+            fingerprint("a"));
+  const User user = must(storage_->showUser(fingerprint("a")));
+  EXPECT_EQ(user.firstSeen, at(5));
+  EXPECT_EQ(user.lastSeen, at(5));
+  EXPECT_EQ(user.visits, 0u);
+  EXPECT_EQ(user.keys, std::vector{fingerprint("1")});
+}
+
+TEST_P(StorageContract, FindsTheSameUserBehindARenewedCertificateWithTheSameKey) {
+  const std::string user = must(storage_->resolveUser(fingerprint("a"), fingerprint("1"), at(5)));
+  EXPECT_EQ(must(storage_->resolveUser(fingerprint("b"), fingerprint("1"), at(6))), user);
+  EXPECT_NE(must(storage_->resolveUser(fingerprint("c"), fingerprint("2"), at(7))), user);
+  EXPECT_EQ(must(storage_->listUsers(10, "")).size(), 2u);
+}
+
+TEST_P(StorageContract, RefusesWhatIsNoFingerprint) {
+  for (const std::string& bad :
+       {std::string(), std::string("ab"), std::string(64, 'A'), std::string(65, 'a')}) {
+    EXPECT_EQ(storage_->resolveUser(bad, fingerprint("1"), at(1)).error().code,
+              ErrorCode::kInvalid);
+    EXPECT_EQ(storage_->findUser(fingerprint("a"), bad).error().code, ErrorCode::kInvalid);
+  }
+}
+
+TEST_P(StorageContract, CountsVisitsOfKnownAndNewUsers) {
+  const std::string known = makeUser("a", 50);
+  const Visit visits[] = {{known, fingerprint("ea"), 3, at(70)},
+                          {fingerprint("b"), fingerprint("eb"), 2, at(60)},
+                          {known, fingerprint("ea"), 1, at(10)}};
+  must(storage_->addVisits(visits));
+  const User a = must(storage_->showUser(known));
+  EXPECT_EQ(a.visits, 4u);
+  EXPECT_EQ(a.firstSeen, at(50));
+  EXPECT_EQ(a.lastSeen, at(70));
+  EXPECT_EQ(must(storage_->showUser(fingerprint("b"))).visits, 2u);
+}
+
+TEST_P(StorageContract, CountsNoVisitOfABatchThatHoldsANonsense) {
+  const Visit visits[] = {{fingerprint("a"), fingerprint("ea"), 3, at(70)}, {"?", "?", 1, at(70)}};
+  EXPECT_EQ(storage_->addVisits(visits).error().code, ErrorCode::kInvalid);
+  EXPECT_TRUE(must(storage_->listUsers(10, "")).empty());
+}
+
+TEST_P(StorageContract, KeepsMetadataByUserAndKey) {
+  const std::string a = makeUser("a");
+  const std::string b = makeUser("b");
+  const std::string bytes("\0\xFF\n", 3);
+  must(storage_->writeMetadata(a, "name", "Alice", at(1)));
+  must(storage_->writeMetadata(a, "bytes", bytes, at(1)));
+  must(storage_->writeMetadata(b, "name", "", at(1)));
+  must(storage_->writeMetadata(a, "name", "Ada", at(2)));
+  EXPECT_EQ(must(storage_->readMetadata(a)), (Metadata{{"bytes", bytes}, {"name", "Ada"}}));
+  EXPECT_EQ(value(b, "name"), "");
+  EXPECT_EQ(value(b, "bytes"), std::nullopt);
+  must(storage_->removeMetadata(a, "name"));
+  must(storage_->removeMetadata(a, "never there"));
+  EXPECT_EQ(must(storage_->readMetadata(a)), (Metadata{{"bytes", bytes}}));
+  EXPECT_TRUE(must(storage_->readMetadata(fingerprint("f"))).empty());
+}
+
+TEST_P(StorageContract, LimitsKeysAndValues) {
+  const std::string user = makeUser("a");
+  const std::string longest(kMaxMetadataBytes, 'v');
+  must(storage_->writeMetadata(user, std::string(255, 'k'), longest, at(1)));
+  must(storage_->writeMetadata(user, "Grüße 🌌", "x", at(1)));
+  EXPECT_EQ(value(user, std::string(255, 'k')), longest);
+  const std::pair<std::string, std::string> refused[] = {
+      {"", "x"},        {std::string(256, 'k'), "x"}, {"k", longest + 'v'},
+      {"\xC3(", "x"},   {"\xED\xA0\x80", "x"},        {"a\nb", "x"},
+      {"\xC0\xAF", "x"}};
+  for (const auto& [key, text] : refused) {
+    EXPECT_EQ(storage_->writeMetadata(user, key, text, at(1)).error().code, ErrorCode::kInvalid)
+        << key;
+  }
+  EXPECT_EQ(must(storage_->readMetadata(user)).size(), 2u);
+}
+
+TEST_P(StorageContract, WritesNoMetadataForAnUnknownUser) {
+  EXPECT_EQ(storage_->writeMetadata(fingerprint("a"), "k", "v", at(1)).error().code,
+            ErrorCode::kNotFound);
+}
+
+TEST_P(StorageContract, ExpiresTheMetadataOfThoseWhoStayedAway) {
+  const std::string gone = makeUser("a", 100);
+  const std::string wrote = makeUser("b", 100);
+  const std::string visited = makeUser("c", 100);
+  for (const std::string& user : {gone, wrote, visited}) {
+    must(storage_->writeMetadata(user, "k", "v", at(110)));
+    must(storage_->writeMetadata(user, "l", "w", at(90)));
+  }
+  must(storage_->writeMetadata(wrote, "k", "new", at(200)));
+  const Visit visit{visited, fingerprint("ec"), 1, at(200)};
+  must(storage_->addVisits({&visit, 1}));
+  EXPECT_EQ(must(storage_->expireMetadata(at(110))), 0u);
+  EXPECT_EQ(must(storage_->expireMetadata(at(111))), 2u);
+  EXPECT_TRUE(must(storage_->readMetadata(gone)).empty());
+  EXPECT_EQ(value(wrote, "k"), "new");
+  EXPECT_EQ(value(visited, "k"), "v");
+  EXPECT_EQ(must(storage_->showUser(gone)).id, gone);
+}
+
+TEST_P(StorageContract, ListsUsersPageByPage) {
+  for (const char* name : {"c", "a", "d", "b"}) makeUser(name);
+  std::vector<User> page = must(storage_->listUsers(3, ""));
+  ASSERT_EQ(page.size(), 3u);
+  EXPECT_EQ(page[0].id, fingerprint("a"));
+  EXPECT_EQ(page[2].id, fingerprint("c"));
+  EXPECT_EQ(page[1].keys, std::vector{fingerprint("eb")});
+  page = must(storage_->listUsers(3, page[2].id));
+  ASSERT_EQ(page.size(), 1u);
+  EXPECT_EQ(page[0].id, fingerprint("d"));
+}
+
+TEST_P(StorageContract, ShowsAUserByItsIdOrAnUnambiguousBeginning) {
+  makeUser("abc1");
+  makeUser("abc2");
+  makeUser("abf");
+  EXPECT_EQ(must(storage_->showUser("abc1")).id, fingerprint("abc1"));
+  EXPECT_EQ(must(storage_->showUser("abf")).id, fingerprint("abf"));
+  EXPECT_EQ(storage_->showUser("abc").error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(storage_->showUser("").error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(storage_->showUser("abd").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(storage_->showUser("%").error().code, ErrorCode::kNotFound);
+}
+
+TEST_P(StorageContract, ForgetsAUserButNotWhatItUploaded) {
+  const std::string user = makeUser("a");
+  must(storage_->writeMetadata(user, "k", "v", at(1)));
+  const std::int64_t upload = must(storage_->recordUpload(stored("/x", 5, user)));
+  EXPECT_EQ(must(storage_->showUpload(upload)).user, user);
+  EXPECT_EQ(storage_->forgetUser("a").error().code, ErrorCode::kNotFound);
+  must(storage_->forgetUser(user));
+  EXPECT_EQ(storage_->showUser(user).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(storage_->forgetUser(user).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(must(storage_->findUser(user, fingerprint("ea"))), std::nullopt);
+  EXPECT_EQ(must(storage_->showUpload(upload)).user, "");
+  makeUser("a");
+  EXPECT_TRUE(must(storage_->readMetadata(user)).empty());
+}
+
+TEST_P(StorageContract, KeepsEveryFieldOfAnUpload) {
+  UploadRecord record = stored("/grüße 🌌", std::uint64_t{1} << 40, makeUser("a"));
+  record.previousSha256 = fingerprint("0b");
+  const std::int64_t id = must(storage_->recordUpload(record));
+  const UploadRecord back = must(storage_->showUpload(id));
+  EXPECT_EQ(back.id, id);
+  EXPECT_EQ(back.time, record.time);
+  EXPECT_EQ(back.protocol, record.protocol);
+  EXPECT_EQ(back.host, record.host);
+  EXPECT_EQ(back.path, record.path);
+  EXPECT_EQ(back.user, record.user);
+  EXPECT_EQ(back.client, record.client);
+  EXPECT_EQ(back.mime, record.mime);
+  EXPECT_EQ(back.size, record.size);
+  EXPECT_EQ(back.sha256, record.sha256);
+  EXPECT_EQ(back.previousSha256, record.previousSha256);
+  EXPECT_EQ(back.outcome, UploadOutcome::kStored);
+  EXPECT_EQ(must(storage_->showUpload(must(storage_->recordUpload(deleted("/x"))))).outcome,
+            UploadOutcome::kDeleted);
+  EXPECT_EQ(storage_->showUpload(999).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(storage_->showUpload(0).error().code, ErrorCode::kNotFound);
+}
+
+TEST_P(StorageContract, LeavesOutAnUploaderWhoHasBeenForgottenMeanwhile) {
+  const std::int64_t id = must(storage_->recordUpload(stored("/x", 1, fingerprint("a"))));
+  EXPECT_EQ(must(storage_->showUpload(id)).user, "");
+}
+
+TEST_P(StorageContract, ListsUploadsNewestFirstAndFiltersThem) {
+  const std::string user = makeUser("a");
+  UploadRecord late = stored("/wiki/b", 1);
+  late.time = at(2000);
+  UploadRecord elsewhere = stored("/wiki", 1);
+  elsewhere.host = "example.com";
+  const auto add = [&](const UploadRecord& r) { return must(storage_->recordUpload(r)); };
+  const auto first = add(stored("/wiki", 1));
+  const auto second = add(stored("/wikipedia", 1, user));
+  const auto third = add(late);
+  const auto fourth = add(elsewhere);
+  using Ids = std::vector<std::int64_t>;
+  EXPECT_EQ(uploads({}), (Ids{fourth, third, second, first}));
+  EXPECT_EQ(uploads({.limit = 2}), (Ids{fourth, third}));
+  EXPECT_EQ(uploads({.host = "example.org"}), (Ids{third, second, first}));
+  EXPECT_EQ(uploads({.path = "/wiki"}), (Ids{fourth, third, first}));
+  EXPECT_EQ(uploads({.path = "/wiki/"}), (Ids{fourth, third, first}));
+  EXPECT_EQ(uploads({.path = "/"}), (Ids{fourth, third, second, first}));
+  EXPECT_EQ(uploads({.path = "/wiki/b"}), (Ids{third}));
+  EXPECT_EQ(uploads({.user = user}), (Ids{second}));
+  EXPECT_EQ(uploads({.since = at(1001)}), (Ids{third}));
+  EXPECT_EQ(uploads({.host = "example.org", .path = "/wiki", .since = at(1000), .limit = 1}),
+            (Ids{third}));
+  EXPECT_EQ(uploads({.host = "example.org", .path = "/wiki", .user = user}), (Ids{}));
+}
+
+TEST_P(StorageContract, KnowsTheLatestUploadOfAPath) {
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x")), std::nullopt);
+  must(storage_->recordUpload(stored("/x", 1)));
+  must(storage_->recordUpload(stored("/x", 2)));
+  must(storage_->recordUpload(stored("/x/y", 3)));
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->size, 2u);
+  EXPECT_EQ(must(storage_->latestUpload("example.com", "/x")), std::nullopt);
+  must(storage_->recordUpload(deleted("/x")));
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->outcome, UploadOutcome::kDeleted);
+}
+
+TEST_P(StorageContract, CountsForAQuotaWhatIsThereNow) {
+  const std::string a = makeUser("a");
+  const std::string b = makeUser("b");
+  const auto bytes = [&](const std::string& user, std::string_view prefix) {
+    return must(storage_->bytesUploadedBy(user, "example.org", prefix));
+  };
+  EXPECT_EQ(bytes(a, "/wiki"), 0u);
+  for (const UploadRecord& record :
+       {stored("/wiki/1", 10, a), stored("/wiki/2", 20, a), stored("/wiki/3", 40, a),
+        stored("/wikipedia", 80, a), stored("/wiki/4", 160, b)}) {
+    must(storage_->recordUpload(record));
+  }
+  EXPECT_EQ(bytes(a, "/wiki"), 70u);
+  EXPECT_EQ(bytes(a, ""), 150u);
+  EXPECT_EQ(bytes(a, "/"), 150u);
+  EXPECT_EQ(bytes(a, "/wiki/2"), 20u);
+  EXPECT_EQ(must(storage_->bytesUploadedBy(a, "example.com", "/wiki")), 0u);
+  must(storage_->recordUpload(stored("/wiki/1", 11, a)));  // again, larger
+  must(storage_->recordUpload(stored("/wiki/2", 21, b)));  // taken over
+  must(storage_->recordUpload(deleted("/wiki/3", b)));
+  EXPECT_EQ(bytes(a, "/wiki"), 11u);
+  EXPECT_EQ(bytes(b, "/wiki"), 181u);
+}
+
+TEST_P(StorageContract, TakesBackAWholeTransaction) {
+  const std::string user = makeUser("a");
+  must(storage_->begin(Access::kWrite));
+  must(storage_->writeMetadata(user, "k", "v", at(1)));
+  makeUser("b");
+  EXPECT_EQ(value(user, "k"), "v");
+  storage_->rollback();
+  EXPECT_EQ(value(user, "k"), std::nullopt);
+  EXPECT_EQ(must(storage_->listUsers(9, "")).size(), 1u);
+}
+
+TEST_P(StorageContract, TakesBackAnInnerTransactionAlone) {
+  const std::string user = makeUser("a");
+  must(storage_->begin(Access::kWrite));
+  must(storage_->writeMetadata(user, "before", "1", at(1)));
+  const auto failed = atomically(*storage_, Access::kWrite, [&]() -> Result<void> {
+    must(storage_->writeMetadata(user, "inner", "1", at(1)));
+    must(storage_->writeMetadata(user, "before", "2", at(1)));
+    return storage_->writeMetadata(fingerprint("f"), "k", "v", at(1));
+  });
+  EXPECT_EQ(failed.error().code, ErrorCode::kNotFound);
+  must(atomically(*storage_, Access::kWrite,
+                  [&] { return storage_->writeMetadata(user, "after", "1", at(1)); }));
+  must(storage_->commit());
+  EXPECT_EQ(must(storage_->readMetadata(user)), (Metadata{{"after", "1"}, {"before", "1"}}));
+}
+
+TEST_P(StorageContract, RefusesToWriteWhereOnlyReadingWasAnnounced) {
+  const std::string user = makeUser("a");
+  must(storage_->begin(Access::kRead));
+  EXPECT_EQ(must(storage_->resolveUser(user, fingerprint("ea"), at(1))), user);
+  EXPECT_EQ(storage_->writeMetadata(user, "k", "v", at(1)).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(storage_->recordUpload(stored("/x", 1)).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(storage_->begin(Access::kWrite).error().code, ErrorCode::kInvalid);
+  EXPECT_TRUE(must(storage_->readMetadata(user)).empty());
+  must(storage_->commit());
+  must(storage_->writeMetadata(user, "k", "v", at(1)));
+  EXPECT_EQ(storage_->trouble().has_value(), false);
+}
+
+TEST(FaultyStorage, LeavesTheOldOrTheNewWhereverAWriteFails) {
+  const auto rename = [](Storage& storage, const std::string& user) {
+    return atomically(storage, Access::kWrite, [&]() -> Result<void> {
+      for (const char* key : {"first name", "last name"}) {
+        if (auto done = storage.writeMetadata(user, key, "new", at(2)); !done) return done;
+      }
+      return {};
+    });
+  };
+  TempDir dir;
+  must(migrateStorage(dir / "s.db"));
+  int failures = 0;
+  for (int n = 1;; ++n) {
+    auto inner = must(openSqliteStorage(dir / "s.db", {}));
+    const auto user = must(inner->resolveUser(fingerprint("a"), fingerprint("1"), at(1)));
+    for (const char* key : {"first name", "last name"}) {
+      must(inner->writeMetadata(user, key, "old", at(1)));
+    }
+    FaultyStorage storage(std::move(inner), n);
+    const bool done = rename(storage, user).ok();
+    const auto after = must(must(openSqliteStorage(dir / "s.db", {}))->readMetadata(user));
+    const std::string expected = done ? "new" : "old";
+    EXPECT_EQ(after, (Metadata{{"first name", expected}, {"last name", expected}})) << n;
+    if (done) break;
+    ++failures;
+  }
+  EXPECT_EQ(failures, 4);  // begin, two writes, commit
+}
+
+}  // namespace
+}  // namespace egalaxyd

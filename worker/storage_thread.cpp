@@ -1,0 +1,209 @@
+#include "worker/storage_thread.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <csignal>
+
+namespace egalaxyd {
+namespace {
+
+constexpr auto kComplaintGap = std::chrono::seconds(30);
+
+WallTime wallNow() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+StorageThread::StorageThread(EventLoop& loop, Open open, StorageThreadOptions options)
+    : loop_(loop),
+      open_(std::move(open)),
+      options_(options),
+      pending_(std::make_shared<std::size_t>(0)) {
+  // Threads inherit the mask: signals are the loop's business.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::jthread([this] { runThread(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+StorageThread::~StorageThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+}
+
+bool StorageThread::enqueue(std::unique_ptr<Job> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() >= options_.queueLimit) return false;
+    queue_.push_back(std::move(job));
+  }
+  ++*pending_;
+  wake_.notify_one();
+  return true;
+}
+
+void StorageThread::recordVisit(const std::string& certificateFingerprint,
+                                const std::string& keyFingerprint) {
+  {
+    const std::lock_guard lock(mutex_);
+    const bool first = visits_.empty();
+    if (first) visitsDue_ = Clock::now() + options_.visitDelay;
+    if (auto known = visits_.find(certificateFingerprint); known != visits_.end()) {
+      ++known->second.count;
+      known->second.last = wallNow();
+    } else if (visits_.size() < options_.visitLimit) {
+      visits_.emplace(certificateFingerprint,
+                      Visit{certificateFingerprint, keyFingerprint, 1, wallNow()});
+    }
+    if (!first) return;
+  }
+  wake_.notify_one();
+}
+
+bool StorageThread::healthy() const {
+  const std::lock_guard lock(mutex_);
+  return !trouble_;
+}
+
+std::string StorageThread::lastError() const {
+  const std::lock_guard lock(mutex_);
+  return trouble_ ? trouble_->message : std::string();
+}
+
+void StorageThread::runThread() {
+  openStorage();
+  for (bool last = false; !last;) {
+    Jobs jobs;
+    bool visitsAreDue = false;
+    {
+      std::unique_lock lock(mutex_);
+      while (!stopping_ && queue_.empty()) {
+        Clock::time_point until = storage_ ? Clock::time_point::max() : nextOpen_;
+        if (!visits_.empty()) until = std::min(until, visitsDue_);
+        if (until == Clock::time_point::max()) {
+          wake_.wait(lock);
+        } else if (wake_.wait_until(lock, until) == std::cv_status::timeout) {
+          break;
+        }
+      }
+      last = stopping_;
+      jobs.swap(queue_);
+      visitsAreDue = !visits_.empty() && (last || Clock::now() >= visitsDue_);
+    }
+    serve(std::move(jobs), visitsAreDue);
+  }
+}
+
+void StorageThread::serve(Jobs jobs, bool visitsAreDue) {
+  if (!openStorage()) {
+    for (const auto& job : jobs) job->fail(*trouble_);
+    if (visitsAreDue) putBack({});
+    return deliver(std::move(jobs));
+  }
+  Jobs readers;
+  Jobs writers;
+  for (auto& job : jobs) {
+    (job->access == Access::kRead ? readers : writers).push_back(std::move(job));
+  }
+  if (!readers.empty()) runGroup(std::move(readers), Access::kRead);
+  if (!writers.empty() || visitsAreDue) runGroup(std::move(writers), Access::kWrite);
+}
+
+void StorageThread::runGroup(Jobs jobs, Access access) {
+  Visits visits;
+  Result<void> done = storage_->begin(access);
+  if (done) {
+    for (const auto& job : jobs) job->run(*storage_);
+    if (access == Access::kWrite) visits = takeVisits();
+    const Result<void> counted = addVisits(visits);
+    done = storage_->commit();
+    // What the storage calls invalid, it will not take later either.
+    if (done && (counted || counted.error().code == ErrorCode::kInvalid)) visits.clear();
+  }
+  if (!done) {
+    for (const auto& job : jobs) job->fail(done.error());
+  }
+  if (access == Access::kWrite && (!done || !visits.empty())) putBack(std::move(visits));
+  note(storage_->trouble(), access);
+  deliver(std::move(jobs));
+}
+
+Result<void> StorageThread::addVisits(const Visits& visits) {
+  if (visits.empty()) return {};
+  std::vector<Visit> batch;
+  for (const auto& [certificate, visit] : visits) batch.push_back(visit);
+  return storage_->addVisits(batch);
+}
+
+bool StorageThread::openStorage() {
+  const Clock::time_point now = Clock::now();
+  if ((storage_ && !doubtful_) || now < nextOpen_) return storage_ != nullptr;
+  nextOpen_ = now + options_.reopenDelay;
+  doubtful_ = false;
+  const bool wasOpen = storage_ != nullptr;
+  storage_.reset();
+  Result<std::unique_ptr<Storage>> opened = open_();
+  if (!opened) {
+    note(opened.error(), Access::kRead);
+    return false;
+  }
+  storage_ = std::move(opened).value();
+  // Whether opening it anew helped is for the next job to tell.
+  if (!wasOpen) note({}, Access::kWrite);
+  return true;
+}
+
+StorageThread::Visits StorageThread::takeVisits() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(visits_, {});
+}
+
+/// For the next attempt, together with those that came meanwhile.
+void StorageThread::putBack(Visits visits) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [certificate, visit] : visits_) {
+    Visit& merged = visits.try_emplace(certificate, visit.certificate, visit.key).first->second;
+    merged.count += visit.count;
+    merged.last = std::max(merged.last, visit.last);
+  }
+  visits_ = std::move(visits);
+  visitsDue_ = Clock::now() + options_.visitDelay;
+}
+
+void StorageThread::note(const std::optional<Error>& trouble, Access access) {
+  if (!trouble && trouble_ && troubled_ == Access::kWrite && access == Access::kRead) return;
+  {
+    const std::lock_guard lock(mutex_);
+    trouble_ = trouble;
+  }
+  troubled_ = access;
+  if (!trouble) {
+    if (complained_) spdlog::info("the storage works again");
+    complained_ = false;
+    return;
+  }
+  doubtful_ = trouble->code == ErrorCode::kIo || trouble->code == ErrorCode::kPermission;
+  if (Clock::now() < nextComplaint_) return;
+  spdlog::error("storage: {}; what needs it is refused until it works again", trouble->message);
+  nextComplaint_ = Clock::now() + kComplaintGap;
+  complained_ = true;
+}
+
+void StorageThread::deliver(Jobs jobs) {
+  if (jobs.empty()) return;
+  loop_.post([pending = pending_, jobs = std::move(jobs)]() mutable {
+    for (const auto& job : jobs) {
+      --*pending;
+      job->answer();
+    }
+  });
+}
+
+}  // namespace egalaxyd
