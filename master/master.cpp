@@ -19,6 +19,9 @@
 namespace egalaxyd {
 namespace {
 
+/// timeout(1) and the like signal a process and then its whole group: that is one wish.
+constexpr auto kOneStop = std::chrono::milliseconds(10);
+
 void raiseDescriptorLimit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -33,6 +36,10 @@ std::string listed(const std::vector<std::string>& items) {
   for (std::size_t i = 0; i < std::min(items.size(), kMost); ++i) text += " " + items[i];
   if (items.size() > kMost) text += fmt::format(" and {} more", items.size() - kMost);
   return text;
+}
+
+std::string counted(std::uint32_t workers) {
+  return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s");
 }
 
 Result<void> openMasterLog(const LogConfig& config, const std::optional<Account>& workers) {
@@ -142,20 +149,21 @@ void Master::warnAboutAccount(const Generation& generation) const {
 }
 
 void Master::onSignal(int signal) {
-  const char* name = ::sigabbrev_np(signal);
-  switch (signal) {
-    case SIGHUP:
-      spdlog::info("SIGHUP: reload");
-      return perform(supervisor_.reload(Clock::now()));
-    case SIGUSR1:
-      return reopenLogs();
-    default:
-      spdlog::info("SIG{}: {}", name,
-                   supervisor_.stopping() ? "ending all workers now"
-                                          : "stopping; workers finish what they have begun");
-      service_->stopping("Stopping");
-      return perform(supervisor_.stop(Clock::now()));
-  }
+  if (signal == SIGUSR1) return reopenLogs();
+  if (signal != SIGHUP) return onStopSignal(signal);
+  spdlog::info("SIGHUP: reload");
+  perform(supervisor_.reload(Clock::now()));
+}
+
+void Master::onStopSignal(int signal) {
+  const Clock::time_point now = Clock::now();
+  if (now - stopAsked_ < kOneStop) return;
+  stopAsked_ = now;
+  spdlog::info("SIG{}: {}", ::sigabbrev_np(signal),
+               supervisor_.stopping() ? "ending all workers now"
+                                      : "stopping; workers finish what they have begun");
+  service_->stopping("Stopping");
+  perform(supervisor_.stop(now));
 }
 
 void Master::reopenLogs() {
@@ -197,10 +205,11 @@ void Master::onEnded(WorkerKey key) {
   const auto found = processes_.find(key);
   if (found == processes_.end()) return;
   onChannel(*found->second);  // its last words may still be there
-  const std::unique_ptr<Process> process = std::move(processes_.extract(key).mapped());
-  const ExitCause cause = collectWorker(process->worker);
-  shared_->workerGone(process->sharedSlot);
-  slotTaken_[process->sharedSlot] = false;
+  const ExitCause cause = collectWorker(found->second->worker);
+  const std::size_t slot = found->second->sharedSlot;
+  processes_.erase(found);  // before its successor is forked, which would inherit its descriptors
+  shared_->workerGone(slot);
+  slotTaken_[slot] = false;
   perform(supervisor_.workerExited(key, cause, Clock::now()));
 }
 
@@ -267,7 +276,7 @@ void Master::act(const GenerationServes& action) {
     }
     logListeners(generation);
   }
-  spdlog::info("ready: generation {}, {} workers,{}", generation.number, generation.workers,
+  spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),
                listed(urls));
   service_->ready(status());
   if (tellReady) tellReady(urls);
@@ -372,7 +381,7 @@ void Master::armTick() {
 std::string Master::status() const {
   const auto found = generations_.find(supervisor_.serving());
   if (found == generations_.end()) return "Starting";
-  return fmt::format("Generation {}, {} workers", found->first, found->second->workers);
+  return fmt::format("Generation {}, {}", found->first, counted(found->second->workers));
 }
 
 }  // namespace egalaxyd

@@ -52,6 +52,7 @@ class Master {
   void warnAboutAccount(const Generation& generation) const;
 
   void onSignal(int signal);
+  void onStopSignal(int signal);
   void reopenLogs();
   void onChannel(Process& process);
   void onMessage(Process& process, const WorkerChannel::Received& received);
@@ -92,6 +93,7 @@ class Master {
   std::optional<SignalSource> signals_;
   std::optional<ServiceManager> service_;
   std::optional<Timer> tick_;
+  Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };
 

@@ -1,6 +1,5 @@
 #include "master/master_app.h"
 
-#include <Poco/Util/HelpFormatter.h>
 #include <Poco/Util/Option.h>
 #include <Poco/Util/OptionException.h>
 #include <Poco/Util/OptionSet.h>
@@ -33,25 +32,28 @@ struct OptionRow {
 
 constexpr OptionRow kOptions[] = {
     {"config", "c", "FILE", false,
-     "Read FILE. Default: ./egalaxyd.toml, else /etc/egalaxyd/egalaxyd.toml, else built-in."},
-    {"check", "t", "", false, "Check everything, print every complaint; exit with 0 or 78."},
-    {"dump", "", "", false, "Print the effective configuration as TOML."},
+     "configuration; default ./egalaxyd.toml, else\n"
+     "                           /etc/egalaxyd/egalaxyd.toml, else the built-in defaults"},
+    {"check", "t", "", false, "check everything, print every complaint; exit with 0 or 78"},
+    {"dump", "", "", false, "print the effective configuration as TOML"},
     {"host", "", "NAME", true,
-     "A host name to serve DIR as. Default: localhost and this machine's name."},
-    {"listing", "", "", false, "List folders of DIR that have no index page."},
+     "a host name to serve DIR as (repeatable); default: localhost\n"
+     "                           and this machine's name"},
+    {"listing", "", "", false, "list folders of DIR that have no index page"},
     {"gemini", "", "ADDR", true,
-     "Listen for Gemini and Titan on HOST:PORT, [IPV6]:PORT or :PORT; off for none."},
-    {"titan", "", "ADDR", true, "Listen for Titan alone."},
-    {"spartan", "", "ADDR", true, "Listen for Spartan."},
-    {"workers", "", "N", false, "Number of worker processes; auto for one per CPU."},
-    {"state-dir", "", "DIR", false, "Where certificates and other state live."},
-    {"runtime-dir", "", "DIR", false, "Where run-time files live."},
-    {"user", "", "NAME", false, "Account of the workers when started as root."},
-    {"log-level", "", "LEVEL", false, "trace, debug, info, warn or error."},
-    {"daemon", "", "", false, "Go to the background once all workers are ready."},
-    {"pidfile", "", "FILE", false, "Write the master's process id to FILE."},
-    {"version", "", "", false, "Print the version."},
-    {"help", "h", "", false, "Print this text."},
+     "HOST:PORT, [IPV6]:PORT, :PORT or off (repeatable): where to\n"
+     "                           listen for Gemini and Titan"},
+    {"titan", "", "ADDR", true, "likewise for Titan alone"},
+    {"spartan", "", "ADDR", true, "likewise for Spartan"},
+    {"workers", "", "N", false, "number of worker processes; auto: one per CPU"},
+    {"state-dir", "", "DIR", false, "where certificates and other state live"},
+    {"runtime-dir", "", "DIR", false, "where run-time files live"},
+    {"user", "", "NAME", false, "account of the workers when started as root"},
+    {"log-level", "", "LEVEL", false, "trace, debug, info, warn or error"},
+    {"daemon", "", "", false, "go to the background once all workers are ready"},
+    {"pidfile", "", "FILE", false, "write the master's process id to FILE"},
+    {"version", "", "", false, "print the version"},
+    {"help", "h", "", false, "print this text"},
 };
 
 /// What follows the dashes in the first argument that looks like it; POCO reports "bogus=3".
@@ -71,6 +73,19 @@ bool asksForBackground(int argc, char** argv) {
     if (std::string_view(argv[i]) == "--") return false;
   }
   return false;
+}
+
+void printHelp() {
+  std::cout << "usage: egalaxyd [OPTIONS] [DIR]\n\n"
+               "Serves the small web: DIR, or what a configuration file says, or else the\n"
+               "working directory.\n\n";
+  for (const OptionRow& row : kOptions) {
+    const std::string shortForm =
+        *row.shortName == '\0' ? "   " : fmt::format("-{},", row.shortName);
+    const std::string longForm = fmt::format("{} --{} {}", shortForm, row.name, row.argument);
+    std::cout << fmt::format("  {:<24} {}\n", longForm, row.help);
+  }
+  std::cout << "\nSee egalaxyd(8) and egalaxyd.toml(5).\n";
 }
 
 void print(const std::vector<std::string>& messages) {
@@ -150,18 +165,6 @@ int MasterApp::fail(const Failure& failure) const {
   return failure.exitCode;
 }
 
-void MasterApp::printHelp() const {
-  Poco::Util::HelpFormatter formatter(options());
-  formatter.setCommand("egalaxyd");
-  formatter.setUsage("[OPTIONS] [DIR]");
-  formatter.setHeader(
-      "Serves the small web: DIR, or what a configuration file says, or else the working "
-      "directory, over Gemini.");
-  formatter.setFooter("See egalaxyd(8) and egalaxyd.toml(5).");
-  formatter.setWidth(96);
-  formatter.format(std::cout);
-}
-
 LoadedConfig MasterApp::load() const {
   return effectiveConfig(line_, PathEnvironment::ofProcess());
 }
@@ -185,7 +188,7 @@ int MasterApp::serve() {
   const LoadedConfig loaded = load();
   if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
   Master master({.load = [this] { return load(); },
-                 .beforeFork = [this] { return beforeFork(); },
+                 .beforeFork = [this, &loaded] { return beforeFork(loaded.config.log); },
                  .ready = [this](const auto& urls) { onReady(urls); }});
   if (const auto failure = master.prepare(loaded.config)) return fail(*failure);
   if (background_ && loaded.config.log.target == "stderr") {
@@ -195,17 +198,21 @@ int MasterApp::serve() {
   }
   const int code = master.run();
   closeLog();
+  if (code != EXIT_OK && loaded.config.log.target != "stderr") {
+    print({"gave up; the log says why: " + loaded.config.log.target});
+  }
   return code;
 }
 
-Result<void> MasterApp::beforeFork() {
+Result<void> MasterApp::beforeFork(const LogConfig& log) {
   if (!line_.pidFile.empty()) {
     auto written = PidFile::write(line_.pidFile);
     if (!written) return written.error();
     pidFile_.emplace(std::move(*written));
   }
-  if (background_) background_->detach();
-  return {};
+  if (!background_) return {};
+  background_->detach();
+  return openLog(log, "master");  // it held the terminal open
 }
 
 void MasterApp::onReady(const std::vector<std::string>& urls) {

@@ -30,12 +30,11 @@ class MasterApp final : public Poco::Util::ServerApplication {
  private:
   int usageError(const std::string& text) const;
   int fail(const Failure& failure) const;
-  void printHelp() const;
   LoadedConfig load() const;
   int check() const;
   int dump() const;
   int serve();
-  Result<void> beforeFork();
+  Result<void> beforeFork(const LogConfig& log);
   void onReady(const std::vector<std::string>& urls);
 
   CommandLine line_;

@@ -1,7 +1,7 @@
 #include "master/spawner.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -17,6 +17,9 @@
 
 namespace egalaxyd {
 namespace {
+
+// glibc 2.36 declares these calls for C alone.
+int pidfdOpen(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
 [[noreturn]] void beWorker(WorkerSetup setup, const std::function<void()>& forgetMaster) {
   int code = EX_SOFTWARE;
@@ -60,7 +63,7 @@ Result<SpawnedWorker> spawnWorker(WorkerSetup setup, const std::function<void()>
     worker.channel = WorkerChannel();
     beWorker(std::move(setup), forgetMaster);
   }
-  worker.pidFd.reset(::pidfd_open(worker.pid, 0));
+  worker.pidFd.reset(pidfdOpen(worker.pid));
   if (!worker.pidFd) {
     const Error error = errnoError("watch a worker", errno);
     ::kill(worker.pid, SIGKILL);
@@ -71,7 +74,7 @@ Result<SpawnedWorker> spawnWorker(WorkerSetup setup, const std::function<void()>
 }
 
 void killWorker(const SpawnedWorker& worker) {
-  ::pidfd_send_signal(worker.pidFd.get(), SIGKILL, nullptr, 0);
+  ::syscall(SYS_pidfd_send_signal, worker.pidFd.get(), SIGKILL, nullptr, 0);
 }
 
 ExitCause collectWorker(const SpawnedWorker& worker) {
