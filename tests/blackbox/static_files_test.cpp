@@ -141,7 +141,7 @@ TEST_F(StaticFiles, HidesDotFilesUnlessTold) {
   directory("hidden = true");
   capsule.writeConfig();
   capsule.reload();
-  EXPECT_EQ(capsule.get("/.secret").body, "s\n");
+  EXPECT_TRUE(eventually([&] { return capsule.get("/.secret").body == "s\n"; }));
   EXPECT_EQ(capsule.get("/.git/config").body, "c\n");
 }
 

@@ -70,7 +70,8 @@ class Capsule {
   std::size_t logMark() const { return log().size(); }
   bool logContains(std::string_view text, std::size_t mark = 0) const;
   bool waitForLog(std::string_view text, std::size_t mark = 0) const;
-  /// SIGHUP, and waits until the new generation serves; throws when it does not come.
+  /// SIGHUP, and waits until the new generation serves; throws when it does not come. The old one
+  /// may still answer what it accepted.
   void reload();
 
  private:
