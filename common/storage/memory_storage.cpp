@@ -162,13 +162,15 @@ class MemoryStorage final : public Storage {
 
   Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
     std::vector<UploadRecord> records;
-    for (auto record = state_.uploads.rbegin();
-         record != state_.uploads.rend() && records.size() < filter.limit; ++record) {
+    for (auto record = state_.uploads.rbegin(); record != state_.uploads.rend(); ++record) {
       const bool fits = record->time >= filter.since && isBeneath(record->path, filter.path) &&
                         (filter.host.empty() || record->host == filter.host) &&
                         (filter.user.empty() || record->user == filter.user);
       if (fits) records.push_back(*record);
     }
+    std::stable_sort(records.begin(), records.end(),
+                     [](const auto& a, const auto& b) { return a.time > b.time; });
+    if (records.size() > filter.limit) records.resize(filter.limit);
     return records;
   }
 

@@ -51,11 +51,16 @@ constexpr const char* kSteps[] = {
       size INTEGER NOT NULL,
       sha256 TEXT NOT NULL,
       previous_sha256 TEXT NOT NULL,
-      outcome TEXT NOT NULL
+      outcome TEXT NOT NULL,
+      latest INTEGER NOT NULL  -- 1: of its host and path
     ) STRICT;
     CREATE INDEX uploads_place ON uploads(host, path);
-    CREATE INDEX uploads_user ON uploads(user, host, path);
+    CREATE INDEX uploads_user ON uploads(user);
     CREATE INDEX uploads_time ON uploads(time);
+    CREATE UNIQUE INDEX uploads_latest ON uploads(host, path) WHERE latest = 1;
+    -- What a quota adds up, however long the history is.
+    CREATE INDEX uploads_there ON uploads(user, host, path, size)
+      WHERE latest = 1 AND outcome = 'stored';
     )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);

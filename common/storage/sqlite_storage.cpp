@@ -215,10 +215,14 @@ class SqliteStorage final : public Storage {
 
   Result<std::int64_t> recordUpload(const UploadRecord& record) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
-      auto done = db_.run(
+      auto done =
+          db_.run("UPDATE uploads SET latest = 0 WHERE host = ? AND path = ? AND latest = 1",
+                  record.host, record.path);
+      if (!done) return done.error();
+      done = db_.run(
           "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
-          "previous_sha256, outcome) VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, "
-          "?, ?, ?, ?, ?)",
+          "previous_sha256, outcome, latest) VALUES(?, ?, ?, ?, "
+          "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, 1)",
           seconds(record.time), record.protocol, record.host, record.path, record.user,
           record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256,
           record.previousSha256, toString(record.outcome));
@@ -233,7 +237,7 @@ class SqliteStorage final : public Storage {
     if (!filter.host.empty()) sql += " AND host = ?";
     if (!filter.user.empty()) sql += " AND user = ?";
     if (!range.self.empty()) sql += " AND (path = ? OR (path >= ? AND path < ?))";
-    SqliteQuery query(db_, sql + " ORDER BY id DESC LIMIT ?", seconds(filter.since));
+    SqliteQuery query(db_, sql + " ORDER BY time DESC, id DESC LIMIT ?", seconds(filter.since));
     int index = 1;
     if (!filter.host.empty()) query.bind(++index, filter.host);
     if (!filter.user.empty()) query.bind(++index, filter.user);
@@ -258,9 +262,9 @@ class SqliteStorage final : public Storage {
 
   Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
                                                    std::string_view path) override {
-    SqliteQuery query(
-        db_, std::string(kUploadColumns) + "WHERE host = ? AND path = ? ORDER BY id DESC LIMIT 1",
-        host, path);
+    SqliteQuery query(db_,
+                      std::string(kUploadColumns) + "WHERE host = ? AND path = ? AND latest = 1",
+                      host, path);
     std::optional<UploadRecord> record;
     if (query.next()) record = uploadOf(query);
     if (query.failed()) return query.error();
@@ -271,9 +275,9 @@ class SqliteStorage final : public Storage {
                                         std::string_view prefix) override {
     const PathRange range(prefix);
     SqliteQuery query(db_,
-                      "SELECT sum(size) FROM uploads AS mine WHERE user = ? AND host = ? AND "
-                      "(path = ? OR (path >= ? AND path < ?)) AND outcome = 'stored' AND id = "
-                      "(SELECT max(id) FROM uploads WHERE host = mine.host AND path = mine.path)",
+                      "SELECT sum(size) FROM uploads WHERE user = ? AND host = ? AND "
+                      "(path = ? OR (path >= ? AND path < ?)) AND latest = 1 AND "
+                      "outcome = 'stored'",
                       user, host, range.self, range.first, range.last);
     std::uint64_t bytes = 0;
     if (query.next()) bytes = static_cast<std::uint64_t>(query.integer(0));
@@ -353,9 +357,10 @@ Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& 
                  fmt::format("{}: its tables are of version {}, not {}; restart egalaxyd",
                              file.string(), *version, kSchemaVersion)};
   }
-  if (auto set = db->runScript("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL"); !set) {
-    return set.error();
-  }
+  // The sandbox leaves no folder for temporary files.
+  const auto set = db->runScript(
+      "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY");
+  if (!set) return set.error();
   return std::unique_ptr<Storage>(std::make_unique<SqliteStorage>(std::move(db).value()));
 }
 

@@ -115,7 +115,7 @@ class Storage {
 
   /// Returns the record's id. A user who has been forgotten meanwhile is left out.
   virtual Result<std::int64_t> recordUpload(const UploadRecord& record) = 0;
-  /// Newest first.
+  /// Newest first; of one second, the last recorded first.
   virtual Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) = 0;
   virtual Result<UploadRecord> showUpload(std::int64_t id) = 0;  ///< kNotFound
   virtual Result<std::optional<UploadRecord>> latestUpload(std::string_view host,

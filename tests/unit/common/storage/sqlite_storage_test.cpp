@@ -1,6 +1,7 @@
 // What only a file can do: be shared, locked, damaged, full, or cut off in the middle.
 #include "common/storage/sqlite_storage.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/fsuid.h>
@@ -205,24 +206,26 @@ TEST_F(Sqlite, ReadsThenWritesThoughAnotherWroteMeanwhile) {
   }));
 }
 
-/// While it lives, the writes of SQLite's own from number `from` on fail as on a full disk.
+void replaceSystemCall(const char* name, sqlite3_syscall_ptr call) {
+  sqlite3_vfs* vfs = sqlite3_vfs_find(nullptr);
+  vfs->xSetSystemCall(vfs, name, call);
+}
+
+/// While it lives, SQLite's writes from number `from` on fail as on a full disk.
 class FullDisk {
  public:
   explicit FullDisk(int from) {
     left_ = from - 1;
-    swap("write", reinterpret_cast<sqlite3_syscall_ptr>(&failingWrite));
-    swap("pwrite", reinterpret_cast<sqlite3_syscall_ptr>(&failingPwrite));
-    swap("pwrite64", reinterpret_cast<sqlite3_syscall_ptr>(&failingPwrite));
+    replaceSystemCall("write", reinterpret_cast<sqlite3_syscall_ptr>(&failingWrite));
+    for (const char* name : {"pwrite", "pwrite64"}) {
+      replaceSystemCall(name, reinterpret_cast<sqlite3_syscall_ptr>(&failingPwrite));
+    }
   }
   ~FullDisk() {
-    for (const char* name : {"write", "pwrite", "pwrite64"}) swap(name, nullptr);
+    for (const char* name : {"write", "pwrite", "pwrite64"}) replaceSystemCall(name, nullptr);
   }
 
  private:
-  static void swap(const char* name, sqlite3_syscall_ptr call) {
-    sqlite3_vfs* vfs = sqlite3_vfs_find(nullptr);
-    vfs->xSetSystemCall(vfs, name, call);
-  }
   static bool full() {
     if (left_-- > 0) return false;
     errno = ENOSPC;
@@ -236,6 +239,53 @@ class FullDisk {
   }
   static inline int left_ = 0;
 };
+
+/// While it lives, SQLite can open files of one folder only, as in the sandbox.
+class OneFolder {
+ public:
+  explicit OneFolder(const fs::path& folder) {
+    folder_ = folder.string();
+    replaceSystemCall("open", reinterpret_cast<sqlite3_syscall_ptr>(&confinedOpen));
+  }
+  ~OneFolder() { replaceSystemCall("open", nullptr); }
+
+ private:
+  static int confinedOpen(const char* path, int flags, int mode) {
+    if (std::string_view(path).starts_with(folder_)) return ::open(path, flags, mode);
+    errno = EACCES;
+    return -1;
+  }
+  static inline std::string folder_;
+};
+
+TEST_F(Sqlite, NeedsNoFolderForTemporaryFiles) {
+  must(migrateStorage(file_));
+  const OneFolder oneFolder(dir_.path());
+  const auto storage = open();
+  const std::string user = makeUser(*storage);
+  const std::string large(kMaxMetadataBytes, 'x');
+  const auto writeALot = [&](std::string_view text) -> Result<void> {
+    for (int i = 0; i < 40; ++i) {
+      auto done = storage->writeMetadata(user, "key " + std::to_string(i), text, at(1));
+      if (!done) return done;
+    }
+    return {};
+  };
+  must(atomically(*storage, Access::kWrite, [&]() -> Result<void> {
+    must(writeALot(large));
+    const auto takenBack = atomically(*storage, Access::kWrite, [&]() -> Result<void> {
+      must(writeALot("gone"));
+      for (int i = 0; i < 500; ++i) {
+        must(storage->recordUpload(stored("/" + std::to_string(i), 1, user)));
+      }
+      return Error{ErrorCode::kInvalid, "changed its mind"};
+    });
+    EXPECT_EQ(takenBack.error().message, "changed its mind");
+    return {};
+  }));
+  EXPECT_EQ(must(storage->readMetadata(user)).at("key 39"), large);
+  EXPECT_TRUE(must(storage->listUploads({})).empty());
+}
 
 TEST_F(Sqlite, KeepsTheOldOrTheNewWhereverTheDiskIsFull) {
   const std::string user = makeUser(*migratedSqlite(file_));

@@ -233,12 +233,12 @@ TEST_P(StorageContract, ListsUploadsNewestFirstAndFiltersThem) {
   const auto third = add(late);
   const auto fourth = add(elsewhere);
   using Ids = std::vector<std::int64_t>;
-  EXPECT_EQ(uploads({}), (Ids{fourth, third, second, first}));
-  EXPECT_EQ(uploads({.limit = 2}), (Ids{fourth, third}));
+  EXPECT_EQ(uploads({}), (Ids{third, fourth, second, first}));
+  EXPECT_EQ(uploads({.limit = 2}), (Ids{third, fourth}));
   EXPECT_EQ(uploads({.host = "example.org"}), (Ids{third, second, first}));
-  EXPECT_EQ(uploads({.path = "/wiki"}), (Ids{fourth, third, first}));
-  EXPECT_EQ(uploads({.path = "/wiki/"}), (Ids{fourth, third, first}));
-  EXPECT_EQ(uploads({.path = "/"}), (Ids{fourth, third, second, first}));
+  EXPECT_EQ(uploads({.path = "/wiki"}), (Ids{third, fourth, first}));
+  EXPECT_EQ(uploads({.path = "/wiki/"}), (Ids{third, fourth, first}));
+  EXPECT_EQ(uploads({.path = "/"}), (Ids{third, fourth, second, first}));
   EXPECT_EQ(uploads({.path = "/wiki/b"}), (Ids{third}));
   EXPECT_EQ(uploads({.user = user}), (Ids{second}));
   EXPECT_EQ(uploads({.since = at(1001)}), (Ids{third}));
