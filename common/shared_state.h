@@ -15,14 +15,14 @@ namespace egalaxyd {
 
 /// Totals since the master's start. They only grow.
 enum class Counter : std::size_t {
-  kConnections,       ///< accepted
-  kConnectionsRefused,///< closed at once: too many from one address
-  kHandshakes,        ///< completed
+  kConnections,         ///< accepted
+  kConnectionsRefused,  ///< closed at once: too many from one address
+  kHandshakes,          ///< completed
   kHandshakesFailed,
-  kRequests,          ///< answered, whatever the status
-  kTimeouts,          ///< connections closed at a deadline
-  kBytesIn,           ///< request bytes, after decryption
-  kBytesOut,          ///< response bytes, before encryption
+  kRequests,  ///< answered, whatever the status
+  kTimeouts,  ///< connections closed at a deadline
+  kBytesIn,   ///< request bytes, after decryption
+  kBytesOut,  ///< response bytes, before encryption
   kStatus1x,
   kStatus2x,
   kStatus3x,
@@ -34,10 +34,7 @@ enum class Counter : std::size_t {
 };
 
 /// Values of now; the master clears those of a dead worker.
-enum class Gauge : std::size_t {
-  kOpenConnections,
-  kCount_
-};
+enum class Gauge : std::size_t { kOpenConnections, kCount_ };
 
 /// How many connections each address holds, counted in two rows of buckets under two seeded hashes;
 /// the smaller bucket is the answer, so a stranger's collision rarely counts against anyone.

@@ -17,8 +17,7 @@ class UniqueFunction<R(Args...)> {
   UniqueFunction() = default;
 
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction>)
-  UniqueFunction(F&& f)
+  requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction>) UniqueFunction(F&& f)
       : target_(std::make_unique<Holder<std::remove_cvref_t<F>>>(std::forward<F>(f))) {}
 
   explicit operator bool() const { return target_ != nullptr; }
@@ -27,12 +26,12 @@ class UniqueFunction<R(Args...)> {
  private:
   struct Base {
     virtual ~Base() = default;
-    virtual R call(Args... args) = 0;
+    virtual R call(Args&&... args) = 0;
   };
   template <class F>
   struct Holder final : Base {
     explicit Holder(F f) : f_(std::move(f)) {}
-    R call(Args... args) override { return f_(std::forward<Args>(args)...); }
+    R call(Args&&... args) override { return f_(std::forward<Args>(args)...); }
     F f_;
   };
 

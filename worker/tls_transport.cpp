@@ -14,15 +14,13 @@
 #include "common/certificate.h"
 
 namespace egalaxyd {
-namespace {
-
-long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
-
-}  // namespace
 
 TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "egalaxyd")) {
   if (method_ == nullptr) throw std::bad_alloc();
-  BIO_meth_set_ctrl(method_, control);
+  BIO_meth_set_ctrl(method_, [](BIO* bio, int command, long, void*) -> long {
+    if (command == BIO_CTRL_EOF) return static_cast<TlsTransport*>(BIO_get_data(bio))->ended_;
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+  });
   BIO_meth_set_create(method_, [](BIO* bio) {
     BIO_set_init(bio, 1);
     return 1;
@@ -123,7 +121,9 @@ int TlsTransport::receive(char* into, int size) {
       do {
         got = ::recv(socket_.get(), io_.inbox_.data(), io_.inbox_.size(), 0);
       } while (got < 0 && errno == EINTR);
-      if (got < 0) return errno == EAGAIN ? -1 : 0;  // a reset ends the stream as a FIN does
+      if (got < 0 && errno == EAGAIN) return -1;
+      ended_ = got <= 0;  // a reset ends the stream as a FIN does
+      if (ended_) return 0;
       arrived_ = std::string_view(io_.inbox_.data(), static_cast<std::size_t>(got));
     } else {
       std::copy(unread_.begin(), unread_.end(), io_.inbox_.begin());

@@ -588,8 +588,7 @@ TEST(SiteHost, RefusesWhatIsNone) {
 
 // ---- examples and dumps ----------------------------------------------------------------------
 
-const std::filesystem::path kExamples =
-    std::filesystem::path(__FILE__).parent_path() / "../../../examples";
+const std::filesystem::path kExamples = std::filesystem::path(EGALAXYD_SOURCE_DIR) / "examples";
 
 Config example(const char* name) {
   LoadedConfig loaded = loadConfig(kExamples / name);
