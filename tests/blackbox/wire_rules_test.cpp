@@ -285,6 +285,22 @@ TEST_F(WireRules, AnswersInFullAfterTheClientsHalfClose) {
   }
 }
 
+TEST_F(WireRules, LosesNothingWhenASlowReaderSaysGoodbyeEarly) {
+  capsule.page("large.gmi", std::string(300'000, 'x'));
+  capsule.start();
+  TlsSettings settings;
+  settings.tcp.receiveBuffer = 16 * 1024;
+  GeminiClient client(capsule.port(), settings);
+  ASSERT_TRUE(client.handshake());
+  client.send(capsule.url("/large.gmi") + "\r\n");
+  // The server has nothing more to do, the kernel holds what the client has not read.
+  eventually([&] { return capsule.logContains("/large.gmi\""); }, std::chrono::seconds(2));
+  client.closeNotify();
+  const Reply reply = client.readReply();
+  EXPECT_EQ(reply.body.size(), 300'000U) << reply;
+  EXPECT_TRUE(reply.complete()) << reply;
+}
+
 TEST_F(WireRules, RefusesBrokenPercentEncoding) {
   capsule.start();
   expectEach({answered("gemini://HOST/%zz", 59), answered("gemini://HOST/%2", 59),
