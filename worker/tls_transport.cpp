@@ -71,6 +71,7 @@ IoResult TlsTransport::read(std::span<char> into) {
   std::size_t got = 0;
   const int returned = SSL_read_ex(ssl_, into.data(), into.size(), &got);
   keepUnread();
+  if (!held_.empty()) static_cast<void>(send());  // an alert, or an answer to a key update
   if (returned == 1) return {IoStatus::kDone, got};
   const IoStatus status = classify(returned);
   failed_ = status == IoStatus::kFailed;

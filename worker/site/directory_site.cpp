@@ -54,8 +54,11 @@ class ListingBody final : public BodySource {
 
 }  // namespace
 
-DirectorySite::DirectorySite(DirectoryArgs args, SiteRoot root)
-    : args_(withLowerCaseExtensions(std::move(args))), root_(std::move(root)) {}
+DirectorySite::DirectorySite(DirectoryArgs args, SiteRoot root,
+                             std::shared_ptr<const PrivateFiles> neverServed)
+    : args_(withLowerCaseExtensions(std::move(args))),
+      root_(std::move(root)),
+      neverServed_(std::move(neverServed)) {}
 
 void DirectorySite::handle(Request request, Responder reply, Services& services) {
   const std::string_view path = request.sitePath();
@@ -123,6 +126,7 @@ Response DirectorySite::responseOf(const Request& request, Result<Found> found,
                                    Services& services) {
   if (!found) return openFailure(found.error());
   if (auto* hit = std::get_if<FoundFile>(&*found)) {
+    if (neverServed_->contains(hit->file.status)) return Response::notFound();
     return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
   }
   if (auto* listing = std::get_if<Listing>(&*found)) {

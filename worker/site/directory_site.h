@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "common/config.h"
+#include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 #include "worker/site/site.h"
 
@@ -16,8 +18,8 @@ namespace egalaxyd {
 /// from the pool.
 class DirectorySite final : public Site {
  public:
-  /// `root` is args.root, open.
-  DirectorySite(DirectoryArgs args, SiteRoot root);
+  /// `root` is args.root, open. What `neverServed` holds is as good as missing.
+  DirectorySite(DirectoryArgs args, SiteRoot root, std::shared_ptr<const PrivateFiles> neverServed);
   void handle(Request request, Responder reply, Services& services) override;
 
  private:
@@ -41,6 +43,7 @@ class DirectorySite final : public Site {
 
   const DirectoryArgs args_;  ///< the extensions in `mime` are lower-case
   const SiteRoot root_;
+  const std::shared_ptr<const PrivateFiles> neverServed_;
   std::size_t listingBytes_ = 0;  ///< of listings that are being sent; loop thread only
 };
 

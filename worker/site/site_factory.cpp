@@ -21,6 +21,7 @@ namespace {
 /// Makes the site of one mount; an Error's message is the complaint.
 struct SiteBuilder {
   const SiteConfig& host;
+  std::shared_ptr<const PrivateFiles> neverServed;
 
   using Built = Result<std::shared_ptr<Site>>;
 
@@ -30,7 +31,7 @@ struct SiteBuilder {
     DirectoryArgs complete = args;
     if (complete.lang.empty()) complete.lang = host.lang;
     return std::shared_ptr<Site>(
-        std::make_shared<DirectorySite>(std::move(complete), std::move(root).value()));
+        std::make_shared<DirectorySite>(std::move(complete), std::move(root).value(), neverServed));
   }
 
   Built operator()(const FileArgs& args) const {
@@ -61,11 +62,12 @@ struct SiteBuilder {
 
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, Complaints& complaints) {
   (void)mediaTypeOf("");  // reads the machine's table, for the workers to inherit
+  const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
     auto sites = std::make_shared<PathMap>();
     for (const MountConfig& mount : host.mounts) {
-      auto site = std::visit(SiteBuilder{host}, mount.args);
+      auto site = std::visit(SiteBuilder{host, neverServed}, mount.args);
       if (site) {
         sites->add(mount.path, std::move(site).value());
       } else {

@@ -28,7 +28,8 @@ class DirectorySiteTest : public testing::Test {
   std::unique_ptr<DirectorySite> site() {
     args_.root = dir_.path();
     auto root = SiteRoot::openAt(args_.root, args_.symlinks);
-    return std::make_unique<DirectorySite>(args_, std::move(root).value());
+    return std::make_unique<DirectorySite>(args_, std::move(root).value(),
+                                           std::make_shared<const PrivateFiles>(neverServed_));
   }
   Answer get(std::string path, std::string_view mount = "/") {
     return ask(requestFor(std::move(path), mount));
@@ -38,6 +39,7 @@ class DirectorySiteTest : public testing::Test {
   const TempDir dir_;
   SiteHarness harness_;
   DirectoryArgs args_;
+  PrivateFiles neverServed_;
 };
 
 TEST_F(DirectorySiteTest, ServesAFileByteForByte) {
@@ -46,6 +48,15 @@ TEST_F(DirectorySiteTest, ServesAFileByteForByte) {
   const Answer answer = get("/a/x.unknown-extension");
   EXPECT_EQ(answer.header(), "20 application/octet-stream");
   EXPECT_EQ(answer.body, bytes);
+}
+
+TEST_F(DirectorySiteTest, NeverServesAPrivateKeyUnderAnyName) {
+  neverServed_.add(dir_.write("server.key", "secret"));
+  std::filesystem::create_symlink("server.key", dir_ / "link.txt");
+  std::filesystem::create_hard_link(dir_ / "server.key", dir_ / "twin.txt");
+  for (const char* path : {"/server.key", "/link.txt", "/twin.txt"}) {
+    EXPECT_EQ(get(path).header(), "51 Not found") << path;
+  }
 }
 
 TEST_F(DirectorySiteTest, ServesAnEmptyFile) {
