@@ -67,14 +67,6 @@ std::string unknownOption(const std::string& reported) {
          (near.empty() ? "" : "; did you mean --" + near.front() + "?");
 }
 
-bool asksForBackground(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) == "--daemon") return true;
-    if (std::string_view(argv[i]) == "--") return false;
-  }
-  return false;
-}
-
 void printHelp() {
   std::cout << "usage: egalaxyd [OPTIONS] [DIR]\n\n"
                "Serves the small web: DIR, or what a configuration file says, or else the\n"
@@ -103,11 +95,6 @@ void restoreCrashSignals() {
 int MasterApp::run(int argc, char** argv) {
   std::error_code error;
   line_.workingDir = std::filesystem::current_path(error);
-  if (asksForBackground(argc, argv)) {
-    auto background = Background::enter();
-    if (!background) return fail({EXIT_OSERR, {background.error().message}});
-    background_.emplace(std::move(*background));
-  }
   try {
     init(argc, argv);
   } catch (const Poco::Util::UnknownOptionException& e) {
@@ -185,6 +172,11 @@ int MasterApp::dump() const {
 }
 
 int MasterApp::serve() {
+  if (line_.daemon) {
+    auto background = Background::enter();
+    if (!background) return fail({EXIT_OSERR, {background.error().message}});
+    background_.emplace(std::move(*background));
+  }
   const LoadedConfig loaded = load();
   if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
   Master master({.load = [this] { return load(); },

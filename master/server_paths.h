@@ -14,11 +14,11 @@ namespace egalaxyd {
 
 /// What the environment says about folders; an unset variable is "".
 struct PathEnvironment {
-  std::string stateDirectory;    ///< $STATE_DIRECTORY, of systemd: may name several, split by ':'
-  std::string runtimeDirectory;  ///< $RUNTIME_DIRECTORY, likewise
-  std::string xdgStateHome;
-  std::string xdgRuntimeDir;
-  std::string home;
+  std::string stateDirectory{};    ///< $STATE_DIRECTORY, of systemd: may name several, split by ':'
+  std::string runtimeDirectory{};  ///< $RUNTIME_DIRECTORY, likewise
+  std::string xdgStateHome{};
+  std::string xdgRuntimeDir{};
+  std::string home{};
 
   static PathEnvironment ofProcess();
 };

@@ -1,0 +1,86 @@
+#include "common/shared_state.h"
+
+#include <gtest/gtest.h>
+
+namespace egalaxyd {
+namespace {
+
+class SharedStateTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto created = SharedState::create();
+    ASSERT_TRUE(created.ok());
+    state_ = std::move(created).value();
+  }
+  static IpAddress address(const char* text) { return IpAddress::parse(text).value(); }
+
+  std::unique_ptr<SharedState> state_;
+};
+
+TEST_F(SharedStateTest, StartsAtZero) {
+  EXPECT_EQ(state_->total(Counter::kRequests), 0u);
+  EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
+}
+
+TEST_F(SharedStateTest, SumsOverAllWorkers) {
+  state_->slot(0).add(Counter::kRequests, 3);
+  state_->slot(7).add(Counter::kRequests);
+  state_->slot(SharedState::kSlots - 1).add(Counter::kRequests, 5);
+  state_->slot(7).add(Gauge::kOpenConnections, 2);
+  EXPECT_EQ(state_->total(Counter::kRequests), 9u);
+  EXPECT_EQ(state_->total(Counter::kHandshakes), 0u);
+  EXPECT_EQ(state_->total(Gauge::kOpenConnections), 2);
+}
+
+TEST_F(SharedStateTest, KeepsTotalsAndForgetsWhatADeadWorkerHeld) {
+  const IpAddress client = address("192.0.2.1");
+  state_->slot(1).add(Counter::kRequests, 4);
+  state_->slot(1).add(Gauge::kOpenConnections, 4);
+  ASSERT_TRUE(state_->takeAddress(1, client, 1));
+  state_->workerGone(1);
+  EXPECT_EQ(state_->total(Counter::kRequests), 4u);
+  EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
+  EXPECT_TRUE(state_->takeAddress(0, client, 1));
+}
+
+TEST_F(SharedStateTest, LimitsAnAddressOverAllWorkers) {
+  const IpAddress client = address("192.0.2.1");
+  EXPECT_TRUE(state_->takeAddress(0, client, 2));
+  EXPECT_TRUE(state_->takeAddress(5, client, 2));
+  EXPECT_FALSE(state_->takeAddress(0, client, 2));
+  EXPECT_FALSE(state_->takeAddress(9, client, 2));
+  state_->releaseAddress(5, client);
+  EXPECT_TRUE(state_->takeAddress(9, client, 2));
+}
+
+TEST_F(SharedStateTest, CountsOneAddressApartFromAnother) {
+  EXPECT_TRUE(state_->takeAddress(0, address("192.0.2.1"), 1));
+  EXPECT_TRUE(state_->takeAddress(0, address("192.0.2.2"), 1));
+  EXPECT_FALSE(state_->takeAddress(0, address("192.0.2.1"), 1));
+}
+
+TEST_F(SharedStateTest, CountsAnIpv6NetworkAsOneClient) {
+  EXPECT_TRUE(state_->takeAddress(0, address("2001:db8:1:2::1"), 1));
+  EXPECT_FALSE(state_->takeAddress(0, address("2001:db8:1:2:ffff::9"), 1));
+  EXPECT_TRUE(state_->takeAddress(0, address("2001:db8:1:3::1"), 1));
+}
+
+TEST_F(SharedStateTest, NeverRefusesWithoutALimit) {
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(state_->takeAddress(0, address("192.0.2.1"), 0));
+  }
+}
+
+TEST_F(SharedStateTest, ReturnsToZeroWhenAllIsReleased) {
+  for (int i = 0; i < 200; ++i) {
+    const IpAddress client = address(("198.51.100." + std::to_string(i)).c_str());
+    ASSERT_TRUE(state_->takeAddress(3, client, 0));
+    state_->releaseAddress(3, client);
+  }
+  for (const auto& row : state_->slot(3).addresses.rows) {
+    for (const auto& bucket : row) ASSERT_EQ(bucket.load(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace egalaxyd
