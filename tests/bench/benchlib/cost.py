@@ -179,6 +179,22 @@ def count_syscalls(bench, server, requests=300):
     bench.table.raw[f"syscalls {server.name}"] = calls
 
 
+class NotMeasured(Exception):
+    """The server does not work under valgrind; the text says how it failed."""
+
+
+def instructions(bench, start, requests):
+    """Of the server's whole life with so many requests."""
+    folder = bench.space.folder("callgrind")
+    with start(["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/%p"]) as server:
+        result = run_load(bench.bin, server.url(), requests=requests, connections=4, timeout=50)
+        if result["failed"]:
+            raise NotMeasured(f"under valgrind: {failures(result)}; {server.complaint()}")
+    # One file per process; the first of the two lines with the same sum.
+    return sum(int(re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[1])
+               for file in folder.iterdir())
+
+
 def count_instructions(bench, few=20, many=120):
     """Under callgrind; two runs, so that start and end cancel out."""
     starters = {
@@ -186,23 +202,13 @@ def count_instructions(bench, few=20, many=120):
         "floor": lambda wrap: start_floor(bench.bin, bench.space, wrap=wrap)}
     per_request = {}
     for name, start in starters.items():
-        totals = []
-        for requests in (few, many):
-            folder = bench.space.folder("callgrind")
-            wrap = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/%p"]
-            try:
-                with start(wrap) as server:
-                    run_load(bench.bin, server.url(), requests=requests, connections=4, timeout=50)
-            except NotStarted as error:
-                bench.table.skip(f"instructions: {name}", str(error))
-                break
-            totals.append(sum(int(match) for file in folder.iterdir() for match in
-                              re.findall(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[:1]))
-        else:
-            per_request[name] = (totals[1] - totals[0]) / (many - few)
-            if per_request[name] <= 0:
-                raise RuntimeError(f"callgrind saw nothing of {name}")
-            bench.table.note(f"instructions per request: {name}", f"{per_request[name]:,.0f}")
+        try:
+            totals = [instructions(bench, start, requests) for requests in (few, many)]
+        except (NotStarted, NotMeasured) as error:
+            bench.table.skip(f"instructions per request: {name}", str(error))
+            continue
+        per_request[name] = (totals[1] - totals[0]) / (many - few)
+        bench.table.note(f"instructions per request: {name}", f"{per_request[name]:,.0f}")
     if len(per_request) == 2:
         bench.table.note("instructions per request: egalaxyd / floor",
                          f"{per_request['egalaxyd'] / per_request['floor']:.2f}")

@@ -96,6 +96,13 @@ class Server:
         lines = self.output.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "no output"
 
+    def complaint(self):
+        """What a tool around the server had to say about it, else the server's own last words."""
+        for line in self.output.read_text(errors="replace").splitlines():
+            if "unhandled" in line:
+                return line.strip()
+        return self.last_words()
+
     def stop(self):
         """Asks, then insists; the session is the server's own, so nothing else is hit."""
         if self.alive():

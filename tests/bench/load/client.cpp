@@ -22,11 +22,10 @@ void Client::begin(const Options& options, int epoll, int source, bool holdBack)
   link_.open(options.target, epoll, this, source);
 }
 
-void Client::speak(SSL_CTX* context) {
-  holdBack_ = false;
+void Client::speak() {
   beganNs_ = nowNs();
   state_ = State::kAsking;
-  if (options_->target.wire == Wire::kGemini) link_.startTls(context, options_->target.host);
+  if (options_->target.wire == Wire::kGemini) link_.sendHello();
 }
 
 bool Client::advance(SSL_CTX* context) {
@@ -34,12 +33,10 @@ bool Client::advance(SSL_CTX* context) {
     const Io io = link_.connected();
     if (io == Io::kWait) return false;
     if (io != Io::kDone) return end(link_.failure());
-    state_ = State::kHeld;
-    if (!holdBack_) {
-      const std::uint64_t began = beganNs_;
-      speak(context);
-      beganNs_ = began;
-    }
+    const bool tls = options_->target.wire == Wire::kGemini;
+    if (tls && holdBack_) link_.prepareTls(context, options_->target.host);
+    if (tls && !holdBack_) link_.startTls(context, options_->target.host);
+    state_ = holdBack_ ? State::kHeld : State::kAsking;
   }
   if (state_ == State::kAsking && ask()) return true;
   if (state_ == State::kHeader || state_ == State::kBody) return listen();

@@ -12,15 +12,15 @@ namespace egalaxyd::load {
 
 class Client {
  public:
-  /// Connects. With `holdBack` it stays silent, once connected, until speak().
+  /// Connects. With `holdBack` it gets ready to speak, but stays silent until speak().
   void begin(const Options& options, int epoll, int source, bool holdBack);
   /// Lets a held back client go on; its time counts from here.
-  void speak(SSL_CTX* context);
+  void speak();
 
   /// Goes on as far as possible. True when it has ended: see outcome(); then it is closed.
   bool advance(SSL_CTX* context);
   bool active() const { return link_.isOpen(); }
-  bool isConnected() const { return state_ != State::kConnecting; }
+  bool isHeld() const { return active() && state_ == State::kHeld; }
   Outcome outcome() const { return outcome_; }
   std::uint64_t beganNs() const { return beganNs_; }
   std::uint64_t bodyBytes() const { return bodyBytes_; }

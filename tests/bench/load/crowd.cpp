@@ -26,13 +26,13 @@ void Crowd::prepare() {
   if (!options_.simultaneous) return;
   startUntil_ = lid_;
   for (Client& client : clients_) startNext(client);
-  const auto allConnected = [this] {
+  const auto allReady = [this] {
     for (const Client& client : clients_) {
-      if (client.active() && !client.isConnected()) return false;
+      if (client.active() && !client.isHeld()) return false;
     }
     return true;
   };
-  while (!allConnected() && nowNs() < lid_) serveEvents(20);
+  while (!allReady() && nowNs() < lid_) serveEvents(20);
 }
 
 Report Crowd::run() {
@@ -41,9 +41,14 @@ Report Crowd::run() {
   for (Client& client : clients_) {
     if (!options_.simultaneous) {
       startNext(client);
-    } else if (client.active()) {
-      client.speak(context_);
-      if (client.advance(context_)) settle(client);
+    } else if (client.isHeld()) {
+      client.speak();
+    }
+  }
+  // Only now the rest: everyone's first bytes are on their way before anyone is answered.
+  if (options_.simultaneous) {
+    for (Client& client : clients_) {
+      if (client.active() && client.advance(context_)) settle(client);
     }
   }
   while (active_ > 0 || !paused_.empty()) serveEvents(20);

@@ -93,6 +93,21 @@ void Link::startTls(SSL_CTX* context, const std::string& host) {
   SSL_set_connect_state(ssl_);
 }
 
+void Link::prepareTls(SSL_CTX* context, const std::string& host) {
+  startTls(context, host);
+  SSL_set0_wbio(ssl_, BIO_new(BIO_s_mem()));
+  SSL_do_handshake(ssl_);
+}
+
+void Link::sendHello() {
+  char* hello = nullptr;
+  const auto bytes = BIO_get_mem_data(SSL_get_wbio(ssl_), &hello);
+  ::send(fd_, hello, static_cast<std::size_t>(bytes), MSG_NOSIGNAL);  // an empty socket takes it
+  BIO* socket = SSL_get_rbio(ssl_);
+  BIO_up_ref(socket);
+  SSL_set0_wbio(ssl_, socket);
+}
+
 Io Link::handshake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);

@@ -42,6 +42,9 @@ class Link {
   Io connected();
   /// From here on reads and writes speak TLS; the handshake happens inside them.
   void startTls(SSL_CTX* context, const std::string& host);
+  /// Makes the ClientHello and keeps it: the costly part of speaking up. Then sendHello().
+  void prepareTls(SSL_CTX* context, const std::string& host);
+  void sendHello();
   Io handshake();
 
   Io write(std::string_view bytes, std::size_t& done);
