@@ -169,7 +169,8 @@ StorageThread::Visits StorageThread::takeVisits() {
 void StorageThread::putBack(Visits visits) {
   const std::lock_guard lock(mutex_);
   for (auto& [certificate, visit] : visits_) {
-    Visit& merged = visits.try_emplace(certificate, visit.certificate, visit.key).first->second;
+    const Visit none{visit.certificate, visit.key, 0, {}};
+    Visit& merged = visits.try_emplace(certificate, none).first->second;
     merged.count += visit.count;
     merged.last = std::max(merged.last, visit.last);
   }
