@@ -3,5 +3,5 @@
 int main(int argc, char** argv) {
   egalaxyd::MasterApp app;
   egalaxyd::restoreCrashSignals();
-  return app.run(argc, argv);
+  return app.start(argc, argv);
 }

@@ -92,7 +92,7 @@ void restoreCrashSignals() {
   }
 }
 
-int MasterApp::run(int argc, char** argv) {
+int MasterApp::start(int argc, char** argv) {
   std::error_code error;
   line_.workingDir = std::filesystem::current_path(error);
   try {

@@ -18,9 +18,9 @@ namespace egalaxyd {
 /// One per process, made first thing in main().
 class MasterApp final : public Poco::Util::ServerApplication {
  public:
-  /// Parses the command line and does what it says. Hides the base's run(), which would leave the
-  /// terminal before anything was checked. Returns the exit code.
-  int run(int argc, char** argv);
+  /// Parses the command line and does what it says; the exit code. To be called instead of the
+  /// base's run(), which would leave the terminal before anything was checked.
+  int start(int argc, char** argv);
 
  protected:
   void defineOptions(Poco::Util::OptionSet& options) override;
