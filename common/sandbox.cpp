@@ -184,6 +184,7 @@ int addArgumentRules(void* filter) {
       {"prctl", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, PR_GET_NAME, 0}},
       {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, TCGETS, 0}},
       {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, FIONREAD, 0}},
+      {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, TIOCOUTQ, 0}},
       {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, FIONBIO, 0}},
   };
   for (const ArgumentRule& rule : rules) {

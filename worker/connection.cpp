@@ -6,12 +6,15 @@
 #include <cerrno>
 #include <utility>
 
+#include "worker/unreceived.h"
+
 namespace egalaxyd {
 namespace {
 
 /// How much and how long a client may go on sending after its answer, so that it can read it: an
 /// early close would reach it as a reset.
 constexpr std::uint32_t kDrainBytes = 1024 * 1024;
+/// Longer only while the client goes on receiving.
 constexpr auto kDrainTime = std::chrono::seconds(2);
 
 }  // namespace
@@ -71,6 +74,7 @@ void Connection::onReady(IoEvents events) {
 
 void Connection::onDeadline() {
   if (phase_ == Phase::kActive) return exchange_->onDeadline();
+  if (phase_ == Phase::kDraining) return onDrainDeadline();
   if (phase_ == Phase::kWaiting) {
     keeper_.exchangeContext().counters.add(Counter::kTimeouts);
   }
@@ -88,6 +92,15 @@ void Connection::drain() {
     if (drained_ > kDrainBytes) return close();
   }
   continueLater();
+}
+
+void Connection::onDrainDeadline() {
+  const int unreceived = unreceivedBytes(socket_.get());
+  if (unreceived < unreceived_) lastMoved_ = loop_.now();
+  unreceived_ = unreceived;
+  const auto stillFor = loop_.now() - lastMoved_;
+  if (unreceived == 0 || stillFor >= keeper_.exchangeContext().limits.writeTimeout) return close();
+  deadline_.setAfter(kDrainTime);
 }
 
 void Connection::close() {
@@ -112,6 +125,8 @@ void Connection::ended(UniqueFd socket) {
   socket_ = std::move(socket);
   if (!socket_) return close();
   phase_ = Phase::kDraining;
+  lastMoved_ = loop_.now();
+  unreceived_ = unreceivedBytes(socket_.get());
   deadline_.setAfter(kDrainTime);
   ::shutdown(socket_.get(), SHUT_WR);
   continueLater();

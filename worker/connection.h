@@ -70,6 +70,7 @@ class Connection final : public ExchangeOwner {
   void onReady(IoEvents events);
   void onDeadline();
   void drain();
+  void onDrainDeadline();
   void close();
 
   void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
@@ -86,6 +87,7 @@ class Connection final : public ExchangeOwner {
   Clock::time_point lastMoved_;
   Phase phase_ = Phase::kWaiting;
   std::uint32_t drained_ = 0;  ///< bytes thrown away so far
+  int unreceived_ = 0;         ///< of the answer, when last looked at
   UniqueFd socket_;            ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;

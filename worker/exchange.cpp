@@ -95,6 +95,7 @@ void Exchange::readRequest() {
     if (std::holds_alternative<NeedMore>(step)) continue;
     requestSeen_ = true;
     if (auto* malformed = std::get_if<Malformed>(&step)) {
+      url_ = std::move(malformed->line);
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
     return onRequestLine(std::get<RequestLine>(std::move(step)));
@@ -181,8 +182,8 @@ bool Exchange::produce() {
 }
 
 void Exchange::endGently(std::string_view why) {
-  const bool drain = transport_->hasUnread() || !allWritten_;
-  end(drain ? transport_->releaseSocket() : UniqueFd(), why);
+  const bool linger = !allWritten_ || transport_->mustLinger();
+  end(linger ? transport_->releaseSocket() : UniqueFd(), why);
 }
 
 void Exchange::end(UniqueFd socket, std::string_view why) {

@@ -39,8 +39,8 @@ class ExchangeOwner {
   virtual Responder makeResponder() = 0;
   /// Calls Exchange::onReady soon, after other connections had their turn.
   virtual void continueLater() = 0;
-  /// The exchange has ended; it is destroyed after the current callback. `socket` is open where the
-  /// client may still be sending and has to be drained, otherwise empty.
+  /// The exchange has ended; it is destroyed after the current callback. `socket` is open where
+  /// closing it now could cost the client its answer, otherwise empty.
   virtual void ended(UniqueFd socket) = 0;
 
  protected:

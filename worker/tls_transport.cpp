@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "common/certificate.h"
+#include "worker/unreceived.h"
 
 namespace egalaxyd {
 
@@ -109,10 +110,11 @@ IoResult TlsTransport::send() {
   return {failed_ ? IoStatus::kFailed : IoStatus::kDone, sent};
 }
 
-bool TlsTransport::hasUnread() {
+bool TlsTransport::mustLinger() {
   char byte = 0;
   return !unread_.empty() || SSL_pending(ssl_) > 0 ||
-         ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+         ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ||
+         unreceivedBytes(socket_.get()) > 0;
 }
 
 int TlsTransport::receive(char* into, int size) {

@@ -43,7 +43,7 @@ class TlsTransport final : public Transport {
   void write(std::string_view bytes) override;
   void writeEnd() override;
   IoResult send() override;
-  bool hasUnread() override;
+  bool mustLinger() override;
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }

@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <csignal>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -171,8 +170,6 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
 
 int runWorker(WorkerSetup setup) {
   resetSignals();
-  // The master decides when a worker leaves, whatever a terminal sends to the whole group.
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) std::signal(signal, SIG_IGN);
   const std::string name = "worker " + std::to_string(setup.workerNumber);
   const auto logged = openLog(setup.plan->config.log, name);
   if (!logged) {

@@ -53,7 +53,7 @@ class ScriptedTransport final : public Transport {
     client_.gotEnd = client_.gotEnd || endHeld_;
     return {IoStatus::kDone, taken};
   }
-  bool hasUnread() override { return client_.surplus; }
+  bool mustLinger() override { return client_.surplus; }
   int fd() const override { return -1; }
   UniqueFd releaseSocket() override { return UniqueFd(); }
   std::string_view serverName() const override { return client_.serverName; }

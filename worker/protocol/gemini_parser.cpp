@@ -13,7 +13,7 @@ constexpr std::string_view kLineEnd = "\r\n";
 ParseStep parseLine(std::string line) {
   auto parsed = parseUri(line);
   if (const auto* error = std::get_if<UriError>(&parsed)) {
-    return Malformed{std::string(describe(*error))};
+    return Malformed{std::string(describe(*error)), std::move(line)};
   }
   return RequestLine{std::move(line), std::get<Uri>(std::move(parsed))};
 }
@@ -29,7 +29,7 @@ ParseStep GeminiParser::feed(std::string_view bytes, std::size_t& consumed) {
   if (end == std::string::npos) {
     consumed = line_.size() - before;
     if (line_.size() < limit) return NeedMore{};
-    return Malformed{"The URL is longer than 1024 bytes"};
+    return Malformed{"The URL is longer than 1024 bytes", std::move(line_)};
   }
   consumed = end + kLineEnd.size() - before;
   line_.resize(end);

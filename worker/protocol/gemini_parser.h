@@ -23,6 +23,7 @@ struct RequestLine {
 /// Not a request: answered 59 with `text`.
 struct Malformed {
   std::string text;
+  std::string line;  ///< what was read of it, for the log
 };
 
 using ParseStep = std::variant<NeedMore, RequestLine, Malformed>;
