@@ -142,7 +142,8 @@ void EventLoop::forget(const Watch& watch) {
 }
 
 void EventLoop::runTimers() {
-  while (!heap_.empty() && heap_.front()->when_ <= now_) {
+  // A deadline of now that a callback sets waits for the next turn: descriptors come in between.
+  while (!heap_.empty() && heap_.front()->when_ < now_) {
     Timer* due = heap_.front();
     removeAt(0);
     due->onTime_();

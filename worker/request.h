@@ -20,7 +20,7 @@ struct Request {
   std::string host;  ///< lower-case, without port or brackets
   /// The port that the client named, else the protocol's default.
   std::uint16_t port = 0;
-  std::string path;  ///< decoded and normalised, see normalisePath
+  std::string path;                  ///< decoded and normalised, see normalisePath
   std::optional<std::string> query;  ///< as sent, percent-encoded; nullopt: there was no '?'
   /// Length of the part of `path` that the site map matched; the rest is the site's own.
   std::size_t mountLength = 0;

@@ -21,7 +21,9 @@ constexpr std::size_t kSlots = 256;
 /// How long accepting pauses at a limit that something other than our own closing may lift.
 constexpr auto kPause = std::chrono::milliseconds(50);
 /// A slot holder that stood still this long yields when others wait and no slot is free.
-constexpr auto kPatience = std::chrono::seconds(2);
+constexpr auto kPatience = std::chrono::milliseconds(2000);
+/// How often that is looked at while someone waits.
+constexpr auto kPatienceTick = std::chrono::milliseconds(250);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
 
 }  // namespace
@@ -155,7 +157,7 @@ void Server::admit() {
     connection->activate();
   }
   admitting_ = false;
-  if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatience / 4);
+  if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatienceTick);
 }
 
 void Server::makeRoom() {

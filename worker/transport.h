@@ -39,8 +39,8 @@ class Transport {
   virtual void writeEnd() = 0;
   /// kDone when nothing is held back; `bytes` counts what the socket took.
   virtual IoResult send() = 0;
-  /// Whether closing now could cost the peer its answer: it has sent bytes that read() has not given
-  /// out, or has not yet received all that send() handed to the kernel.
+  /// Whether closing now could cost the peer its answer: it has sent bytes that read() has not
+  /// given out, or has not yet received all that send() handed to the kernel.
   virtual bool mustLinger() = 0;
 
   virtual int fd() const = 0;

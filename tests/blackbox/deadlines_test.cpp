@@ -82,6 +82,19 @@ TEST_F(Deadlines, CountTheWholeHandshake) {
   EXPECT_LT(sent, kTooManyBytes);
 }
 
+TEST_F(Deadlines, ClientsThatStandStillYieldToOneThatWorks) {
+  capsule.set("server.workers", "1");
+  capsule.set("limits.connections_per_ip", "0");
+  capsule.set("limits.request_timeout", "\"1h\"");
+  capsule.start();
+  std::vector<std::unique_ptr<GeminiClient>> still;
+  for (int i = 0; i < 300; ++i) {
+    still.push_back(std::make_unique<GeminiClient>(capsule.port()));
+    ASSERT_TRUE(still.back()->handshake()) << i << ": " << still.back()->error();
+  }
+  expectServed();
+}
+
 TEST_F(Deadlines, CountTheWholeRequestLine) {
   capsule.set("limits.request_timeout", "\"1s\"");
   capsule.start();

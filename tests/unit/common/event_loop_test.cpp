@@ -165,6 +165,17 @@ TEST(EventLoop, LetsADeadlineSetItselfAgain) {
   EXPECT_EQ(calls, 3);
 }
 
+TEST(EventLoop, ADeadlineOfNowThatSetsItselfAgainLetsDescriptorsHaveTheirTurn) {
+  EventLoop loop;
+  const auto [here, there] = socketPair();
+  Timer busy(loop, [&] { busy.setAfter(0ms); });
+  Watch watch(loop, [&](IoEvents) { loop.stop(); });
+  busy.setAfter(0ms);
+  ASSERT_TRUE(watch.start(here.get(), WatchMode::kRead).ok());
+  poke(there);
+  loop.run();
+}
+
 TEST(EventLoop, KeepsItsHeapInOrderWhateverIsSetMovedAndCancelled) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
