@@ -21,6 +21,8 @@ using std::chrono::milliseconds;
 
 /// A duration that may be switched off (nullopt, "off" in the file).
 using OptionalDuration = std::optional<milliseconds>;
+/// A duration without an end ("forever" in the file, where it is allowed).
+inline constexpr milliseconds kForever = milliseconds::max();
 
 /// One thing that is wrong with a configuration, in the operator's terms.
 struct Complaint {
@@ -111,6 +113,8 @@ struct RouterConfig {
   bool operator==(const RouterConfig&) const = default;
 };
 
+struct MountConfig;
+
 /// module = "directory": a static tree.
 struct DirectoryArgs {
   std::filesystem::path root;
@@ -129,6 +133,8 @@ struct DirectoryArgs {
 struct FileArgs {
   std::filesystem::path path;
   std::string mime;  ///< "": by the name's extension
+  /// How long the content may be kept in memory; nullopt: not at all, kForever: until a reload.
+  OptionalDuration cache;
   bool operator==(const FileArgs&) const = default;
 };
 
@@ -145,6 +151,45 @@ struct ReplyArgs {
   std::string meta;
   std::string body;
   bool operator==(const ReplyArgs&) const = default;
+};
+
+/// module = "authenticated": its `sites` are for holders of a client certificate.
+struct AuthenticatedArgs {
+  std::vector<MountConfig> sites;
+  /// SHA-256 of certificates or public keys, lower-case hex; with `ca` empty too: any certificate.
+  std::vector<std::string> fingerprints;
+  std::filesystem::path ca;  ///< PEM file; certificates signed by one of these pass
+  std::string prompt = "A client certificate is required";
+  bool operator==(const AuthenticatedArgs&) const;
+};
+
+/// module = "input": asks for input, and hands it to its `sites`.
+struct InputArgs {
+  std::vector<MountConfig> sites;
+  std::string prompt = "Enter input";
+  bool sensitive = false;
+  bool asMeta = false;  ///< store it in the user's metadata under `key`
+  std::string key = "input";
+  std::string certPrompt = "A client certificate is required to keep your input";
+  bool operator==(const InputArgs&) const;
+};
+
+/// module = "spy": what the server knows of the request.
+struct SpyArgs {
+  bool operator==(const SpyArgs&) const = default;
+};
+
+/// module = "info": what the server knows of itself.
+struct InfoArgs {
+  bool operator==(const InfoArgs&) const = default;
+};
+
+/// module = "plugin": a site out of a shared library.
+struct PluginArgs {
+  std::filesystem::path library;
+  std::string className;
+  std::map<std::string, std::string> args;
+  bool operator==(const PluginArgs&) const = default;
 };
 
 /// What answers below one path.

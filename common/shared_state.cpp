@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "common/errno_error.h"
 
@@ -15,7 +14,9 @@ struct SharedState::Block {
   std::uint64_t seed = 0;
   /// One past the highest slot in use so far: sums and look-ups stop there.
   std::atomic<std::size_t> used = 0;
+  std::chrono::steady_clock::time_point made;
   std::array<WorkerSlot, kSlots> slots;
+  RateTable rates;
 };
 
 Result<std::unique_ptr<SharedState>> SharedState::create() {
@@ -28,6 +29,7 @@ Result<std::unique_ptr<SharedState>> SharedState::create() {
   if (::getrandom(&block->seed, sizeof block->seed, 0) != sizeof block->seed) {
     return errnoError("getrandom", errno);
   }
+  block->made = std::chrono::steady_clock::now();
   return std::unique_ptr<SharedState>(new SharedState(block));
 }
 
@@ -95,18 +97,23 @@ void SharedState::releaseAddress(std::size_t slot, const IpAddress& client) {
   }
 }
 
+std::optional<std::chrono::milliseconds> SharedState::countRequest(const IpAddress& client,
+                                                                   const RatePolicy& policy) {
+  return block_->rates.count(client.limitKey(), block_->seed, age(), policy);
+}
+
+std::size_t SharedState::rateLimitedClients(const RatePolicy& policy) const {
+  return block_->rates.penalised(age(), policy);
+}
+
+std::chrono::milliseconds SharedState::age() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               block_->made);
+}
+
 std::array<std::size_t, AddressCounts::kRows> SharedState::bucketsOf(
     const IpAddress& client) const {
-  // splitmix64 over the two halves under a secret seed: no one can aim at a bucket.
-  std::uint64_t halves[2];
-  std::memcpy(halves, client.limitKey().bytes().data(), sizeof halves);
-  std::uint64_t hash = block_->seed;
-  for (const std::uint64_t half : halves) {
-    hash += half + 0x9e3779b97f4a7c15;
-    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
-    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
-    hash ^= hash >> 31;
-  }
+  const std::uint64_t hash = seededHash(client.limitKey(), block_->seed);
   return {hash % AddressCounts::kBuckets, (hash >> 32) % AddressCounts::kBuckets};
 }
 

@@ -4,11 +4,14 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "common/ip_address.h"
+#include "common/rate_table.h"
 #include "common/result.h"
 
 namespace egalaxyd {
@@ -20,6 +23,7 @@ enum class Counter : std::size_t {
   kHandshakes,          ///< completed
   kHandshakesFailed,
   kRequests,  ///< answered, whatever the status
+  kRateLimited,         ///< requests answered 44
   kTimeouts,  ///< connections closed at a deadline
   kBytesIn,   ///< request bytes, after decryption
   kBytesOut,  ///< response bytes, before encryption
@@ -83,10 +87,17 @@ class SharedState {
   bool takeAddress(std::size_t slot, const IpAddress& client, std::uint32_t most);
   void releaseAddress(std::size_t slot, const IpAddress& client);
 
+  /// Counts one request of `client`; nullopt: it may pass, else how long it has to wait.
+  std::optional<std::chrono::milliseconds> countRequest(const IpAddress& client,
+                                                        const RatePolicy& policy);
+  /// Clients that are being made to wait now.
+  std::size_t rateLimitedClients(const RatePolicy& policy) const;
+
  private:
   struct Block;
   explicit SharedState(Block* block) : block_(block) {}
   std::array<std::size_t, AddressCounts::kRows> bucketsOf(const IpAddress& client) const;
+  std::chrono::milliseconds age() const;
   Block* block_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 #include <sysexits.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 
 #include "common/limits.h"
 #include "common/shared_state.h"
+#include "common/storage/schema.h"
 #include "master/effective_config.h"
 
 namespace egalaxyd {
@@ -42,6 +44,14 @@ std::string urlOf(const std::string& host, std::uint16_t port) {
   const std::string name = v6 ? fmt::format("[{}]", host) : host;
   return port == kGeminiPort ? fmt::format("gemini://{}/", name)
                              : fmt::format("gemini://{}:{}/", name, port);
+}
+
+/// Pages need no database: without one the server starts, and what needs it says so.
+void prepareStorage(const Generation& generation) {
+  const auto file = generation.config.server.stateDir / kDatabaseFile;
+  if (const auto migrated = migrateStorage(file, generation.account); !migrated) {
+    spdlog::error("users and uploads are not available: {}", migrated.error().message);
+  }
 }
 
 }  // namespace
@@ -88,6 +98,7 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
   if (generation->listeners.listeners().empty()) {
     return failureOf(Complaints{{"listen.gemini", "nothing to listen on: name an address"}});
   }
+  prepareStorage(*generation);
   return generation;
 }
 

@@ -1,11 +1,13 @@
 #include "worker/connection.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
 #include <utility>
 
+#include "worker/protocol/proxy_header.h"
 #include "worker/unreceived.h"
 
 namespace egalaxyd {
@@ -20,13 +22,15 @@ constexpr auto kDrainTime = std::chrono::seconds(2);
 }  // namespace
 
 Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
-                       const IpAddress& client)
+                       const IpAddress& client, bool viaProxy)
     : keeper_(keeper),
       loop_(loop),
       id_(id),
       client_(client),
+      holdsAddress_(!viaProxy),
       accepted_(loop.now()),
       lastMoved_(accepted_),
+      phase_(viaProxy ? Phase::kProxyHeader : Phase::kWaiting),
       socket_(std::move(socket)),
       watch_(loop, [this](IoEvents events) { onReady(events); }),
       deadline_(loop, [this] { onDeadline(); }) {}
@@ -57,11 +61,12 @@ void Connection::abort(std::string_view why) {
 
 void Connection::onReady(IoEvents events) {
   switch (phase_) {
+    case Phase::kProxyHeader:
+      if (events.readable) takeProxyHeader();
+      return;
     case Phase::kWaiting:
-      if (!events.readable) return;  // the first report says that it is writable
-      phase_ = Phase::kQueued;
-      deadline_.cancel();  // from here on it waits for us
-      return keeper_.wantsSlot(*this);
+      if (events.readable) queueUp();  // the first report says that it is writable
+      return;
     case Phase::kActive:
       return exchange_->onReady();
     case Phase::kDraining:
@@ -75,10 +80,41 @@ void Connection::onReady(IoEvents events) {
 void Connection::onDeadline() {
   if (phase_ == Phase::kActive) return exchange_->onDeadline();
   if (phase_ == Phase::kDraining) return onDrainDeadline();
-  if (phase_ == Phase::kWaiting) {
+  if (phase_ == Phase::kWaiting || phase_ == Phase::kProxyHeader) {
     keeper_.exchangeContext().counters.add(Counter::kTimeouts);
   }
   close();
+}
+
+void Connection::queueUp() {
+  phase_ = Phase::kQueued;
+  deadline_.cancel();  // from here on it waits for us
+  keeper_.wantsSlot(*this);
+}
+
+/// The header is looked at where it lies, so that exactly its bytes can be taken away.
+void Connection::takeProxyHeader() {
+  std::array<char, kMaxProxyHeader> front;
+  const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN) return;
+  if (got <= 0) return close();
+  const auto step = parseProxyHeader({front.data(), static_cast<std::size_t>(got)});
+  if (std::holds_alternative<NeedMore>(step)) return;
+  const auto* header = std::get_if<ProxyHeader>(&step);
+  if (header == nullptr) {
+    spdlog::warn("{} is in proxy_protocol_from, but sent no PROXY header",
+                 client_.text(AddressMask::kFull));
+    return close();
+  }
+  if (header->client) {
+    client_ = *header->client;
+    holdsAddress_ = keeper_.takeAddress(client_);
+    if (!holdsAddress_) return close();
+  }
+  const ssize_t taken = ::recv(socket_.get(), front.data(), header->length, MSG_DONTWAIT);
+  if (taken != static_cast<ssize_t>(header->length)) return close();
+  phase_ = Phase::kWaiting;
+  if (got > taken) queueUp();
 }
 
 void Connection::drain() {

@@ -19,6 +19,8 @@ class ConnectionKeeper {
  public:
   virtual const ExchangeContext& exchangeContext() const = 0;
   virtual std::unique_ptr<Transport> makeTransport(UniqueFd socket) = 0;
+  /// Counts a client that a proxy has named; false when it holds too many connections already.
+  virtual bool takeAddress(const IpAddress& client) = 0;
   /// The first bytes have come; Connection::activate follows when a slot is free.
   virtual void wantsSlot(Connection& connection) = 0;
   /// The holder of a slot did not stand still.
@@ -43,8 +45,9 @@ class Connection final : public ExchangeOwner {
     std::uint32_t serial = 0;
   };
 
+  /// `viaProxy`: `client` is a trusted proxy, whose header names the real one.
   Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
-             const IpAddress& client);
+             const IpAddress& client, bool viaProxy);
   ~Connection();
 
   /// Watches for the first bytes; false when the kernel cannot.
@@ -58,6 +61,8 @@ class Connection final : public ExchangeOwner {
 
   Id id() const { return id_; }
   const IpAddress& client() const { return client_; }
+  /// Whether the client's address was counted and has to be released.
+  bool holdsAddress() const { return holdsAddress_; }
   Clock::time_point lastMoved() const { return lastMoved_; }
 
   /// Neighbours in the keeper's list of slot holders, longest still first.
@@ -65,10 +70,12 @@ class Connection final : public ExchangeOwner {
   Connection* next = nullptr;
 
  private:
-  enum class Phase { kWaiting, kQueued, kActive, kDraining, kClosed };
+  enum class Phase { kProxyHeader, kWaiting, kQueued, kActive, kDraining, kClosed };
 
   void onReady(IoEvents events);
   void onDeadline();
+  void takeProxyHeader();
+  void queueUp();
   void drain();
   void onDrainDeadline();
   void close();
@@ -82,10 +89,11 @@ class Connection final : public ExchangeOwner {
   ConnectionKeeper& keeper_;
   EventLoop& loop_;
   const Id id_;
-  const IpAddress client_;
+  IpAddress client_;
+  bool holdsAddress_;
   const Clock::time_point accepted_;
   Clock::time_point lastMoved_;
-  Phase phase_ = Phase::kWaiting;
+  Phase phase_;
   std::uint32_t drained_ = 0;  ///< bytes thrown away so far
   int unreceived_ = 0;         ///< of the answer, when last looked at
   UniqueFd socket_;            ///< empty while the exchange has it

@@ -103,12 +103,20 @@ void Exchange::readRequest() {
 }
 
 void Exchange::onRequestLine(RequestLine line) {
-  url_ = line.url;
-  auto routed = context_.router.route(std::move(line), transport_->serverName());
-  if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
+  const std::string url = line.url;
+  auto routed = context_.gate.admit(std::move(line), transport_->serverName(), client_);
+  if (auto* refusal = std::get_if<Response>(&routed)) {
+    url_ = url;
+    return begin(std::move(*refusal));
+  }
   auto& [site, request] = std::get<Routed>(routed);
-  request.client = client_;
+  const bool secret = request.query && site->hidesQuery(request.sitePath());
+  url_ = secret ? url.substr(0, url.find('?')) + "?…" : url;
+  request.users = &context_.services.users;
   request.identity = transport_->identity();
+  if (request.identity) {
+    context_.storage.recordVisit(request.identity->fingerprint, request.identity->keyFingerprint);
+  }
   step_ = Step::kSite;
   owner_.progressed();
   owner_.setDeadline(context_.limits.writeTimeout);
@@ -128,6 +136,7 @@ void Exchange::begin(Response response) {
   meta_ = header_.substr(3, header_.size() - 5);
   context_.counters.add(Counter::kRequests);
   context_.counters.add(counterOf(status_));
+  if (status_ == static_cast<int>(Status::kSlowDown)) context_.counters.add(Counter::kRateLimited);
   if (status_ == static_cast<int>(Status::kSuccess)) body_ = std::move(response.body);
   if (body_) {
     body_->onWake([this] {

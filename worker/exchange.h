@@ -15,17 +15,19 @@
 #include "worker/responder.h"
 #include "worker/router.h"
 #include "worker/site/site.h"
+#include "worker/storage_thread.h"
 #include "worker/transport.h"
 
 namespace egalaxyd {
 
 /// What every exchange of a worker uses; outlives them all.
 struct ExchangeContext {
-  const Router& router;
+  const Gate& gate;
   const LimitsConfig& limits;
   AddressMask addressMask;
   WorkerSlot& counters;
   Services& services;
+  StorageThread& storage;  ///< for visits
 };
 
 /// The connection, as its exchange sees it.

@@ -9,6 +9,7 @@
 
 #include "common/ip_address.h"
 #include "worker/client_identity.h"
+#include "worker/users.h"
 
 namespace egalaxyd {
 
@@ -27,6 +28,16 @@ struct Request {
   IpAddress client;
   /// nullptr: no certificate was presented.
   std::shared_ptr<const ClientIdentity> identity;
+  /// What an `input` module above this site was told, decoded, lines ended by LF; nullopt: there is
+  /// none.
+  std::optional<std::string> input;
+  Users* users = nullptr;
+
+  /// The user that the certificate belongs to; nullopt without a certificate.
+  std::optional<RequestUser> user() const {
+    if (!identity || users == nullptr) return std::nullopt;
+    return RequestUser(*users, identity);
+  }
 
   /// What the site map left of the path: "" or begins with '/' (with "/" mounted: the whole path).
   std::string_view sitePath() const { return std::string_view(path).substr(mountLength); }

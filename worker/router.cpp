@@ -26,14 +26,19 @@ PathMap::Match PathMap::find(std::string_view path) const {
   }
 }
 
-std::variant<Routed, Response> Router::route(RequestLine line, std::string_view serverName) const {
+PathMap::Match SiteMap::find(std::string_view host, std::string_view path) const {
+  const auto* paths = hosts_.find(host);
+  return paths == nullptr ? PathMap::Match{} : (*paths)->find(path);
+}
+
+std::variant<Routed, Response> Gate::admit(RequestLine line, std::string_view serverName,
+                                           const IpAddress& client) const {
   Uri& uri = line.uri;
   const bool titan = uri.scheme == "titan";
   if (!titan && uri.scheme != "gemini") {
     return Response::failure(Status::kProxyRequestRefused, "This scheme is not served here");
   }
-  const auto* paths = hosts_.find(uri.host);
-  if (paths == nullptr) {
+  if (!router_.serves(uri.host)) {
     return Response::failure(Status::kProxyRequestRefused, "This host is not served here");
   }
   const std::uint16_t port = uri.port.value_or(kGeminiPort);
@@ -44,6 +49,11 @@ std::variant<Routed, Response> Router::route(RequestLine line, std::string_view 
     return Response::failure(Status::kProxyRequestRefused,
                              "The connection was made to another host");
   }
+  if (limiter_ != nullptr) {
+    if (const auto wait = limiter_->count(client)) {
+      return Response::failure(Status::kSlowDown, std::to_string(wait->count()));
+    }
+  }
   if (titan) return Response::failure(Status::kPermanentFailure, "Uploads are not enabled here");
 
   auto normalised = normalisePath(uri.path);
@@ -52,7 +62,7 @@ std::variant<Routed, Response> Router::route(RequestLine line, std::string_view 
     return Response::failure(Status::kBadRequest, "The path climbs above the root");
   }
   std::string& path = std::get<std::string>(normalised);
-  const PathMap::Match match = (*paths)->find(path);
+  const PathMap::Match match = router_.find(uri.host, path);
   if (match.site == nullptr) return Response::notFound();
 
   Request request;
@@ -63,6 +73,7 @@ std::variant<Routed, Response> Router::route(RequestLine line, std::string_view 
   request.path = std::move(path);
   request.query = std::move(uri.query);
   request.mountLength = match.mountLength;
+  request.client = client;
   return Routed{match.site, std::move(request)};
 }
 

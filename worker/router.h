@@ -1,4 +1,4 @@
-// From a request line to a site: is the URL ours, which host, which path.
+// From a request line to a site: is the URL ours, may this client ask, which host, which path.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "worker/protocol/gemini_parser.h"
+#include "worker/rate_limiter.h"
 #include "worker/request.h"
 #include "worker/response.h"
 #include "worker/site/site.h"
@@ -78,27 +79,52 @@ class HostMap {
   std::unordered_map<std::string, T, Hash, std::equal_to<>> names_;
 };
 
-/// What the router made of a request line.
+/// Which site answers for a host and path: the site map, or a plug-in in its place. Built by the
+/// master before the fork, asked by every worker on its loop's thread; outlives every request.
+class Router {
+ public:
+  virtual ~Router() = default;
+  /// Whether requests for `host` (lower-case, without port) are answered here at all.
+  virtual bool serves(std::string_view host) const = 0;
+  /// `path` is normalised, see normalisePath. Must not wait.
+  virtual PathMap::Match find(std::string_view host, std::string_view path) const = 0;
+};
+
+/// The configured sites.
+class SiteMap final : public Router {
+ public:
+  explicit SiteMap(HostMap<std::shared_ptr<PathMap>> hosts) : hosts_(std::move(hosts)) {}
+  bool serves(std::string_view host) const override { return hosts_.find(host) != nullptr; }
+  PathMap::Match find(std::string_view host, std::string_view path) const override;
+
+ private:
+  HostMap<std::shared_ptr<PathMap>> hosts_;
+};
+
+/// What the gate made of a request line.
 struct Routed {
   Site* site;
   Request request;
 };
 
-/// Immutable while it serves; outlives every request. The decisions' order is that of
-/// protocols: scheme, host and port (53), SNI (53), path (59, 51).
-class Router {
+/// Lets a request line in or refuses it. The decisions' order is that of the protocols: scheme,
+/// host and port (53), SNI (53), rate limit (44), path (59, 51).
+class Gate {
  public:
-  explicit Router(HostMap<std::shared_ptr<PathMap>> hosts) : hosts_(std::move(hosts)) {}
+  /// `router` must outlive the gate; `limiter`, which may be nullptr, too.
+  Gate(const Router& router, RateLimiter* limiter) : router_(router), limiter_(limiter) {}
 
   /// The ports that count as ours in a URL, beside the scheme's default.
   void setPorts(std::unordered_set<std::uint16_t> ports) { ports_ = std::move(ports); }
 
   /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
   /// request's client and identity are the caller's to fill in.
-  std::variant<Routed, Response> route(RequestLine line, std::string_view serverName) const;
+  std::variant<Routed, Response> admit(RequestLine line, std::string_view serverName,
+                                       const IpAddress& client) const;
 
  private:
-  HostMap<std::shared_ptr<PathMap>> hosts_;
+  const Router& router_;
+  RateLimiter* limiter_;
   std::unordered_set<std::uint16_t> ports_;
 };
 

@@ -5,8 +5,10 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "worker/serving_plan.h"
@@ -37,22 +39,28 @@ struct Server::Listener {
   Watch watch;
 };
 
-Server::Server(const WorkerSetup& setup, Services& services)
+Server::Server(const WorkerSetup& setup, Services& services, StorageThread& storage)
     : plan_(*setup.plan),
       shared_(*setup.shared),
       sharedSlot_(setup.sharedSlot),
       loop_(services.loop),
-      exchangeContext_{.router = *plan_.router,
+      gate_(*plan_.router, chooseRateLimiter()),
+      exchangeContext_{.gate = gate_,
                        .limits = plan_.config.limits,
                        .addressMask = plan_.config.log.clientIp,
                        .counters = setup.shared->slot(setup.sharedSlot),
-                       .services = services},
+                       .services = services,
+                       .storage = storage},
       admission_(kSlots),
       resume_(loop_, [this] { resumeAccepting(); }),
       makeRoom_(loop_, [this] { makeRoom(); }) {
+  std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
+                                          plan_.config.listen.publicPorts.end());
   for (const ListenerSocket& socket : setup.listeners) {
+    ports.insert(socket.port);
     if (socket.kind != ListenerKind::kSpartan) listeners_.emplace_back(*this, socket);
   }
+  gate_.setPorts(std::move(ports));
 }
 
 Server::~Server() = default;
@@ -100,17 +108,15 @@ void Server::acceptFrom(Listener& listener) {
       if (errno == EAGAIN) return;
       continue;  // a client that left before it was taken
     }
-    if (!accept(std::move(socket), IpAddress::fromSockaddr(*generic))) continue;
+    accept(std::move(socket), IpAddress::fromSockaddr(*generic));
   }
 }
 
-bool Server::accept(UniqueFd socket, const IpAddress& client) {
+void Server::accept(UniqueFd socket, const IpAddress& client) {
   WorkerSlot& counters = exchangeContext_.counters;
   counters.add(Counter::kConnections);
-  if (!shared_.takeAddress(sharedSlot_, client, plan_.config.limits.connectionsPerIp)) {
-    counters.add(Counter::kConnectionsRefused);
-    return false;
-  }
+  const bool viaProxy = isProxy(client);
+  if (!viaProxy && !takeAddress(client)) return;
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (freePlaces_.empty()) {
@@ -121,11 +127,30 @@ bool Server::accept(UniqueFd socket, const IpAddress& client) {
   freePlaces_.pop_back();
   Place& place = places_[index];
   const Connection::Id id{index, place.serial};
-  place.connection = std::make_unique<Connection>(*this, loop_, id, std::move(socket), client);
+  place.connection =
+      std::make_unique<Connection>(*this, loop_, id, std::move(socket), client, viaProxy);
   ++open_;
   counters.add(Gauge::kOpenConnections, 1);
   if (!place.connection->start()) place.connection->abort("cannot be watched");
-  return true;
+}
+
+bool Server::takeAddress(const IpAddress& client) {
+  if (shared_.takeAddress(sharedSlot_, client, plan_.config.limits.connectionsPerIp)) return true;
+  exchangeContext_.counters.add(Counter::kConnectionsRefused);
+  return false;
+}
+
+RateLimiter* Server::chooseRateLimiter() {
+  const RateLimitConfig& config = plan_.config.rateLimit;
+  if (!config.enabled) return nullptr;
+  if (plan_.rateLimiter) return plan_.rateLimiter.get();
+  return &rateLimiter_.emplace(config, shared_);
+}
+
+bool Server::isProxy(const IpAddress& client) const {
+  const auto& proxies = plan_.config.listen.proxyProtocolFrom;
+  return std::any_of(proxies.begin(), proxies.end(),
+                     [&](const Cidr& network) { return network.contains(client); });
 }
 
 void Server::pauseAccepting(const char* why) {
@@ -174,7 +199,9 @@ Connection* Server::find(Connection::Id id) {
 
 void Server::destroy(Connection::Id id) {
   Place& place = places_[id.index];
-  shared_.releaseAddress(sharedSlot_, place.connection->client());
+  if (place.connection->holdsAddress()) {
+    shared_.releaseAddress(sharedSlot_, place.connection->client());
+  }
   exchangeContext_.counters.add(Gauge::kOpenConnections, -1);
   place.connection.reset();
   ++place.serial;

@@ -5,11 +5,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "common/event_loop.h"
 #include "worker/admission.h"
 #include "worker/connection.h"
+#include "worker/shared_rate_limiter.h"
 #include "worker/tls_transport.h"
 #include "worker/worker.h"
 
@@ -20,8 +22,8 @@ struct ServingPlan;
 /// All clients of one worker. Loop thread only.
 class Server final : public ConnectionKeeper {
  public:
-  /// `setup`'s plan and shared memory, and `services`, must outlive the server.
-  Server(const WorkerSetup& setup, Services& services);
+  /// `setup`'s plan and shared memory, `services` and `storage` must outlive the server.
+  Server(const WorkerSetup& setup, Services& services, StorageThread& storage);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -41,7 +43,9 @@ class Server final : public ConnectionKeeper {
   };
 
   void acceptFrom(Listener& listener);
-  bool accept(UniqueFd socket, const IpAddress& client);
+  void accept(UniqueFd socket, const IpAddress& client);
+  RateLimiter* chooseRateLimiter();
+  bool isProxy(const IpAddress& client) const;
   void pauseAccepting(const char* why);
   void resumeAccepting();
   void admit();
@@ -50,6 +54,7 @@ class Server final : public ConnectionKeeper {
   void destroy(Connection::Id id);
 
   const ExchangeContext& exchangeContext() const override { return exchangeContext_; }
+  bool takeAddress(const IpAddress& client) override;
   std::unique_ptr<Transport> makeTransport(UniqueFd socket) override;
   void wantsSlot(Connection& connection) override;
   void moved(Connection& connection) override { admission_.moved(connection); }
@@ -61,6 +66,8 @@ class Server final : public ConnectionKeeper {
   SharedState& shared_;
   const std::size_t sharedSlot_;
   EventLoop& loop_;
+  std::optional<SharedRateLimiter> rateLimiter_;
+  Gate gate_;
   ExchangeContext exchangeContext_;
   TlsIo tlsIo_;
   Admission admission_;

@@ -13,7 +13,9 @@ namespace egalaxyd {
 struct ServingPlan {
   Config config;
   std::unique_ptr<TlsContexts> tls;
-  std::unique_ptr<Router> router;
+  std::shared_ptr<const Router> router;
+  /// Out of a plug-in; nullptr: the built-in one, or none.
+  std::shared_ptr<RateLimiter> rateLimiter;
 };
 
 }  // namespace egalaxyd

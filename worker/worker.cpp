@@ -3,23 +3,28 @@
 #include <spdlog/spdlog.h>
 
 #include <string>
-#include <unordered_set>
 #include <utility>
 
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/sandbox.h"
 #include "common/signal_source.h"
+#include "common/storage/schema.h"
+#include "common/storage/sqlite_storage.h"
 #include "worker/blocking_pool.h"
+#include "worker/plugin/plugin_loader.h"
 #include "worker/server.h"
 #include "worker/serving_plan.h"
 #include "worker/site/site_factory.h"
+#include "worker/storage_thread.h"
 
 namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kPoolThreads = 2;
 constexpr std::size_t kPoolQueue = 256;
+/// How long a write may wait for another worker's.
+constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
@@ -38,6 +43,8 @@ SandboxRules sandboxRules(const Config& config) {
       }
     }
   }
+  // The database, and the files that SQLite makes beside it.
+  rules.writable.push_back(config.server.stateDir);
   if (config.log.target != "stderr" && config.log.target != "journal") {
     rules.writable.push_back(std::filesystem::path(config.log.target).parent_path());
   }
@@ -50,13 +57,24 @@ class Worker {
   explicit Worker(WorkerSetup setup)
       : setup_(std::move(setup)),
         pool_(loop_, kPoolThreads, kPoolQueue),
-        services_{.loop = loop_, .pool = pool_},
+        storage_(loop_,
+                 [file = setup_.plan->config.server.stateDir / kDatabaseFile] {
+                   return openSqliteStorage(file, kStorageBusyTimeout);
+                 }),
+        users_(storage_),
+        info_{.worker = setup_.workerNumber,
+              .workers = setup_.workerCount,
+              .generation = setup_.generation,
+              .workerStarted = std::chrono::system_clock::now(),
+              .shared = *setup_.shared,
+              .limits = setup_.plan->config.limits},
+        services_{.loop = loop_, .pool = pool_, .users = users_, .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainLid_(loop_, [this] { onDrainLid(); }),
         tick_(loop_, [this] { onTick(); }) {}
 
   int run() {
-    server_.emplace(setup_, services_);
+    server_.emplace(setup_, services_, storage_);
     auto started = channelWatch_.start(setup_.channel.fd(), WatchMode::kRead);
     if (started) started = server_->start();
     if (!started) return refuse(started.error().message);
@@ -99,10 +117,10 @@ class Worker {
     server_->drain([this] { leave(); });
   }
 
-  /// Pool jobs whose clients have left may still be under way.
+  /// Jobs whose clients have left may still be under way.
   void leave() {
     leaving_ = true;
-    if (pool_.pending() == 0) return loop_.stop();
+    if (pool_.pending() == 0 && storage_.pending() == 0) return loop_.stop();
     tick_.setAfter(kLeaveTick);
   }
 
@@ -127,17 +145,18 @@ class Worker {
     channelWatch_.stop();
     drainLid_.cancel();
     tick_.cancel();
-    if (loop_.watchCount() == 0 && loop_.timerCount() == 0 && pool_.pending() == 0) {
-      return kWorkerExitDone;
-    }
-    spdlog::error("left open at the end: {} descriptors, {} deadlines, {} pool jobs",
-                  loop_.watchCount(), loop_.timerCount(), pool_.pending());
+    if (loop_.watchCount() == 0 && loop_.timerCount() == 0) return kWorkerExitDone;
+    spdlog::error("left open at the end: {} descriptors, {} deadlines", loop_.watchCount(),
+                  loop_.timerCount());
     return kWorkerExitLeak;
   }
 
   WorkerSetup setup_;
   EventLoop loop_;
   BlockingPool pool_;
+  StorageThread storage_;
+  Users users_;
+  const ServerInfo info_;
   Services services_;
   Watch channelWatch_;
   Timer drainLid_;
@@ -164,7 +183,21 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
   ServingPlanPtr plan(new ServingPlan);
   plan->config = config;
   plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, complaints);
-  plan->router = std::make_unique<Router>(buildSites(config, complaints));
+  auto sites = buildSites(config, complaints);
+  if (config.router.module.empty()) {
+    plan->router = std::make_shared<const SiteMap>(std::move(sites));
+  } else if (auto loaded = loadRouter(config.router.module)) {
+    plan->router = std::move(*loaded);
+  } else {
+    complaints.push_back({config.where("router.module"), loaded.error().message});
+  }
+  if (!config.rateLimit.module.empty()) {
+    if (auto loaded = loadRateLimiter(config.rateLimit.module)) {
+      plan->rateLimiter = std::move(*loaded);
+    } else {
+      complaints.push_back({config.where("rate_limit.module"), loaded.error().message});
+    }
+  }
   return plan;
 }
 
@@ -176,10 +209,6 @@ int runWorker(WorkerSetup setup) {
     static_cast<void>(setup.channel.send(ChannelMessage::kRefused, logged.error().message));
     return kWorkerExitRefused;
   }
-  std::unordered_set<std::uint16_t> ports(setup.plan->config.listen.publicPorts.begin(),
-                                          setup.plan->config.listen.publicPorts.end());
-  for (const ListenerSocket& listener : setup.listeners) ports.insert(listener.port);
-  setup.plan->router->setPorts(std::move(ports));
   const auto confined = confine(setup);
   int code = kWorkerExitRefused;
   if (!confined) {

@@ -10,6 +10,9 @@
 
 namespace egalaxyd {
 
+/// The database's name in the state folder.
+inline constexpr const char* kDatabaseFile = "egalaxyd.db";
+
 /// `PRAGMA user_version` of a file that this program reads and writes.
 inline constexpr int kSchemaVersion = 1;
 

@@ -1,6 +1,9 @@
 // What answers requests below one path.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+
 #include "worker/request.h"
 #include "worker/responder.h"
 
@@ -8,11 +11,25 @@ namespace egalaxyd {
 
 class BlockingPool;
 class EventLoop;
+class SharedState;
+struct LimitsConfig;
+
+/// What this worker knows of itself, for pages that tell.
+struct ServerInfo {
+  std::uint32_t worker = 0;   ///< 0-based
+  std::uint32_t workers = 1;  ///< of this generation
+  std::uint64_t generation = 1;
+  std::chrono::system_clock::time_point workerStarted;
+  const SharedState& shared;
+  const LimitsConfig& limits;
+};
 
 /// What a site may use while it answers; all of it outlives every request.
 struct Services {
   EventLoop& loop;
   BlockingPool& pool;
+  Users& users;
+  const ServerInfo& info;
 };
 
 /// Built by the master before the fork, used by every worker on its loop's thread.
@@ -22,6 +39,11 @@ class Site {
   /// Answers now or later through `reply`, exactly once. Must not wait: what can goes through
   /// `services.pool`.
   virtual void handle(Request request, Responder reply, Services& services) = 0;
+  /// Whether the query of a request for `sitePath` is a secret that no log may show.
+  virtual bool hidesQuery(std::string_view sitePath) const {
+    static_cast<void>(sitePath);
+    return false;
+  }
 };
 
 }  // namespace egalaxyd

@@ -1,0 +1,24 @@
+// Sites, routers and rate limiters out of shared libraries, through POCO's ClassLoader.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/config.h"
+#include "common/result.h"
+#include "worker/rate_limiter.h"
+#include "worker/router.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// Each loads the library once per process, checks its ABI number before anything else of it is
+/// touched, makes one object of the named class and configures it. An Error names the library, the
+/// class and what is wrong. Master only, before the fork and under --check; libraries are never
+/// unloaded.
+Result<std::shared_ptr<Site>> loadSite(const PluginArgs& args);
+/// `module`: "LIBRARY" where it has one class of that kind, or "LIBRARY:CLASS".
+Result<std::shared_ptr<Router>> loadRouter(const std::string& module);
+Result<std::shared_ptr<RateLimiter>> loadRateLimiter(const std::string& module);
+
+}  // namespace egalaxyd

@@ -1,0 +1,20 @@
+// Who asks too often. The built-in one counts in shared memory; a plug-in may decide instead.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "common/ip_address.h"
+
+namespace egalaxyd {
+
+/// Built by the master before the fork; each worker asks its own copy, on its loop's thread.
+class RateLimiter {
+ public:
+  virtual ~RateLimiter() = default;
+  /// Counts one request of `client`. nullopt: it may pass; else it is answered 44 with the seconds
+  /// that the client has to wait. Must not wait itself.
+  virtual std::optional<std::chrono::seconds> count(const IpAddress& client) = 0;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,86 @@
+// Users as sites meet them: the metadata of whoever holds the client certificate.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "common/unique_function.h"
+#include "worker/client_identity.h"
+
+namespace egalaxyd {
+
+class StorageThread;
+
+/// One worker's way to the users' storage. Loop thread only. Every `done` is called exactly once,
+/// later, on the loop; a storage that is busy, full or broken is an Error there, and a site then
+/// answers 40.
+class Users {
+ public:
+  explicit Users(StorageThread& storage) : storage_(storage) {}
+
+  using Metadata = std::map<std::string, std::string>;
+  template <class T>
+  using Done = UniqueFunction<void(Result<T>)>;
+
+  /// All metadata of the certificate's user; empty for a user not seen before.
+  void readAll(const ClientIdentity& identity, Done<Metadata> done);
+  void read(const ClientIdentity& identity, std::string key, Done<std::optional<std::string>> done);
+  /// When `done` gets success, the value survives a power cut. At most kMaxMetadataKeyBytes and
+  /// kMaxMetadataBytes (common/storage/storage.h): kInvalid beyond.
+  void write(const ClientIdentity& identity, std::string key, std::string value, Done<void> done);
+  /// Reads, changes and writes as one step, whatever other workers do meanwhile. `change` gets the
+  /// value of now (nullopt: none) and runs on the storage thread: it may touch only what it
+  /// captured by value.
+  void update(const ClientIdentity& identity, std::string key,
+              std::function<std::string(std::optional<std::string>)> change, Done<void> done);
+  void remove(const ClientIdentity& identity, std::string key, Done<void> done);
+
+  struct Entry {
+    std::string user;  ///< id
+    std::string key;
+    std::string value;
+    std::int64_t updated = 0;  ///< seconds since 1970
+  };
+  /// What all users keep under keys that begin with `prefix`, newest first, at most `limit`.
+  void findAll(std::string prefix, std::size_t limit, Done<std::vector<Entry>> done);
+
+ private:
+  StorageThread& storage_;
+};
+
+/// The user behind one request; see Request::user().
+class RequestUser {
+ public:
+  RequestUser(Users& users, std::shared_ptr<const ClientIdentity> identity)
+      : users_(&users), identity_(std::move(identity)) {}
+
+  const ClientIdentity& identity() const { return *identity_; }
+  void readAll(Users::Done<Users::Metadata> done) const {
+    users_->readAll(*identity_, std::move(done));
+  }
+  void read(std::string key, Users::Done<std::optional<std::string>> done) const {
+    users_->read(*identity_, std::move(key), std::move(done));
+  }
+  void write(std::string key, std::string value, Users::Done<void> done) const {
+    users_->write(*identity_, std::move(key), std::move(value), std::move(done));
+  }
+  void update(std::string key, std::function<std::string(std::optional<std::string>)> change,
+              Users::Done<void> done) const {
+    users_->update(*identity_, std::move(key), std::move(change), std::move(done));
+  }
+  void remove(std::string key, Users::Done<void> done) const {
+    users_->remove(*identity_, std::move(key), std::move(done));
+  }
+
+ private:
+  Users* users_;
+  std::shared_ptr<const ClientIdentity> identity_;
+};
+
+}  // namespace egalaxyd
