@@ -46,8 +46,8 @@ std::string summary(const ParseStep& step) {
   return "more";
 }
 
-const Router& router() {
-  static const Router made = [] {
+const Gate& gate() {
+  static const SiteMap sites = [] {
     auto paths = std::make_shared<PathMap>();
     paths->add("/", std::make_shared<SilentSite>());
     paths->add("/wiki", std::make_shared<SilentSite>());
@@ -56,9 +56,12 @@ const Router& router() {
     HostMap<std::shared_ptr<PathMap>> hosts;
     hosts.add("h", paths);
     hosts.add("*.h", wiki);
-    Router router(std::move(hosts));
-    router.setPorts({11965});
-    return router;
+    return SiteMap(std::move(hosts));
+  }();
+  static const Gate made = [] {
+    Gate gate(sites, nullptr);
+    gate.setPorts({11965});
+    return gate;
   }();
   return made;
 }
@@ -66,7 +69,7 @@ const Router& router() {
 void checkRouting(RequestLine line) {
   require(line.url.size() <= 1024, "a URL of at most 1024 bytes");
   const std::string url = line.url;
-  const auto result = router().route(std::move(line), "");
+  const auto result = gate().admit(std::move(line), "", IpAddress());
   if (const auto* response = std::get_if<Response>(&result)) {
     const int status = static_cast<int>(response->status);
     require(status == 50 || status == 51 || status == 53 || status == 59, "a refusal's status");

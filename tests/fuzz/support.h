@@ -9,6 +9,7 @@ namespace egalaxyd::fuzz {
 void gemini_parser(std::string_view input);
 void uri(std::string_view input);
 void path(std::string_view input);
+void proxy_header(std::string_view input);
 void encoder(std::string_view input);
 
 /// Ends the process with `property` on stderr unless it holds.

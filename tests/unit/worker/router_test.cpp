@@ -31,29 +31,48 @@ std::shared_ptr<PathMap> pathMap(std::initializer_list<const char*> paths) {
 }
 
 /// "h" and "127.0.0.1" are ours on 1965 and 11965; "empty" has only "/wiki".
-Router exampleRouter() {
+SiteMap exampleSites() {
   HostMap<std::shared_ptr<PathMap>> hosts;
   hosts.add("h", pathMap({"/", "/wiki", "/wiki/deep/er", "/caf\xC3\xA9"}));
   hosts.add("127.0.0.1", pathMap({"/"}));
   hosts.add("::1", pathMap({"/"}));
   hosts.add("empty", pathMap({"/wiki"}));
-  Router router(std::move(hosts));
-  router.setPorts({11965});
-  return router;
+  return SiteMap(std::move(hosts));
 }
 
-std::variant<Routed, Response> routed(const std::string& url, std::string_view serverName = "") {
+/// Lets `client` ask `allowed` more times.
+class CountingLimiter final : public RateLimiter {
+ public:
+  explicit CountingLimiter(int allowed) : allowed_(allowed) {}
+  std::optional<std::chrono::seconds> count(const IpAddress& client) override {
+    lastClient = client;
+    if (allowed_-- > 0) return std::nullopt;
+    return std::chrono::seconds(17);
+  }
+  IpAddress lastClient;
+
+ private:
+  int allowed_;
+};
+
+std::variant<Routed, Response> routed(const std::string& url, std::string_view serverName = "",
+                                      RateLimiter* limiter = nullptr) {
   auto parsed = parseUri(url);
   if (std::holds_alternative<UriError>(parsed)) {
     ADD_FAILURE() << url << " does not parse";
     return Response::failure(Status::kBadRequest, "");
   }
-  return exampleRouter().route({url, std::get<Uri>(std::move(parsed))}, serverName);
+  static const SiteMap sites = exampleSites();
+  Gate gate(sites, limiter);
+  gate.setPorts({11965});
+  return gate.admit({url, std::get<Uri>(std::move(parsed))}, serverName,
+                    *IpAddress::parse("192.0.2.7"));
 }
 
 /// 20 when a site was found.
-int statusOf(const std::string& url, std::string_view serverName = "") {
-  const auto result = routed(url, serverName);
+int statusOf(const std::string& url, std::string_view serverName = "",
+             RateLimiter* limiter = nullptr) {
+  const auto result = routed(url, serverName, limiter);
   const auto* response = std::get_if<Response>(&result);
   return response == nullptr ? 20 : static_cast<int>(response->status);
 }
@@ -129,6 +148,17 @@ TEST(Router, DecidesInTheOrderOfTheProtocol) {
   EXPECT_EQ(statusOf("gemini://wikipedia.org/../"), 53) << "the host before the path";
   EXPECT_EQ(statusOf("gemini://h/../", "empty"), 53) << "the server name before the path";
   EXPECT_EQ(statusOf("gemini://empty/../"), 59) << "the path before the site";
+}
+
+TEST(Router, AsksTheRateLimiterAfterTheHostAndBeforeThePath) {
+  CountingLimiter limiter(1);
+  EXPECT_EQ(statusOf("gemini://wikipedia.org/", "", &limiter), 53);
+  EXPECT_EQ(statusOf("gemini://h/", "empty", &limiter), 53) << "neither was counted";
+  EXPECT_EQ(statusOf("gemini://h/", "", &limiter), 20);
+  EXPECT_EQ(limiter.lastClient, *IpAddress::parse("192.0.2.7"));
+  EXPECT_EQ(statusOf("gemini://h/../", "", &limiter), 44);
+  const auto refused = routed("gemini://h/", "", &limiter);
+  EXPECT_EQ(std::get<Response>(refused).meta, "17");
 }
 
 TEST(Router, LeaksNothingIntoItsTexts) {

@@ -1,0 +1,129 @@
+// How often a client may ask, and who counts as one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/capsule.h"
+
+namespace egalaxyd {
+namespace {
+
+class RateLimit : public testing::Test {
+ protected:
+  void SetUp() override {
+    capsule.page("index.gmi", "# Welcome\n");
+    capsule.set("rate_limit.enabled", "true");
+    capsule.set("rate_limit.penalty", "\"1h\"");
+    capsule.set("rate_limit.per", "\"1h\"");
+  }
+
+  int statusFrom(const std::string& address) {
+    TlsSettings settings;
+    settings.tcp.from = address;
+    return capsule.get("/", settings).status;
+  }
+
+  Capsule capsule;
+};
+
+TEST_F(RateLimit, LetsExactlyTheAllowedNumberPassWhicheverWorkerAnswers) {
+  capsule.set("rate_limit.requests", "100");
+  capsule.set("limits.connections_per_ip", "0");
+  capsule.start();
+  std::atomic<int> passed = 0;
+  std::atomic<int> refused = 0;
+  std::vector<std::jthread> clients;
+  for (int c = 0; c < 4; ++c) {
+    clients.emplace_back([&] {
+      for (int i = 0; i < 250; ++i) {
+        const Reply reply = capsule.get("/");
+        if (reply.status == 20) ++passed;
+        if (reply.status == 44) ++refused;
+      }
+    });
+  }
+  clients.clear();
+  EXPECT_EQ(passed, 100);
+  EXPECT_EQ(refused, 900);
+}
+
+TEST_F(RateLimit, SaysHowManySecondsToWaitInDigitsAlone) {
+  capsule.set("rate_limit.requests", "1");
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  const Reply refused = capsule.get("/");
+  EXPECT_EQ(refused.status, 44);
+  EXPECT_EQ(refused.meta, "3600");
+}
+
+TEST_F(RateLimit, CountsEachAddressForItself) {
+  capsule.set("rate_limit.requests", "1");
+  capsule.start();
+  EXPECT_EQ(statusFrom("127.0.0.1"), 20);
+  EXPECT_EQ(statusFrom("127.0.0.1"), 44);
+  EXPECT_EQ(statusFrom("127.0.0.2"), 20);
+}
+
+TEST_F(RateLimit, SparesExemptNetworks) {
+  capsule.set("rate_limit.requests", "1");
+  capsule.set("rate_limit.exempt", "[\"127.0.0.2/32\"]");
+  capsule.start();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(statusFrom("127.0.0.2"), 20);
+  EXPECT_EQ(statusFrom("127.0.0.1"), 20);
+  EXPECT_EQ(statusFrom("127.0.0.1"), 44);
+}
+
+TEST_F(RateLimit, OutlivesItsWorkersAndAReload) {
+  capsule.set("rate_limit.requests", "1");
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  EXPECT_EQ(capsule.get("/").status, 44);
+  capsule.reload();
+  EXPECT_EQ(capsule.get("/").status, 44);
+  const auto workers = capsule.workerPids();
+  for (std::size_t i = 0; i < workers.size(); ++i) capsule.killWorker(0);
+  const Deadline deadline;
+  EXPECT_TRUE(eventually(deadline, [&] { return capsule.get("/").status == 44; }));
+}
+
+/// A connection that begins with a PROXY header for `client`.
+Reply viaProxy(const Capsule& capsule, const std::string& header) {
+  GeminiClient client(capsule.port());
+  client.tcp().send(header);
+  if (!client.handshake()) return {};
+  client.send(capsule.url("/") + "\r\n");
+  return client.readReply();
+}
+
+TEST_F(RateLimit, CountsTheClientThatATrustedProxyNames) {
+  capsule.set("rate_limit.requests", "1");
+  capsule.set("log.client_ip", "\"full\"");
+  capsule.set("listen.proxy_protocol_from", "[\"127.0.0.1/32\"]");
+  capsule.start();
+  EXPECT_EQ(viaProxy(capsule, "PROXY TCP4 192.0.2.1 192.0.2.9 1 1965\r\n").status, 20);
+  EXPECT_EQ(viaProxy(capsule, "PROXY TCP4 192.0.2.1 192.0.2.9 1 1965\r\n").status, 44);
+  EXPECT_EQ(viaProxy(capsule, "PROXY TCP4 192.0.2.2 192.0.2.9 1 1965\r\n").status, 20);
+  EXPECT_TRUE(capsule.waitForLog(" 192.0.2.2 "));
+}
+
+TEST_F(RateLimit, TakesBothVersionsOfTheProxyHeaderAndNoOther) {
+  capsule.set("rate_limit.enabled", "false");
+  capsule.set("listen.proxy_protocol_from", "[\"127.0.0.1/32\"]");
+  capsule.start();
+  const std::string v2(
+      "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\xdc\x04\x07\xad", 28);
+  EXPECT_EQ(viaProxy(capsule, v2).status, 20);
+  EXPECT_EQ(viaProxy(capsule, "PROXY UNKNOWN\r\n").status, 20);
+  EXPECT_EQ(viaProxy(capsule, "").status, 0) << "a trusted proxy without a header";
+  EXPECT_EQ(viaProxy(capsule, "PROXY TCP9 nonsense\r\n").status, 0);
+  TlsSettings direct;
+  direct.tcp.from = "127.0.0.2";
+  EXPECT_EQ(capsule.get("/", direct).status, 20) << "not a proxy: no header is expected";
+}
+
+}  // namespace
+}  // namespace egalaxyd
