@@ -86,8 +86,7 @@ TEST_F(RateLimit, OutlivesItsWorkersAndAReload) {
   EXPECT_EQ(capsule.get("/").status, 44);
   const auto workers = capsule.workerPids();
   for (std::size_t i = 0; i < workers.size(); ++i) capsule.killWorker(0);
-  const Deadline deadline;
-  EXPECT_TRUE(eventually(deadline, [&] { return capsule.get("/").status == 44; }));
+  EXPECT_TRUE(eventually([&] { return capsule.get("/").status == 44; }));
 }
 
 /// A connection that begins with a PROXY header for `client`.

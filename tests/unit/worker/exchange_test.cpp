@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "common/storage/memory_storage.h"
 #include "tests/support/scripted_transport.h"
 #include "worker/blocking_pool.h"
 
@@ -55,12 +56,14 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
     paths->add("/", site_);
     HostMap<std::shared_ptr<PathMap>> hosts;
     hosts.add("h.test", paths);
-    router_.emplace(std::move(hosts));
-    return {.router = *router_,
+    sites_.emplace(std::move(hosts));
+    gate_.emplace(*sites_, nullptr);
+    return {.gate = *gate_,
             .limits = limits_,
             .addressMask = AddressMask::kFull,
             .counters = shared_->slot(0),
-            .services = services_};
+            .services = services_,
+            .storage = storage_};
   }
 
   void start() {
@@ -83,8 +86,13 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   std::unique_ptr<SharedState> shared_;
   EventLoop loop_;
   BlockingPool pool_{loop_, 0, 0};
-  Services services_{loop_, pool_};
-  std::optional<Router> router_;
+  StorageThread storage_{loop_,
+                         [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
+  Users users_{storage_};
+  ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
+  Services services_{loop_, pool_, users_, info_};
+  std::optional<SiteMap> sites_;
+  std::optional<Gate> gate_;
   ExchangeContext context_;
   std::unique_ptr<Exchange> exchange_;
   std::vector<Clock::duration> deadlines_;
@@ -111,6 +119,24 @@ TEST_F(ExchangeTest, TellsTheSiteWhoAsksForWhat) {
   ASSERT_EQ(site_->seen.size(), 1u);
   EXPECT_EQ(site_->seen[0].path, "/page");
   EXPECT_EQ(site_->seen[0].identity->fingerprint, "ab");
+}
+
+TEST_F(ExchangeTest, CountsAVisitOfWhoeverShowsACertificate) {
+  const std::string fingerprint(64, 'a');
+  client_.identity = std::make_shared<const ClientIdentity>(
+      ClientIdentity{.fingerprint = fingerprint, .keyFingerprint = std::string(64, 'b')});
+  site_->answer = Response::notFound();
+  start();
+  std::optional<User> user;
+  ASSERT_TRUE(
+      storage_.submit([fingerprint](Storage& storage) { return storage.showUser(fingerprint); },
+                      [&](Result<User> shown) {
+                        if (shown) user = *shown;
+                        loop_.stop();
+                      }));
+  loop_.run();
+  ASSERT_TRUE(user);
+  EXPECT_EQ(user->visits, 1u);
 }
 
 TEST_F(ExchangeTest, TakesARequestInPieces) {
