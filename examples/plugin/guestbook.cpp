@@ -1,0 +1,143 @@
+#include "guestbook.h"
+
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+namespace guestbook {
+
+using egalaxyd::Error;
+using egalaxyd::ErrorCode;
+using egalaxyd::Request;
+using egalaxyd::Responder;
+using egalaxyd::Response;
+using egalaxyd::Result;
+using egalaxyd::Status;
+using egalaxyd::Users;
+
+namespace {
+
+/// Every entry is a value of its own in its author's metadata: however many sign at once, in
+/// however many workers, none writes over another's.
+constexpr const char* kPrefix = "guestbook/";
+
+/// Sorts by time; the random part keeps apart what is of the same microsecond.
+std::string newKey() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  std::random_device random;
+  char text[64];
+  std::snprintf(
+      text, sizeof text, "%s%020lld-%08x%08x", kPrefix,
+      static_cast<long long>(std::chrono::duration_cast<std::chrono::microseconds>(now).count()),
+      random(), random());
+  return text;
+}
+
+/// What was written, as one line without blanks around it; nullopt where it is no text.
+std::optional<std::string> lineOf(const std::string& query) {
+  auto text = egalaxyd::percentDecode(query);
+  if (!text) return std::nullopt;
+  for (char& c : *text) {
+    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+  }
+  if (!egalaxyd::isPrintable(*text)) return std::nullopt;
+  const auto first = text->find_first_not_of(' ');
+  if (first == std::string::npos) return "";
+  return text->substr(first, text->find_last_not_of(' ') - first + 1);
+}
+
+std::string dayOf(std::int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", &parts);
+  return text;
+}
+
+std::string pageOf(const std::string& title, const Request& request,
+                   const std::vector<Users::Entry>& entries) {
+  std::string page = "# " + title + "\n\n";
+  page += "=> " + egalaxyd::percentEncodePath(request.path) + "? Leave a line\n";
+  for (const Users::Entry& entry : entries) {
+    // As a quotation: no visitor's line becomes a heading or a link.
+    page +=
+        "\n" + dayOf(entry.updated) + ", " + entry.user.substr(0, 8) + ":\n> " + entry.value + "\n";
+  }
+  if (entries.empty()) page += "\nNobody has been here yet.\n";
+  return page;
+}
+
+}  // namespace
+
+Result<void> Guestbook::configure(const egalaxyd::PluginArguments& arguments) {
+  for (const auto& [key, value] : arguments) {
+    if (key == "title") {
+      title_ = value;
+    } else if (key == "show") {
+      const char* end = value.data() + value.size();
+      const auto [last, error] = std::from_chars(value.data(), end, show_);
+      if (error != std::errc() || last != end || show_ == 0) {
+        return Error{ErrorCode::kInvalid,
+                     "args: show = \"" + value + "\": give the number of entries, e.g. \"100\""};
+      }
+    } else {
+      return Error{ErrorCode::kInvalid,
+                   "args: \"" + key + "\" is not known; there are \"title\" and \"show\""};
+    }
+  }
+  return {};
+}
+
+void Guestbook::handle(Request request, Responder reply, egalaxyd::Services&) {
+  if (request.sitePath() != "" && request.sitePath() != "/") {
+    return std::move(reply).send(Response::notFound());
+  }
+  if (request.query) return sign(request, std::move(reply));
+  list(request, std::move(reply));
+}
+
+void Guestbook::list(const Request& request, Responder reply) const {
+  request.users->findAll(
+      kPrefix, show_,
+      // Called later: what it needs, it owns. Newest first is the storage's order, by seconds.
+      [title = title_, request,
+       reply = std::move(reply)](Result<std::vector<Users::Entry>> entries) mutable {
+        if (!entries) {
+          return std::move(reply).send(
+              Response::failure(Status::kTemporaryFailure, "The book cannot be read now"));
+        }
+        std::move(reply).send(Response::gemtext(pageOf(title, request, *entries)));
+      });
+}
+
+void Guestbook::sign(const Request& request, Responder reply) {
+  const auto user = request.user();
+  if (!user) {
+    return std::move(reply).send(Response::failure(
+        Status::kCertificateRequired, "Sign with a certificate, so that your line stays yours"));
+  }
+  const auto line = lineOf(*request.query);
+  if (!line) {
+    return std::move(reply).send(Response::failure(Status::kBadRequest, "This is no text"));
+  }
+  if (line->empty()) {
+    return std::move(reply).send(Response::failure(Status::kInput, "Your line for the guestbook"));
+  }
+  user->write(newKey(), *line,
+              [page = egalaxyd::percentEncodePath(request.path),
+               reply = std::move(reply)](Result<void> written) mutable {
+                // Only now is it certain that the line outlives a power cut.
+                std::move(reply).send(written
+                                          ? Response::redirect(page, false)
+                                          : Response::failure(Status::kTemporaryFailure,
+                                                              "The book cannot be written now"));
+              });
+}
+
+}  // namespace guestbook

@@ -1,0 +1,26 @@
+// A site where visitors leave a line.
+#pragma once
+
+#include <egalaxyd/plugin.h>
+
+#include <string>
+
+namespace guestbook {
+
+/// The page lists the newest entries; a query is a new entry, which takes a client certificate.
+///   args = { title = "…", show = "100" }
+class Guestbook final : public egalaxyd::SitePlugin {
+ public:
+  egalaxyd::Result<void> configure(const egalaxyd::PluginArguments& arguments) override;
+  void handle(egalaxyd::Request request, egalaxyd::Responder reply,
+              egalaxyd::Services& services) override;
+
+ private:
+  void list(const egalaxyd::Request& request, egalaxyd::Responder reply) const;
+  static void sign(const egalaxyd::Request& request, egalaxyd::Responder reply);
+
+  std::string title_ = "Guestbook";
+  std::size_t show_ = 100;
+};
+
+}  // namespace guestbook

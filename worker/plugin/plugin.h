@@ -1,0 +1,67 @@
+// All that a plug-in includes: sites, routers and rate limiters of your own in a shared library.
+// examples/plugin/README.md goes from the first line to a running server.
+//
+//   class Hello : public egalaxyd::SitePlugin { … };
+//
+//   EGALAXYD_PLUGIN
+//   EGALAXYD_BEGIN_SITES
+//   POCO_EXPORT_CLASS(Hello)
+//   POCO_END_MANIFEST
+#pragma once
+
+#include <Poco/ClassLibrary.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+// Types that both sides use are one and the same, even where a plug-in hides everything else.
+#pragma GCC visibility push(default)
+#include "common/event_loop.h"
+#include "common/path.h"
+#include "common/result.h"
+#include "worker/blocking_pool.h"
+#include "worker/rate_limiter.h"
+#include "worker/router.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
+/// notice. A library with another number is refused before any of it is used.
+inline constexpr std::uint32_t kPluginAbi = 1;
+
+/// The configuration's `args`.
+using PluginArguments = std::map<std::string, std::string>;
+
+/// A site out of a plug-in. Made and configured by the master, perhaps as root, before it forks;
+/// each worker then answers with its own copy, on its loop's thread, unprivileged and sandboxed:
+/// open in configure() what handle() needs, and start no thread there.
+///
+/// An exception out of handle(), or out of the response's body, is that request's end; one out of a
+/// callback that was given to Services is the worker's.
+class SitePlugin : public Site {
+ public:
+  /// Called once. An Error fails the start or the reload; its message tells the operator what was
+  /// found and what is allowed.
+  virtual Result<void> configure(const PluginArguments& arguments) {
+    if (arguments.empty()) return {};
+    return Error{ErrorCode::kInvalid, "args: \"" + arguments.begin()->first + "\" is not known"};
+  }
+};
+
+}  // namespace egalaxyd
+#pragma GCC visibility pop
+
+/// Once in each library, outside of any namespace.
+#define EGALAXYD_PLUGIN                                          \
+  extern "C" {                                                   \
+  extern POCO_LIBRARY_API const std::uint32_t egalaxydPluginAbi; \
+  const std::uint32_t egalaxydPluginAbi = egalaxyd::kPluginAbi;  \
+  }
+
+/// The classes of one kind, which need a constructor without parameters: POCO_EXPORT_CLASS(Class)
+/// for each, then POCO_END_MANIFEST. At most once each, outside of any namespace.
+#define EGALAXYD_BEGIN_SITES POCO_BEGIN_NAMED_MANIFEST(Sites, egalaxyd::SitePlugin)
+#define EGALAXYD_BEGIN_ROUTERS POCO_BEGIN_NAMED_MANIFEST(Routers, egalaxyd::Router)
+#define EGALAXYD_BEGIN_RATE_LIMITERS POCO_BEGIN_NAMED_MANIFEST(RateLimiters, egalaxyd::RateLimiter)

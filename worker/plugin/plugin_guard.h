@@ -1,0 +1,85 @@
+// Between the worker and a plug-in: no exception of the plug-in's gets past.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "common/event_loop.h"
+#include "common/poco_seam.h"
+#include "worker/router.h"
+#include "worker/site/reply_site.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// As guarded(), and stops what is no std::exception too.
+template <class Call>
+auto contained(std::string_view doing, Call&& call) -> Result<std::invoke_result_t<Call>> {
+  try {
+    return guarded(doing, std::forward<Call>(call));
+  } catch (...) {
+    return Error{ErrorCode::kIo, std::string(doing) + ": threw what is no std::exception"};
+  }
+}
+
+/// Logs an error at most once a minute, with the number of those that it kept to itself.
+class RareError {
+ public:
+  void log(const Error& error);
+
+ private:
+  Clock::time_point next_{};
+  std::uint64_t silent_ = 0;
+};
+
+/// An exception out of the site is that request's 42, whatever the site does with the responder
+/// later; one out of a body's pull() ends the connection.
+class GuardedSite final : public Site {
+ public:
+  /// `name`: what the log calls it.
+  GuardedSite(std::shared_ptr<Site> site, std::string name)
+      : site_(std::move(site)), name_(std::move(name)) {}
+  void handle(Request request, Responder reply, Services& services) override;
+  /// Yes where the site cannot tell.
+  bool hidesQuery(std::string_view sitePath) const override;
+
+ private:
+  const std::shared_ptr<Site> site_;
+  const std::string name_;
+};
+
+/// An exception is that request's 42. The sites that the router finds are guarded too.
+class GuardedRouter final : public Router {
+ public:
+  GuardedRouter(std::shared_ptr<Router> router, std::string name)
+      : router_(std::move(router)), name_(std::move(name)) {}
+  bool serves(std::string_view host) const override;
+  PathMap::Match find(std::string_view host, std::string_view path) const override;
+
+ private:
+  const std::shared_ptr<Router> router_;
+  const std::string name_;
+  mutable RareError errors_;
+  mutable ReplySite failed_{ReplyArgs{static_cast<int>(Status::kCgiError), "No answer", ""}};
+  /// By the router's own site.
+  mutable std::unordered_map<Site*, std::unique_ptr<GuardedSite>> sites_;
+};
+
+/// An exception lets the request pass.
+class GuardedRateLimiter final : public RateLimiter {
+ public:
+  GuardedRateLimiter(std::shared_ptr<RateLimiter> limiter, std::string name)
+      : limiter_(std::move(limiter)), name_(std::move(name)) {}
+  std::optional<std::chrono::seconds> count(const IpAddress& client) override;
+
+ private:
+  const std::shared_ptr<RateLimiter> limiter_;
+  const std::string name_;
+  RareError errors_;
+};
+
+}  // namespace egalaxyd
