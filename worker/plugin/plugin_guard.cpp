@@ -56,10 +56,12 @@ class Owed {
     if (dropped_ && reply_) take();
   }
 
-  void failed() {
-    if (!reply_) return;
+  /// Whether there was no answer yet.
+  bool failed() {
+    if (!reply_) return false;
     Responder reply = take();
     std::move(reply).send(Response::failure(Status::kCgiError, "No answer"));
+    return true;
   }
 
  private:
@@ -98,8 +100,9 @@ void GuardedSite::handle(Request request, Responder reply, Services& services) {
                   services);
   });
   if (handled) return owed->handled();
-  spdlog::error("{}; the client got 42", logQuote(handled.error().message));
-  owed->failed();
+  const bool told = owed->failed();
+  spdlog::error("{}; the client {}", logQuote(handled.error().message),
+                told ? "got 42" : "had its answer already");
 }
 
 bool GuardedSite::hidesQuery(std::string_view sitePath) const {
