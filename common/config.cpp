@@ -2,11 +2,32 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <utility>
+
 namespace egalaxyd {
 
 std::string ListenAddress::text() const {
   const bool v6 = host.find(':') != std::string::npos;
   return v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+bool AuthenticatedArgs::operator==(const AuthenticatedArgs&) const = default;
+bool InputArgs::operator==(const InputArgs&) const = default;
+
+bool MountConfig::operator==(const MountConfig& other) const {
+  return path == other.path && args == other.args;
+}
+
+const std::vector<MountConfig>* nestedMounts(const ModuleArgs& args) {
+  if (const auto* authenticated = std::get_if<AuthenticatedArgs>(&args)) {
+    return &authenticated->sites;
+  }
+  const auto* input = std::get_if<InputArgs>(&args);
+  return input == nullptr ? nullptr : &input->sites;
+}
+
+std::vector<MountConfig>* nestedMounts(ModuleArgs& args) {
+  return const_cast<std::vector<MountConfig>*>(nestedMounts(std::as_const(args)));  // NOLINT
 }
 
 std::string Config::where(const std::string& key) const {

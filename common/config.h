@@ -134,7 +134,7 @@ struct FileArgs {
   std::filesystem::path path;
   std::string mime;  ///< "": by the name's extension
   /// How long the content may be kept in memory; nullopt: not at all, kForever: until a reload.
-  OptionalDuration cache;
+  OptionalDuration cache{};
   bool operator==(const FileArgs&) const = default;
 };
 
@@ -192,16 +192,27 @@ struct PluginArgs {
   bool operator==(const PluginArgs&) const = default;
 };
 
-/// What answers below one path.
-using ModuleArgs = std::variant<DirectoryArgs, FileArgs, RedirectArgs, ReplyArgs>;
+/// What answers below one path; in the order of kModuleNames.
+using ModuleArgs = std::variant<DirectoryArgs, FileArgs, AuthenticatedArgs, InputArgs, SpyArgs,
+                                InfoArgs, RedirectArgs, ReplyArgs, PluginArgs>;
+
+/// Levels of `sites` within `sites`, the host's own paths being the first.
+inline constexpr std::size_t kMaxMountDepth = 16;
 
 struct MountConfig {
-  std::string path;   ///< begins with '/'; no trailing slash but in "/" itself
+  /// Begins with '/', no trailing slash but in "/" itself; relative to the mount that it stands in.
+  std::string path;
   std::string where;  ///< for complaints: file, line and key
   ModuleArgs args;
   /// Its table as written, sites."example.org"."/"; "" when it is from no file.
   std::string dottedKey{};
+  /// Whether both serve the same; where they were written does not matter.
+  bool operator==(const MountConfig& other) const;
 };
+
+/// The mounts within `args`, or nullptr for a module that has none.
+const std::vector<MountConfig>* nestedMounts(const ModuleArgs& args);
+std::vector<MountConfig>* nestedMounts(ModuleArgs& args);
 
 struct SiteConfig {
   std::string host;  ///< lower-case; "example.org", "*.example.org", "*", an address (no brackets)

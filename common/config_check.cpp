@@ -9,6 +9,8 @@
 #include "common/config_schema.h"
 #include "common/limits.h"
 #include "common/media_type.h"
+#include "common/path.h"
+#include "common/storage/storage.h"
 
 namespace egalaxyd {
 namespace {
@@ -159,12 +161,6 @@ class Checker {
                    "; to have no limit set rate_limit.enabled = false");
     mustBePositive("rate_limit.per", rate.per);
     mustBePositive("rate_limit.penalty", rate.penalty);
-    const auto noPlugIn = [this](const std::string& key, const std::string& module) {
-      if (!module.empty())
-        complain(key, "plug-ins are not available in this build; remove this key");
-    };
-    noPlugIn("rate_limit.module", rate.module);
-    noPlugIn("router.module", config_.router.module);
     if (config_.users.metadataTtl) {
       mustBePositive("users.metadata_ttl", *config_.users.metadataTtl);
     }
@@ -201,8 +197,13 @@ class Checker {
                              R"(serves nothing; set root = "FOLDER", or a path such as )"
                              R"("/" with a module)"});
     }
-    for (const MountConfig& mount : site.mounts) {
+    checkMounts(site.mounts);
+  }
+
+  void checkMounts(const std::vector<MountConfig>& mounts) {
+    for (const MountConfig& mount : mounts) {
       std::visit([&](const auto& args) { check(mount, args); }, mount.args);
+      if (const auto* nested = nestedMounts(mount.args)) checkMounts(*nested);
     }
   }
 
@@ -235,6 +236,46 @@ class Checker {
   void check(const MountConfig& mount, const FileArgs& args) {
     if (args.path.empty()) about(mount, "path", "is missing or empty; allowed: a file");
     if (!args.mime.empty()) mediaType(mount, "mime", args.mime);
+  }
+
+  /// What a client reads behind a status.
+  void metaText(const MountConfig& mount, std::string_view key, std::string_view text) {
+    if (text.empty()) {
+      about(mount, key, "is empty; allowed: one line of text");
+    } else if (text.size() > kMaxMetaBytes) {
+      about(mount, key,
+            fmt::format("found {} bytes; allowed: at most {}", text.size(), kMaxMetaBytes));
+    } else if (!isPrintable(text)) {
+      about(mount, key, "found a control character; allowed: one line of text");
+    }
+  }
+  void needsSites(const MountConfig& mount, std::string_view hint) {
+    constexpr auto text = "is missing or empty; set a path such as [{}.sites.\"/\"]{}";
+    about(mount, "sites", fmt::format(text, mount.dottedKey, hint));
+  }
+
+  void check(const MountConfig& mount, const AuthenticatedArgs& args) {
+    metaText(mount, "prompt", args.prompt);
+    if (args.sites.empty()) needsSites(mount, " with a module");
+  }
+
+  void check(const MountConfig& mount, const InputArgs& args) {
+    metaText(mount, "prompt", args.prompt);
+    metaText(mount, "cert_prompt", args.certPrompt);
+    if (const auto checked = checkMetadata(args.key, ""); !checked) {
+      about(mount, "key", checked.error().message);
+    }
+    if (args.sites.empty() && !args.asMeta) {
+      needsSites(mount, " with the module that gets the input, or as_meta = true");
+    }
+  }
+
+  void check(const MountConfig&, const SpyArgs&) {}
+  void check(const MountConfig&, const InfoArgs&) {}
+
+  void check(const MountConfig& mount, const PluginArgs& args) {
+    if (args.library.empty()) about(mount, "library", "is missing or empty; allowed: a file");
+    if (args.className.empty()) about(mount, "class", "is missing or empty; allowed: its name");
   }
 
   void check(const MountConfig& mount, const RedirectArgs& args) {

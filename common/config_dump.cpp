@@ -45,17 +45,26 @@ class Dumper {
       const std::string key = fmt::format("{}.{}", name, tomlKey(site.host));
       header(key);
       describe(*this, site);
-      for (MountConfig& mount : site.mounts) {
-        header(fmt::format("{}.{}", key, tomlKey(mount.path)));
-        line("module", tomlText(std::string(kModuleNames[mount.args.index()])));
-        std::visit([this](auto& values) { describe(*this, values); }, mount.args);
-      }
+      mountsOf(key, site.mounts);
     }
+  }
+
+  void mounts(std::string_view name, std::vector<MountConfig>& mounts) {
+    mountsOf(fmt::format("{}.{}", mount_, name), mounts);
   }
 
   std::string take() { return std::move(out_); }
 
  private:
+  void mountsOf(const std::string& key, std::vector<MountConfig>& mounts) {
+    for (MountConfig& mount : mounts) {
+      mount_ = fmt::format("{}.{}", key, tomlKey(mount.path));
+      header(mount_);
+      line("module", tomlText(std::string(kModuleNames[mount.args.index()])));
+      std::visit([this](auto& values) { describe(*this, values); }, mount.args);
+    }
+  }
+
   void line(std::string_view name, std::string_view value) {
     out_ += fmt::format("{} = {}\n", tomlKey(name), value);
   }
@@ -64,6 +73,7 @@ class Dumper {
   }
 
   std::string out_;
+  std::string mount_;  ///< the table of the path that is being written
 };
 
 }  // namespace

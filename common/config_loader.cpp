@@ -14,6 +14,7 @@
 
 #include "common/config_schema.h"
 #include "common/errno_error.h"
+#include "common/path.h"
 #include "common/spelling.h"
 
 namespace egalaxyd {
@@ -102,8 +103,9 @@ struct Reading {
 class TableReader {
  public:
   /// `name`: the table's dotted key, "" for the whole file.
-  TableReader(Reading& reading, const toml::table& table, std::string name)
-      : reading_(reading), table_(table), name_(std::move(name)) {}
+  /// `depth`: how many levels of paths lead to it.
+  TableReader(Reading& reading, const toml::table& table, std::string name, std::size_t depth = 1)
+      : reading_(reading), table_(table), name_(std::move(name)), depth_(depth) {}
 
   template <class T>
   void key(std::string_view key, T& value, const Form<T>& form) {
@@ -146,12 +148,25 @@ class TableReader {
 
   void sites(std::string_view key, std::vector<SiteConfig>& sites);
 
+  void mounts(std::string_view key, std::vector<MountConfig>& mounts) {
+    const toml::table* table = subTable(key);
+    if (!table) return;
+    TableReader reader(reading_, *table, dotted(key), depth_ + 1);
+    if (reader.depth_ > kMaxMountDepth) {
+      constexpr auto text = "nested too deeply; allowed: {} levels of paths";
+      return complain(key, fmt::format(text, kMaxMountDepth));
+    }
+    mounts = reader.paths();
+    reader.complainOfUnknown();
+  }
+
   /// Call it when every known key was visited.
   void complainOfUnknown();
 
  private:
   SiteConfig site(std::string_view key);
-  void mounts(SiteConfig& site);
+  void siteMounts(SiteConfig& site);
+  std::vector<MountConfig> paths();
   MountConfig mount(std::string_view key, const std::vector<MountConfig>& earlier);
   void readModule(MountConfig& mount);
 
@@ -190,6 +205,7 @@ class TableReader {
   Reading& reading_;
   const toml::table& table_;
   std::string name_;
+  std::size_t depth_;
   std::vector<std::string> known_;  ///< keys that were visited
   bool hasPaths_ = false;           ///< keys that begin with '/' are known too
 };
@@ -227,6 +243,15 @@ void TableReader::sites(std::string_view key, std::vector<SiteConfig>& sites) {
   for (const auto& [host, node] : inFileOrder(*table)) sites.push_back(reader.site(host->str()));
 }
 
+/// What a site says for all its folders.
+void inheritLanguage(std::vector<MountConfig>& mounts, const std::string& lang) {
+  for (MountConfig& mount : mounts) {
+    auto* directory = std::get_if<DirectoryArgs>(&mount.args);
+    if (directory && directory->lang.empty()) directory->lang = lang;
+    if (auto* nested = nestedMounts(mount.args)) inheritLanguage(*nested, lang);
+  }
+}
+
 SiteConfig TableReader::site(std::string_view key) {
   SiteConfig site;
   const toml::table* table = subTable(key);
@@ -241,20 +266,23 @@ SiteConfig TableReader::site(std::string_view key) {
   if (!table) return site;
   TableReader reader(reading_, *table, site.dottedKey);
   describe(reader, site);
-  reader.mounts(site);
+  reader.siteMounts(site);
   reader.complainOfUnknown();
-  for (MountConfig& mount : site.mounts) {
-    auto* directory = std::get_if<DirectoryArgs>(&mount.args);
-    if (directory && directory->lang.empty()) directory->lang = site.lang;
-  }
+  inheritLanguage(site.mounts, site.lang);
   return site;
 }
 
-void TableReader::mounts(SiteConfig& site) {
+std::vector<MountConfig> TableReader::paths() {
   hasPaths_ = true;
+  std::vector<MountConfig> mounts;
   for (const auto& [key, node] : inFileOrder(table_)) {
-    if (key->str().starts_with('/')) site.mounts.push_back(mount(key->str(), site.mounts));
+    if (key->str().starts_with('/')) mounts.push_back(mount(key->str(), mounts));
   }
+  return mounts;
+}
+
+void TableReader::siteMounts(SiteConfig& site) {
+  site.mounts = paths();
   if (!find("root")) return;
   if (!site.mounts.empty()) {
     constexpr auto text = R"(stands beside paths; set it in [{}."/"], with module = "directory")";
@@ -267,7 +295,7 @@ void TableReader::mounts(SiteConfig& site) {
 
 /// Without a trailing slash; nullopt for an empty, "." or ".." segment.
 std::optional<std::string> mountPath(std::string_view path) {
-  if (path.size() > 2 && path.ends_with('/')) path.remove_suffix(1);
+  if (path.size() > 2) path = withoutTrailingSlash(path);
   std::string_view rest = path == "/" ? std::string_view() : path;
   while (!rest.empty()) {
     rest.remove_prefix(1);
@@ -293,7 +321,7 @@ MountConfig TableReader::mount(std::string_view key, const std::vector<MountConf
   } else {
     complain(key, R"(a path must not have empty, "." or ".." segments)");
   }
-  if (table) TableReader(reading_, *table, mount.dottedKey).readModule(mount);
+  if (table) TableReader(reading_, *table, mount.dottedKey, depth_).readModule(mount);
   return mount;
 }
 

@@ -109,6 +109,17 @@ std::optional<std::string> parseHost(std::string_view text) {
   return std::nullopt;
 }
 
+/// "SHA256:HEX", "HEX" or the "AA:BB:…" that openssl prints.
+std::optional<std::string> parseFingerprint(std::string_view text) {
+  constexpr std::string_view kPrefix = "sha256:";
+  std::string digits = lowerCase(text);
+  if (digits.starts_with(kPrefix)) digits.erase(0, kPrefix.size());
+  digits.erase(std::remove(digits.begin(), digits.end(), ':'), digits.end());
+  const auto isHex = [](char c) { return isDigit(c) || (c >= 'a' && c <= 'f'); };
+  if (digits.size() != 64 || !std::all_of(digits.begin(), digits.end(), isHex)) return {};
+  return digits;
+}
+
 std::optional<ListenAddress> parseListen(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
@@ -166,7 +177,8 @@ std::string tomlKey(std::string_view key) {
 std::optional<ModuleArgs> moduleArgs(std::string_view name) {
   // In the order of kModuleNames.
   const std::array<ModuleArgs, std::variant_size_v<ModuleArgs>> defaults{
-      DirectoryArgs{}, FileArgs{}, RedirectArgs{}, ReplyArgs{}};
+      DirectoryArgs{}, FileArgs{},     AuthenticatedArgs{}, InputArgs{}, SpyArgs{},
+      InfoArgs{},      RedirectArgs{}, ReplyArgs{},         PluginArgs{}};
   for (std::size_t i = 0; i < kModuleNames.size(); ++i) {
     if (kModuleNames[i] == name) return defaults[i];
   }
@@ -240,6 +252,24 @@ Form<OptionalDuration> optionalDuration() {
     return value ? durationText(*value) : "off";
   };
   return stringForm<OptionalDuration>(fmt::format("{}, or \"off\"", kDurations), parse, print);
+}
+
+Form<OptionalDuration> cacheDuration() {
+  const auto known = optionalDuration();
+  return {"a string", known.allowed + ", or \"forever\"",
+          [known](const Scalar& value) -> std::optional<OptionalDuration> {
+            if (value == Scalar(std::string("forever"))) return OptionalDuration(kForever);
+            return known.read(value);
+          },
+          [known](const OptionalDuration& value) {
+            return value == kForever ? Scalar(std::string("forever")) : known.write(value);
+          }};
+}
+
+Form<std::string> fingerprint() {
+  return stringForm<std::string>(
+      R"(the SHA-256 of a certificate or of its public key: "SHA256:" and 64 hex digits)",
+      parseFingerprint, [](const std::string& digits) { return "SHA256:" + digits; });
 }
 
 Form<ListenAddress> listenAddress() {

@@ -6,6 +6,7 @@
 //   v.list(name, vector<T>&, Form<T>)        an array of them
 //   v.map(name, map<string, string>&)        a table of strings under keys of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
+//   v.mounts(name, vector<MountConfig>&)     paths within a path; the last key of its table
 //   v.sites(name, vector<SiteConfig>&)       the site map
 #pragma once
 
@@ -55,9 +56,12 @@ Form<milliseconds> duration();
 Form<OptionalDuration> optionalDuration();
 Form<ListenAddress> listenAddress();
 Form<Cidr> cidr();
-Form<std::string> language();  ///< tags that META may carry, or ""
-Form<std::string> charset();   ///< likewise
-Form<std::string> host();      ///< a site's name, in the form that SiteConfig::host has
+Form<std::string> language();     ///< tags that META may carry, or ""
+Form<std::string> charset();      ///< likewise
+Form<std::string> host();         ///< a site's name, in the form that SiteConfig::host has
+Form<std::string> fingerprint();  ///< SHA-256, in the form that AuthenticatedArgs has
+/// "off" (nullopt), "forever" (kForever) or a duration.
+Form<OptionalDuration> cacheDuration();
 Form<SandboxMode> sandboxMode();
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();
@@ -152,7 +156,32 @@ template <class V>
 void describe(V& v, FileArgs& c) {
   v.key("path", c.path, forms::path());
   v.key("mime", c.mime, forms::text());
+  v.key("cache", c.cache, forms::cacheDuration());
 }
+
+template <class V>
+void describe(V& v, AuthenticatedArgs& c) {
+  v.list("fingerprints", c.fingerprints, forms::fingerprint());
+  v.key("ca", c.ca, forms::path());
+  v.key("prompt", c.prompt, forms::text());
+  v.mounts("sites", c.sites);
+}
+
+template <class V>
+void describe(V& v, InputArgs& c) {
+  v.key("prompt", c.prompt, forms::text());
+  v.key("sensitive", c.sensitive, forms::flag());
+  v.key("as_meta", c.asMeta, forms::flag());
+  v.key("key", c.key, forms::text());
+  v.key("cert_prompt", c.certPrompt, forms::text());
+  v.mounts("sites", c.sites);
+}
+
+template <class V>
+void describe(V&, SpyArgs&) {}
+
+template <class V>
+void describe(V&, InfoArgs&) {}
 
 template <class V>
 void describe(V& v, RedirectArgs& c) {
@@ -167,9 +196,16 @@ void describe(V& v, ReplyArgs& c) {
   v.key("body", c.body, forms::text());
 }
 
+template <class V>
+void describe(V& v, PluginArgs& c) {
+  v.key("library", c.library, forms::path());
+  v.key("class", c.className, forms::text());
+  v.map("args", c.args);
+}
+
 /// The modules' names, in the order of ModuleArgs' alternatives.
 inline constexpr std::array<std::string_view, std::variant_size_v<ModuleArgs>> kModuleNames{
-    "directory", "file", "redirect", "reply"};
+    "directory", "file", "authenticated", "input", "spy", "info", "redirect", "reply", "plugin"};
 /// The named module's arguments with their defaults.
 std::optional<ModuleArgs> moduleArgs(std::string_view name);
 

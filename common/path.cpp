@@ -94,6 +94,16 @@ std::string percentEncodeSegment(std::string_view segment) {
   return encodeAllBut(segment, kPcharMarks);
 }
 
+std::string withTrailingSlash(std::string path) {
+  if (!path.ends_with('/')) path += '/';
+  return path;
+}
+
+std::string_view withoutTrailingSlash(std::string_view path) {
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  return path;
+}
+
 std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
   std::string path;
   bool folder = true;  // of what has been seen so far

@@ -24,6 +24,10 @@ std::string percentEncodePath(std::string_view path);
 /// As percentEncodePath, and '/' and ';' too: one segment, or a query's value.
 std::string percentEncodeSegment(std::string_view segment);
 
+/// "/dir" as "/dir/", and back; "/" has no other form.
+std::string withTrailingSlash(std::string path);
+std::string_view withoutTrailingSlash(std::string_view path);
+
 enum class PathError {
   kAboveRoot,   ///< a literal ".." climbs above the root: the request is malformed (59)
   kUnservable,  ///< names nothing that could exist: encoded '/', control characters, invalid

@@ -169,13 +169,14 @@ void TlsTransport::learnPeer() {
   }
   const X509* certificate = SSL_get0_peer_certificate(ssl_);
   if (certificate == nullptr) return;
-  identity_ = std::make_shared<const ClientIdentity>(
-      ClientIdentity{.fingerprint = certificateFingerprint(certificate),
-                     .keyFingerprint = publicKeyFingerprint(certificate),
-                     .subject = certificateSubject(certificate),
-                     .commonName = certificateCommonName(certificate),
-                     .notBefore = certificateNotBefore(certificate),
-                     .notAfter = certificateNotAfter(certificate)});
+  identity_ = std::make_shared<const ClientIdentity>(ClientIdentity{
+      .fingerprint = certificateFingerprint(certificate),
+      .keyFingerprint = publicKeyFingerprint(certificate),
+      .subject = certificateSubject(certificate),
+      .commonName = certificateCommonName(certificate),
+      .notBefore = certificateNotBefore(certificate),
+      .notAfter = certificateNotAfter(certificate),
+      .certificate = std::shared_ptr<const X509>(SSL_get1_peer_certificate(ssl_), X509Free())});
 }
 
 }  // namespace egalaxyd

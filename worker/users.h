@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "common/storage/storage.h"
 #include "common/unique_function.h"
 #include "worker/client_identity.h"
 
@@ -18,8 +19,8 @@ namespace egalaxyd {
 class StorageThread;
 
 /// One worker's way to the users' storage. Loop thread only. Every `done` is called exactly once,
-/// later, on the loop; a storage that is busy, full or broken is an Error there, and a site then
-/// answers 40.
+/// on the loop: later, or at once where too many jobs wait already (kBusy). A storage that is busy,
+/// full or broken is an Error there, and a site then answers 40.
 class Users {
  public:
   explicit Users(StorageThread& storage) : storage_(storage) {}
@@ -28,6 +29,8 @@ class Users {
   template <class T>
   using Done = UniqueFunction<void(Result<T>)>;
 
+  /// The certificate's user; nullopt for one not seen before. Visits come up to 1 s late.
+  void find(const ClientIdentity& identity, Done<std::optional<User>> done);
   /// All metadata of the certificate's user; empty for a user not seen before.
   void readAll(const ClientIdentity& identity, Done<Metadata> done);
   void read(const ClientIdentity& identity, std::string key, Done<std::optional<std::string>> done);
@@ -61,6 +64,9 @@ class RequestUser {
       : users_(&users), identity_(std::move(identity)) {}
 
   const ClientIdentity& identity() const { return *identity_; }
+  void find(Users::Done<std::optional<User>> done) const {
+    users_->find(*identity_, std::move(done));
+  }
   void readAll(Users::Done<Users::Metadata> done) const {
     users_->readAll(*identity_, std::move(done));
   }

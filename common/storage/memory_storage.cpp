@@ -7,11 +7,16 @@
 namespace egalaxyd {
 namespace {
 
+struct Value {
+  std::string bytes;
+  WallTime updated{};
+};
+
 struct State {
   std::map<std::string, User, std::less<>> users;
   std::map<std::string, std::string, std::less<>> userOfKey;
-  std::map<std::string, std::map<std::string, std::string>, std::less<>> metadata;  ///< by user
-  std::vector<UploadRecord> uploads;                                                ///< by id
+  std::map<std::string, std::map<std::string, Value>, std::less<>> metadata;  ///< by user
+  std::vector<UploadRecord> uploads;                                          ///< by id
 };
 
 class MemoryStorage final : public Storage {
@@ -74,8 +79,10 @@ class MemoryStorage final : public Storage {
 
   Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override {
     const auto found = state_.metadata.find(user);
-    if (found == state_.metadata.end()) return std::map<std::string, std::string>();
-    return found->second;
+    std::map<std::string, std::string> metadata;
+    if (found == state_.metadata.end()) return metadata;
+    for (const auto& [key, value] : found->second) metadata.emplace(key, value.bytes);
+    return metadata;
   }
 
   Result<std::optional<std::string>> readMetadata(std::string_view user,
@@ -84,7 +91,21 @@ class MemoryStorage final : public Storage {
     if (found == state_.metadata.end()) return std::optional<std::string>();
     const auto value = found->second.find(std::string(key));
     if (value == found->second.end()) return std::optional<std::string>();
-    return std::optional(value->second);
+    return std::optional(value->second.bytes);
+  }
+
+  Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
+                                                  std::size_t limit) override {
+    std::vector<MetadataEntry> entries;
+    for (const auto& [user, values] : state_.metadata) {
+      for (const auto& [key, value] : values) {
+        if (key.starts_with(prefix)) entries.push_back({user, key, value.bytes, value.updated});
+      }
+    }
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const auto& a, const auto& b) { return a.updated > b.updated; });
+    if (entries.size() > limit) entries.resize(limit);
+    return entries;
   }
 
   Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
@@ -94,7 +115,7 @@ class MemoryStorage final : public Storage {
     const auto found = state_.users.find(user);
     if (found == state_.users.end()) return noSuchUser(user);
     found->second.lastSeen = std::max(found->second.lastSeen, now);
-    state_.metadata[found->first][std::string(key)] = value;
+    state_.metadata[found->first][std::string(key)] = {std::string(value), now};
     return {};
   }
 

@@ -62,6 +62,10 @@ constexpr const char* kSteps[] = {
     CREATE INDEX uploads_there ON uploads(user, host, path, size)
       WHERE latest = 1 AND outcome = 'stored';
     )",
+    R"(
+    -- What all users keep under one kind of key.
+    CREATE INDEX metadata_key ON metadata(key);
+    )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);
 

@@ -1,6 +1,7 @@
 #include "common/storage/sqlite_storage.h"
 
 #include <spdlog/fmt/fmt.h>
+#include <sqlite3.h>
 
 #include <utility>
 
@@ -171,6 +172,22 @@ class SqliteStorage final : public Storage {
       if (query.failed()) return query.error();
       return {};
     });
+  }
+
+  Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
+                                                  std::size_t limit) override {
+    // No byte of a key in UTF-8 sorts behind 0xff.
+    SqliteQuery query(db_,
+                      "SELECT user, key, value, updated FROM metadata WHERE key >= ? AND key < ? "
+                      "ORDER BY updated DESC, user, key LIMIT ?",
+                      prefix, std::string(prefix) + '\xff', static_cast<std::int64_t>(limit));
+    std::vector<MetadataEntry> entries;
+    while (query.next()) {
+      entries.push_back({std::string(query.text(0)), std::string(query.text(1)),
+                         std::string(query.text(2)), wallTime(query.integer(3))});
+    }
+    if (query.failed()) return query.error();
+    return entries;
   }
 
   Result<void> removeMetadata(std::string_view user, std::string_view key) override {
@@ -345,6 +362,8 @@ class SqliteStorage final : public Storage {
 };
 
 }  // namespace
+
+std::string_view sqliteVersion() { return sqlite3_libversion(); }
 
 Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& file,
                                                    std::chrono::milliseconds busyTimeout) {

@@ -4,10 +4,14 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "common/storage/storage.h"
 
 namespace egalaxyd {
+
+/// Of the library, e.g. "3.40.1".
+std::string_view sqliteVersion();
 
 /// Opens a file that migrateStorage() has prepared. Several processes may have it open at once;
 /// none may hold it across a fork. A write waits up to `busyTimeout` for its turn, then answers

@@ -30,6 +30,14 @@ struct User {
   std::vector<std::string> keys = {};  ///< SHA-256 of the user's public keys, sorted
 };
 
+/// One value of one user's metadata.
+struct MetadataEntry {
+  std::string user;  ///< id
+  std::string key;
+  std::string value;
+  WallTime updated{};
+};
+
 /// A certificate's visits since they were last handed over.
 struct Visit {
   std::string certificate;  ///< its fingerprint
@@ -97,6 +105,10 @@ class Storage {
   virtual Result<std::map<std::string, std::string>> readMetadata(std::string_view user) = 0;
   virtual Result<std::optional<std::string>> readMetadata(std::string_view user,
                                                           std::string_view key) = 0;
+  /// All users' metadata under keys that begin with `prefix`: newest first, of one second by user
+  /// and key.
+  virtual Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
+                                                          std::size_t limit) = 0;
   /// kInvalid for a key or value that checkMetadata() refuses, kNotFound for an unknown user.
   /// The user counts as seen at `now`.
   virtual Result<void> writeMetadata(std::string_view user, std::string_view key,

@@ -77,6 +77,11 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->readMetadata(user, key);
   }
+  Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
+                                                  std::size_t limit) override {
+    if (fails()) return *trouble_;
+    return inner_->findMetadata(prefix, limit);
+  }
   Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
                              WallTime now) override {
     if (fails()) return *trouble_;

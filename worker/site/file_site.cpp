@@ -1,8 +1,12 @@
 #include "worker/site/file_site.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <memory>
 #include <utility>
 
+#include "common/errno_error.h"
 #include "common/media_type.h"
 #include "worker/blocking_pool.h"
 #include "worker/file/file_body.h"
@@ -24,16 +28,36 @@ Response responseOf(Result<OpenFile> opened, const std::string& mediaType, Servi
   return fileResponse(std::move(opened).value(), mediaType, services);
 }
 
+/// Chunks of a text that others may be sending too.
+class SharedBody final : public BodySource {
+ public:
+  explicit SharedBody(std::shared_ptr<const std::string> text) : text_(std::move(text)) {}
+  BodyChunk pull(std::span<char> scratch) override {
+    const auto chunk = std::string_view(*text_).substr(sent_, scratch.size());
+    sent_ += chunk.size();
+    return {sent_ == text_->size() ? BodyChunk::State::kEnd : BodyChunk::State::kMore, chunk};
+  }
+
+ private:
+  const std::shared_ptr<const std::string> text_;
+  std::size_t sent_ = 0;
+};
+
 }  // namespace
 
-FileSite::FileSite(FileArgs args, std::string_view lang)
-    : path_(args.path), mediaType_(mediaTypeFor(args, lang)) {}
+FileSite::FileSite(const FileArgs& args, std::string_view lang, bool atRoot)
+    : path_(args.path), mediaType_(mediaTypeFor(args, lang)), cache_(args.cache), atRoot_(atRoot) {}
 
 void FileSite::handle(Request request, Responder reply, Services& services) {
   const std::string_view below = request.sitePath();
-  const bool isMount = request.mountLength == 0 ? below == "/" : below.empty();
-  if (!isMount) return std::move(reply).send(Response::notFound());
+  const bool isRoot = below == "/" && (atRoot_ || request.mountLength == 0);
+  if (!below.empty() && !isRoot) return std::move(reply).send(Response::notFound());
+  if (!cache_) return answerFromFile(std::move(reply), services);
+  if (isFresh()) return answerFromMemory(std::move(reply), services);
+  load(std::move(reply), services);
+}
 
+void FileSite::answerFromFile(Responder reply, Services& services) const {
   auto opened = openFile(path_, Waiting::kNever);
   if (opened.ok() || opened.error().code != ErrorCode::kBusy) {
     return std::move(reply).send(responseOf(std::move(opened), mediaType_, services));
@@ -46,6 +70,51 @@ void FileSite::handle(Request request, Responder reply, Services& services) {
         std::move(*waiting).send(responseOf(std::move(late), mediaType_, services));
       });
   if (!queued) std::move(*waiting).send(busyFailure());
+}
+
+void FileSite::answerFromMemory(Responder reply, Services& services) const {
+  if (!content_) return answerFromFile(std::move(reply), services);
+  std::move(reply).send(Response::success(mediaType_, std::make_unique<SharedBody>(content_)));
+}
+
+bool FileSite::isFresh() const {
+  return loaded_ && (*cache_ == kForever || Clock::now() - *loaded_ < *cache_);
+}
+
+/// The first who finds the content stale has it read; who comes meanwhile waits for the same.
+void FileSite::load(Responder reply, Services& services) {
+  waiting_.push_back(std::move(reply));
+  if (waiting_.size() > 1) return;
+  const bool queued =
+      services.pool.submit([path = path_] { return read(path); },
+                           [this, &services](Result<Content> content) {
+                             if (content) loaded_ = Clock::now();
+                             content_ = content ? std::move(content).value() : nullptr;
+                             // Without content the file itself says what is wrong.
+                             for (Responder& waiting : std::exchange(waiting_, {})) {
+                               answerFromMemory(std::move(waiting), services);
+                             }
+                           });
+  if (queued) return;
+  for (Responder& waiting : std::exchange(waiting_, {})) std::move(waiting).send(busyFailure());
+}
+
+Result<FileSite::Content> FileSite::read(const std::filesystem::path& path) {
+  const auto file = openFile(path, Waiting::kAllowed);
+  if (!file) return file.error();
+  if (file->isFolder() || file->size() > kMaxCachedBytes) return Content();
+  std::string bytes(static_cast<std::size_t>(file->size()), '\0');
+  std::size_t have = 0;
+  while (have < bytes.size()) {
+    const ssize_t got =
+        ::pread(file->fd.get(), bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errnoError("read " + path.string(), errno);
+    if (got == 0) break;
+    have += static_cast<std::size_t>(got);
+  }
+  bytes.resize(have);
+  return std::make_shared<const std::string>(std::move(bytes));
 }
 
 }  // namespace egalaxyd

@@ -4,24 +4,48 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 #include <variant>
 
 #include "common/errno_error.h"
 #include "common/media_type.h"
 #include "worker/file/site_root.h"
+#include "worker/plugin/plugin_loader.h"
+#include "worker/site/authenticated_site.h"
 #include "worker/site/directory_site.h"
 #include "worker/site/file_site.h"
+#include "worker/site/info_site.h"
+#include "worker/site/input_site.h"
 #include "worker/site/redirect_site.h"
 #include "worker/site/reply_site.h"
+#include "worker/site/spy_site.h"
 
 namespace egalaxyd {
 namespace {
 
-/// Makes the site of one mount; an Error's message is the complaint.
+/// Makes the sites of one host.
 struct SiteBuilder {
   const SiteConfig& host;
   std::shared_ptr<const PrivateFiles> neverServed;
+  Complaints& complaints;
+  std::string_view path = {};  ///< of the mount under way
+
+  PathMap map(const std::vector<MountConfig>& mounts) const {
+    PathMap sites;
+    for (const MountConfig& mount : mounts) {
+      const SiteBuilder builder{host, neverServed, complaints, mount.path};
+      auto site = std::visit(builder, mount.args);
+      if (site) {
+        sites.add(mount.path, std::move(site).value());
+      } else {
+        complaints.push_back({mount.where, site.error().message});
+      }
+    }
+    return sites;
+  }
+
+  // One for each module; an Error's message is the complaint.
 
   using Built = Result<std::shared_ptr<Site>>;
 
@@ -41,8 +65,34 @@ struct SiteBuilder {
       return Error{ErrorCode::kInvalid, args.path.string() + ": not a regular file"};
     }
     if (::access(args.path.c_str(), R_OK) != 0) return errnoError(args.path.string(), errno);
-    return std::shared_ptr<Site>(std::make_shared<FileSite>(args, host.lang));
+    return std::shared_ptr<Site>(std::make_shared<FileSite>(args, host.lang, path == "/"));
   }
+
+  Built operator()(const AuthenticatedArgs& args) const {
+    PathMap sites = map(args.sites);
+    std::optional<CertificateAuthorities> authorities;
+    if (!args.ca.empty()) {
+      auto read = CertificateAuthorities::read(args.ca);
+      if (!read) return std::move(read).error();
+      authorities = std::move(read).value();
+    }
+    return std::shared_ptr<Site>(
+        std::make_shared<AuthenticatedSite>(args, std::move(authorities), std::move(sites)));
+  }
+
+  Built operator()(const InputArgs& args) const {
+    return std::shared_ptr<Site>(std::make_shared<InputSite>(args, map(args.sites)));
+  }
+
+  Built operator()(const SpyArgs&) const {
+    return std::shared_ptr<Site>(std::make_shared<SpySite>());
+  }
+
+  Built operator()(const InfoArgs&) const {
+    return std::shared_ptr<Site>(std::make_shared<InfoSite>());
+  }
+
+  Built operator()(const PluginArgs& args) const { return loadSite(args); }
 
   Built operator()(const RedirectArgs& args) const {
     return std::shared_ptr<Site>(std::make_shared<RedirectSite>(args));
@@ -65,15 +115,8 @@ HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, Complaints& c
   const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
-    auto sites = std::make_shared<PathMap>();
-    for (const MountConfig& mount : host.mounts) {
-      auto site = std::visit(SiteBuilder{host, neverServed}, mount.args);
-      if (site) {
-        sites->add(mount.path, std::move(site).value());
-      } else {
-        complaints.push_back({mount.where, site.error().message});
-      }
-    }
+    const SiteBuilder builder{host, neverServed, complaints};
+    const auto sites = std::make_shared<PathMap>(builder.map(host.mounts));
     hosts.add(host.host, sites);
     for (const std::string& alias : host.aliases) hosts.add(alias, sites);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
@@ -11,8 +12,11 @@
 
 #include "common/event_loop.h"
 #include "common/limits.h"
+#include "common/shared_state.h"
+#include "common/storage/memory_storage.h"
 #include "worker/blocking_pool.h"
 #include "worker/site/site.h"
+#include "worker/storage_thread.h"
 
 namespace egalaxyd {
 
@@ -38,11 +42,29 @@ struct Answer {
 
 class SiteHarness {
  public:
-  explicit SiteHarness(std::size_t queueLimit = 8) : pool_(loop_, 1, queueLimit) {}
+  explicit SiteHarness(std::size_t queueLimit = 8) : SiteHarness(openMemory, queueLimit) {}
+  /// With a storage of the test's choice.
+  explicit SiteHarness(StorageThread::Open open, std::size_t queueLimit = 8)
+      : pool_(loop_, 1, queueLimit), storage_(loop_, std::move(open)) {}
 
   EventLoop& loop() { return loop_; }
   BlockingPool& pool() { return pool_; }
   Services& services() { return services_; }
+  StorageThread& storage() { return storage_; }
+  SharedState& shared() { return *shared_; }
+  LimitsConfig& limits() { return limits_; }
+
+  /// The result of an operation of Users: `ask(done)` begins it.
+  template <class T, class Ask>
+  Result<T> await(Ask ask) {
+    std::optional<Result<T>> result;
+    ask(Users::Done<T>([&](Result<T> answer) {
+      result.emplace(std::move(answer));
+      loop_.stop();
+    }));
+    while (!result) loop_.run();
+    return std::move(*result);
+  }
 
   /// One turn of the loop.
   void turn() {
@@ -122,9 +144,21 @@ class SiteHarness {
   };
 
  private:
+  static Result<std::unique_ptr<Storage>> openMemory() { return makeMemoryStorage(); }
+
   EventLoop loop_;
   BlockingPool pool_;
-  Services services_{loop_, pool_};
+  StorageThread storage_;
+  Users users_{storage_};
+  std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
+  LimitsConfig limits_;
+  ServerInfo info_{.worker = 1,
+                   .workers = 4,
+                   .generation = 3,
+                   .workerStarted = std::chrono::system_clock::now() - std::chrono::hours(25),
+                   .shared = *shared_,
+                   .limits = limits_};
+  Services services_{loop_, pool_, users_, info_};
 };
 
 }  // namespace egalaxyd
