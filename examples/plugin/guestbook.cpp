@@ -1,9 +1,11 @@
 #include "guestbook.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <random>
 #include <utility>
@@ -105,13 +107,15 @@ void Guestbook::handle(Request request, Responder reply, egalaxyd::Services&) {
 void Guestbook::list(const Request& request, Responder reply) const {
   request.users->findAll(
       kPrefix, show_,
-      // Called later: what it needs, it owns. Newest first is the storage's order, by seconds.
+      // Called later: what it needs, it owns.
       [title = title_, request,
        reply = std::move(reply)](Result<std::vector<Users::Entry>> entries) mutable {
         if (!entries) {
           return std::move(reply).send(
               Response::failure(Status::kTemporaryFailure, "The book cannot be read now"));
         }
+        // The storage knows seconds, the keys microseconds.
+        std::ranges::sort(*entries, std::greater(), &Users::Entry::key);
         std::move(reply).send(Response::gemtext(pageOf(title, request, *entries)));
       });
 }

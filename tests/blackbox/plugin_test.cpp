@@ -1,0 +1,213 @@
+// The installed server with plug-ins: the example, built against the installed package, and classes
+// that misbehave.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/capsule.h"
+
+namespace egalaxyd {
+namespace {
+
+using testing::AnyOf;
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string kExample = EGALAXYD_EXAMPLE_PLUGIN;
+
+std::string mount(const std::string& path, const std::string& library,
+                  const std::string& className) {
+  return "[sites.\"localhost\".\"" + path + "\"]\nmodule = \"plugin\"\nlibrary = \"" + library +
+         "\"\nclass = \"" + className + "\"\n";
+}
+
+std::string testPlugin(const std::string& name) {
+  return std::string(EGALAXYD_TEST_PLUGIN_DIR) + "/" + name + ".so";
+}
+
+class GuestbookExample : public testing::Test {
+ protected:
+  GuestbookExample() {
+    capsule.sites(mount("/book", kExample, "guestbook::Guestbook") + "args = { show = \"500\" }\n");
+  }
+
+  Reply sign(const std::string& line, const TestCertificate& certificate) const {
+    TlsSettings settings;
+    settings.certificate = &certificate;
+    return capsule.get("/book?" + line, settings);
+  }
+
+  Capsule capsule;
+};
+
+TEST_F(GuestbookExample, LosesNoEntryOfManyWriters) {
+  constexpr std::size_t kWriters = 64;
+  capsule.start();
+  // Some are the same person at several windows.
+  std::vector<TestCertificate> people;
+  for (int i = 0; i < 8; ++i) people.push_back(makeTestCertificate());
+  std::promise<void> go;
+  const std::shared_future<void> gone = go.get_future().share();
+  std::vector<std::future<Reply>> writers;
+  for (std::size_t i = 0; i < kWriters; ++i) {
+    writers.push_back(std::async(std::launch::async, [&, i] {
+      gone.wait();
+      return sign("entry%20" + std::to_string(100 + i), people[i % people.size()]);
+    }));
+  }
+  go.set_value();
+  for (auto& writer : writers) {
+    const Reply reply = writer.get();
+    EXPECT_EQ(reply.header, "30 /book") << reply;
+  }
+  const Reply page = capsule.get("/book");
+  for (std::size_t i = 0; i < kWriters; ++i) {
+    EXPECT_THAT(page.body, HasSubstr("> entry " + std::to_string(100 + i) + "\n"));
+  }
+}
+
+TEST_F(GuestbookExample, AsksForWhatItNeeds) {
+  capsule.start();
+  const TestCertificate alice = makeTestCertificate();
+  EXPECT_EQ(capsule.get("/book?hello").status, 60);
+  EXPECT_EQ(sign("", alice).status, 10);
+  EXPECT_EQ(sign("%20%0A", alice).status, 10);
+  EXPECT_EQ(sign("%FF", alice).status, 59);
+  EXPECT_EQ(capsule.get("/book/elsewhere").status, 51);
+  const Reply page = capsule.get("/book");
+  EXPECT_EQ(page.meta, "text/gemini") << page;
+  EXPECT_THAT(page.body, HasSubstr("Nobody has been here yet"));
+}
+
+TEST_F(GuestbookExample, ListsTheNewestFirstAndMakesNoLinkOfALine) {
+  capsule.start();
+  const TestCertificate alice = makeTestCertificate();
+  ASSERT_EQ(sign("older", alice).status, 30);
+  ASSERT_EQ(sign("newer%0A=%3E%20gemini://evil.example/", alice).status, 30);
+  const std::string page = capsule.get("/book").body;
+  EXPECT_THAT(page, HasSubstr("\n> newer => gemini://evil.example/\n"));
+  EXPECT_LT(page.find("newer"), page.find("older")) << page;
+}
+
+TEST_F(GuestbookExample, KeepsItsEntriesWhenWorkersDieAndReload) {
+  capsule.start();
+  const TestCertificate alice = makeTestCertificate();
+  ASSERT_EQ(sign("still%20here", alice).status, 30);
+  capsule.killWorker(0);
+  capsule.reload();
+  EXPECT_THAT(capsule.get("/book").body, HasSubstr("> still here\n"));
+}
+
+TEST(RateLimiterExample, MakesAClientWaitOnceItsBucketIsEmpty) {
+  Capsule capsule;
+  capsule.page("index.gmi", "# Welcome\n");
+  capsule.set("server.workers", "1");
+  capsule.set("rate_limit.enabled", "true");
+  capsule.set("rate_limit.module", "\"" + kExample + "\"");
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  Reply reply;
+  EXPECT_TRUE(eventually([&] {
+    reply = capsule.get("/");
+    return reply.status == 44;
+  }));
+  EXPECT_THAT(reply.meta, AnyOf("1", "2")) << reply;
+}
+
+class PluginFaults : public testing::Test {
+ protected:
+  PluginFaults() {
+    capsule.sites(mount("/", testPlugin("good"), "Greeter") +
+                  mount("/clumsy", testPlugin("good"), "Clumsy"));
+  }
+
+  Capsule capsule;
+};
+
+TEST_F(PluginFaults, ADroppedAnswerIs42AndALineInTheLog) {
+  capsule.start();
+  EXPECT_EQ(capsule.get("/clumsy/drop").status, 42);
+  EXPECT_TRUE(capsule.waitForLog("gave no answer")) << capsule.log();
+}
+
+TEST_F(PluginFaults, AnExceptionIs42AndALineInTheLog) {
+  capsule.start();
+  EXPECT_EQ(capsule.get("/clumsy/throw?secret").status, 42);
+  EXPECT_EQ(capsule.get("/clumsy/throw-int").status, 42);
+  EXPECT_TRUE(capsule.waitForLog("class Clumsy: stumbled")) << capsule.log();
+  EXPECT_THAT(capsule.log(), Not(HasSubstr("secret")));
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+}
+
+TEST_F(PluginFaults, ABodyThatThrowsEndsWithoutCloseNotify) {
+  capsule.start();
+  const Reply reply = capsule.get("/clumsy/body");
+  EXPECT_EQ(reply.body, "begun");
+  EXPECT_FALSE(reply.closeNotify) << reply;
+}
+
+TEST_F(PluginFaults, ACrashEndsOneWorkerAndTheMasterReplacesIt) {
+  capsule.start();
+  const std::vector<pid_t> before = capsule.workerPids();
+  ASSERT_EQ(before.size(), 2u);
+  EXPECT_EQ(capsule.get("/clumsy/abort").status, 0);
+  EXPECT_TRUE(eventually([&] {
+    const std::vector<pid_t> now = capsule.workerPids();
+    return now.size() == 2 && now != before;
+  })) << capsule.log();
+  const std::vector<pid_t> after = capsule.workerPids();
+  EXPECT_EQ(std::count_if(before.begin(), before.end(),
+                          [&](pid_t pid) {
+                            return std::find(after.begin(), after.end(), pid) != after.end();
+                          }),
+            1);
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+}
+
+TEST_F(PluginFaults, ABadPluginFailsTheReloadAndTheOldGenerationStays) {
+  capsule.start();
+  capsule.sites(mount("/", testPlugin("good"), "Unborn"));
+  capsule.writeConfig();
+  const std::size_t mark = capsule.logMark();
+  capsule.process().signal(SIGHUP);
+  EXPECT_TRUE(capsule.waitForLog("class Unborn: not today", mark)) << capsule.log();
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+}
+
+TEST_F(PluginFaults, TheCheckNamesEveryBadPlugin) {
+  capsule.sites(mount("/a", testPlugin("other_abi"), "A") +
+                mount("/b", testPlugin("missing_symbol"), "B") +
+                mount("/c", capsule.dir() / "none.so", "C"));
+  capsule.set("router.module", "\"" + testPlugin("wrong_base") + "\"");
+  capsule.writeConfig();
+  const Finished check = runProgram(
+      {programPath("egalaxyd"), "--check", "--config", capsule.configFile()}, capsule.dir().path());
+  EXPECT_EQ(check.status.code, 78);
+  for (const char* complaint : {"other_abi.so: built for plug-in ABI", "nowhereDefined",
+                                "none.so: No such file", "wrong_base.so"}) {
+    EXPECT_THAT(check.all(), HasSubstr(complaint));
+  }
+}
+
+TEST_F(PluginFaults, ARouterOfItsOwnReplacesTheSiteMap) {
+  capsule.set("router.module", "\"" + testPlugin("good") + ":OwnRouter\"");
+  capsule.start();
+  const auto ask = [&](const std::string& host, const std::string& path) {
+    TlsSettings settings;
+    settings.serverName = std::nullopt;
+    return fetch(capsule.port(), capsule.url(path, host), settings);
+  };
+  EXPECT_EQ(ask("plain", "/any").body, "Hello");
+  EXPECT_EQ(ask("clumsy", "/throw").status, 42);
+  EXPECT_EQ(ask("broken", "/").status, 42);
+  EXPECT_EQ(ask("localhost", "/").status, 53);
+}
+
+}  // namespace
+}  // namespace egalaxyd
