@@ -10,23 +10,14 @@ Response notValid(std::string_view why) {
   return Response::failure(Status::kCertificateNotValid, std::string(why));
 }
 
-/// 60, or 62 for what the certificate's dates say.
-std::optional<Response> refuseDates(const Request& request, const std::string& prompt) {
-  if (!request.identity) return Response::failure(Status::kCertificateRequired, prompt);
-  const auto fault = dateFault(*request.identity, std::chrono::system_clock::now());
-  return fault.empty() ? std::nullopt : std::optional(notValid(fault));
-}
-
-std::optional<Response> refuseSignature(const Request& request) {
-  const auto fault = signatureFault(*request.identity);
-  return fault.empty() ? std::nullopt : std::optional(notValid(fault));
-}
-
 }  // namespace
 
 std::optional<Response> refuseCertificate(const Request& request, const std::string& prompt) {
-  if (auto refusal = refuseDates(request, prompt)) return refusal;
-  return refuseSignature(request);
+  if (!request.identity) return Response::failure(Status::kCertificateRequired, prompt);
+  std::string_view fault = dateFault(*request.identity, std::chrono::system_clock::now());
+  if (fault.empty()) fault = signatureFault(*request.identity);
+  if (fault.empty()) return std::nullopt;
+  return notValid(fault);
 }
 
 AuthenticatedSite::AuthenticatedSite(const AuthenticatedArgs& args,
@@ -39,17 +30,15 @@ AuthenticatedSite::AuthenticatedSite(const AuthenticatedArgs& args,
 
 std::optional<Response> AuthenticatedSite::refuse(const Request& request) const {
   using Verdict = CertificateAuthorities::Verdict;
-  if (auto refusal = refuseDates(request, prompt_)) return refusal;
-  const Verdict verdict =
-      authorities_ ? authorities_->judge(*request.identity) : Verdict::kStranger;
-  // An authority may bear the same name as the one it signed for: then this is no self-signature.
-  if (verdict == Verdict::kSigned) return std::nullopt;
-  if (auto refusal = refuseSignature(request)) return refusal;
+  if (auto refusal = refuseCertificate(request, prompt_)) return refusal;
   const bool anyone = fingerprints_.empty() && !authorities_;
   if (anyone || fingerprints_.count(request.identity->fingerprint) != 0 ||
       fingerprints_.count(request.identity->keyFingerprint) != 0) {
     return std::nullopt;
   }
+  const Verdict verdict =
+      authorities_ ? authorities_->judge(*request.identity) : Verdict::kStranger;
+  if (verdict == Verdict::kSigned) return std::nullopt;
   if (verdict == Verdict::kForged) return notValid("Your certificate's signature is wrong");
   return Response::failure(Status::kCertificateNotAuthorised,
                            "Your certificate is not admitted here");

@@ -76,11 +76,37 @@ const Bad kLimits[] = {
     {"users.metadata_ttl = \"0s\"", "e.toml:1: users.metadata_ttl", "more than 0"},
 };
 
+const std::string kArea = "[sites.a.\"/area\"]\nmodule = \"authenticated\"\n";
+const std::string kAsk = "[sites.a.\"/ask\"]\nmodule = \"input\"\n";
+const std::string kPlugIn = "[sites.a.\"/p\"]\nmodule = \"plugin\"\n";
+
 const Bad kPlugIns[] = {
-    {"rate_limit.module = \"x\"", "e.toml:1: rate_limit.module",
-     "plug-ins are not available in this build"},
-    {"router.module = \"x\"", "e.toml:1: router.module",
-     "plug-ins are not available in this build"},
+    {kPlugIn + "class = \"C\"", "e.toml:1: sites.a.\"/p\"", "library is missing or empty"},
+    {kPlugIn + "library = \"l\"", "e.toml:1: sites.a.\"/p\"", "class is missing or empty"},
+    {kPlugIn + "library = \"l\"\nclass = \"\"", "e.toml:4: sites.a.\"/p\".class",
+     "is missing or empty"},
+};
+
+const Bad kNested[] = {
+    {kArea, "e.toml:1: sites.a.\"/area\"",
+     "sites is missing or empty; set a path such as [sites.a.\"/area\".sites.\"/\"]"},
+    {kArea + "[sites.a.\"/area\".sites]", "e.toml:3: sites.a.\"/area\".sites",
+     "is missing or empty"},
+    {kArea + "prompt = \"\"\nsites.\"/\".module = \"spy\"", "e.toml:3: sites.a.\"/area\".prompt",
+     "is empty"},
+    {kArea + "prompt = \"a\\nb\"\nsites.\"/\".module = \"spy\"",
+     "e.toml:3: sites.a.\"/area\".prompt", "control character"},
+    {kArea + "[sites.a.\"/area\".sites.\"/x\"]\nmodule = \"directory\"",
+     "e.toml:3: sites.a.\"/area\".sites.\"/x\"", "root is missing or empty"},
+    {kArea + "[sites.a.\"/area\".sites.\"/x\"]\nmodule = \"input\"\n" +
+         "[sites.a.\"/area\".sites.\"/x\".sites.\"/y\"]\nmodule = \"redirect\"\nto = \"%x%\"",
+     "e.toml:7: sites.a.\"/area\".sites.\"/x\".sites.\"/y\".to", "found \"%x%\""},
+    {kAsk, "e.toml:1: sites.a.\"/ask\"", "or as_meta = true"},
+    {kAsk + "as_meta = true\nkey = \"\"", "e.toml:4: sites.a.\"/ask\".key", "1 to 255"},
+    {kAsk + "as_meta = true\nkey = \"a\\tb\"", "e.toml:4: sites.a.\"/ask\".key",
+     "without control characters"},
+    {kAsk + "as_meta = true\ncert_prompt = \"\"", "e.toml:4: sites.a.\"/ask\".cert_prompt",
+     "is empty"},
 };
 
 const Bad kSites[] = {
@@ -172,12 +198,17 @@ INSTANTIATE_TEST_SUITE_P(Listeners, ConfigCheckRefuses, testing::ValuesIn(kListe
 INSTANTIATE_TEST_SUITE_P(Certificates, ConfigCheckRefuses, testing::ValuesIn(kCertificates));
 INSTANTIATE_TEST_SUITE_P(Limits, ConfigCheckRefuses, testing::ValuesIn(kLimits));
 INSTANTIATE_TEST_SUITE_P(PlugIns, ConfigCheckRefuses, testing::ValuesIn(kPlugIns));
+INSTANTIATE_TEST_SUITE_P(Nested, ConfigCheckRefuses, testing::ValuesIn(kNested));
 INSTANTIATE_TEST_SUITE_P(Sites, ConfigCheckRefuses, testing::ValuesIn(kSites));
 INSTANTIATE_TEST_SUITE_P(Directories, ConfigCheckRefuses, testing::ValuesIn(kDirectories));
 INSTANTIATE_TEST_SUITE_P(Files, ConfigCheckRefuses, testing::ValuesIn(kFiles));
 INSTANTIATE_TEST_SUITE_P(Redirects, ConfigCheckRefuses, testing::ValuesIn(kRedirects));
 INSTANTIATE_TEST_SUITE_P(Replies, ConfigCheckRefuses, testing::ValuesIn(kReplies));
 INSTANTIATE_TEST_SUITE_P(Log, ConfigCheckRefuses, testing::ValuesIn(kLog));
+
+TEST(ConfigCheck, AcceptsAnInputThatIsOnlyKept) {
+  EXPECT_THAT(check(kAsk + "as_meta = true"), IsEmpty());
+}
 
 TEST(ConfigCheck, AcceptsTheDefaults) { EXPECT_THAT(checkConfig(Config{}), IsEmpty()); }
 
@@ -240,7 +271,7 @@ TEST(ConfigCheck, FindsAllThatIsWrong) {
 TEST(Complaints, OfOnePlaceAreNotRepeated) {
   const LoadedConfig loaded = parseConfig(
       "[sites.a.\"/\"]\nmodule = \"directory\"\nroot = 1\n[sites.b]\nroot = 2\n[sites]\nc = 3\n"
-      "[sites.d.\"/\"]\nmodule = \"spy\"\n[sites.\"?\"]\nroot = \"/\"\n[sites.e.\"/\"]\n"
+      "[sites.d.\"/\"]\nmodule = \"cgi\"\n[sites.\"?\"]\nroot = \"/\"\n[sites.e.\"/\"]\n"
       "module = \"reply\"\nstatus = \"x\"",
       "e.toml");
   Complaints all = loaded.complaints;

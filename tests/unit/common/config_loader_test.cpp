@@ -292,6 +292,90 @@ lang = "de")")
   EXPECT_EQ(std::get<DirectoryArgs>(site.mounts.at(1).args).lang, "de");
 }
 
+TEST(ConfigLoader, ReadsAuthenticatedAndWhatItHolds) {
+  const std::string hex(64, 'a');
+  const Config config = good(R"([sites.h]
+lang = "en"
+[sites.h."/area"]
+module = "authenticated"
+fingerprints = ["SHA256:)" + std::string(64, 'A') +
+                             R"(", ")" + hex + R"("]
+ca = "ca.pem"
+prompt = "Who are you?"
+[sites.h."/area".sites."/"]
+module = "directory"
+root = "r"
+[sites.h."/area".sites."/ask/"]
+module = "input"
+prompt = "Say"
+sensitive = true
+as_meta = true
+key = "said"
+cert_prompt = "Show"
+sites."/".module = "spy"
+sites."/info".module = "info")");
+  const auto args = only<AuthenticatedArgs>(config);
+  EXPECT_THAT(args.fingerprints, ElementsAre(hex, hex));
+  EXPECT_EQ(args.ca, "/etc/egalaxyd/ca.pem");
+  EXPECT_EQ(args.prompt, "Who are you?");
+  ASSERT_EQ(args.sites.size(), 2U);
+  EXPECT_EQ(args.sites[0].path, "/");
+  EXPECT_EQ(args.sites[0].dottedKey, "sites.h.\"/area\".sites.\"/\"");
+  EXPECT_EQ(std::get<DirectoryArgs>(args.sites[0].args).root, "/etc/egalaxyd/r");
+  EXPECT_EQ(std::get<DirectoryArgs>(args.sites[0].args).lang, "en");
+  EXPECT_EQ(args.sites[1].path, "/ask");
+  const auto& input = std::get<InputArgs>(args.sites[1].args);
+  EXPECT_EQ(input.prompt, "Say");
+  EXPECT_TRUE(input.sensitive);
+  EXPECT_TRUE(input.asMeta);
+  EXPECT_EQ(input.key, "said");
+  EXPECT_EQ(input.certPrompt, "Show");
+  ASSERT_EQ(input.sites.size(), 2U);
+  EXPECT_TRUE(std::holds_alternative<SpyArgs>(input.sites[0].args));
+  EXPECT_TRUE(std::holds_alternative<InfoArgs>(input.sites[1].args));
+}
+
+TEST(ConfigLoader, ReadsAPlugIn) {
+  const auto args = only<PluginArgs>(good(R"([sites.h."/"]
+module = "plugin"
+library = "x.so"
+class = "Guestbook"
+args = { title = "Hello" })"));
+  EXPECT_EQ(args.library, "/etc/egalaxyd/x.so");
+  EXPECT_EQ(args.className, "Guestbook");
+  EXPECT_EQ(args.args.at("title"), "Hello");
+}
+
+TEST(ConfigLoader, ReadsHowLongAFileIsKept) {
+  const auto cache = [](const std::string& value) {
+    return only<FileArgs>(
+               good("[sites.h.\"/\"]\nmodule = \"file\"\npath = \"p\"\ncache = \"" + value + "\""))
+        .cache;
+  };
+  EXPECT_EQ(cache("off"), std::nullopt);
+  EXPECT_EQ(cache("forever"), kForever);
+  EXPECT_EQ(cache("90s"), milliseconds(90'000));
+}
+
+/// `levels` of "/a", each within the one before.
+std::string nested(std::size_t levels) {
+  std::string toml;
+  std::string key = "sites.h";
+  for (std::size_t i = 1; i < levels; ++i) {
+    key += (i == 1 ? "" : ".sites") + std::string(".\"/a\"");
+    toml += "[" + key + "]\nmodule = \"authenticated\"\n";
+  }
+  return toml + "[" + key + ".sites.\"/a\"]\nmodule = \"spy\"\n";
+}
+
+TEST(ConfigLoader, BoundsTheDepthOfPathsWithinPaths) {
+  EXPECT_THAT(load(nested(kMaxMountDepth)).complaints, IsEmpty());
+  const Complaints complaints = load(nested(kMaxMountDepth + 1)).complaints;
+  ASSERT_EQ(complaints.size(), 1U);
+  EXPECT_THAT(complaints[0].text, HasSubstr("nested too deeply; allowed: 16 levels"));
+  EXPECT_THAT(load(nested(100)).complaints, testing::SizeIs(1));
+}
+
 TEST(ConfigLoader, DropsATrailingSlashOfAPath) {
   const auto path = [](const std::string& key) {
     return good("[sites.a.\"" + key + "\"]\nmodule = \"reply\"\nstatus = 52")
@@ -340,11 +424,20 @@ const Bad kBadNames[] = {
     {"[sites.a.wiki]\nroot = \"/r\"", "1: sites.a.wiki", "a path begins with \"/\""},
     {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nlistign = true",
      "4: sites.a.\"/\".listign", "did you mean \"listing\"?"},
+    {"[sites.a.\"/\"]\nmodule = \"authenticated\"\n[sites.a.\"/\".sites.wiki]\nmodule = \"spy\"",
+     "3: sites.a.\"/\".sites.wiki", "a path begins with \"/\""},
+    {"[sites.a.\"/\"]\nmodule = \"authenticated\"\n[sites.a.\"/\".sites.\"/x\"]\nmodule = "
+     "\"input\"\nsensitiv = true",
+     "5: sites.a.\"/\".sites.\"/x\".sensitiv", "did you mean \"sensitive\"?"},
+    {"[sites.a.\"/\"]\nmodule = \"authenticated\"\nfingerprints = [\"SHA256:abc\"]",
+     "3: sites.a.\"/\".fingerprints", "found \"SHA256:abc\"; allowed: the SHA-256"},
+    {"[sites.a.\"/\"]\nmodule = \"file\"\npath = \"/r\"\ncache = \"always\"",
+     "4: sites.a.\"/\".cache", "or \"forever\""},
     {"[sites.a.\"/\"]\nmodule = \"file\"\npath = \"/r\"\nlisting = true",
-     "4: sites.a.\"/\".listing", "unknown key; allowed: \"module\", \"path\", \"mime\""},
+     "4: sites.a.\"/\".listing", "unknown key; allowed: \"module\", \"path\", \"mime\", \"cache\""},
     {"[sites.a.\"/\"]\nmodule = \"dirctory\"\nroot = \"/r\"", "2: sites.a.\"/\".module",
-     "found \"dirctory\"; allowed: \"directory\", \"file\", \"redirect\", \"reply\""},
-    {"[sites.a.\"/\"]\nmodule = \"spy\"", "2: sites.a.\"/\".module", "found \"spy\"; allowed: "},
+     "found \"dirctory\"; allowed: \"directory\", \"file\", \"authenticated\", \"input\""},
+    {"[sites.a.\"/\"]\nmodule = \"cgi\"", "2: sites.a.\"/\".module", "found \"cgi\"; allowed: "},
     {"[sites.a.\"/\"]\nroot = \"/r\"", "1: sites.a.\"/\"",
      "module is missing; allowed: \"directory\""},
 };
@@ -660,7 +753,22 @@ root = "r"
 [sites."a.b"."/x y/ü"]
 module = "directory"
 root = "r"
-mime = { ".a b" = "a/b" })")}) {
+mime = { ".a b" = "a/b" }
+[sites.h."/area"]
+module = "authenticated"
+fingerprints = ["sha256:)" + std::string(64, 'F') + R"("]
+[sites.h."/area".sites."/x"]
+module = "input"
+sites."/".module = "spy"
+[sites.h."/area".sites."/y"]
+module = "file"
+path = "p"
+cache = "forever"
+[sites.h."/p"]
+module = "plugin"
+library = "l"
+class = "C"
+args = { "a b" = "1" })")}) {
     const std::string dump = dumpConfig(config);
     const LoadedConfig again = load(dump);
     EXPECT_THAT(again.complaints, IsEmpty()) << dump;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/config.h"
 #include "common/event_loop.h"
 #include "common/limits.h"
 #include "common/shared_state.h"

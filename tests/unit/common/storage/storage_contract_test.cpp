@@ -130,6 +130,31 @@ TEST_P(StorageContract, LimitsKeysAndValues) {
   EXPECT_EQ(must(storage_->readMetadata(user)).size(), 2u);
 }
 
+TEST_P(StorageContract, FindsMetadataOfAllUsersByTheBeginningOfItsKey) {
+  const std::string a = makeUser("a");
+  const std::string b = makeUser("b");
+  must(storage_->writeMetadata(a, "guest/1", "old", at(1)));
+  must(storage_->writeMetadata(b, "guest/1", "new", at(3)));
+  must(storage_->writeMetadata(a, "guest/2", "mid", at(2)));
+  must(storage_->writeMetadata(a, "guesu", "other", at(9)));
+  must(storage_->writeMetadata(a, "g", "short", at(9)));
+  const auto found = [&](std::string_view prefix, std::size_t limit) {
+    std::string all;
+    for (const auto& entry : must(storage_->findMetadata(prefix, limit))) {
+      all += entry.user.substr(0, 1) + entry.key + "=" + entry.value + "@" +
+             std::to_string(entry.updated.time_since_epoch().count()) + " ";
+    }
+    return all;
+  };
+  EXPECT_EQ(found("guest/", 10), "bguest/1=new@3 aguest/2=mid@2 aguest/1=old@1 ");
+  EXPECT_EQ(found("guest/", 2), "bguest/1=new@3 aguest/2=mid@2 ");
+  EXPECT_EQ(found("guest/", 0), "");
+  EXPECT_EQ(found("none", 10), "");
+  EXPECT_EQ(must(storage_->findMetadata("", 10)).size(), 5u);
+  must(storage_->writeMetadata(a, "guest/1", "newest", at(5)));
+  EXPECT_EQ(found("guest/1", 1), "aguest/1=newest@5 ");
+}
+
 TEST_P(StorageContract, WritesNoMetadataForAnUnknownUser) {
   EXPECT_EQ(storage_->writeMetadata(fingerprint("a"), "k", "v", at(1)).error().code,
             ErrorCode::kNotFound);
