@@ -293,19 +293,6 @@ void TableReader::siteMounts(SiteConfig& site) {
   site.mounts.push_back({"/", site.where, std::move(args), name_});
 }
 
-/// Without a trailing slash; nullopt for an empty, "." or ".." segment.
-std::optional<std::string> mountPath(std::string_view path) {
-  if (path.size() > 2) path = withoutTrailingSlash(path);
-  std::string_view rest = path == "/" ? std::string_view() : path;
-  while (!rest.empty()) {
-    rest.remove_prefix(1);
-    const std::string_view segment = rest.substr(0, rest.find('/'));
-    if (segment.empty() || segment == "." || segment == "..") return std::nullopt;
-    rest.remove_prefix(segment.size());
-  }
-  return std::string(path);
-}
-
 MountConfig TableReader::mount(std::string_view key, const std::vector<MountConfig>& earlier) {
   MountConfig mount;
   const toml::table* table = subTable(key);

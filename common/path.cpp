@@ -104,6 +104,18 @@ std::string_view withoutTrailingSlash(std::string_view path) {
   return path;
 }
 
+std::optional<std::string> mountPath(std::string_view path) {
+  if (path.size() > 2) path = withoutTrailingSlash(path);
+  std::string_view rest = path == "/" ? std::string_view() : path;
+  while (!rest.empty()) {
+    rest.remove_prefix(1);
+    const std::string_view segment = rest.substr(0, rest.find('/'));
+    if (segment.empty() || segment == "." || segment == "..") return std::nullopt;
+    rest.remove_prefix(segment.size());
+  }
+  return std::string(path);
+}
+
 std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
   std::string path;
   bool folder = true;  // of what has been seen so far

@@ -28,6 +28,10 @@ std::string percentEncodeSegment(std::string_view segment);
 std::string withTrailingSlash(std::string path);
 std::string_view withoutTrailingSlash(std::string_view path);
 
+/// Where a site is mounted, without a trailing slash; nullopt for an empty, "." or ".." segment.
+/// `path` begins with '/'.
+std::optional<std::string> mountPath(std::string_view path);
+
 enum class PathError {
   kAboveRoot,   ///< a literal ".." climbs above the root: the request is malformed (59)
   kUnservable,  ///< names nothing that could exist: encoded '/', control characters, invalid

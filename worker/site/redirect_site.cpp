@@ -39,7 +39,7 @@ Response redirectToFolder(const Request& request) {
   if (request.protocol != Protocol::kSpartan && request.port != kGeminiPort) {
     target = fmt::format("gemini://{}:{}", hostInUrl(request.host), request.port);
   }
-  target.append(percentEncodePath(request.path)).append("/");
+  target.append(withTrailingSlash(percentEncodePath(request.path)));
   if (request.query) target.append("?").append(encodeQuery(*request.query));
   return redirectTo(std::move(target), true);
 }

@@ -158,5 +158,22 @@ TEST(Path, TellsPrintableCharactersFromTheRest) {
   EXPECT_FALSE(isPrintable("caf\xC3"));
 }
 
+TEST(TrailingSlash, IsAddedAndTaken) {
+  EXPECT_EQ(withTrailingSlash("/dir"), "/dir/");
+  EXPECT_EQ(withTrailingSlash("/dir/"), "/dir/");
+  EXPECT_EQ(withTrailingSlash("/"), "/");
+  EXPECT_EQ(withoutTrailingSlash("/dir/"), "/dir");
+  EXPECT_EQ(withoutTrailingSlash("/dir"), "/dir");
+  EXPECT_EQ(withoutTrailingSlash("/"), "/");
+}
+
+TEST(MountPath, HasOneSpelling) {
+  EXPECT_EQ(mountPath("/"), "/");
+  EXPECT_EQ(mountPath("/a/b/"), "/a/b");
+  for (const char* path : {"//", "/a//b", "/./a", "/a/..", "/a//"}) {
+    EXPECT_EQ(mountPath(path), std::nullopt) << path;
+  }
+}
+
 }  // namespace
 }  // namespace egalaxyd
