@@ -10,6 +10,7 @@
 #include "common/limits.h"
 #include "common/media_type.h"
 #include "common/path.h"
+#include "common/rate_table.h"
 #include "common/storage/storage.h"
 
 namespace egalaxyd {
@@ -159,6 +160,10 @@ class Checker {
     const RateLimitConfig& rate = config_.rateLimit;
     mustBePositive("rate_limit.requests", rate.requests, "0",
                    "; to have no limit set rate_limit.enabled = false");
+    if (rate.requests > RateTable::kMaxRequests) {
+      complain("rate_limit.requests",
+               fmt::format("found {}; allowed: 1 to {}", rate.requests, RateTable::kMaxRequests));
+    }
     mustBePositive("rate_limit.per", rate.per);
     mustBePositive("rate_limit.penalty", rate.penalty);
     if (config_.users.metadataTtl) {

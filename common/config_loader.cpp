@@ -336,7 +336,8 @@ Complaints inOrder(std::vector<std::pair<std::size_t, Complaint>> complaints) {
   std::stable_sort(complaints.begin(), complaints.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   Complaints result;
-  for (auto& [line, complaint] : complaints) {
+  for (auto& placed : complaints) {
+    Complaint& complaint = placed.second;
     const bool again = std::any_of(result.begin(), result.end(), [&](const Complaint& other) {
       return other.where == complaint.where && other.text == complaint.text;
     });

@@ -22,11 +22,11 @@ enum class Counter : std::size_t {
   kConnectionsRefused,  ///< closed at once: too many from one address
   kHandshakes,          ///< completed
   kHandshakesFailed,
-  kRequests,  ///< answered, whatever the status
-  kRateLimited,         ///< requests answered 44
-  kTimeouts,  ///< connections closed at a deadline
-  kBytesIn,   ///< request bytes, after decryption
-  kBytesOut,  ///< response bytes, before encryption
+  kRequests,     ///< answered, whatever the status
+  kRateLimited,  ///< requests answered 44
+  kTimeouts,     ///< connections closed at a deadline
+  kBytesIn,      ///< request bytes, after decryption
+  kBytesOut,     ///< response bytes, before encryption
   kStatus1x,
   kStatus2x,
   kStatus3x,

@@ -22,6 +22,12 @@ Counter counterOf(int status) {
   return static_cast<Counter>(static_cast<int>(Counter::kStatus1x) + status / 10 - 1);
 }
 
+/// For the log, where the query must not show.
+std::string withoutQuery(const std::string& url) {
+  const auto mark = url.find('?');
+  return mark == std::string::npos ? url : url.substr(0, mark) + "?…";
+}
+
 }  // namespace
 
 Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, const IpAddress& client,
@@ -95,7 +101,7 @@ void Exchange::readRequest() {
     if (std::holds_alternative<NeedMore>(step)) continue;
     requestSeen_ = true;
     if (auto* malformed = std::get_if<Malformed>(&step)) {
-      url_ = std::move(malformed->line);
+      url_ = withoutQuery(malformed->line);
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
     return onRequestLine(std::get<RequestLine>(std::move(step)));
@@ -103,15 +109,14 @@ void Exchange::readRequest() {
 }
 
 void Exchange::onRequestLine(RequestLine line) {
-  const std::string url = line.url;
+  // Until the site is known, any query may be a secret.
+  url_ = withoutQuery(line.url);
+  std::string wholeUrl = line.url;
   auto routed = context_.gate.admit(std::move(line), transport_->serverName(), client_);
-  if (auto* refusal = std::get_if<Response>(&routed)) {
-    url_ = url;
-    return begin(std::move(*refusal));
-  }
+  if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
   auto& [site, request] = std::get<Routed>(routed);
-  const bool secret = request.query && site->hidesQuery(request.sitePath());
-  url_ = secret ? url.substr(0, url.find('?')) + "?…" : url;
+  querySecret_ = request.query && site->hidesQuery(request.sitePath());
+  if (!querySecret_) url_ = std::move(wholeUrl);
   request.users = &context_.services.users;
   request.identity = transport_->identity();
   if (request.identity) {
@@ -134,6 +139,7 @@ void Exchange::begin(Response response) {
   header_ = encodeGeminiHeader(response);
   status_ = (header_[0] - '0') * 10 + (header_[1] - '0');
   meta_ = header_.substr(3, header_.size() - 5);
+  if (querySecret_) meta_ = withoutQuery(meta_);
   context_.counters.add(Counter::kRequests);
   context_.counters.add(counterOf(status_));
   if (status_ == static_cast<int>(Status::kSlowDown)) context_.counters.add(Counter::kRateLimited);

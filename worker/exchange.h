@@ -95,11 +95,11 @@ class Exchange {
   std::string url_;
   int status_ = 0;
   std::string meta_;
-  std::string header_;  ///< not yet written
+  bool querySecret_ = false;  ///< no log may show it
+  std::string header_;        ///< not yet written
   std::unique_ptr<BodySource> body_;
   bool bodyAwaited_ = false;  ///< the body said kLater
   bool allWritten_ = false;
-  bool bodyFailed_ = false;
   std::uint64_t bytesOut_ = 0;
 };
 

@@ -26,23 +26,29 @@ constexpr std::size_t kPoolQueue = 256;
 /// How long a write may wait for another worker's.
 constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
+constexpr auto kExpiryInterval = std::chrono::hours(1);
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
+
+/// What the sites read, those within others too.
+void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
+  for (const MountConfig& mount : mounts) {
+    if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
+      // Links may lead out of a tree that follows them.
+      rules.readable.push_back(directory->symlinks == SymlinkPolicy::kFollow ? "/"
+                                                                             : directory->root);
+    } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
+      rules.readable.push_back(file->path.parent_path());
+    } else if (const auto* nested = nestedMounts(mount.args)) {
+      allowMounts(rules, *nested);
+    }
+  }
+}
 
 /// What this generation's sites read and the log writes.
 SandboxRules sandboxRules(const Config& config) {
   SandboxRules rules;
   rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
-  for (const SiteConfig& site : config.sites) {
-    for (const MountConfig& mount : site.mounts) {
-      if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
-        // Links may lead out of a tree that follows them.
-        rules.readable.push_back(directory->symlinks == SymlinkPolicy::kFollow ? "/"
-                                                                               : directory->root);
-      } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
-        rules.readable.push_back(file->path.parent_path());
-      }
-    }
-  }
+  for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts);
   // The database, and the files that SQLite makes beside it.
   rules.writable.push_back(config.server.stateDir);
   if (config.log.target != "stderr" && config.log.target != "journal") {
@@ -131,11 +137,30 @@ class Worker {
 
   void onTick() {
     if (leaving_) return leave();
+    if (setup_.workerNumber == 0) forgetOldMetadata();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
       setup_.shared->slot(setup_.sharedSlot).add(Counter::kLogLinesDropped, dropped);
       spdlog::warn("{} log lines were dropped: the log's target did not take them", dropped);
     }
     tick_.setAfter(kTick);
+  }
+
+  /// Of users who have not come for long; once an hour.
+  void forgetOldMetadata() {
+    const OptionalDuration ttl = setup_.plan->config.users.metadataTtl;
+    if (!ttl || loop_.now() < nextExpiry_) return;
+    nextExpiry_ = loop_.now() + kExpiryInterval;
+    const auto lastSeen =
+        std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - *ttl);
+    const bool queued = storage_.submit(
+        [lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
+        [](Result<std::uint64_t> forgotten) {
+          if (forgotten && *forgotten > 0) {
+            spdlog::info("{} values of users not seen within metadata_ttl were removed",
+                         *forgotten);
+          }
+        });
+    if (!queued) spdlog::debug("metadata_ttl is looked at again in an hour: the storage is busy");
   }
 
   /// Everything that a request may hold must be given back by now; what is not is a leak that
@@ -164,6 +189,7 @@ class Worker {
   std::optional<Server> server_;
   bool draining_ = false;
   bool leaving_ = false;
+  Clock::time_point nextExpiry_{};
 };
 
 Result<std::string> confine(const WorkerSetup& setup) {

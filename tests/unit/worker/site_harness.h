@@ -114,7 +114,8 @@ class SiteHarness {
         case BodyChunk::State::kFailed:
           return false;
         case BodyChunk::State::kLater:
-          for (awake = false; !awake;) loop_.run();
+          awake = false;
+          while (!awake) loop_.run();
       }
     }
   }
