@@ -24,6 +24,8 @@
 #include <string_view>
 
 #include "common/errno_error.h"
+#include "common/log.h"
+#include "common/openssl_support.h"
 #include "common/unique_fd.h"
 
 namespace egalaxyd {
@@ -38,47 +40,12 @@ constexpr std::size_t kMaxFileBytes = 1 << 20;
 constexpr std::size_t kMaxCommonNameBytes = 64;  // RFC 5280, ub-common-name
 constexpr int kSerialBits = 128;
 
-template <auto Free>
-struct Freer {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Freer<BIO_free_all>>;
-using BignumPtr = std::unique_ptr<BIGNUM, Freer<BN_free>>;
-using DecoderPtr = std::unique_ptr<OSSL_DECODER_CTX, Freer<OSSL_DECODER_CTX_free>>;
-using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
-using GeneralNamePtr = std::unique_ptr<GENERAL_NAME, Freer<GENERAL_NAME_free>>;
-using Asn1Ptr = std::unique_ptr<ASN1_STRING, Freer<ASN1_STRING_free>>;
-using ConstraintsPtr = std::unique_ptr<BASIC_CONSTRAINTS, Freer<BASIC_CONSTRAINTS_free>>;
-
-/// A leftover in the thread's error queue would fail the next healthy TLS connection.
-struct ErrorQueue {
-  ErrorQueue() { ERR_clear_error(); }
-  ~ErrorQueue() { ERR_clear_error(); }
-  ErrorQueue(const ErrorQueue&) = delete;
-  ErrorQueue& operator=(const ErrorQueue&) = delete;
-
-  /// " (bad base64 decode)", or "" when OpenSSL has nothing to say.
-  static std::string reason() {
-    const char* text = ERR_reason_error_string(ERR_peek_error());
-    return text == nullptr ? "" : fmt::format(" ({})", text);
-  }
-};
-
 Error opensslError(std::string_view doing) {
   return {ErrorCode::kIo, fmt::format("{} failed{}", doing, ErrorQueue::reason())};
 }
 
 BioPtr bioOver(std::string_view bytes) {
   return BioPtr(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
-}
-
-std::string contentOf(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return size <= 0 ? "" : std::string(data, static_cast<std::size_t>(size));
 }
 
 Result<std::string> readFile(const fs::path& file) {
@@ -124,66 +91,6 @@ Result<std::vector<X509Ptr>> parsePemCertificates(const fs::path& file, std::str
                  file.string() + ": holds no certificate; one begins with -----BEGIN CERTIFICATE"};
   }
   return chain;
-}
-
-/// UTF-8 length of the character at the front, 0 when it is malformed.
-std::size_t characterLength(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const std::uint8_t lead = byte(0);
-  const std::size_t length = lead < 0x80                    ? 1
-                             : lead >= 0xC2 && lead < 0xE0  ? 2
-                             : lead >= 0xE0 && lead < 0xF0  ? 3
-                             : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                            : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const bool overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
-  const bool surrogate = lead == 0xED && byte(1) >= 0xA0;
-  const bool beyond = lead == 0xF4 && byte(1) >= 0x90;
-  return overlong || surrogate || beyond ? 0 : length;
-}
-
-/// Control characters (C0, DEL, C1) and bytes that are not UTF-8 become \XX, as RFC 2253 writes
-/// them.
-std::string escapeControls(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const std::size_t length = characterLength(text);
-    const auto lead = static_cast<std::uint8_t>(text[0]);
-    const bool control = lead < 0x20 || lead == 0x7F ||
-                         (lead == 0xC2 && length == 2 && static_cast<std::uint8_t>(text[1]) < 0xA0);
-    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
-    if (length > 0 && !control) {
-      out += character;
-    } else {
-      for (const char c : character) out += fmt::format("\\{:02X}", static_cast<std::uint8_t>(c));
-    }
-    text.remove_prefix(character.size());
-  }
-  return out;
-}
-
-std::string sha256Hex(const unsigned char* data, std::size_t size) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned int length = 0;
-  if (EVP_Digest(data, size, digest.data(), &length, EVP_sha256(), nullptr) != 1) return "";
-  std::string hex;
-  for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
-}
-
-/// SHA-256 of what an i2d function writes.
-template <class Encode>
-std::string fingerprintOf(Encode encode) {
-  const ErrorQueue errors;
-  unsigned char* der = nullptr;
-  const int size = encode(&der);
-  if (size < 0) return "";
-  std::string hex = sha256Hex(der, static_cast<std::size_t>(size));
-  OPENSSL_free(der);
-  return hex;
 }
 
 // --- making ---------------------------------------------------------------------------------
@@ -252,7 +159,7 @@ Result<void> checkNames(const std::vector<std::string>& names) {
           ErrorCode::kInvalid,
           fmt::format("'{}' cannot be a certificate's name: write 1 to 253 ASCII "
                       "characters without spaces and slashes, other letters in their xn-- form",
-                      escapeControls(name))};
+                      logQuote(name))};
     }
   }
   return {};
@@ -337,50 +244,6 @@ Result<void> writeKey(EVP_PKEY* key, const fs::path& file) {
   }
   const long size = BIO_get_mem_data(bio.get(), &pem);
   return writeNewFile(file, {pem, static_cast<std::size_t>(size)}, 0600);
-}
-
-// --- naming ---------------------------------------------------------------------------------
-
-std::string generalNameText(const GENERAL_NAME* name) {
-  int type = 0;
-  const void* value = GENERAL_NAME_get0_value(name, &type);
-  if (type != GEN_DNS && type != GEN_IPADD) return "";
-  const auto* string = static_cast<const ASN1_STRING*>(value);
-  const unsigned char* data = ASN1_STRING_get0_data(string);
-  const int size = ASN1_STRING_length(string);
-  if (type == GEN_DNS)
-    return escapeControls({reinterpret_cast<const char*>(data),  // NOLINT
-                           static_cast<std::size_t>(size)});
-  std::array<char, INET6_ADDRSTRLEN> text;
-  if (size != 4 && size != 16) return "";
-  const char* shown = ::inet_ntop(size == 4 ? AF_INET : AF_INET6, data, text.data(), text.size());
-  return shown == nullptr ? "" : shown;
-}
-
-/// Seconds since 1970.
-std::optional<std::int64_t> secondsOf(const ASN1_TIME* time) {
-  const ErrorQueue errors;
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return std::nullopt;
-  return ::timegm(&parts);
-}
-
-std::chrono::system_clock::time_point timePoint(std::int64_t seconds) {
-  using Clock = std::chrono::system_clock;
-  const auto limit = [](Clock::time_point end) {
-    return std::chrono::duration_cast<std::chrono::seconds>(end.time_since_epoch()).count();
-  };
-  if (seconds >= limit(Clock::time_point::max())) return Clock::time_point::max();
-  if (seconds <= limit(Clock::time_point::min())) return Clock::time_point::min();
-  return Clock::time_point(std::chrono::seconds(seconds));
-}
-
-std::string timeText(const ASN1_TIME* time) {
-  const ErrorQueue errors;
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return "unreadable";
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 }  // namespace
@@ -477,69 +340,6 @@ Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::p
   auto written = writeNewFile(certificate, pem, 0644);
   if (!written) ::unlink(key.c_str());  // ours: it was not there before
   return written;
-}
-
-std::string certificateFingerprint(const X509* certificate) {
-  return fingerprintOf([&](unsigned char** der) { return i2d_X509(certificate, der); });
-}
-
-std::string publicKeyFingerprint(const X509* certificate) {
-  return fingerprintOf(
-      [&](unsigned char** der) { return i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), der); });
-}
-
-std::string certificateSubject(const X509* certificate) {
-  const ErrorQueue errors;
-  const BioPtr bio(BIO_new(BIO_s_mem()));
-  const unsigned long flags = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB);
-  if (!bio || X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, flags) < 0) {
-    return "";
-  }
-  return escapeControls(contentOf(bio.get()));
-}
-
-std::string certificateCommonName(const X509* certificate) {
-  const ErrorQueue errors;
-  const X509_NAME* subject = X509_get_subject_name(certificate);
-  const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-  if (index < 0) return "";
-  unsigned char* utf8 = nullptr;
-  const int size =
-      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
-  if (size < 0) return "";
-  std::string name(utf8, utf8 + size);
-  OPENSSL_free(utf8);
-  return escapeControls(name);
-}
-
-std::vector<std::string> certificateNames(const X509* certificate) {
-  const ErrorQueue errors;
-  std::vector<std::string> names;
-  const GeneralNamesPtr all(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; all && i < sk_GENERAL_NAME_num(all.get()); ++i) {
-    std::string text = generalNameText(sk_GENERAL_NAME_value(all.get(), i));
-    if (!text.empty()) names.push_back(std::move(text));
-  }
-  return names;
-}
-
-std::chrono::system_clock::time_point certificateNotBefore(const X509* certificate) {
-  const auto seconds = secondsOf(X509_get0_notBefore(certificate));
-  return seconds ? timePoint(*seconds) : std::chrono::system_clock::time_point::max();
-}
-
-std::chrono::system_clock::time_point certificateNotAfter(const X509* certificate) {
-  const auto seconds = secondsOf(X509_get0_notAfter(certificate));
-  return seconds ? timePoint(*seconds) : std::chrono::system_clock::time_point::min();
-}
-
-std::string certificateNotBeforeText(const X509* certificate) {
-  return timeText(X509_get0_notBefore(certificate));
-}
-
-std::string certificateNotAfterText(const X509* certificate) {
-  return timeText(X509_get0_notAfter(certificate));
 }
 
 }  // namespace egalaxyd

@@ -47,21 +47,4 @@ Result<void> writeKeyedCertificate(const KeyedCertificate& identity,
                                    const std::filesystem::path& certificate,
                                    const std::filesystem::path& key);
 
-/// Lower-case hex SHA-256 of the DER form, and of the public key (SPKI).
-std::string certificateFingerprint(const X509* certificate);
-std::string publicKeyFingerprint(const X509* certificate);
-/// "CN=Alice,O=…" in UTF-8; control characters escaped.
-std::string certificateSubject(const X509* certificate);
-/// The first CN, control characters escaped, or "".
-std::string certificateCommonName(const X509* certificate);
-/// The DNS names and IP addresses of the SAN extension.
-std::vector<std::string> certificateNames(const X509* certificate);
-/// Clamped to what the clock can hold (the year 2262), so that comparing with now() is safe. A date
-/// that cannot be read never begins, and has ended.
-std::chrono::system_clock::time_point certificateNotBefore(const X509* certificate);
-std::chrono::system_clock::time_point certificateNotAfter(const X509* certificate);
-/// The same for people, not clamped: "4096-01-01T00:00:00Z", or "unreadable".
-std::string certificateNotBeforeText(const X509* certificate);
-std::string certificateNotAfterText(const X509* certificate);
-
 }  // namespace egalaxyd

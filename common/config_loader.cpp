@@ -363,6 +363,9 @@ LoadedConfig parseConfig(std::string_view toml, const path& file) {
             {{fmt::format("{}:{}", file.string(), e.source().begin.line),
               fmt::format("not valid TOML: {}", e.description())}}};
   }
+  for (std::string* module : {&reading.config.router.module, &reading.config.rateLimit.module}) {
+    if (!module->empty()) *module = reading.resolve(*module).string();
+  }
   std::string& target = reading.config.log.target;
   if (target != "stderr" && target != "journal") target = reading.resolve(target).string();
   return {std::move(reading.config), inOrder(std::move(reading.complaints))};

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "common/certificate.h"
+#include "common/certificate_names.h"
 #include "ctl/command_table.h"
 #include "ctl/json_output.h"
 

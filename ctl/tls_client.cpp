@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "common/certificate.h"
+#include "common/certificate_names.h"
 #include "common/errno_error.h"
 #include "common/ip_address.h"
 

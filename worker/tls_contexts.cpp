@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/certificate_names.h"
 #include "common/errno_error.h"
 #include "common/poco_seam.h"
 
@@ -29,6 +30,10 @@ struct TlsContexts::State {
 namespace {
 
 using ContextPtr = Poco::Net::Context::Ptr;
+
+/// Bytes of a client's certificate and its chain; a larger message ends that handshake. RSA-4096
+/// with a chain of three stays below 8 KiB.
+constexpr long kMaxClientCertificates = 32 * 1024;
 
 /// Changes nothing for an absent or unknown name: the handshake goes on with the default.
 int chooseByName(SSL* ssl, int*, void* argument) {
@@ -51,6 +56,7 @@ void applySettings(SSL_CTX* context, TlsVersion minVersion) {
   // Requested, never required, never chain-verified: sites decide by fingerprint.
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_cert_verify_callback(context, acceptAnyCertificate, nullptr);
+  SSL_CTX_set_max_cert_list(context, kMaxClientCertificates);
   // Resumption would bring an earlier identity back, or hide a new one.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);

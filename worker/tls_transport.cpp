@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "common/certificate.h"
+#include "common/certificate_names.h"
 #include "worker/unreceived.h"
 
 namespace egalaxyd {

@@ -177,10 +177,11 @@ class SqliteStorage final : public Storage {
   Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
                                                   std::size_t limit) override {
     // No byte of a key in UTF-8 sorts behind 0xff.
+    const std::string behind = std::string(prefix) + '\xff';
     SqliteQuery query(db_,
                       "SELECT user, key, value, updated FROM metadata WHERE key >= ? AND key < ? "
                       "ORDER BY updated DESC, user, key LIMIT ?",
-                      prefix, std::string(prefix) + '\xff', static_cast<std::int64_t>(limit));
+                      prefix, behind, static_cast<std::int64_t>(limit));
     std::vector<MetadataEntry> entries;
     while (query.next()) {
       entries.push_back({std::string(query.text(0)), std::string(query.text(1)),

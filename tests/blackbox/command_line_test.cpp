@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/certificate_names.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/certificate_names.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {
@@ -120,6 +121,20 @@ TEST_F(Tls, RefusesRenegotiation) {
   GeminiClient client(capsule.port(), exactly(TLS1_2_VERSION));
   ASSERT_TRUE(client.handshake());
   EXPECT_FALSE(client.renegotiate());
+  expectServed();
+}
+
+TEST_F(Tls, RefusesACertificateThatIsTooLargeAndServesTheOthers) {
+  capsule.start();
+  const TestCertificate usual = makeTestCertificate({.padding = 16 * 1024});
+  const TestCertificate huge = makeTestCertificate({.padding = 60 * 1024});
+  TlsSettings settings;
+  settings.certificate = &usual;
+  EXPECT_EQ(capsule.get("/", settings).status, 20);
+  settings.certificate = &huge;
+  const Reply refused = capsule.get("/", settings);
+  EXPECT_EQ(refused.status, 0) << refused;
+  EXPECT_NE(refused.ending, Ending::kTimedOut);
   expectServed();
 }
 

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/certificate_names.h"
 #include "tests/support/test_certificates.h"
 #include "worker/client_identity.h"
 

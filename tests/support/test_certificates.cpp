@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include <cstdio>
 #include <stdexcept>
@@ -35,6 +36,14 @@ KeyPtr makeKey(KeyKind kind) {
 
 const EVP_MD* digestFor(KeyKind kind) { return kind == KeyKind::kEd25519 ? nullptr : EVP_sha256(); }
 
+void addComment(X509* certificate, const std::string& text) {
+  X509_EXTENSION* comment =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_netscape_comment, text.c_str());
+  if (comment == nullptr) throw std::runtime_error("cannot make an extension");
+  X509_add_ext(certificate, comment, -1);
+  X509_EXTENSION_free(comment);
+}
+
 template <class Write>
 void writeFile(const std::filesystem::path& file, Write write) {
   std::FILE* out = std::fopen(file.c_str(), "we");
@@ -61,6 +70,7 @@ TestCertificate makeTestCertificate(const CertificateWish& wish) {
   }
   X509_set_issuer_name(certificate, name);
   X509_set_pubkey(certificate, made.key.get());
+  if (wish.padding > 0) addComment(certificate, std::string(wish.padding, 'x'));
   const KeyPtr stranger = wish.foreignSignature ? makeKey(wish.key) : nullptr;
   EVP_PKEY* signer = stranger ? stranger.get() : made.key.get();
   if (X509_sign(certificate, signer, digestFor(wish.key)) == 0) {

@@ -17,6 +17,7 @@ struct CertificateWish {
   int toDays = 365;
   bool foreignSignature = false;  ///< claims to be self-signed, but another key signed it
   bool version1 = false;          ///< X.509 v1, as Lagrange makes them
+  std::size_t padding = 0;        ///< bytes of a comment that nobody reads
 };
 
 struct TestCertificate {

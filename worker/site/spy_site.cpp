@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/certificate.h"
+#include "common/certificate_names.h"
 #include "common/log.h"
 #include "common/path.h"
 #include "worker/client_certificate.h"

@@ -1,4 +1,5 @@
 #include "common/certificate.h"
+#include "common/certificate_names.h"
 
 #include <gtest/gtest.h>
 #include <openssl/err.h>

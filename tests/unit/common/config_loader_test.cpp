@@ -146,6 +146,12 @@ write_timeout = "1d")")
   EXPECT_EQ(good("limits.upload_min_rate = \"64KiB\"").limits.uploadMinRate, 65'536U);
 }
 
+TEST(ConfigLoader, FindsPlugInsBesideItsFile) {
+  const Config config = good("router.module = \"lib/r.so:R\"\nrate_limit.module = \"/l.so\"");
+  EXPECT_EQ(config.router.module, std::filesystem::path(kFile).parent_path() / "lib/r.so:R");
+  EXPECT_EQ(config.rateLimit.module, "/l.so");
+}
+
 TEST(ConfigLoader, ReadsTheOtherSections) {
   const Config config = good(R"(
 [rate_limit]
@@ -154,7 +160,7 @@ requests = 5
 per = "10s"
 penalty = "20s"
 exempt = ["192.0.2.0/24"]
-module = "x"
+module = "/lib/x.so:Limiter"
 [users]
 metadata_ttl = "off"
 [log]
@@ -164,19 +170,19 @@ format = "json"
 access = false
 client_ip = "full"
 [router]
-module = "y")");
+module = "/lib/y.so")");
   RateLimitConfig rate;
   rate.enabled = false;
   rate.requests = 5;
   rate.per = milliseconds(10'000);
   rate.penalty = milliseconds(20'000);
   rate.exempt = {*Cidr::parse("192.0.2.0/24")};
-  rate.module = "x";
+  rate.module = "/lib/x.so:Limiter";
   EXPECT_EQ(config.rateLimit, rate);
   EXPECT_EQ(config.users.metadataTtl, std::nullopt);
   EXPECT_EQ(config.log,
             (LogConfig{LogLevel::kDebug, "journal", LogFormat::kJson, false, AddressMask::kFull}));
-  EXPECT_EQ(config.router.module, "y");
+  EXPECT_EQ(config.router.module, "/lib/y.so");
   EXPECT_EQ(good("users.metadata_ttl = \"7d\"").users.metadataTtl, milliseconds(604'800'000));
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/certificate_names.h"
 #include "tests/support/signed_certificate.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/worker/site_harness.h"

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/certificate.h"
+#include "common/certificate_names.h"
 #include "common/config.h"
 #include "tests/support/temp_dir.h"
 #include "worker/tls_contexts.h"
