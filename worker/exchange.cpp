@@ -111,12 +111,11 @@ void Exchange::readRequest() {
 void Exchange::onRequestLine(RequestLine line) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
-  std::string wholeUrl = line.url;
   auto routed = context_.gate.admit(std::move(line), transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
   auto& [site, request] = std::get<Routed>(routed);
   querySecret_ = request.query && site->hidesQuery(request.sitePath());
-  if (!querySecret_) url_ = std::move(wholeUrl);
+  if (!querySecret_) url_ = request.url;
   request.users = &context_.services.users;
   request.identity = transport_->identity();
   if (request.identity) {
