@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "tests/support/faulty_storage.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/common/storage/storage_samples.h"
@@ -116,13 +118,22 @@ TEST_F(UsersTest, AnswerAtOnceWhenTooMuchWaits) {
   int answered = 0;
   int busy = 0;
   constexpr int kJobs = 600;
-  for (int i = 0; i < kJobs; ++i) {
+  std::promise<void> gate;
+  users_.update(
+      alice_, "k",
+      [opened = gate.get_future().share()](const std::optional<std::string>&) {
+        opened.wait();
+        return std::string("v");
+      },
+      [&](Result<void>) { ++answered; });
+  for (int i = 1; i < kJobs; ++i) {
     users_.write(alice_, "k", "v", [&](Result<void> result) {
       ++answered;
       if (!result) busy += result.error().code == ErrorCode::kBusy;
     });
   }
   EXPECT_GT(busy, 0);
+  gate.set_value();
   while (answered < kJobs) harness_.turn();
 }
 
