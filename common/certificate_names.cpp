@@ -165,4 +165,11 @@ std::string certificateNotAfterText(const X509* certificate) {
   return timeText(X509_get0_notAfter(certificate));
 }
 
+std::string certificateFileStem(const std::string& host) {
+  if (host == "*") return "_default";
+  std::string stem = host.starts_with("*.") ? "_wildcard" + host.substr(1) : host;
+  std::replace(stem.begin(), stem.end(), ':', '_');
+  return stem;
+}
+
 }  // namespace egalaxyd

@@ -26,4 +26,8 @@ std::chrono::system_clock::time_point certificateNotAfter(const X509* certificat
 std::string certificateNotBeforeText(const X509* certificate);
 std::string certificateNotAfterText(const X509* certificate);
 
+/// The file name, without ending, under which a host's certificate and key are kept: by the server
+/// in its state folder, and by egalaxyctl, so that one made there can be put into that folder.
+std::string certificateFileStem(const std::string& host);
+
 }  // namespace egalaxyd

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/ascii.h"
 #include "common/limits.h"
 
 namespace egalaxyd {
@@ -84,14 +85,6 @@ constexpr Known kKnown[] = {
     {"deb", "application/vnd.debian.binary-package"},
     {"iso", "application/x-iso9660-image"},
 };
-
-std::string lowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 /// Takes the next word off the front of `text`; "" at its end.
 std::string_view nextWord(std::string_view& text) {

@@ -4,18 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "common/ascii.h"
+
 namespace egalaxyd {
-namespace {
-
-std::string lowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
-}  // namespace
 
 std::size_t editDistance(std::string_view a, std::string_view b) {
   // Three rows of the usual table: a swap looks two rows back.

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "common/ascii.h"
 #include "common/path.h"
 
 namespace egalaxyd {
@@ -18,14 +19,6 @@ bool isDigit(char c) { return c >= '0' && c <= '9'; }
 bool isHexDigit(char c) { return isDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 bool isOneOf(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
-
-std::string lowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 bool isScheme(std::string_view text) {
   return !text.empty() && isAlpha(text.front()) &&

@@ -13,14 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// As the server names the certificates that it makes itself, so that one made here can be put into
-/// its folder.
-std::string fileStem(const std::string& host) {
-  std::string stem = host.starts_with("*.") ? "_wildcard" + host.substr(1) : host;
-  std::replace(stem.begin(), stem.end(), ':', '_');
-  return stem;
-}
-
 Poco::JSON::Object jsonOf(const X509* certificate) {
   Poco::JSON::Array names;
   for (const std::string& name : certificateNames(certificate)) names.add(name);
@@ -62,8 +54,8 @@ int createCertificate(const Invocation& invocation) {
       fs::absolute(dir == invocation.options.end() ? "." : dir->second, ignored).lexically_normal();
   const auto made = makeSelfSigned(names);
   if (!made) return complain(invocation, made.error());
-  const fs::path certificate = folder / (fileStem(names.front()) + ".crt");
-  const fs::path key = folder / (fileStem(names.front()) + ".key");
+  const fs::path certificate = folder / (certificateFileStem(names.front()) + ".crt");
+  const fs::path key = folder / (certificateFileStem(names.front()) + ".key");
   if (const auto written = writeKeyedCertificate(*made, certificate, key); !written) {
     return complain(invocation, written.error());
   }

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/ascii.h"
 #include "common/certificate_names.h"
 #include "common/errno_error.h"
 #include "common/poco_seam.h"
@@ -40,10 +41,7 @@ int chooseByName(SSL* ssl, int*, void* argument) {
   const auto* byName = static_cast<const HostMap<SSL_CTX*>*>(argument);
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (name == nullptr) return SSL_TLSEXT_ERR_OK;
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  if (SSL_CTX* const* found = byName->find(lower)) SSL_set_SSL_CTX(ssl, *found);
+  if (SSL_CTX* const* found = byName->find(lowerCase(name))) SSL_set_SSL_CTX(ssl, *found);
   return SSL_TLSEXT_ERR_OK;
 }
 
@@ -99,14 +97,6 @@ Result<ContextPtr> makeContext(const KeyedCertificate& identity, const TlsConfig
   return made;
 }
 
-/// File name of a host's automatic certificate, without ending.
-std::string fileStem(const std::string& host) {
-  if (host == "*") return "_default";
-  std::string stem = host.starts_with("*.") ? "_wildcard" + host.substr(1) : host;
-  std::replace(stem.begin(), stem.end(), ':', '_');
-  return stem;
-}
-
 std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
   std::vector<std::string> names{site.host};
   names.insert(names.end(), site.aliases.begin(), site.aliases.end());
@@ -136,8 +126,8 @@ void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& ident
 /// The kept certificate of a host, or a new one.
 Result<KeyedCertificate> automaticCertificate(const SiteConfig& site,
                                               const std::filesystem::path& folder, bool keep) {
-  const auto certificate = folder / (fileStem(site.host) + ".crt");
-  const auto key = folder / (fileStem(site.host) + ".key");
+  const auto certificate = folder / (certificateFileStem(site.host) + ".crt");
+  const auto key = folder / (certificateFileStem(site.host) + ".key");
   std::error_code ignored;
   if (std::filesystem::exists(certificate, ignored)) {
     auto kept = readKeyedCertificate(certificate, key);

@@ -11,6 +11,7 @@
 #include <new>
 #include <utility>
 
+#include "common/ascii.h"
 #include "common/certificate.h"
 #include "common/certificate_names.h"
 #include "worker/unreceived.h"
@@ -164,9 +165,7 @@ IoStatus TlsTransport::classify(int returned) const {
 
 void TlsTransport::learnPeer() {
   if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name); name != nullptr) {
-    serverName_ = name;
-    std::transform(serverName_.begin(), serverName_.end(), serverName_.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    serverName_ = lowerCase(name);
   }
   const X509* certificate = SSL_get0_peer_certificate(ssl_);
   if (certificate == nullptr) return;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/ascii.h"
 #include "common/media_type.h"
 #include "worker/blocking_pool.h"
 #include "worker/file/directory_page.h"
@@ -16,14 +17,6 @@ namespace {
 // Listings live in memory until their clients have read them: slow readers of a huge folder must
 // not fill it.
 constexpr std::size_t kMaxListingBytes = 4 * 1024 * 1024;
-
-std::string lowerCase(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return lower;
-}
 
 DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
   std::map<std::string, std::string> types;
