@@ -5,28 +5,10 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <variant>
 
-#include "common/uri.h"
+#include "worker/protocol/request_line.h"
 
 namespace egalaxyd {
-
-/// More bytes are needed.
-struct NeedMore {};
-
-/// A well-formed request line. What the URI means here is the router's question.
-struct RequestLine {
-  std::string url;  ///< as sent, CRLF left out
-  Uri uri;
-};
-
-/// Not a request: answered 59 with `text`.
-struct Malformed {
-  std::string text;
-  std::string line;  ///< what was read of it, for the log
-};
-
-using ParseStep = std::variant<NeedMore, RequestLine, Malformed>;
 
 /// Feed it until it gives something other than NeedMore; then it is spent.
 class GeminiParser {

@@ -7,7 +7,7 @@
 #include <variant>
 
 #include "common/ip_address.h"
-#include "worker/protocol/gemini_parser.h"
+#include "worker/protocol/request_line.h"
 
 namespace egalaxyd {
 
