@@ -15,7 +15,7 @@ ParseStep parseLine(std::string line) {
   if (const auto* error = std::get_if<UriError>(&parsed)) {
     return Malformed{std::string(describe(*error)), std::move(line)};
   }
-  return RequestLine{std::move(line), std::get<Uri>(std::move(parsed)), std::nullopt};
+  return RequestLine{std::move(line), std::get<Uri>(std::move(parsed))};
 }
 
 }  // namespace

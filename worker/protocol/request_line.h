@@ -26,7 +26,7 @@ struct UploadLine {
 struct RequestLine {
   std::string url;  ///< for the log: as sent, CRLF and what is secret left out
   Uri uri;          ///< Titan: without its parameters
-  std::optional<UploadLine> upload;
+  std::optional<UploadLine> upload = std::nullopt;
 };
 
 /// Not a request: answered 59 with `text`.
