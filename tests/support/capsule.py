@@ -20,9 +20,18 @@ OFFENCES = ("left open", "AddressSanitizer", "ThreadSanitizer", "LeakSanitizer",
             "stack smashing", "terminate called", "Assertion")  # what no server may have said
 TEMPORARY = ".egalaxyd-"  # what the names of unfinished uploads begin with
 
+# A folder "up" that takes uploads from anyone; add keys to the end.
+UPLOAD_SITE = """
+[sites.localhost."/up"]
+module = "directory"
+root = "up"
+[sites.localhost."/up".upload]
+anyone = true
+"""
+
 
 def program(name):
-    return pathlib.Path(os.environ["EGALAXYD_BIN_DIR"]) / name
+    return pathlib.Path(os.environ["EGALAXYD_BIN_DIR"]).resolve() / name
 
 
 def eventually(state, patience=PATIENCE):
@@ -72,6 +81,18 @@ def fingerprint(certificate):
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+def small_disk(test, folder):
+    """Makes `folder` a disk of 1 MiB for the time of the test; skips it where that cannot be."""
+    if os.geteuid() != 0:
+        test.skipTest("only root can mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=777", "tmpfs", folder],
+                             capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        test.skipTest(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    test.addCleanup(subprocess.run, ["umount", folder], check=True)
+    return folder
 
 
 class Folder:

@@ -178,6 +178,14 @@ class Conversation:
             self._wait(read=True)
             self._take()
 
+    def listen(self, seconds):
+        """Waits so long for something of the answer or the end; true when it is there."""
+        until = time.monotonic() + seconds
+        while not self._raw and not self.answer.end and (left := until - time.monotonic()) > 0:
+            if select.select([self.socket], [], [], left)[0]:
+                self._take()
+        return bool(self._raw or self.answer.end)
+
     def read(self):
         """The answer, read to the end of TLS and of TCP."""
         try:
