@@ -20,7 +20,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import PATIENCE, Capsule, Folder, eventually, sha256  # noqa: E402
+from capsule import UPLOAD_SITE, Capsule, Folder, eventually, sha256  # noqa: E402
 from titan_client import exchange  # noqa: E402
 
 # The write path, in its order: what $EGALAXYD_CRASH_AT may name.
@@ -30,19 +30,9 @@ RENAMED = STEPS.index("renamed")
 
 ROUNDS, SEED = 6, 1
 
-SITES = """
-[sites.localhost."/up"]
-root = "up"
-[sites.localhost."/up".upload]
-anyone = true
-delete = true
+SITES = UPLOAD_SITE + """delete = true
 mime = ["text/*", "application/octet-stream"]
 """
-
-
-def connection_errors():
-    """What a client of a killed server meets."""
-    return contextlib.suppress(OSError)
 
 
 class Torture(unittest.TestCase):
@@ -102,7 +92,7 @@ class Attempt:
 
     def __init__(self, path, body):
         self.path, self.size, self.sha256 = path, len(body), sha256(body)
-        self.began, self.acknowledged = time.monotonic(), None
+        self.began, self.ended, self.acknowledged = time.monotonic(), None, False
 
 
 class Uploaders:
@@ -127,17 +117,17 @@ class Uploaders:
             body = chance.randbytes(chance.choice((1, 700, 5_000, 60_000)) + 16)
             attempt = Attempt(f"/up/{name}", body)
             self.journal[number].append(attempt)
-            with connection_errors():
+            with contextlib.suppress(OSError):  # what a client of a killed server meets
                 answer = exchange(
                     self._port, f"titan://localhost:{self._port}{attempt.path}"
                     f";mime=application/octet-stream;size={len(body)}", body)
-                if answer.status == 30:
-                    attempt.acknowledged = time.monotonic()
-                elif answer.status is not None:
+                attempt.acknowledged = answer.status == 30
+                if answer.status not in (30, None):
                     self.strange.append(answer)
+            attempt.ended = time.monotonic()
 
     def acknowledged(self):
-        return sum(attempt.acknowledged is not None for each in self.journal for attempt in each)
+        return sum(attempt.acknowledged for each in self.journal for attempt in each)
 
     def stop(self):
         self._stop.set()
@@ -195,16 +185,11 @@ class KilledEverything(Torture):
             self.assert_may_stand(path, answer.body, attempts)
 
     def assert_may_stand(self, path, body, attempts):
-        """It is one upload, whole, and no later one had been acknowledged before... it began."""
+        """It is one upload, whole, and no acknowledged one began after its end."""
         mine = [attempt for attempt in attempts if attempt.sha256 == sha256(body)]
         self.assertEqual(len(mine), 1, f"{path} holds what nobody sent: {len(body)} bytes")
-        over = mine[0].acknowledged
-        if over is None:
-            newest = max((attempt.acknowledged for attempt in attempts if attempt.acknowledged
-                          and attempt.began > mine[0].began + PATIENCE), default=None)
-            self.assertIsNone(newest)
-            return
-        lost = [attempt for attempt in attempts if attempt.acknowledged and attempt.began > over]
+        lost = [attempt for attempt in attempts
+                if attempt.acknowledged and attempt.began > mine[0].ended]
         self.assertEqual(lost, [], f"{path} holds an older version than was acknowledged")
 
 
