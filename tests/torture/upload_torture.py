@@ -1,418 +1,334 @@
 #!/usr/bin/env python3
-"""What an acknowledged upload survives: everything killed at any instant, a crash at each step of
-the write path, crowds on one path, full disks. The programs are those of $EGALAXYD_BIN_DIR.
+"""Nothing acknowledged is lost: uploads while everything is killed, at each step of the way, on a
+full disk, and many at once. The program is that of $EGALAXYD_BIN_DIR.
 
-    upload_torture.py                                    all of it, a few rounds
-    upload_torture.py --rounds 100 KilledEverything      a hundred kills, about a second each
-    upload_torture.py --seed 7                           the instants and bodies of another run
+    upload_torture.py [--rounds N] [--seed S] [TEST ...]
+    upload_torture.py --rounds 100 KillEverything        100 times kill -9 of all processes
 """
 import argparse
-import collections
-import contextlib
-import os
 import pathlib
 import random
-import subprocess
 import sys
 import threading
-import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import UPLOAD_SITE, Capsule, Folder, eventually, sha256  # noqa: E402
-from titan_client import exchange  # noqa: E402
+from capsule import UPLOAD_SITE, Capsule, Folder, eventually, sha256, small_disk  # noqa: E402
 
-# The write path, in its order: what $EGALAXYD_CRASH_AT may name.
-STEPS = ("created", "written", "synced", "announced", "renamed", "folder_synced", "recorded")
-# From this one on the new file stands.
-RENAMED = STEPS.index("renamed")
+ROUNDS, SEED = 20, random.randrange(2**32)
+UPLOADERS = 16
+SITE = UPLOAD_SITE + 'delete = true\n'
+DONE = ("stored", "replaced", "deleted")
 
-ROUNDS, SEED = 6, 1
-
-SITES = UPLOAD_SITE + """delete = true
-mime = ["text/*", "application/octet-stream"]
-"""
+# What a worker passes on the way to an acknowledgement, and what is there when it dies of it.
+STEPS = {"created": "old", "written": "old", "synced": "old", "announced": "old",
+         "renamed": "new", "folder_synced": "new", "recorded": "new"}
 
 
-class Torture(unittest.TestCase):
-    def setUp(self):
-        self.folder = Folder()
-        self.addCleanup(self.folder.remove)
-        self.up = self.folder.make("up")
+def sealed(text):
+    """A page that tells whether it is whole."""
+    return sha256(text).encode() + b"\n" + text
 
-    def serve(self, settings=None, environment=None):
-        """Starts; as often as wanted, in the same folder."""
-        server = Capsule(SITES, settings, self.folder)
+
+def is_whole(page):
+    seal, _, text = page.partition(b"\n")
+    return seal == sha256(text).encode()
+
+
+def run_all(threads):
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def put(server, path, body):
+    """The answer's status; None when the connection ended without one."""
+    try:
+        return server.put(path, body).status
+    except OSError:  # nobody listens, or the handshake was cut
+        return None
+
+
+class Served(unittest.TestCase):
+    def serve(self, folder=None, settings=None):
+        folder = folder or self.folder()
+        server = Capsule(SITE, settings, folder)
         self.addCleanup(server.close)
-        return server.start(environment)
+        return server.start()
 
-    def accepted(self, server, path, body):
-        answer = server.put(path, body)
-        self.assertEqual(answer.status, 30, answer)
+    def folder(self):
+        folder = Folder()
+        self.addCleanup(folder.remove)
+        folder.make("up")
+        return folder
 
-    def assert_settled(self, server):
-        """Nothing unfinished is left, and the newest record of each path tells of its file."""
-        self.assertTrue(eventually(lambda: not server.temporary_files()),
-                        server.temporary_files())
+    def assert_consistent(self, server):
+        """Files and records tell the same, nothing is unfinished."""
+        self.assertEqual(eventually(server.temporary_files, 0), [])
         self.assertEqual(server.uploads("outcome = 'pending'"), [])
-        newest = {record["path"]: record for record in
-                  server.uploads("outcome IN ('stored', 'replaced', 'deleted')")}
-        for path, record in newest.items():
-            file = self.folder.path / path.lstrip("/")
-            found = file.read_bytes() if file.exists() else b""
-            if record["outcome"] == "deleted":
-                self.assertFalse(file.exists(), record)
-            else:
-                self.assertEqual((len(found), sha256(found)), (record["size"], record["sha256"]),
-                                 record)
-        for file in self.up.iterdir():
-            self.assertIn(f"/up/{file.name}", newest, "a file without a record")
-
-    def run_together(self, jobs):
-        """Every job in a thread of its own; the first exception is ours."""
-        wrong = []
-
-        def run(job):
-            try:
-                job()
-            except BaseException as error:
-                wrong.append(error)
-        threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if wrong:
-            raise wrong[0]
+        latest = {}
+        for record in server.uploads():
+            if record["outcome"] in DONE:
+                latest[record["path"]] = record["sha256"]
+        there = {f"/up/{path.name}": sha256(path.read_bytes())
+                 for path in (server.folder.path / "up").iterdir()}
+        self.assertEqual({path: digest for path, digest in latest.items() if digest}, there)
 
 
-class Attempt:
-    """One upload of the journal, times as the uploader saw them."""
+class Uploader(threading.Thread):
+    """Replaces and deletes a page of its own, adds others, until the server is gone. `history`:
+    {path: [(digest, acknowledged)]}, "" for a deletion."""
 
-    def __init__(self, path, body):
-        self.path, self.size, self.sha256 = path, len(body), sha256(body)
-        self.began, self.ended, self.acknowledged = time.monotonic(), None, False
+    def __init__(self, server, number, number_of_round):
+        super().__init__()
+        self.server, self.name_prefix = server, f"/up/{number}"
+        self.random = random.Random(f"{SEED} {number} {number_of_round}")
+        self.tag = f"{number} {number_of_round}"
+        self.round = number_of_round
+        self.history, self.wrong = {}, []
 
-
-class Uploaders:
-    """16 of them, each with pages of its own and some that they share, until stop()."""
-
-    COUNT, OWN, SHARED = 16, 3, 2
-
-    def __init__(self, port, seed):
-        self.journal = [[] for _ in range(self.COUNT)]
-        self.strange = []  # answers that are neither an acknowledgement nor a torn connection
-        self._port, self._stop = port, threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number, random.Random(f"{seed}/{number}")))
-                         for number in range(self.COUNT)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self, number, chance):
-        while not self._stop.is_set():
-            shared = chance.random() < 0.25
-            name = (f"shared{chance.randrange(self.SHARED)}" if shared
-                    else f"{number}-{chance.randrange(self.OWN)}")
-            body = chance.randbytes(chance.choice((1, 700, 5_000, 60_000)) + 16)
-            attempt = Attempt(f"/up/{name}", body)
-            self.journal[number].append(attempt)
-            with contextlib.suppress(OSError):  # what a client of a killed server meets
-                answer = exchange(
-                    self._port, f"titan://localhost:{self._port}{attempt.path}"
-                    f";mime=application/octet-stream;size={len(body)}", body)
-                attempt.acknowledged = answer.status == 30
-                if answer.status not in (30, None):
-                    self.strange.append(answer)
-            attempt.ended = time.monotonic()
-
-    def acknowledged(self):
-        return sum(attempt.acknowledged for each in self.journal for attempt in each)
-
-    def stop(self):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def by_path(self):
-        paths = collections.defaultdict(list)
-        for each in self.journal:
-            for attempt in each:
-                paths[attempt.path].append(attempt)
-        return paths
+    def run(self):
+        own_is_there = None  # unknown: another round may have left it
+        for step in range(100_000):
+            fresh = step % 3 == 2
+            path = f"{self.name_prefix}-{self.round}-{step}" if fresh else f"{self.name_prefix}-own"
+            delete = not fresh and own_is_there and self.random.random() < 0.2
+            filler = self.random.randbytes(self.random.randrange(1, 40_000)).hex()
+            body = b"" if delete else f"{self.tag} {step}\n{filler}".encode()
+            status = put(self.server, path, body)
+            good = status in ((20, 30) if delete else (30,))
+            self.history.setdefault(path, []).append(("" if delete else sha256(body), good))
+            if status is not None and not good:
+                self.wrong.append((path, status))
+            if not good:
+                return
+            if not fresh:
+                own_is_there = not delete
 
 
-class KilledEverything(Torture):
-    def test_acknowledged_uploads_are_there(self):
-        chance = random.Random(SEED)
-        history = collections.defaultdict(list)
-        total = 0
+class KillEverything(Served):
+    def test_every_acknowledged_upload_is_there(self):
         server = self.serve()
+        moments = random.Random(SEED)
+        there = {}  # path: digest, after the rounds before
+        acknowledged = 0
         for number in range(ROUNDS):
             with self.subTest(round=number, seed=SEED):
-                uploaders = Uploaders(server.port, f"{SEED}/{number}")
-                try:
-                    self.assertTrue(eventually(lambda: uploaders.acknowledged() >= 4),
-                                    "no upload was acknowledged")
-                    threading.Event().wait(chance.uniform(0, 0.7))  # the random instant
-                finally:
-                    server.kill()
-                    uploaders.stop()
-                self.assertEqual(uploaders.strange, [])
-                total += uploaders.acknowledged()
-                for path, attempts in uploaders.by_path().items():
-                    history[path] += attempts
-                server = self.serve()
-                self.assert_all_there(server, history)
-        print(f"{total} acknowledged uploads survived {ROUNDS} kills", file=sys.stderr)
+                uploaders = [Uploader(server, i, number) for i in range(UPLOADERS)]
+                for uploader in uploaders:
+                    uploader.start()
+                threading.Event().wait(moments.uniform(0.02, 0.8))
+                server.kill()
+                for uploader in uploaders:
+                    uploader.join()
+                server.start()
+                self.assertEqual([wrong for uploader in uploaders for wrong in uploader.wrong], [])
+                self.assert_consistent(server)
+                for uploader in uploaders:
+                    acknowledged += self.check(server, uploader.history, there)
+                self.assertEqual(there, {path: digest for path, digest in there.items()
+                                         if self.digest(server, path) == digest})
+        print(f"{acknowledged} acknowledged uploads outlived {ROUNDS} times kill -9; seed {SEED}",
+              file=sys.stderr)
+        self.assertGreater(acknowledged, 10 * ROUNDS)
 
-    def assert_all_there(self, server, history):
-        self.assert_settled(server)
-        records = collections.Counter(
-            (record["path"], record["sha256"], record["size"])
-            for record in server.uploads("outcome IN ('stored', 'replaced')"))
+    def digest(self, server, path):
+        file = server.folder.path / path.lstrip("/")
+        return sha256(file.read_bytes()) if file.exists() else ""
+
+    def check(self, server, history, there):
+        """Number of acknowledged uploads; brings `there` up to date."""
+        count = 0
         for path, attempts in history.items():
-            done = [attempt for attempt in attempts if attempt.acknowledged]
-            for attempt in done:
-                self.assertEqual(records[path, attempt.sha256, attempt.size], 1,
-                                 f"{path}: the record of an acknowledged upload")
-            answer = server.get(path)
-            if answer.status == 51:
-                self.assertEqual(done, [], f"{path} was acknowledged and is not there")
-                continue
-            self.assertEqual((answer.status, answer.end), (20, "close_notify"), path)
-            self.assertEqual(sha256(answer.body), sha256((self.up / path[4:]).read_bytes()))
-            self.assert_may_stand(path, answer.body, attempts)
-
-    def assert_may_stand(self, path, body, attempts):
-        """It is one upload, whole, and no acknowledged one began after its end."""
-        mine = [attempt for attempt in attempts if attempt.sha256 == sha256(body)]
-        self.assertEqual(len(mine), 1, f"{path} holds what nobody sent: {len(body)} bytes")
-        lost = [attempt for attempt in attempts
-                if attempt.acknowledged and attempt.began > mine[0].ended]
-        self.assertEqual(lost, [], f"{path} holds an older version than was acknowledged")
+            found = self.digest(server, path)
+            acked = [index for index, (_, good) in enumerate(attempts) if good]
+            possible = {digest for digest, _ in attempts[acked[-1] if acked else 0:]}
+            if not acked:
+                possible.add(there.get(path, ""))
+            self.assertIn(found, possible, (path, attempts))
+            there[path] = found
+            records = [record["sha256"] for record in server.uploads("path = ?", path)
+                       if record["outcome"] in DONE]
+            for index in acked:
+                digest = attempts[index][0]
+                if digest:
+                    self.assertEqual(records.count(digest), 1, (path, records))
+                else:
+                    self.assertIn("", records, path)
+            count += len(acked)
+        return count
 
 
-class CrashedAtEachStep(Torture):
-    """The worker kills itself there."""
+class CrashAtEachStep(Served):
+    OLD, NEW = sealed(b"old\n" * 100), sealed(b"new\n" * 20_000)
 
-    def crash_at(self, step, passing=1):
-        return {"EGALAXYD_CRASH_AT": f"{step}:{passing}"}
+    def test_the_file_is_old_or_new_and_recorded_so(self):
+        for step, outcome in STEPS.items():
+            for passing in (1, 2):
+                with self.subTest(step=step, passing=passing):
+                    self.crash(step, passing, self.OLD if outcome == "old" else self.NEW)
 
-    def assert_crashed(self, server, path, body):
-        answer = exchange(server.port, server.url(path) + f";size={len(body)}", body)
-        self.assertIsNone(answer.status, "the worker should have crashed; is it built with tests?")
+    def test_a_new_page_is_not_there_or_whole(self):
+        for step, outcome in STEPS.items():
+            with self.subTest(step=step):
+                self.crash(step, 1, None if outcome == "old" else self.NEW, planted=False)
 
-    def test_replacing(self):
-        old, new = b"old " * 5_000, b"new " * 7_000
-        for number, step in enumerate(STEPS):
-            with self.subTest(step):
-                path = f"/up/replaced-{step}"
-                server = self.serve()
-                self.accepted(server, path, old)
-                self.assertEqual(server.stop(), [])
-                server = self.serve({"server.workers": "1"}, self.crash_at(step))
-                self.assert_crashed(server, path, new)
-                expected = new if number >= RENAMED else old
-                self.assertEqual(server.get(path).body, expected, "the workers that live on")
-                server.kill()
-                server = self.serve()
-                self.assert_settled(server)
-                self.assertEqual(server.get(path).body, expected)
-                records = [(record["outcome"], record["sha256"], record["previous_sha256"])
-                           for record in server.uploads("path = ? AND outcome != 'refused'", path)]
-                stands = [("stored", sha256(old), "")]
-                if number >= RENAMED:
-                    stands.append(("replaced", sha256(new), sha256(old)))
-                self.assertEqual([(outcome, digest, before or "")
-                                  for outcome, digest, before in records], stands)
-                server.kill()
-
-    def test_storing(self):
-        for number, step in enumerate(STEPS):
-            with self.subTest(step):
-                path = f"/up/stored-{step}"
-                server = self.serve({"server.workers": "1"}, self.crash_at(step))
-                self.assert_crashed(server, path, b"new")
-                server.kill()
-                server = self.serve()
-                self.assert_settled(server)
-                self.assertEqual(server.get(path).status, 20 if number >= RENAMED else 51)
-                records = server.uploads("path = ? AND outcome = 'stored'", path)
-                self.assertEqual(len(records), 1 if number >= RENAMED else 0)
-                server.kill()
-
-    def test_deleting(self):
-        """Whichever steps it takes: the file is there with its record, or gone with that of its
-        end."""
-        crashes = 0
-        for step in STEPS:
-            with self.subTest(step):
-                path = f"/up/deleted-{step}"
-                server = self.serve()
-                self.accepted(server, path, b"old")
-                self.assertEqual(server.stop(), [])
-                server = self.serve({"server.workers": "1"}, self.crash_at(step))
-                answer = exchange(server.port, server.url(path) + ";size=0")
-                crashes += answer.status is None
-                server.kill()
-                server = self.serve()
-                self.assert_settled(server)
-                self.assertIn(server.get(path).status, (51,) if answer.status else (20, 51))
-                server.kill()
-        self.assertGreater(crashes, 0, "no step of a deletion can crash")
-
-    def test_the_other_writers_go_on(self):
-        """Without a restart: neither a lock nor a file of the dead is in the way."""
-        for step in STEPS:
-            with self.subTest(step):
-                path = f"/up/others-{step}"
-                server = self.serve({"server.workers": "1"}, self.crash_at(step, 2))
-                self.accepted(server, path, b"first")
-                self.assert_crashed(server, path, b"second")
-                self.accepted(server, path, b"third")  # the first passing of a new worker
-                self.assertEqual(server.get(path).body, b"third")
-                self.accepted_after_restart(server, path)
-
-    def accepted_after_restart(self, server, path):
+    def crash(self, step, passing, expected, planted=True):
+        server = self.serve(settings={"server.workers": "1"})
+        if planted:
+            self.assertEqual(put(server, "/up/page", self.OLD), 30)
+        self.assertEqual(server.stop(), [])
+        server.start({"EGALAXYD_CRASH_AT": f"{step}:{passing}"})
+        worker = server.workers()
+        if passing == 2:
+            self.assertEqual(put(server, "/up/other", self.OLD), 30)
+            self.assertEqual(server.workers(), worker)
+        self.assertIsNone(put(server, "/up/page", self.NEW))
+        self.assertTrue(eventually(lambda: server.workers() not in (worker, [])))
+        self.assert_page(server, expected)
         server.kill()
+        server.start()
+        self.assert_page(server, expected)
+        self.assert_consistent(server)
+        if passing == 2:
+            self.assertEqual(server.get("/up/other").body, self.OLD)
+        last = sealed(b"last\n")
+        self.assertEqual(put(server, "/up/page", last), 30)
+        self.assert_page(server, last)
+        self.assert_consistent(server)
+        self.assertEqual(server.stop(), [])
+        server.folder.remove()
+
+    def assert_page(self, server, expected):
+        answer = server.get("/up/page")
+        self.assertEqual((answer.status, answer.body),
+                         (20, expected) if expected else (51, b""))
+
+
+class ManyAtOnce(Served):
+    def test_readers_see_only_whole_versions(self, replacements=1000, writers=8):
         server = self.serve()
-        self.assert_settled(server)
-        self.assertEqual(server.get(path).body, b"third")
-        server.kill()
+        self.assertEqual(put(server, "/up/page", sealed(b"first")), 30)
+        done, seen, wrong = threading.Event(), [], []
 
-
-class Crowds(Torture):
-    REPLACEMENTS, READERS, WRITERS = 1000, 4, 64
-
-    def version(self, number):
-        return b"%08d" % number * (500 + number % 1500)
-
-    def test_readers_see_whole_versions(self):
-        server, over = self.serve(), threading.Event()
-        self.accepted(server, "/up/page", self.version(0))
-        acknowledged, reads = [0], []
-
-        def write():
-            try:
-                for number in range(1, self.REPLACEMENTS + 1):
-                    self.accepted(server, "/up/page", self.version(number))
-                    acknowledged[0] = number
-            finally:
-                over.set()
+        def write(number):
+            for count in range(replacements // writers):
+                size = (1, 3000, 150_000)[count % 3]
+                page = sealed(f"{number} {count} ".encode() + b"x" * size)
+                status = put(server, "/up/page", page)
+                if status != 30:
+                    wrong.append(status)
 
         def read(fetch):
-            while not over.is_set():
-                least = acknowledged[0]
-                body = fetch()
-                number = int(body[:8])
-                self.assertTrue(body == self.version(number), f"a mixture, {len(body)} bytes")
-                self.assertGreaterEqual(number, least, "older than what was acknowledged")
-                reads.append(number)
+            while not done.is_set():
+                page = fetch()
+                seen.append(len(page))
+                if not is_whole(page):
+                    wrong.append(page)
+        file = server.folder.path / "up/page"
+        readers = [threading.Thread(target=read, args=(fetch,)) for fetch in
+                   (lambda: server.get("/up/page").body, lambda: server.get("/up/page").body,
+                    file.read_bytes)]
+        for reader in readers:
+            reader.start()
+        try:
+            run_all([threading.Thread(target=write, args=(n,)) for n in range(writers)])
+        finally:
+            done.set()
+            for reader in readers:
+                reader.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(set(seen)), 2)
+        self.assertEqual(len(server.uploads("outcome = 'replaced'")), replacements)
+        self.assert_consistent(server)
 
-        def over_the_wire():
-            answer = server.get("/up/page")
-            self.assertEqual((answer.status, answer.end), (20, "close_notify"))
-            return answer.body
-        self.run_together([write, lambda: read((self.up / "page").read_bytes)]
-                          + [lambda: read(over_the_wire)] * self.READERS)
-        self.assertEqual(server.get("/up/page").body, self.version(self.REPLACEMENTS))
-        self.assertEqual(len(server.uploads("outcome = 'replaced'")), self.REPLACEMENTS)
-        self.assertGreater(len(set(reads)), 10, "the readers saw too little to judge")
-        self.assert_settled(server)
-
-    def test_writers_on_one_path_follow_each_other(self):
+    def test_writers_of_one_path_come_one_after_the_other(self, writers=64):
         server = self.serve()
-        bodies = [b"%08d" % number * 2500 for number in range(self.WRITERS)]
-        self.run_together([lambda body=body: self.accepted(server, "/up/one", body)
-                           for body in bodies])
+        bodies = [sealed(f"{n} ".encode() + b"x" * (n * 1000)) for n in range(writers)]
+        statuses = [None] * writers
+
+        def write(number):
+            statuses[number] = put(server, "/up/page", bodies[number])
+        run_all([threading.Thread(target=write, args=(n,)) for n in range(writers)])
+        self.assertEqual(statuses, [30] * writers)
+        page = (server.folder.path / "up/page").read_bytes()
+        self.assertIn(page, bodies)
+        # Each was replaced by the next: the records are one chain.
         records = server.uploads()
-        self.assertEqual({record["sha256"] for record in records}, set(map(sha256, bodies)))
         self.assertEqual([record["outcome"] for record in records],
-                         ["stored"] + ["replaced"] * (self.WRITERS - 1))
-        # Each replaced the one before it: nobody wrote beside another.
-        self.assertEqual([record["previous_sha256"] or "" for record in records],
-                         [""] + [record["sha256"] for record in records[:-1]])
-        self.assertEqual(sha256(server.get("/up/one").body), records[-1]["sha256"])
-        self.assert_settled(server)
+                         ["stored"] + ["replaced"] * (writers - 1))
+        digests = [record["sha256"] for record in records]
+        self.assertEqual(sorted(digests), sorted(map(sha256, bodies)))
+        self.assertEqual([record["previous_sha256"] for record in records], ["", *digests[:-1]])
+        self.assertEqual(digests[-1], sha256(page))
 
 
-@unittest.skipIf(os.geteuid() != 0, "only root can mount a small disk")
-class FullDisks(Torture):
-    def mount(self, name, size):
-        """A small disk at that place."""
-        at = self.folder.make(name)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "tmpfs", at],
-                              capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            self.skipTest(f"cannot mount a tmpfs: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", "--lazy", at], check=True)
-        return at
+class FullDisk(Served):
+    def fill(self, server, sizes, attempts=15):
+        """Uploads of many sizes to pages of their own; {path: digest} of what was acknowledged."""
+        there, wrong = {}, []
 
-    def fill(self, disk):
-        """The rest of the disk, in one file."""
-        file = disk / "ballast"
-        with open(file, "wb", buffering=0) as ballast, contextlib.suppress(OSError):
-            while ballast.write(b"x" * 4096):
+        def write(number):
+            choice = random.Random(f"{SEED} {number}")
+            path = f"/up/{number}"
+            for _ in range(attempts):
+                body = choice.randbytes(choice.randrange(*sizes))
+                status = put(server, path, body)
+                if status == 30:
+                    there[path] = sha256(body)
+                elif status not in range(40, 60):
+                    wrong.append((path, status))
+        run_all([threading.Thread(target=write, args=(n,)) for n in range(UPLOADERS)])
+        self.assertEqual(wrong, [])
+        return there
+
+    def assert_there(self, server, there):
+        for path, digest in there.items():
+            file = server.folder.path / path.lstrip("/")
+            self.assertEqual(sha256(file.read_bytes()), digest, path)
+        self.assert_consistent(server)
+
+    def test_of_the_pages(self):
+        folder = self.folder()
+        small_disk(self, folder.path / "up")
+        server = self.serve(folder)
+        there = self.fill(server, (1000, 300_000))
+        self.assert_there(server, there)
+        self.assertIn(put(server, "/up/new", b"x" * 1_100_000), range(40, 60))
+        server.kill()
+        server.start()
+        self.assert_there(server, there)
+
+    def test_of_the_database(self):
+        folder = self.folder()
+        state = folder.make("state")
+        small_disk(self, state)
+        server = self.serve(folder)
+        self.assertEqual(put(server, "/up/0", b"before"), 30)
+        with open(state / "filler", "wb", buffering=0) as filler:
+            try:
+                while filler.write(b"x" * 4096):
+                    pass
+            except OSError:
                 pass
-        return file
+        there = {"/up/0": sha256(b"before"), **self.fill(server, (1, 2000))}
+        (state / "filler").unlink()
+        self.assertTrue(eventually(lambda: put(server, "/up/after", b"after") == 30))
+        self.assert_there(server, {**there, "/up/after": sha256(b"after")})
 
-    def assert_no_room(self, answer):
-        self.assertIn(answer.status, range(40, 60), answer)
-        self.assertRegex(answer.meta, r"^[A-Z].*\w")
-        self.assertEqual(answer.end, "close_notify")
 
-    def test_a_crowd_on_a_full_disk(self):
-        disk = self.mount("up", "2m")
-        server = self.serve()
-        stands = [b""] * 16
-
-        def upload(number):
-            refused = 0
-            for size in range(20_000, 1_000_000, 20_000):
-                body = os.urandom(1000) * (size // 1000)
-                answer = server.put(f"/up/{number}", body, ";mime=application/octet-stream")
-                if answer.status == 30:
-                    stands[number] = body
-                else:
-                    self.assert_no_room(answer)
-                    refused += 1
-                if refused == 5:
-                    return
-            self.fail("the disk was never full")
-        self.run_together([lambda number=number: upload(number) for number in range(len(stands))])
-        for number, body in enumerate(stands):
-            self.assertTrue(server.get(f"/up/{number}").body == body, number)
-        self.assert_settled(server)
-        for file in disk.iterdir():
-            file.unlink()
-        self.accepted(server, "/up/0", b"there is room again")
-
-    def test_no_room_for_the_record(self):
-        """The old file stays: no file without a record either."""
-        disk = self.mount("state", "8m")
-        server = self.serve()
-        self.accepted(server, "/up/page", b"old")
-        ballast = self.fill(disk)
-        answers = []
-        for number in range(400):  # the database may have room in what it holds already
-            answers.append(server.put("/up/page", b"new %d" % number))
-            if answers[-1].status != 30:
-                break
-        self.assert_no_room(answers[-1])
-        stands = b"new %d" % (len(answers) - 2) if len(answers) > 1 else b"old"
-        self.assertEqual(server.get("/up/page").body, stands)
-        self.assertEqual(server.temporary_files(), [])
-        ballast.unlink()
-        self.accepted(server, "/up/page", b"room again")
-        self.assert_settled(server)
+def parse_arguments():
+    global ROUNDS, SEED
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of killing ({ROUNDS})")
+    parser.add_argument("--seed", type=int, default=SEED, help="another one each time")
+    asked, rest = parser.parse_known_args()
+    ROUNDS, SEED = asked.rounds, asked.seed
+    return [sys.argv[0], *rest]
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__,
-                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=ROUNDS, help=f"kills ({ROUNDS})")
-    options.add_argument("--seed", type=int, default=SEED, help=f"of all that is random ({SEED})")
-    known, rest = options.parse_known_args()
-    ROUNDS, SEED = known.rounds, known.seed
-    unittest.main(argv=sys.argv[:1] + rest)
+    unittest.main(argv=parse_arguments())
