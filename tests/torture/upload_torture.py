@@ -175,6 +175,44 @@ class CrashAtEachStep(Served):
             with self.subTest(step=step):
                 self.crash(step, 1, None if outcome == "old" else self.NEW, planted=False)
 
+    def test_nothing_of_the_dead_is_in_the_way(self):
+        """The next upload need not wait for a restart."""
+        for step in STEPS:
+            with self.subTest(step=step):
+                folder = self.folder()
+                server = Capsule(SITE, {"server.workers": "1"}, folder)
+                self.addCleanup(server.close)
+                server.start({"EGALAXYD_CRASH_AT": f"{step}:2"})
+                self.assertEqual(put(server, "/up/page", self.OLD), 30)
+                self.assertIsNone(put(server, "/up/page", self.NEW))
+                last = sealed(b"last\n")
+                self.assertEqual(put(server, "/up/page", last), 30)  # the first of a new worker
+                self.assert_page(server, last)
+                server.kill()
+                server.start()
+                self.assert_page(server, last)
+                self.assert_consistent(server)
+                self.assertEqual(server.stop(), [])
+
+    def test_a_deletion_has_happened_or_not(self):
+        crashes = 0
+        for step in STEPS:
+            with self.subTest(step=step):
+                server = self.serve(settings={"server.workers": "1"})
+                self.assertEqual(put(server, "/up/page", self.OLD), 30)
+                self.assertEqual(server.stop(), [])
+                server.start({"EGALAXYD_CRASH_AT": step})
+                answered = put(server, "/up/page", b"") is not None
+                crashes += not answered
+                server.kill()
+                server.start()
+                page = server.get("/up/page")
+                self.assertIn((page.status, page.body),
+                              [(51, b"")] if answered else [(51, b""), (20, self.OLD)])
+                self.assert_consistent(server)
+                self.assertEqual(server.stop(), [])
+        self.assertGreater(crashes, 0)
+
     def crash(self, step, passing, expected, planted=True):
         server = self.serve(settings={"server.workers": "1"})
         if planted:
