@@ -64,8 +64,8 @@ std::variant<Routed, Response> routed(const std::string& url, std::string_view s
   }
   static const SiteMap sites = exampleSites();
   Gate gate(sites, limiter);
-  gate.setPorts({11965});
-  return gate.admit({url, std::get<Uri>(std::move(parsed))}, serverName,
+  gate.setPorts({11965}, 11965);
+  return gate.admit({url, std::get<Uri>(std::move(parsed))}, ListenerKind::kGemini, serverName,
                     *IpAddress::parse("192.0.2.7"));
 }
 
