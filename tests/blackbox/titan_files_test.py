@@ -77,7 +77,7 @@ class Files(TitanCase):
             with self.subTest(path):
                 answer = self.ask(path, ";size=3", b"abc")
                 if answer.status == 30:  # an empty segment may fold, but never leave
-                    self.assertRegex(path, "[^:]//")
+                    self.assertIn("//", path)
                     for stray in (self.file("/open/x"), self.file("/open/sub/x")):
                         stray.unlink(missing_ok=True)
                 else:
@@ -132,7 +132,7 @@ class Files(TitanCase):
             self.assert_refused(answer, *range(50, 60))
             self.assertLess(answer.seconds, 20)
         self.assertTrue(self.file("/open/fifo").is_fifo())
-        self.assertNotEqual(self.ask("/open/fifo", ";edit").status, 20)
+        self.assertEqual(self.ask("/open/fifo", ";edit").body, b"")
 
     def test_hidden_files(self):
         self.plant("/open/.hidden", b"old")
