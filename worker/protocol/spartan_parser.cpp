@@ -55,7 +55,8 @@ ParseStep parseLine(std::string text) {
   auto parsed = parseUri(url);
   if (const auto* error = std::get_if<UriError>(&parsed)) return malformed(describe(*error));
   auto& uri = std::get<Uri>(parsed);
-  if (uri.path != path) return malformed(describe(UriError::kHost));  // the host had a slash
+  // A host with a slash or a question mark would be read as more than a host.
+  if (uri.path != path || uri.query) return malformed(describe(UriError::kHost));
   std::optional<UploadLine> upload;
   if (*length > 0) upload.emplace().size = *length;
   return RequestLine{std::move(url), std::move(uri), std::move(upload)};

@@ -114,6 +114,7 @@ const std::vector<std::string>& malformed() {
       "h /a\"b 0\r\n"s,
       "h/a /b 0\r\n"s,
       "h?a /b 0\r\n"s,
+      "h/?a / 0\r\n"s,
       "h# /b 0\r\n"s,
       "user@h / 0\r\n"s,
       "%41 / 0\r\n"s,
