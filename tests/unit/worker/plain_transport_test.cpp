@@ -1,6 +1,8 @@
 #include "worker/plain_transport.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -8,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "tests/support/deadline.h"
 #include "worker/body.h"
 
 namespace egalaxyd {
@@ -114,6 +117,46 @@ TEST_F(PlainTransportTest, APeerThatIsGoneFails) {
   client_.reset();
   server_->write("x");
   EXPECT_EQ(server_->send().status, IoStatus::kFailed);
+}
+
+/// Both ends of a TCP connection: the client's, the server's.
+std::pair<UniqueFd, UniqueFd> connectedPair() {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  auto* generic = reinterpret_cast<sockaddr*>(&at);
+  EXPECT_EQ(::bind(listener.get(), generic, size), 0);
+  EXPECT_EQ(::listen(listener.get(), 1), 0);
+  EXPECT_EQ(::getsockname(listener.get(), generic, &size), 0);
+  UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(::connect(client.get(), generic, size), 0);
+  return {std::move(client), UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK))};
+}
+
+/// 0 at the end of the stream, else an errno.
+int endingOf(const UniqueFd& client) {
+  pollfd ready{client.get(), POLLIN, 0};
+  if (::poll(&ready, 1, Deadline().leftMs()) != 1) return ETIMEDOUT;
+  char byte = 0;
+  return ::recv(client.get(), &byte, 1, MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+TEST(PlainTransportEnd, APartOfAnAnswerEndsWithAReset) {
+  auto [client, server] = connectedPair();
+  std::optional<PlainTransport> transport(std::in_place, std::move(server));
+  transport.reset();
+  EXPECT_EQ(endingOf(client), ECONNRESET);
+}
+
+TEST(PlainTransportEnd, AWholeAnswerEndsInOrder) {
+  auto [client, server] = connectedPair();
+  std::optional<PlainTransport> transport(std::in_place, std::move(server));
+  transport->writeEnd();
+  EXPECT_EQ(transport->send().status, IoStatus::kDone);
+  transport.reset();
+  EXPECT_EQ(endingOf(client), 0);
 }
 
 }  // namespace
