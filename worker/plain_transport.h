@@ -20,6 +20,7 @@ class PlainTransport final : public Transport {
 
   IoResult handshake() override { return {IoStatus::kDone}; }
   IoResult read(std::span<char> into) override;
+  std::size_t chunk() const override { return kLargestChunk; }
   void write(std::string_view bytes) override;
   void writeEnd() override { ended_ = true; }
   IoResult send() override;
