@@ -37,8 +37,8 @@ class BodySource {
   /// Told once, before the first pull: call it on the loop when a kLater has become more. `wake`
   /// may destroy this body, and with it itself, as the last thing it does.
   void onWake(UniqueFunction<void()> wake) { wake_ = std::move(wake); }
-  /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or kLargestChunk, or somewhat
-  /// less.
+  /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or kLargestChunk, or
+  /// somewhat less.
   virtual BodyChunk pull(std::span<char> scratch) = 0;
 
  protected:
