@@ -39,7 +39,9 @@ Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueF
 Connection::~Connection() = default;
 
 bool Connection::start() {
-  deadline_.setAfter(keeper_.exchangeContext().limits.handshakeTimeout);
+  const LimitsConfig& limits = keeper_.exchangeContext().limits;
+  const bool shakesHands = listener_ != ListenerKind::kSpartan;
+  deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
   return watch_.start(socket_.get(), WatchMode::kEdge).ok();
 }
 

@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 
 #include "common/config.h"
 #include "common/event_loop.h"
@@ -13,6 +15,7 @@
 #include "common/shared_state.h"
 #include "worker/listener_kind.h"
 #include "worker/protocol/gemini_parser.h"
+#include "worker/protocol/spartan_parser.h"
 #include "worker/request_body.h"
 #include "worker/responder.h"
 #include "worker/router.h"
@@ -80,7 +83,10 @@ class Exchange {
 
   void continueHandshake();
   void readRequest();
+  Clock::duration timeForRequest() const;
   void onRequestLine(RequestLine line, std::string_view behind);
+  void ask(Site& site, Request request);
+  void readInput(Site& site, Request request, std::string input);
   void announceBody(Request& request, std::string_view behind);
   void onBodyWanted();
   void receiveBody();
@@ -89,6 +95,7 @@ class Exchange {
   void failBody(Error error);
   void onBodyDeadline();
   void begin(Response response);
+  void encodeHeader(Response& response);
   void sendResponse();
   bool produce();
   void endGently(std::string_view why);
@@ -102,10 +109,13 @@ class Exchange {
   const Clock::time_point accepted_;
   std::unique_ptr<Transport> transport_;
   Step step_ = Step::kHandshake;
-  GeminiParser parser_;
+  std::variant<GeminiParser, SpartanParser> parser_;
   bool requestSeen_ = false;  ///< a whole line, well-formed or not
   std::string_view protocol_;
   std::string url_;
+  std::string host_;  ///< Spartan's answers depend on these
+  std::string path_;
+  bool bodyMayFollow_ = false;  ///< the line announced one, or could not be read
   /// What is known of a request body while it is awaited.
   struct Incoming {
     std::shared_ptr<RequestBody> body;

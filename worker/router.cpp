@@ -57,6 +57,10 @@ std::uint16_t defaultPort(Protocol protocol) {
 std::optional<Response> Gate::refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
                                      std::string_view serverName, const IpAddress& client) const {
   if (!router_.serves(uri.host)) return notServed("This host is not served here");
+  const bool* overSpartan = protocol == Protocol::kSpartan ? spartanHosts_.find(uri.host) : nullptr;
+  if (overSpartan != nullptr && !*overSpartan) {
+    return notServed("This host is not served over Spartan");
+  }
   if (port != defaultPort(protocol) && !ports_.contains(port)) {
     return notServed("This port is not served here");
   }

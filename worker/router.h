@@ -125,6 +125,9 @@ class Gate {
     readPort_ = readPort;
   }
 
+  /// Whether a host's sites are answered over Spartan; those that no name here covers are.
+  void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
+
   /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
   /// request's client and identity are the caller's to fill in.
   std::variant<Routed, Response> admit(RequestLine line, ListenerKind listener,
@@ -138,6 +141,7 @@ class Gate {
   RateLimiter* limiter_;
   std::unordered_set<std::uint16_t> ports_;
   std::uint16_t readPort_ = kGeminiPort;
+  HostMap<bool> spartanHosts_;
 };
 
 }  // namespace egalaxyd

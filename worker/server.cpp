@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "worker/plain_transport.h"
 #include "worker/serving_plan.h"
 
 namespace egalaxyd {
@@ -27,6 +28,15 @@ constexpr auto kPatience = std::chrono::milliseconds(2000);
 /// How often that is looked at while someone waits.
 constexpr auto kPatienceTick = std::chrono::milliseconds(250);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
+
+HostMap<bool> spartanHosts(const Config& config) {
+  HostMap<bool> hosts;
+  for (const SiteConfig& site : config.sites) {
+    hosts.add(site.host, site.spartan);
+    for (const std::string& alias : site.aliases) hosts.add(alias, site.spartan);
+  }
+  return hosts;
+}
 
 }  // namespace
 
@@ -60,9 +70,10 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
   for (const ListenerSocket& socket : setup.listeners) {
     ports.insert(socket.port);
     if (readPort == 0 && socket.kind == ListenerKind::kGemini) readPort = socket.port;
-    if (socket.kind != ListenerKind::kSpartan) listeners_.emplace_back(*this, socket);
+    listeners_.emplace_back(*this, socket);
   }
   gate_.setPorts(std::move(ports), readPort);
+  gate_.setSpartanHosts(spartanHosts(plan_.config));
 }
 
 Server::~Server() = default;
@@ -212,7 +223,10 @@ void Server::destroy(Connection::Id id) {
   if (draining_ && open_ == 0) drained_();
 }
 
-std::unique_ptr<Transport> Server::makeTransport(ListenerKind, UniqueFd socket) {
+std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd socket) {
+  if (listener == ListenerKind::kSpartan) {
+    return std::make_unique<PlainTransport>(std::move(socket));
+  }
   return std::make_unique<TlsTransport>(std::move(socket), tlsIo_, plan_.tls->initial());
 }
 

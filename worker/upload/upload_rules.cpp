@@ -75,6 +75,10 @@ bool isAllowedType(const UploadArgs& rules, const std::string& type) {
 
 std::string uploadType(const Request& request) {
   if (!request.upload || request.upload->edit) return {};
+  if (request.protocol == Protocol::kSpartan) {
+    const std::string_view known = mediaTypeOf(request.path.substr(request.path.rfind('/') + 1));
+    return std::string(known.empty() ? "text/gemini" : known);
+  }
   if (request.upload->mime.empty()) return "text/gemini";
   std::string type = lowerCase(request.upload->mime);
   type.resize(std::min(type.find(';'), type.size()));

@@ -15,7 +15,7 @@ namespace egalaxyd {
 std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& request);
 
 /// The media type that an upload declares, without parameters, in small letters; Titan's default is
-/// text/gemini. "" where there is none to declare.
+/// text/gemini, Spartan's what the name tells. "" where there is none to declare.
 std::string uploadType(const Request& request);
 
 }  // namespace egalaxyd
