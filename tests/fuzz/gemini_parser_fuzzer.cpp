@@ -76,7 +76,8 @@ void checkRouting(RequestLine line) {
     requireLegalHeader(encodeGeminiHeader(*response));
     return;
   }
-  const auto& [site, request] = std::get<Routed>(result);
+  const auto& [site, request, takes] = std::get<Routed>(result);
+  require(!request.upload || takes != Takes::kNothing, "no upload where none is taken");
   require(site != nullptr, "a site");
   require(request.url == url, "the URL as sent");
   requireNormalPath(request.path);
