@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "common/ip_address.h"
 #include "common/latency.h"
@@ -39,6 +40,14 @@ enum class Counter : std::size_t {
   kCount_
 };
 
+/// As statistics name them, in the order of Counter.
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount_)>
+    kCounterNames{"connections", "connections_refused", "handshakes", "handshakes_failed",
+                  "requests",    "rate_limited",        "timeouts",   "bytes_in",
+                  "bytes_out",   "status_1x",           "status_2x",  "status_3x",
+                  "status_4x",   "status_5x",           "status_6x",  "log_lines_dropped"};
+static_assert(!kCounterNames.back().empty(), "each counter has a name");
+
 /// Stretches of a request's time that are measured.
 enum class Span : std::size_t {
   kHandshake,  ///< from accept to a TLS connection that is ready
@@ -46,6 +55,9 @@ enum class Span : std::size_t {
   kRequest,    ///< from accept to the end of the answer
   kCount_
 };
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Span::kCount_)> kSpanNames{
+    "handshake", "first_byte", "request"};
+static_assert(!kSpanNames.back().empty(), "each span has a name");
 
 /// One more than the highest status of any protocol.
 inline constexpr int kStatusEnd = 70;
@@ -79,6 +91,12 @@ struct alignas(64) WorkerSlot {
   }
   void add(Gauge gauge, std::int64_t n) {
     gauges[static_cast<std::size_t>(gauge)].fetch_add(n, std::memory_order_relaxed);
+  }
+  std::uint64_t value(Counter counter) const {
+    return counters[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
+  }
+  std::int64_t value(Gauge gauge) const {
+    return gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
   }
   /// `status` as the protocol writes it, e.g. 51 for Gemini, 4 for Spartan.
   void addAnswer(Protocol protocol, int status) {
