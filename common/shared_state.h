@@ -37,15 +37,20 @@ enum class Counter : std::size_t {
   kStatus5x,
   kStatus6x,
   kLogLinesDropped,
+  kUploadsStored,  ///< files written or replaced
+  kUploadsDeleted,
+  kUploadsRefused,
+  kUploadBytes,  ///< of stored files
   kCount_
 };
 
 /// As statistics name them, in the order of Counter.
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount_)>
-    kCounterNames{"connections", "connections_refused", "handshakes", "handshakes_failed",
-                  "requests",    "rate_limited",        "timeouts",   "bytes_in",
-                  "bytes_out",   "status_1x",           "status_2x",  "status_3x",
-                  "status_4x",   "status_5x",           "status_6x",  "log_lines_dropped"};
+    kCounterNames{"connections",    "connections_refused", "handshakes",      "handshakes_failed",
+                  "requests",       "rate_limited",        "timeouts",        "bytes_in",
+                  "bytes_out",      "status_1x",           "status_2x",       "status_3x",
+                  "status_4x",      "status_5x",           "status_6x",       "log_lines_dropped",
+                  "uploads_stored", "uploads_deleted",     "uploads_refused", "upload_bytes"};
 static_assert(!kCounterNames.back().empty(), "each counter has a name");
 
 /// Stretches of a request's time that are measured.

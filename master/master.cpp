@@ -96,6 +96,7 @@ int Master::run() {
   logListeners(first);
   warnAboutUnusedSockets(first);
   warnAboutAccount(first);
+  recoverAfterCrash(first.config);
   if (auto allowed = hooks_.beforeFork(); !allowed) {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;

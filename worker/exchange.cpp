@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -14,6 +15,9 @@ namespace {
 
 /// Chunks that one connection may send before others have their turn.
 constexpr int kChunksPerTurn = 8;
+
+/// Over which limits.upload_min_rate is looked at.
+constexpr auto kRateWindow = std::chrono::seconds(10);
 
 /// Loop thread only, and only within one call: connections without bytes have no buffer.
 std::array<char, kBodyChunk> scratch;
@@ -30,13 +34,20 @@ std::string withoutQuery(const std::string& url) {
 
 }  // namespace
 
-Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, const IpAddress& client,
-                   Clock::time_point accepted, std::unique_ptr<Transport> transport)
+Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, ListenerKind listener,
+                   const IpAddress& client, Clock::time_point accepted,
+                   std::unique_ptr<Transport> transport)
     : context_(context),
       owner_(owner),
+      listener_(listener),
       client_(client),
       accepted_(accepted),
-      transport_(std::move(transport)) {}
+      transport_(std::move(transport)),
+      protocol_(listener == ListenerKind::kTitan ? "titan" : "gemini") {}
+
+Exchange::~Exchange() {
+  if (incoming_) incoming_->body->end({ErrorCode::kIo, "the client left"});
+}
 
 void Exchange::start() {
   owner_.setDeadline(context_.limits.handshakeTimeout);
@@ -52,12 +63,15 @@ void Exchange::onReady() {
     case Step::kResponse:
       return sendResponse();
     case Step::kSite:
+      if (incoming_ && incoming_->body->isWanted()) receiveBody();
+      return;
     case Step::kEnded:
       return;
   }
 }
 
 void Exchange::onDeadline() {
+  if (step_ == Step::kSite && incoming_ && incoming_->body->isWanted()) return onBodyDeadline();
   context_.counters.add(Counter::kTimeouts);
   if (step_ == Step::kSite) {
     spdlog::error("a site took too long to answer \"{}\"; the client got 42", logQuote(url_));
@@ -104,16 +118,18 @@ void Exchange::readRequest() {
       url_ = withoutQuery(malformed->line);
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
-    return onRequestLine(std::get<RequestLine>(std::move(step)));
+    const std::string_view behind(scratch.data() + consumed, result.bytes - consumed);
+    return onRequestLine(std::get<RequestLine>(std::move(step)), behind);
   }
 }
 
-void Exchange::onRequestLine(RequestLine line) {
+void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
-  auto routed = context_.gate.admit(std::move(line), transport_->serverName(), client_);
+  if (line.uri.scheme == "titan") protocol_ = "titan";
+  auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
-  auto& [site, request] = std::get<Routed>(routed);
+  auto& [site, request, takes] = std::get<Routed>(routed);
   querySecret_ = request.query && site->hidesQuery(request.sitePath());
   if (!querySecret_) url_ = request.url;
   request.users = &context_.services.users;
@@ -121,10 +137,95 @@ void Exchange::onRequestLine(RequestLine line) {
   if (request.identity) {
     context_.storage.recordVisit(request.identity->fingerprint, request.identity->keyFingerprint);
   }
+  if (request.upload && !request.upload->edit) announceBody(request, behind);
   step_ = Step::kSite;
   owner_.progressed();
   owner_.setDeadline(context_.limits.writeTimeout);
   site->handle(std::move(request), owner_.makeResponder(), context_.services);
+}
+
+void Exchange::announceBody(Request& request, std::string_view behind) {
+  const std::uint64_t size = request.upload->size;
+  request.body = std::make_shared<RequestBody>(size, [this] { onBodyWanted(); });
+  const Clock::time_point now = Clock::now();
+  incoming_.emplace(Incoming{.body = request.body,
+                             .behind = std::string(behind),
+                             .left = size,
+                             .deadline = now + context_.limits.uploadTimeout,
+                             .given = now,
+                             .windowStart = now,
+                             .windowLeft = size});
+}
+
+/// Time in which the site wanted nothing is not the client's.
+void Exchange::onBodyWanted() {
+  const auto pause = Clock::now() - incoming_->given;
+  incoming_->windowStart += pause;
+  incoming_->deadline += pause;
+  receiveBody();
+}
+
+/// Gives what has come for as long as the site wants more; each read of its own tells the site
+/// before the next, so a slow disk holds back the client and not the memory.
+void Exchange::receiveBody() {
+  while (step_ == Step::kSite && incoming_->body->isWanted()) {
+    auto next = nextOfBody();
+    if (!next) return awaitBody();
+    if (!*next) return failBody(std::move(*next).error());
+    owner_.setDeadline(context_.limits.writeTimeout);
+    incoming_->given = Clock::now();
+    incoming_->body->give(std::move(*next));
+  }
+}
+
+void Exchange::awaitBody() {
+  const auto next = std::min(incoming_->windowStart + kRateWindow, incoming_->deadline);
+  owner_.setDeadline(std::max(next - Clock::now(), Clock::duration::zero()));
+}
+
+/// The next bytes, "" at the end, an Error, or nullopt where they are yet to come.
+std::optional<Result<std::string>> Exchange::nextOfBody() {
+  Incoming& incoming = *incoming_;
+  std::string bytes = std::exchange(incoming.behind, {});
+  IoResult result{IoStatus::kDone};
+  while (bytes.size() <= incoming.left && bytes.size() < kRequestBodyChunk) {
+    result = transport_->read(scratch);
+    if (result.status != IoStatus::kDone) break;
+    context_.counters.add(Counter::kBytesIn, result.bytes);
+    bytes.append(scratch.data(), result.bytes);
+  }
+  if (bytes.size() > incoming.left) {
+    return Error{ErrorCode::kInvalid, "More bytes came than were announced"};
+  }
+  if (!bytes.empty()) {
+    incoming.left -= bytes.size();
+    owner_.progressed();
+    return bytes;
+  }
+  if (result.status == IoStatus::kFailed) return Error{ErrorCode::kIo, "The client left"};
+  if (incoming.left == 0) return std::string();
+  if (result.status == IoStatus::kBlocked) return std::nullopt;
+  return Error{ErrorCode::kInvalid, "Fewer bytes came than were announced"};
+}
+
+void Exchange::failBody(Error error) {
+  const bool gone = error.code == ErrorCode::kIo;
+  owner_.setDeadline(context_.limits.writeTimeout);
+  incoming_->body->end(std::move(error));
+  if (gone && step_ != Step::kEnded) end(UniqueFd(), "client left");
+}
+
+void Exchange::onBodyDeadline() {
+  const Clock::time_point now = Clock::now();
+  const std::uint64_t moved = incoming_->windowLeft - incoming_->left;
+  const auto least = context_.limits.uploadMinRate * kRateWindow.count();
+  if (now < incoming_->deadline && moved >= least) {
+    incoming_->windowStart = now;
+    incoming_->windowLeft = incoming_->left;
+    return awaitBody();
+  }
+  context_.counters.add(Counter::kTimeouts);
+  failBody({ErrorCode::kBusy, "The bytes came too slowly"});
 }
 
 void Exchange::respond(std::optional<Response> response) {
@@ -135,6 +236,7 @@ void Exchange::respond(std::optional<Response> response) {
 }
 
 void Exchange::begin(Response response) {
+  if (incoming_) incoming_->body->end({ErrorCode::kIo, "the request was answered"});
   header_ = encodeGeminiHeader(response);
   status_ = (header_[0] - '0') * 10 + (header_[1] - '0');
   meta_ = header_.substr(3, header_.size() - 5);
@@ -195,8 +297,10 @@ bool Exchange::produce() {
   return true;
 }
 
+/// A client that was answered before it had sent its body goes on sending it.
 void Exchange::endGently(std::string_view why) {
-  const bool linger = !allWritten_ || transport_->mustLinger();
+  const bool unsent = incoming_ && incoming_->left > 0;
+  const bool linger = !allWritten_ || unsent || transport_->mustLinger();
   end(linger ? transport_->releaseSocket() : UniqueFd(), why);
 }
 
@@ -214,7 +318,7 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
 void Exchange::writeAccessLog(std::string_view why) const {
   const auto identity = transport_->identity();
   const std::string client = client_.text(context_.addressMask);
-  logAccess({.protocol = "gemini",
+  logAccess({.protocol = protocol_,
              .url = url_,
              .status = status_,
              .meta = meta_,
