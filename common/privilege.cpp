@@ -1,10 +1,13 @@
 #include "common/privilege.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 #include "common/errno_error.h"
@@ -51,6 +54,16 @@ Result<void> dropPrivileges(const Account& account) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
   if (::setuid(0) == 0 || ::setgid(0) == 0) {
     return Error{ErrorCode::kPermission, "root could be regained after becoming " + account.user};
+  }
+  return {};
+}
+
+Result<void> dropCapabilities() {
+  if (::geteuid() == 0) return {};
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  const std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) {
+    return errnoError("give up capabilities", errno);
   }
   return {};
 }
