@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -61,8 +62,14 @@ Result<void> dropPrivileges(const Account& account) {
 Result<void> dropCapabilities() {
   if (::geteuid() == 0) return {};
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  const std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-  if (::syscall(SYS_capset, &header, none.data()) != 0) {
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> held{};
+  if (::syscall(SYS_capget, &header, held.data()) != 0) {
+    return errnoError("read the own capabilities", errno);
+  }
+  // Where there is nothing to give up, a unit's filter need not allow to.
+  if (std::ranges::all_of(held, [](const auto& some) { return some.permitted == 0; })) return {};
+  held = {};
+  if (::syscall(SYS_capset, &header, held.data()) != 0) {
     return errnoError("give up capabilities", errno);
   }
   return {};
