@@ -146,6 +146,13 @@ class TableReader {
     reader.complainOfUnknown();
   }
 
+  template <class T>
+  void section(std::string_view key, std::optional<T>& value) {
+    if (table_.contains(key)) value.emplace();
+    T unused;
+    section(key, value ? *value : unused);
+  }
+
   void sites(std::string_view key, std::vector<SiteConfig>& sites);
 
   void mounts(std::string_view key, std::vector<MountConfig>& mounts) {
