@@ -201,8 +201,8 @@ class TableReader {
     }
     auto read = form.read(*value);
     if (!read) {
-      reading_.complain(line, full,
-                        fmt::format("found {}; allowed: {}", tomlText(*value), form.allowed));
+      const std::string found = form.secret ? "something else" : tomlText(*value);
+      reading_.complain(line, full, fmt::format("found {}; allowed: {}", found, form.allowed));
     } else if constexpr (std::is_same_v<T, path>) {
       read = reading_.resolve(*read);
     }

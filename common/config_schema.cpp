@@ -292,9 +292,11 @@ Form<std::string> writerFingerprint() {
 }
 
 Form<TokenDigest> tokenDigest() {
-  return stringForm<TokenDigest>(
+  auto form = stringForm<TokenDigest>(
       R"("sha256:" and 64 hex digits, as "egalaxyctl token" prints them)", parseTokenDigest,
       [](const TokenDigest& digest) { return "sha256:" + digest.hex; });
+  form.secret = true;  // a token where its digest belongs
+  return form;
 }
 
 Form<UploadProtocol> uploadProtocol() {
@@ -308,7 +310,8 @@ Form<std::optional<std::uint64_t>> optionalSize() {
           [known](const Scalar& value) -> std::optional<std::optional<std::uint64_t>> {
             if (value == Scalar(std::string("off"))) return std::optional<std::uint64_t>();
             const auto bytes = known.read(value);
-            return bytes ? std::optional(bytes) : std::nullopt;
+            if (!bytes) return std::nullopt;
+            return bytes;
           },
           [known](const std::optional<std::uint64_t>& value) {
             return value ? known.write(*value) : Scalar(std::string("off"));

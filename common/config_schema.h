@@ -34,6 +34,7 @@ struct Form {
   std::string allowed;  ///< in words; "" when each value of these types will do
   std::function<std::optional<T>(const Scalar&)> read;
   std::function<Scalar(const T&)> write;
+  bool secret = false;  ///< what was found instead may be one, and is not repeated
 };
 
 /// The type's name as in Form::types: "a boolean", "an integer", "a string".

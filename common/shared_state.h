@@ -34,6 +34,10 @@ enum class Counter : std::size_t {
   kStatus5x,
   kStatus6x,
   kLogLinesDropped,
+  kUploadsStored,  ///< files written or replaced
+  kUploadsDeleted,
+  kUploadsRefused,
+  kUploadBytes,  ///< of stored files
   kCount_
 };
 

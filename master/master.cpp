@@ -47,6 +47,18 @@ Result<void> openMasterLog(const LogConfig& config, const std::optional<Account>
   return workers ? giveLogFileTo(workers->uid, workers->gid) : Result<void>();
 }
 
+const char* protocolsOf(ListenerKind kind) {
+  switch (kind) {
+    case ListenerKind::kGemini:
+      return "Gemini and Titan";
+    case ListenerKind::kTitan:
+      return "Titan";
+    case ListenerKind::kSpartan:
+      return "Spartan";
+  }
+  return "";
+}
+
 }  // namespace
 
 struct Master::Process {
@@ -107,6 +119,7 @@ int Master::run() {
   logListeners(first);
   warnAboutUnusedSockets(first);
   warnAboutAccount(first);
+  recoverAfterCrash(first.config);
   if (auto allowed = hooks_.beforeFork(); !allowed) {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
@@ -123,8 +136,7 @@ void Master::logListeners(const Generation& generation) const {
   for (const ListenerSet::Listener& listener : generation.listeners.listeners()) {
     for (const auto& socket : listener.sockets) {
       const ListenAddress real{listener.address.host, localPort(socket->get())};
-      spdlog::info("listening on {} for {}", real.text(),
-                   listener.kind == ListenerKind::kTitan ? "Titan" : "Gemini and Titan");
+      spdlog::info("listening on {} for {}", real.text(), protocolsOf(listener.kind));
     }
   }
 }

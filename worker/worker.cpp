@@ -17,6 +17,8 @@
 #include "worker/serving_plan.h"
 #include "worker/site/site_factory.h"
 #include "worker/storage_thread.h"
+#include "worker/upload/upload_recovery.h"
+#include "worker/upload/uploads.h"
 
 namespace egalaxyd {
 namespace {
@@ -33,6 +35,7 @@ constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
   for (const MountConfig& mount : mounts) {
     if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
+      if (directory->upload) rules.writable.push_back(directory->root);
       // Links may lead out of a tree that follows them.
       rules.readable.push_back(directory->symlinks == SymlinkPolicy::kFollow ? "/"
                                                                              : directory->root);
@@ -66,15 +69,19 @@ class Worker {
         storage_(loop_,
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile] {
                    return openSqliteStorage(file, kStorageBusyTimeout);
-                 }),
+                 },
+                 {.beforeCommit = [this] { return folders_.sync(); }}),
         users_(storage_),
+        uploads_(loop_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
+                 setup_.plan->config.log.clientIp),
         info_{.worker = setup_.workerNumber,
               .workers = setup_.workerCount,
               .generation = setup_.generation,
               .workerStarted = std::chrono::system_clock::now(),
               .shared = *setup_.shared,
               .limits = setup_.plan->config.limits},
-        services_{.loop = loop_, .pool = pool_, .users = users_, .info = info_},
+        services_{
+            .loop = loop_, .pool = pool_, .users = users_, .uploads = uploads_, .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainLid_(loop_, [this] { onDrainLid(); }),
         tick_(loop_, [this] { onTick(); }) {}
@@ -126,7 +133,8 @@ class Worker {
   /// Jobs whose clients have left may still be under way.
   void leave() {
     leaving_ = true;
-    if (pool_.pending() == 0 && storage_.pending() == 0) return loop_.stop();
+    const std::size_t pending = pool_.pending() + storage_.pending() + uploads_.pending();
+    if (pending == 0) return loop_.stop();
     tick_.setAfter(kLeaveTick);
   }
 
@@ -179,8 +187,10 @@ class Worker {
   WorkerSetup setup_;
   EventLoop loop_;
   BlockingPool pool_;
+  FolderSync folders_;  ///< the storage thread's
   StorageThread storage_;
   Users users_;
+  Uploads uploads_;
   const ServerInfo info_;
   Services services_;
   Watch channelWatch_;
@@ -226,6 +236,16 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
     }
   }
   return plan;
+}
+
+void recoverAfterCrash(const Config& config) {
+  const auto recovered = recoverUploads(config);
+  if (!recovered) {
+    spdlog::error("uploads that a crash interrupted stay pending: {}", recovered.error().message);
+  } else if (recovered->removed + recovered->settled + recovered->dropped > 0) {
+    spdlog::info("after a crash: {} unfinished files removed, {} uploads found complete, {} not",
+                 recovered->removed, recovered->settled, recovered->dropped);
+  }
 }
 
 int runWorker(WorkerSetup setup) {

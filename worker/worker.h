@@ -11,6 +11,7 @@
 #include "common/shared_state.h"
 #include "common/unique_fd.h"
 #include "common/worker_channel.h"
+#include "worker/listener_kind.h"
 
 namespace egalaxyd {
 
@@ -25,8 +26,6 @@ enum class PlanPurpose { kServe, kCheck };
 /// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
 ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints);
-
-enum class ListenerKind { kGemini, kTitan, kSpartan };
 
 /// A listening, non-blocking socket that the master owns and every worker inherits.
 struct ListenerSocket {
@@ -46,6 +45,10 @@ struct WorkerSetup {
   std::optional<Account> account;  ///< to become, when the master is root
   WorkerChannel channel;
 };
+
+/// Puts in order what a crash has left of uploads; says what it did in the log. Blocking; once,
+/// before the first worker is forked.
+void recoverAfterCrash(const Config& config);
 
 /// Exit codes of a worker, for the master's log.
 inline constexpr int kWorkerExitDone = 0;

@@ -200,11 +200,13 @@ class MemoryStorage final : public Storage {
     return insertUpload(pending);
   }
 
-  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome) override {
+  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                            std::string_view previousSha256) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed;
     const auto found = state_.uploads.find(id);
     if (found == state_.uploads.end()) return noSuchUpload(id);
     found->second.outcome = outcome;
+    found->second.previousSha256 = previousSha256;
     state_.latest[{found->second.host, found->second.path}] = id;
     return {};
   }

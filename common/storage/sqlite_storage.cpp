@@ -268,13 +268,14 @@ class SqliteStorage final : public Storage {
     });
   }
 
-  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome) override {
+  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                            std::string_view previousSha256) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<void> {
       auto record = showUpload(id);
       if (!record) return record.error();
       if (auto done = forgetLatest(record->host, record->path); !done) return done;
-      return db_.run("UPDATE uploads SET latest = 1, outcome = ? WHERE id = ?", toString(outcome),
-                     id);
+      return db_.run("UPDATE uploads SET latest = 1, outcome = ?, previous_sha256 = ? WHERE id = ?",
+                     toString(outcome), previousSha256, id);
     });
   }
 
@@ -336,7 +337,7 @@ class SqliteStorage final : public Storage {
                                         std::string_view prefix) override {
     const PathRange range(prefix);
     SqliteQuery query(db_,
-                      "SELECT sum(size) FROM uploads WHERE user = ? AND host = ? AND "
+                      "SELECT sum(size) FROM uploads WHERE user IS nullif(?, '') AND host = ? AND "
                       "(path = ? OR (path >= ? AND path < ?)) AND "
                       "((latest = 1 AND outcome IN ('stored', 'replaced')) OR "
                       "outcome = 'pending')",

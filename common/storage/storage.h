@@ -149,7 +149,8 @@ class Storage {
   virtual Result<std::int64_t> announceUpload(const UploadRecord& record,
                                               const std::optional<UploadQuota>& quota) = 0;
   /// It has happened: the pending record becomes the latest of its path.
-  virtual Result<void> settleUpload(std::int64_t id, UploadOutcome outcome) = 0;
+  virtual Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                                    std::string_view previousSha256) = 0;
   /// It will not happen: the pending record goes.
   virtual Result<void> dropUpload(std::int64_t id) = 0;
   /// Those that neither happened nor did not, by id.
@@ -160,7 +161,8 @@ class Storage {
   virtual Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
                                                            std::string_view path) = 0;
   /// Sizes of the files at or beneath `prefix` whose latest record is of `user`, deleted ones left
-  /// out, and of what the user has announced: what counts against a quota.
+  /// out, and of what the user has announced: what counts against a quota. Those
+  /// without a user ("") are one together.
   virtual Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
                                                 std::string_view prefix) = 0;
 };

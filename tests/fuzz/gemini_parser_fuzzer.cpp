@@ -60,7 +60,7 @@ const Gate& gate() {
   }();
   static const Gate made = [] {
     Gate gate(sites, nullptr);
-    gate.setPorts({11965});
+    gate.setPorts({11965}, 11965);
     return gate;
   }();
   return made;
@@ -69,7 +69,7 @@ const Gate& gate() {
 void checkRouting(RequestLine line) {
   require(line.url.size() <= 1024, "a URL of at most 1024 bytes");
   const std::string url = line.url;
-  const auto result = gate().admit(std::move(line), "", IpAddress());
+  const auto result = gate().admit(std::move(line), ListenerKind::kGemini, "", IpAddress());
   if (const auto* response = std::get_if<Response>(&result)) {
     const int status = static_cast<int>(response->status);
     require(status == 50 || status == 51 || status == 53 || status == 59, "a refusal's status");

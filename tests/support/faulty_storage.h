@@ -116,9 +116,10 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->announceUpload(record, quota);
   }
-  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome) override {
+  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                            std::string_view previousSha256) override {
     if (fails()) return *trouble_;
-    return inner_->settleUpload(id, outcome);
+    return inner_->settleUpload(id, outcome, previousSha256);
   }
   Result<void> dropUpload(std::int64_t id) override {
     if (fails()) return *trouble_;

@@ -7,6 +7,7 @@
 #include "common/storage/memory_storage.h"
 #include "tests/support/scripted_transport.h"
 #include "worker/blocking_pool.h"
+#include "worker/upload/uploads.h"
 
 namespace egalaxyd {
 namespace {
@@ -67,8 +68,9 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   }
 
   void start() {
-    exchange_ = std::make_unique<Exchange>(context_, *this, IpAddress(), Clock::now(),
-                                           std::make_unique<ScriptedTransport>(client_));
+    exchange_ =
+        std::make_unique<Exchange>(context_, *this, ListenerKind::kGemini, IpAddress(),
+                                   Clock::now(), std::make_unique<ScriptedTransport>(client_));
     exchange_->start();
   }
 
@@ -89,8 +91,10 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   StorageThread storage_{loop_,
                          [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
   Users users_{storage_};
+  FolderSync folders_;
+  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull};
   ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
-  Services services_{loop_, pool_, users_, info_};
+  Services services_{loop_, pool_, users_, uploads_, info_};
   std::optional<SiteMap> sites_;
   std::optional<Gate> gate_;
   ExchangeContext context_;

@@ -314,11 +314,13 @@ TEST_P(StorageContract, AnAnnouncedUploadBecomesTheLatestOnceItIsSettled) {
   ASSERT_EQ(must(storage_->pendingUploads()).size(), 1u);
   EXPECT_EQ(must(storage_->pendingUploads())[0].id, id);
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->size, 1u);
-  must(storage_->settleUpload(id, UploadOutcome::kReplaced));
+  must(storage_->settleUpload(id, UploadOutcome::kReplaced, fingerprint("01d")));
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->id, id);
+  EXPECT_EQ(must(storage_->showUpload(id)).previousSha256, fingerprint("01d"));
   EXPECT_EQ(must(storage_->showUpload(id)).outcome, UploadOutcome::kReplaced);
   EXPECT_TRUE(must(storage_->pendingUploads()).empty());
-  EXPECT_EQ(storage_->settleUpload(999, UploadOutcome::kStored).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(storage_->settleUpload(999, UploadOutcome::kStored, "").error().code,
+            ErrorCode::kNotFound);
 }
 
 TEST_P(StorageContract, AnAnnouncedUploadThatDoesNotHappenLeavesNoRecord) {
@@ -345,7 +347,7 @@ TEST_P(StorageContract, RefusesToAnnounceMoreThanTheQuota) {
   const auto second = must(storage_->announceUpload(stored("/wiki/2", 40, a), quota));
   EXPECT_EQ(storage_->announceUpload(stored("/wiki/3", 1, a), quota).error().code,
             ErrorCode::kNoSpace);
-  must(storage_->settleUpload(second, UploadOutcome::kReplaced));
+  must(storage_->settleUpload(second, UploadOutcome::kReplaced, ""));
   EXPECT_EQ(must(storage_->bytesUploadedBy(a, "example.org", "/wiki")), 100u);
   EXPECT_EQ(storage_->announceUpload(stored("/wiki/3", 101, a), quota).error().code,
             ErrorCode::kNoSpace);
