@@ -221,6 +221,7 @@ Result<std::string> confine(const WorkerSetup& setup) {
   if (setup.account) {
     if (auto dropped = dropPrivileges(*setup.account); !dropped) return dropped.error();
   }
+  if (auto dropped = dropCapabilities(); !dropped) return dropped.error();
   const Config& config = setup.plan->config;
   return enterSandbox(config.server.sandbox, sandboxRules(config));
 }
