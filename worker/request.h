@@ -8,14 +8,13 @@
 #include <string_view>
 
 #include "common/ip_address.h"
+#include "common/protocol.h"
 #include "worker/client_identity.h"
 #include "worker/protocol/request_line.h"
 #include "worker/request_body.h"
 #include "worker/users.h"
 
 namespace egalaxyd {
-
-enum class Protocol { kGemini, kTitan, kSpartan };
 
 struct Request {
   Protocol protocol = Protocol::kGemini;

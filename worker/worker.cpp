@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/config_loader.h"
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/sandbox.h"
@@ -115,6 +116,9 @@ class Worker {
         return drain();
       }
       if (received.message == ChannelMessage::kDrain) drain();
+      if (received.message == ChannelMessage::kLogLevel) {
+        if (const auto level = parseLogLevel(received.text)) setLogLevel(*level);
+      }
       if (received.message == ChannelMessage::kReopenLogs) {
         if (const auto reopened = reopenLog(); !reopened) {
           spdlog::warn("the old log stays in use: {}", reopened.error().message);
@@ -128,6 +132,7 @@ class Worker {
     draining_ = true;
     drainLid_.setAfter(setup_.plan->config.server.drainTimeout);
     server_->drain([this] { leave(); });
+    static_cast<void>(setup_.channel.send(ChannelMessage::kClosed));
   }
 
   /// Jobs whose clients have left may still be under way.
@@ -144,6 +149,8 @@ class Worker {
   }
 
   void onTick() {
+    setup_.shared->slot(setup_.sharedSlot).heartbeat.fetch_add(1, std::memory_order_relaxed);
+    reportStorage();
     if (leaving_) return leave();
     if (setup_.workerNumber == 0) forgetOldMetadata();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
@@ -151,6 +158,13 @@ class Worker {
       spdlog::warn("{} log lines were dropped: the log's target did not take them", dropped);
     }
     tick_.setAfter(kTick);
+  }
+
+  void reportStorage() {
+    std::string trouble = storage_.lastError();
+    if (trouble == storageTrouble_) return;
+    if (setup_.channel.send(ChannelMessage::kStorage, trouble))
+      storageTrouble_ = std::move(trouble);
   }
 
   /// Of users who have not come for long; once an hour.
@@ -197,6 +211,7 @@ class Worker {
   Timer drainLid_;
   Timer tick_;
   std::optional<Server> server_;
+  std::string storageTrouble_;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
   Clock::time_point nextExpiry_{};
@@ -206,6 +221,7 @@ Result<std::string> confine(const WorkerSetup& setup) {
   if (setup.account) {
     if (auto dropped = dropPrivileges(*setup.account); !dropped) return dropped.error();
   }
+  if (auto dropped = dropCapabilities(); !dropped) return dropped.error();
   const Config& config = setup.plan->config;
   return enterSandbox(config.server.sandbox, sandboxRules(config));
 }
@@ -255,6 +271,7 @@ int runWorker(WorkerSetup setup) {
     static_cast<void>(setup.channel.send(ChannelMessage::kRefused, logged.error().message));
     return kWorkerExitRefused;
   }
+  if (setup.logLevel) setLogLevel(*setup.logLevel);
   const auto confined = confine(setup);
   int code = kWorkerExitRefused;
   if (!confined) {

@@ -42,7 +42,8 @@ struct WorkerSetup {
   std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based
   std::uint32_t workerCount = 1;   ///< workers of this generation, to share limits out
   std::uint64_t generation = 1;
-  std::optional<Account> account;  ///< to become, when the master is root
+  std::optional<Account> account;    ///< to become, when the master is root
+  std::optional<LogLevel> logLevel;  ///< instead of the configuration's
   WorkerChannel channel;
 };
 
@@ -57,7 +58,7 @@ inline constexpr int kWorkerExitLeak = 11;     ///< drained, but its self-audit 
 
 /// The whole life of a worker, in a process that was just forked: resets signals, opens its log,
 /// drops privileges, enters the sandbox, says kReady, serves until kDrain (or until the master is
-/// gone), finishes within the drain timeout, audits itself. Returns the exit code.
+/// gone), says kClosed, finishes within the drain timeout, audits itself. Returns the exit code.
 int runWorker(WorkerSetup setup);
 
 }  // namespace egalaxyd
