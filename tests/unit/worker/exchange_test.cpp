@@ -112,6 +112,10 @@ TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
   EXPECT_EQ(ended_, 1);
   EXPECT_EQ(shared_->total(Counter::kRequests), 1u);
   EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
+  EXPECT_EQ(shared_->answers(Protocol::kGemini, 20), 1u);
+  for (const Span span : {Span::kHandshake, Span::kFirstByte, Span::kRequest}) {
+    EXPECT_EQ(shared_->latencies(Protocol::kGemini, span).count(), 1u);
+  }
   EXPECT_EQ(shared_->total(Counter::kBytesOut), client_.got.size());
 }
 
