@@ -198,7 +198,7 @@ void Exchange::readInput(Site& site, Request request, std::string input) {
               input = std::move(input)](Result<std::string> bytes) mutable {
     if (!bytes) {
       if (bytes.error().code == ErrorCode::kIo) return;  // nobody waits for an answer
-      return begin(Response::failure(Status::kBadRequest, std::move(bytes.error().message)));
+      return begin(Response::failure(Status::kBadRequest, bytes.error().message));
     }
     if (!bytes->empty()) return readInput(site, std::move(request), input + *bytes);
     request.query = percentEncodeSegment(input);
