@@ -103,6 +103,16 @@ def gemini(path="/", port=1965):
     return head.decode(), body.decode()
 
 
+def spartan(path="/", port=3000):
+    """The whole answer for that page of localhost."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
+        plain.sendall(f"localhost {path} 0\r\n".encode())
+        answer = b""
+        while chunk := plain.recv(65536):
+            answer += chunk
+    return answer.decode()
+
+
 def answers(port=1965):
     """Whether the server answers now; for eventually()."""
     try:
@@ -154,6 +164,10 @@ class Machine:
 
     def show(self, unit, name):
         return self.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
+
+    def read(self, file):
+        """Its text; "" when it is not there (any more)."""
+        return self.run("cat", file, check=False).stdout
 
     def path(self, inside):
         return self.ROOT / inside.lstrip("/")

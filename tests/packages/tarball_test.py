@@ -17,7 +17,7 @@ set -e
 ip link set lo up
 mount -t proc proc {ROOT}/proc
 cp -r {ROOT}{TREE}/share/egalaxyd/capsule {ROOT}/root/capsule
-chroot {ROOT} {TREE}/sbin/egalaxyd --state-dir /root/state --runtime-dir /root/run --spartan off \
+chroot {ROOT} {TREE}/sbin/egalaxyd --state-dir /root/state --runtime-dir /root/run \
   --gemini 127.0.0.1:1965 --gemini [::1]:1965 /root/capsule >{ROOT}/root/out 2>&1 &
 server=$!
 until page=$(chroot {ROOT} {TREE}/bin/egalaxyctl get gemini://localhost/ 2>/dev/null); do
