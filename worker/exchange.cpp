@@ -31,16 +31,17 @@ Counter counterOf(char digit) {
   return static_cast<Counter>(static_cast<int>(Counter::kStatus1x) + digit - '1');
 }
 
-std::string_view nameOf(ListenerKind listener) {
+/// Before the request line says more.
+Protocol protocolOf(ListenerKind listener) {
   switch (listener) {
     case ListenerKind::kGemini:
-      return "gemini";
+      return Protocol::kGemini;
     case ListenerKind::kTitan:
-      return "titan";
+      return Protocol::kTitan;
     case ListenerKind::kSpartan:
-      return "spartan";
+      return Protocol::kSpartan;
   }
-  return "";
+  return Protocol::kGemini;
 }
 
 /// For the log, where the query must not show.
@@ -60,7 +61,7 @@ Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, Listene
       client_(client),
       accepted_(accepted),
       transport_(std::move(transport)),
-      protocol_(nameOf(listener)) {
+      protocol_(protocolOf(listener)) {
   if (listener == ListenerKind::kSpartan) parser_.emplace<SpartanParser>();
 }
 
@@ -111,7 +112,10 @@ void Exchange::continueHandshake() {
     context_.counters.add(Counter::kHandshakesFailed);
     return end(UniqueFd(), "handshake failed");
   }
-  if (listener_ != ListenerKind::kSpartan) context_.counters.add(Counter::kHandshakes);
+  if (listener_ != ListenerKind::kSpartan) {
+    context_.counters.add(Counter::kHandshakes);
+    context_.counters.addLatency(protocol_, Span::kHandshake, Clock::now() - accepted_);
+  }
   step_ = Step::kRequest;
   owner_.setDeadline(timeForRequest());
   owner_.progressed();
@@ -142,6 +146,7 @@ void Exchange::readRequest() {
         std::visit([&](auto& parser) { return parser.feed(bytes, consumed); }, parser_);
     if (std::holds_alternative<NeedMore>(step)) continue;
     requestSeen_ = true;
+    lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
       bodyMayFollow_ = true;
@@ -154,7 +159,7 @@ void Exchange::readRequest() {
 void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
-  if (line.uri.scheme == "titan") protocol_ = "titan";
+  if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
   bodyMayFollow_ = line.upload && line.upload->size > 0;
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
@@ -193,7 +198,7 @@ void Exchange::readInput(Site& site, Request request, std::string input) {
               input = std::move(input)](Result<std::string> bytes) mutable {
     if (!bytes) {
       if (bytes.error().code == ErrorCode::kIo) return;  // nobody waits for an answer
-      return begin(Response::failure(Status::kBadRequest, std::move(bytes.error().message)));
+      return begin(Response::failure(Status::kBadRequest, bytes.error().message));
     }
     if (!bytes->empty()) return readInput(site, std::move(request), input + *bytes);
     request.query = percentEncodeSegment(input);
@@ -302,6 +307,7 @@ void Exchange::begin(Response response) {
   if (querySecret_) meta_ = withoutQuery(meta_);
   context_.counters.add(Counter::kRequests);
   context_.counters.add(counterOf(header_[0]));
+  context_.counters.addAnswer(protocol_, status_);
   if (response.status == Status::kSlowDown) context_.counters.add(Counter::kRateLimited);
   if (header_[0] == '2') body_ = std::move(response.body);
   if (body_) {
@@ -328,12 +334,18 @@ void Exchange::sendResponse() {
   for (int turn = 0; turn < kChunksPerTurn; ++turn) {
     const IoResult sent = transport_->send();
     if (sent.bytes > 0) {
+      if (!std::exchange(answerBegun_, true)) {
+        context_.counters.addLatency(protocol_, Span::kFirstByte, Clock::now() - lineSeen_);
+      }
       owner_.setDeadline(context_.limits.writeTimeout);
       owner_.progressed();
     }
     if (sent.status == IoStatus::kFailed) return end(UniqueFd(), "client left");
     if (sent.status == IoStatus::kBlocked || bodyAwaited_) return;
-    if (allWritten_) return endGently("ok");
+    if (allWritten_) {
+      context_.counters.addLatency(protocol_, Span::kRequest, Clock::now() - accepted_);
+      return endGently("ok");
+    }
     if (!produce()) return end(UniqueFd(), "body failed");
   }
   owner_.continueLater();
@@ -386,7 +398,7 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
 void Exchange::writeAccessLog(std::string_view why) const {
   const auto identity = transport_->identity();
   const std::string client = client_.text(context_.addressMask);
-  logAccess({.protocol = protocol_,
+  logAccess({.protocol = nameOf(protocol_),
              .url = url_,
              .status = status_,
              .meta = meta_,

@@ -111,7 +111,9 @@ class Exchange {
   Step step_ = Step::kHandshake;
   std::variant<GeminiParser, SpartanParser> parser_;
   bool requestSeen_ = false;  ///< a whole line, well-formed or not
-  std::string_view protocol_;
+  Protocol protocol_;
+  Clock::time_point lineSeen_{};  ///< when the request line was whole
+  bool answerBegun_ = false;      ///< its first bytes are on their way
   std::string url_;
   std::string host_;  ///< Spartan's answers depend on these
   std::string path_;

@@ -129,8 +129,8 @@ TEST_F(ControlServerTest, IsForItsGroupAlone) {
 }
 
 TEST_F(ControlServerTest, SendsNonsenseAway) {
-  for (const std::string nonsense : {"\n", "GET / HTTP/1.1\r\n", "{\"v\":1}\n", "\xff\xfe\n",
-                                     "{\"v\":1,\"command\":[]}\n"}) {
+  for (const std::string nonsense :
+       {"\n", "GET / HTTP/1.1\r\n", "{\"v\":1}\n", "\xff\xfe\n", "{\"v\":1,\"command\":[]}\n"}) {
     Client client(path_);
     client.send(nonsense);
     EXPECT_THAT(client.line(), StartsWith(R"({"ok":false,"error":)")) << nonsense;

@@ -145,6 +145,38 @@ TEST(Router, ATitanListenerSpeaksTitanAlone) {
   EXPECT_EQ(std::get<Response>(titan).meta, "Uploads are not enabled here");
 }
 
+TEST(Router, ASpartanListenerSpeaksSpartanAlone) {
+  const auto statusOver = [](const char* url) {
+    const auto result = routed(url, "", nullptr, ListenerKind::kSpartan);
+    const auto* refusal = std::get_if<Response>(&result);
+    return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
+  };
+  EXPECT_EQ(statusOver("spartan://h/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:300/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:11965/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:1/"), 53);
+  EXPECT_EQ(statusOver("spartan://wikipedia.org/"), 53);
+  EXPECT_EQ(statusOver("gemini://h/"), 53);
+  EXPECT_EQ(statusOver("titan://h/"), 53);
+}
+
+TEST(Router, AnswersNoHostOverSpartanThatIsKeptOut) {
+  const SiteMap sites = exampleSites();
+  Gate gate(sites, nullptr);
+  HostMap<bool> hosts;
+  hosts.add("h", false);
+  gate.setSpartanHosts(std::move(hosts));
+  const auto statusOver = [&](const std::string& url, ListenerKind listener) {
+    RequestLine line{url, std::get<Uri>(parseUri(url))};
+    const auto result = gate.admit(std::move(line), listener, "", IpAddress());
+    const auto* refusal = std::get_if<Response>(&result);
+    return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
+  };
+  EXPECT_EQ(statusOver("spartan://h/", ListenerKind::kSpartan), 53);
+  EXPECT_EQ(statusOver("gemini://h/", ListenerKind::kGemini), 20);
+  EXPECT_EQ(statusOver("spartan://empty/wiki", ListenerKind::kSpartan), 20);
+}
+
 TEST(Router, WantsTheServerNameToBeTheUrlsHost) {
   EXPECT_EQ(statusOf("gemini://H/", "h"), 20);
   EXPECT_EQ(statusOf("gemini://h/", "empty"), 53);

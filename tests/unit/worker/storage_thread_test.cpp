@@ -22,7 +22,7 @@ Opened openFaulty(int failAt = 0) {
 
 /// Once nothing writes on its own.
 const StorageThreadOptions kPatient{.visitDelay = std::chrono::hours(1),
-                                        .reopenDelay = std::chrono::hours(1)};
+                                    .reopenDelay = std::chrono::hours(1)};
 
 class StorageThreadTest : public testing::Test {
  protected:
