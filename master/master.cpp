@@ -51,18 +51,6 @@ Result<void> openMasterLog(const LogConfig& config, const std::optional<Account>
   return workers ? giveLogFileTo(workers->uid, workers->gid) : Result<void>();
 }
 
-const char* protocolsOf(ListenerKind kind) {
-  switch (kind) {
-    case ListenerKind::kGemini:
-      return "Gemini and Titan";
-    case ListenerKind::kTitan:
-      return "Titan";
-    case ListenerKind::kSpartan:
-      return "Spartan";
-  }
-  return "";
-}
-
 }  // namespace
 
 Master::Master(MasterHooks hooks) : hooks_(std::move(hooks)) {}

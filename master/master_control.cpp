@@ -43,18 +43,6 @@ std::optional<std::uint32_t> numberOf(const std::string& text) {
   return number;
 }
 
-std::string_view protocolsOf(ListenerKind kind) {
-  switch (kind) {
-    case ListenerKind::kGemini:
-      return "Gemini and Titan";
-    case ListenerKind::kTitan:
-      return "Titan";
-    case ListenerKind::kSpartan:
-      return "Spartan";
-  }
-  return "";
-}
-
 Array describeListeners(const ListenerSet& set) {
   Array listeners;
   for (const ListenerSet::Listener& listener : set.listeners()) {
