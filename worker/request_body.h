@@ -50,7 +50,6 @@ class RequestBody {
   void end(Error error) {
     if (error_) return;
     error_ = std::move(error);
-    wanted_ = {};
     if (done_) give(*error_);
   }
 
