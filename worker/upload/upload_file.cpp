@@ -28,7 +28,6 @@ UniqueFd reopenFolder(const UniqueFd& folder) {
   return UniqueFd(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-/// What lost its parent, or never had the name, is no failure of the server's.
 Error failed(std::string_view doing, std::string_view name, int error) {
   return errnoError(fmt::format("{} {}", doing, logQuote(name)), error);
 }

@@ -9,7 +9,7 @@
 namespace egalaxyd {
 
 struct RecoveredUploads {
-  std::size_t removed = 0;  ///< files without a name of their own
+  std::size_t removed = 0;  ///< unfinished files
   std::size_t settled = 0;  ///< records of changes that have happened
   std::size_t dropped = 0;  ///< records of changes that have not
 };
