@@ -115,6 +115,29 @@ struct RouterConfig {
 
 struct MountConfig;
 
+enum class UploadProtocol { kTitan, kSpartan };
+
+/// A digest of a secret: 64 lower-case hex digits of its SHA-256.
+struct TokenDigest {
+  std::string hex;
+  bool operator==(const TokenDigest&) const = default;
+};
+
+/// A directory's `upload`: who may change its files, and how.
+struct UploadArgs {
+  std::vector<UploadProtocol> over{UploadProtocol::kTitan};
+  /// SHA-256 of certificates or public keys, lower-case hex, that may write; "*": any certificate.
+  std::vector<std::string> fingerprints;
+  std::vector<TokenDigest> tokens;
+  bool anyone = false;
+  std::uint64_t maxSize = 10 * 1024 * 1024;
+  std::vector<std::string> mime{"text/*"};  ///< "type/subtype" or "type/*"
+  bool mayDelete = false;
+  bool createDirectories = false;
+  std::optional<std::uint64_t> quota;  ///< bytes per user over all uploads of this site
+  bool operator==(const UploadArgs&) const = default;
+};
+
 /// module = "directory": a static tree.
 struct DirectoryArgs {
   std::filesystem::path root;
@@ -126,6 +149,7 @@ struct DirectoryArgs {
   std::string defaultType = "application/octet-stream";
   std::string charset;
   std::string lang;
+  std::optional<UploadArgs> upload;  ///< nullopt: read only
   bool operator==(const DirectoryArgs&) const = default;
 };
 

@@ -236,6 +236,38 @@ class Checker {
       mediaType(mount, key, type);
     }
     mediaType(mount, "default_type", args.defaultType);
+    if (args.upload) checkUpload(mount, *args.upload);
+  }
+
+  void checkUpload(const MountConfig& mount, const UploadArgs& upload) {
+    if (upload.over.empty()) {
+      about(mount, "upload.over", R"(is empty; allowed: "titan", "spartan")");
+    }
+    if (upload.fingerprints.empty() && upload.tokens.empty() && !upload.anyone) {
+      about(mount, "upload",
+            "lets nobody write; set fingerprints, tokens (\"egalaxyctl token\" makes one) or "
+            "anyone = true");
+    }
+    const bool spartan = std::find(upload.over.begin(), upload.over.end(),
+                                   UploadProtocol::kSpartan) != upload.over.end();
+    if (spartan && !upload.anyone) {
+      about(mount, "upload.over",
+            R"(found "spartan", which knows neither certificates nor tokens; it needs )"
+            "anyone = true");
+    }
+    if (upload.maxSize == 0) about(mount, "upload.max_size", "found 0; allowed: more than 0");
+    if (upload.mime.empty()) {
+      about(mount, "upload.mime", R"(is empty; allowed: media types such as "text/*")");
+    }
+    for (const std::string& type : upload.mime) {
+      const bool wild = type.ends_with("/*");
+      if (isMediaType(wild ? type.substr(0, type.size() - 1) + "x" : type) &&
+          type.find(';') == std::string::npos)
+        continue;
+      about(mount, "upload.mime",
+            fmt::format(R"(found "{}"; allowed: a media type such as "text/plain", or "text/*")",
+                        type));
+    }
   }
 
   void check(const MountConfig& mount, const FileArgs& args) {

@@ -40,6 +40,13 @@ class Dumper {
     describe(*this, values);
   }
 
+  template <class T>
+  void section(std::string_view name, std::optional<T>& values) {
+    if (!values) return;
+    header(fmt::format("{}.{}", mount_, name));
+    describe(*this, *values);
+  }
+
   void sites(std::string_view name, std::vector<SiteConfig>& sites) {
     for (SiteConfig& site : sites) {
       const std::string key = fmt::format("{}.{}", name, tomlKey(site.host));

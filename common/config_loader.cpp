@@ -146,6 +146,13 @@ class TableReader {
     reader.complainOfUnknown();
   }
 
+  template <class T>
+  void section(std::string_view key, std::optional<T>& value) {
+    if (table_.contains(key)) value.emplace();
+    T unused;
+    section(key, value ? *value : unused);
+  }
+
   void sites(std::string_view key, std::vector<SiteConfig>& sites);
 
   void mounts(std::string_view key, std::vector<MountConfig>& mounts) {
@@ -194,8 +201,8 @@ class TableReader {
     }
     auto read = form.read(*value);
     if (!read) {
-      reading_.complain(line, full,
-                        fmt::format("found {}; allowed: {}", tomlText(*value), form.allowed));
+      const std::string found = form.secret ? "something else" : tomlText(*value);
+      reading_.complain(line, full, fmt::format("found {}; allowed: {}", found, form.allowed));
     } else if constexpr (std::is_same_v<T, path>) {
       read = reading_.resolve(*read);
     }

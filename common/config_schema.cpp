@@ -120,6 +120,14 @@ std::optional<std::string> parseFingerprint(std::string_view text) {
   return digits;
 }
 
+/// "sha256:HEX", as `egalaxyctl token` prints it.
+std::optional<TokenDigest> parseTokenDigest(std::string_view text) {
+  constexpr std::string_view kPrefix = "sha256:";
+  if (!text.starts_with(kPrefix)) return std::nullopt;
+  auto digits = parseFingerprint(text);
+  return digits ? std::optional(TokenDigest{std::move(*digits)}) : std::nullopt;
+}
+
 std::optional<ListenAddress> parseListen(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
@@ -270,6 +278,44 @@ Form<std::string> fingerprint() {
   return stringForm<std::string>(
       R"(the SHA-256 of a certificate or of its public key: "SHA256:" and 64 hex digits)",
       parseFingerprint, [](const std::string& digits) { return "SHA256:" + digits; });
+}
+
+Form<std::string> writerFingerprint() {
+  const auto known = fingerprint();
+  return {known.types, known.allowed + R"(, or "*" for any certificate)",
+          [known](const Scalar& value) -> std::optional<std::string> {
+            return value == Scalar(std::string("*")) ? "*" : known.read(value);
+          },
+          [known](const std::string& digits) {
+            return digits == "*" ? Scalar(digits) : known.write(digits);
+          }};
+}
+
+Form<TokenDigest> tokenDigest() {
+  auto form = stringForm<TokenDigest>(
+      R"("sha256:" and 64 hex digits, as "egalaxyctl token" prints them)", parseTokenDigest,
+      [](const TokenDigest& digest) { return "sha256:" + digest.hex; });
+  form.secret = true;  // a token where its digest belongs
+  return form;
+}
+
+Form<UploadProtocol> uploadProtocol() {
+  return oneOf<UploadProtocol>(
+      {{"titan", UploadProtocol::kTitan}, {"spartan", UploadProtocol::kSpartan}});
+}
+
+Form<std::optional<std::uint64_t>> optionalSize() {
+  const auto known = size();
+  return {known.types, known.allowed + ", or \"off\"",
+          [known](const Scalar& value) -> std::optional<std::optional<std::uint64_t>> {
+            if (value == Scalar(std::string("off"))) return std::optional<std::uint64_t>();
+            const auto bytes = known.read(value);
+            if (!bytes) return std::nullopt;
+            return bytes;
+          },
+          [known](const std::optional<std::uint64_t>& value) {
+            return value ? known.write(*value) : Scalar(std::string("off"));
+          }};
 }
 
 Form<ListenAddress> listenAddress() {

@@ -6,6 +6,7 @@
 //   v.list(name, vector<T>&, Form<T>)        an array of them
 //   v.map(name, map<string, string>&)        a table of strings under keys of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
+//   v.section(name, optional<T>&)            likewise; nullopt where it is missing
 //   v.mounts(name, vector<MountConfig>&)     paths within a path; the last key of its table
 //   v.sites(name, vector<SiteConfig>&)       the site map
 #pragma once
@@ -33,6 +34,7 @@ struct Form {
   std::string allowed;  ///< in words; "" when each value of these types will do
   std::function<std::optional<T>(const Scalar&)> read;
   std::function<Scalar(const T&)> write;
+  bool secret = false;  ///< what was found instead may be one, and is not repeated
 };
 
 /// The type's name as in Form::types: "a boolean", "an integer", "a string".
@@ -62,6 +64,10 @@ Form<std::string> host();         ///< a site's name, in the form that SiteConfi
 Form<std::string> fingerprint();  ///< SHA-256, in the form that AuthenticatedArgs has
 /// "off" (nullopt), "forever" (kForever) or a duration.
 Form<OptionalDuration> cacheDuration();
+Form<std::string> writerFingerprint();  ///< as fingerprint(), or "*"
+Form<TokenDigest> tokenDigest();
+Form<UploadProtocol> uploadProtocol();
+Form<std::optional<std::uint64_t>> optionalSize();
 Form<SandboxMode> sandboxMode();
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();
@@ -140,6 +146,19 @@ void describe(V& v, RouterConfig& c) {
 }
 
 template <class V>
+void describe(V& v, UploadArgs& c) {
+  v.list("over", c.over, forms::uploadProtocol());
+  v.list("fingerprints", c.fingerprints, forms::writerFingerprint());
+  v.list("tokens", c.tokens, forms::tokenDigest());
+  v.key("anyone", c.anyone, forms::flag());
+  v.key("max_size", c.maxSize, forms::size());
+  v.list("mime", c.mime, forms::text());
+  v.key("delete", c.mayDelete, forms::flag());
+  v.key("create_directories", c.createDirectories, forms::flag());
+  v.key("quota", c.quota, forms::optionalSize());
+}
+
+template <class V>
 void describe(V& v, DirectoryArgs& c) {
   v.key("root", c.root, forms::path());
   v.list("index", c.index, forms::text());
@@ -150,6 +169,7 @@ void describe(V& v, DirectoryArgs& c) {
   v.key("default_type", c.defaultType, forms::text());
   v.key("charset", c.charset, forms::charset());
   v.key("lang", c.lang, forms::language());
+  v.section("upload", c.upload);
 }
 
 template <class V>

@@ -14,5 +14,7 @@ inline constexpr std::size_t kMaxMetaBytes = 1024;
 inline constexpr std::uint16_t kGeminiPort = 1965;
 /// The port that a spartan:// URI without one means.
 inline constexpr std::uint16_t kSpartanPort = 300;
+/// Longest request line of Spartan in bytes, CRLF not counted: what its reference server reads.
+inline constexpr std::size_t kMaxSpartanLineBytes = 4096;
 
 }  // namespace egalaxyd

@@ -310,6 +310,8 @@ Result<void> openLog(const LogConfig& config, std::string_view name) {
   return {};
 }
 
+void setLogLevel(LogLevel level) { spdlog::default_logger()->set_level(levelOf(level)); }
+
 void startLogWriter() {
   if (currentSink) currentSink->startThread();
 }

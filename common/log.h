@@ -18,6 +18,8 @@ namespace egalaxyd {
 /// a target that does not take a line at once costs the line. `name`: "master", "worker 0". A
 /// worker calls it again after the fork. Fails when the target cannot be opened.
 Result<void> openLog(const LogConfig& config, std::string_view name);
+/// From now on, until the next openLog().
+void setLogLevel(LogLevel level);
 /// From here on a thread of its own writes, and gathers lines: a stuck or full target costs lines,
 /// never time. For processes that fork no more.
 void startLogWriter();

@@ -1,10 +1,14 @@
 #include "common/privilege.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "common/errno_error.h"
@@ -51,6 +55,22 @@ Result<void> dropPrivileges(const Account& account) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
   if (::setuid(0) == 0 || ::setgid(0) == 0) {
     return Error{ErrorCode::kPermission, "root could be regained after becoming " + account.user};
+  }
+  return {};
+}
+
+Result<void> dropCapabilities() {
+  if (::geteuid() == 0) return {};
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> held{};
+  if (::syscall(SYS_capget, &header, held.data()) != 0) {
+    return errnoError("read the own capabilities", errno);
+  }
+  // Where there is nothing to give up, a unit's filter need not allow to.
+  if (std::ranges::all_of(held, [](const auto& some) { return some.permitted == 0; })) return {};
+  held = {};
+  if (::syscall(SYS_capset, &header, held.data()) != 0) {
+    return errnoError("give up capabilities", errno);
   }
   return {};
 }

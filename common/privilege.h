@@ -25,4 +25,8 @@ Result<std::optional<Account>> workerAccount(const std::string& user, const std:
 /// checks that there is no way back.
 Result<void> dropPrivileges(const Account& account);
 
+/// Gives up the capabilities that another account than root was started with, such as those of a
+/// unit's AmbientCapabilities=. Root keeps its own: it owns what it serves.
+Result<void> dropCapabilities();
+
 }  // namespace egalaxyd

@@ -9,8 +9,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "common/ip_address.h"
+#include "common/latency.h"
+#include "common/protocol.h"
 #include "common/rate_table.h"
 #include "common/result.h"
 
@@ -34,8 +37,35 @@ enum class Counter : std::size_t {
   kStatus5x,
   kStatus6x,
   kLogLinesDropped,
+  kUploadsStored,  ///< files written or replaced
+  kUploadsDeleted,
+  kUploadsRefused,
+  kUploadBytes,  ///< of stored files
   kCount_
 };
+
+/// As statistics name them, in the order of Counter.
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount_)>
+    kCounterNames{"connections",    "connections_refused", "handshakes",      "handshakes_failed",
+                  "requests",       "rate_limited",        "timeouts",        "bytes_in",
+                  "bytes_out",      "status_1x",           "status_2x",       "status_3x",
+                  "status_4x",      "status_5x",           "status_6x",       "log_lines_dropped",
+                  "uploads_stored", "uploads_deleted",     "uploads_refused", "upload_bytes"};
+static_assert(!kCounterNames.back().empty(), "each counter has a name");
+
+/// Stretches of a request's time that are measured.
+enum class Span : std::size_t {
+  kHandshake,  ///< from accept to a TLS connection that is ready
+  kFirstByte,  ///< from a whole request line to the first bytes of its answer
+  kRequest,    ///< from accept to the end of the answer
+  kCount_
+};
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Span::kCount_)> kSpanNames{
+    "handshake", "first_byte", "request"};
+static_assert(!kSpanNames.back().empty(), "each span has a name");
+
+/// One more than the highest status of any protocol.
+inline constexpr int kStatusEnd = 70;
 
 /// Values of now; the master clears those of a dead worker.
 enum class Gauge : std::size_t { kOpenConnections, kCount_ };
@@ -52,6 +82,13 @@ struct AddressCounts {
 struct alignas(64) WorkerSlot {
   std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Counter::kCount_)> counters{};
   std::array<std::atomic<std::int64_t>, static_cast<std::size_t>(Gauge::kCount_)> gauges{};
+  /// Requests answered, by protocol and status.
+  std::array<std::array<std::atomic<std::uint64_t>, kStatusEnd>, kProtocols.size()> answers{};
+  std::array<std::array<LatencyHistogram, static_cast<std::size_t>(Span::kCount_)>,
+             kProtocols.size()>
+      latencies;
+  /// Grows by one about every second while the worker's loop runs.
+  std::atomic<std::uint64_t> heartbeat;
   AddressCounts addresses;
 
   void add(Counter counter, std::uint64_t n = 1) {
@@ -59,6 +96,20 @@ struct alignas(64) WorkerSlot {
   }
   void add(Gauge gauge, std::int64_t n) {
     gauges[static_cast<std::size_t>(gauge)].fetch_add(n, std::memory_order_relaxed);
+  }
+  std::uint64_t value(Counter counter) const {
+    return counters[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
+  }
+  std::int64_t value(Gauge gauge) const {
+    return gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
+  }
+  /// `status` as the protocol writes it, e.g. 51 for Gemini, 4 for Spartan.
+  void addAnswer(Protocol protocol, int status) {
+    answers[static_cast<std::size_t>(protocol)][static_cast<std::size_t>(status)].fetch_add(
+        1, std::memory_order_relaxed);
+  }
+  void addLatency(Protocol protocol, Span span, std::chrono::nanoseconds time) {
+    latencies[static_cast<std::size_t>(protocol)][static_cast<std::size_t>(span)].add(time);
   }
 };
 
@@ -81,6 +132,8 @@ class SharedState {
 
   std::uint64_t total(Counter counter) const;
   std::int64_t total(Gauge gauge) const;
+  std::uint64_t answers(Protocol protocol, int status) const;
+  Latencies latencies(Protocol protocol, Span span) const;
 
   /// Takes a place for a connection of `client` (its limitKey) in `slot`; false when all workers
   /// together already hold `most` of that client. 0 = no limit.

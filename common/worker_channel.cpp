@@ -30,7 +30,7 @@ WorkerChannel::Received WorkerChannel::receive() {
   const auto kind = static_cast<unsigned char>(packet[0]);
   if (static_cast<std::size_t>(got) > packet.size() ||
       kind < static_cast<unsigned char>(ChannelMessage::kReady) ||
-      kind > static_cast<unsigned char>(ChannelMessage::kReopenLogs)) {
+      kind > static_cast<unsigned char>(ChannelMessage::kStorage)) {
     return {Kind::kNonsense, {}, {}};
   }
   return {Kind::kMessage, static_cast<ChannelMessage>(kind),

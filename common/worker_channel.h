@@ -16,6 +16,9 @@ enum class ChannelMessage : unsigned char {
   kRefused,     ///< worker: cannot serve, and why; it exits next
   kDrain,       ///< master: accept nothing new, finish, leave
   kReopenLogs,  ///< master
+  kLogLevel,    ///< master: log from this level on, "debug"
+  kClosed,      ///< worker: accepts nothing new any more
+  kStorage,     ///< worker: what ails the database, "" when it is well again
 };
 
 /// One end. Passive: the owner watches fd() and calls receive(). Never blocks.

@@ -14,11 +14,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The server beside this program, else by its name alone, to be looked for in PATH.
+/// The server of the tree that this program belongs to, else by its name alone, to be looked for in
+/// PATH.
 std::string serverProgram() {
   std::error_code failed;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", failed).parent_path() / "egalaxyd";
-  return !failed && ::access(beside.c_str(), X_OK) == 0 ? beside.string() : "egalaxyd";
+  const fs::path folder = fs::read_symlink("/proc/self/exe", failed).parent_path();
+  if (failed) return "egalaxyd";
+  for (const fs::path& server : {folder / "egalaxyd", folder.parent_path() / "sbin/egalaxyd"}) {
+    if (::access(server.c_str(), X_OK) == 0) return server.string();
+  }
+  return "egalaxyd";
 }
 
 Result<pid_t> spawn(std::vector<std::string> line) {

@@ -49,6 +49,12 @@ int showCertificate(const Invocation& invocation);
 int printToken(const Invocation& invocation);
 int getUrl(const Invocation& invocation);
 int checkConfiguration(const Invocation& invocation);
+int showStatus(const Invocation& invocation);
+int showStatistics(const Invocation& invocation);
+int reloadServer(const Invocation& invocation);
+int stopServer(const Invocation& invocation);
+int restartWorker(const Invocation& invocation);
+int changeLogLevel(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
 
 }  // namespace egalaxyd

@@ -20,8 +20,18 @@ constexpr Command kCommands[] = {
     {"completion", "bash|zsh|fish", "print a completion script for a shell", 1, 1, "",
      &printCompletion},
     {"get", "URL [--head] [--verbose]", "fetch a gemini:// page", 1, 1, "head verbose", &getUrl},
+    {"log", "LEVEL", "log from LEVEL on, until the next reload: trace to error", 1, 1, "json",
+     &changeLogLevel},
+    {"reload", "", "start anew with the configuration as it is now", 0, 0, "json", &reloadServer},
+    {"stats", "[--watch[=SEC]] [--format F]",
+     "totals, latencies and memory; F: text, json, prometheus", 0, 0, "format json watch",
+     &showStatistics},
+    {"status", "", "what runs, since when, and how it is", 0, 0, "json", &showStatus},
+    {"stop", "", "let the server finish and end", 0, 0, "json", &stopServer},
     {"token", "[--bytes N]", "make an upload token and the line that accepts it", 0, 0,
      "bytes json", &printToken},
+    {"worker restart", "N|all", "replace workers one by one; each finishes what it has", 1, 1,
+     "json", &restartWorker},
 };
 
 bool beginsWith(const std::vector<std::string>& arguments, const std::vector<std::string>& words) {

@@ -32,6 +32,9 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
                            "certificate create: folder of the files; the working "
                            "directory if not given")
                         .argument("DIR"));
+  options.addOption(Option("format", "", "stats: text, json or prometheus").argument("FORMAT"));
+  options.addOption(
+      Option("watch", "", "stats: again every SEC seconds; 2 if not given").argument("SEC", false));
   options.addOption(Option("head", "", "get: print the header of each response, and no body"));
   options.addOption(Option("verbose", "", "get: tell about the connection and its certificate"));
 }

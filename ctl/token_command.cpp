@@ -1,4 +1,3 @@
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <spdlog/fmt/fmt.h>
 
@@ -6,6 +5,7 @@
 #include <charconv>
 #include <ostream>
 
+#include "common/sha256.h"
 #include "ctl/command_table.h"
 #include "ctl/json_output.h"
 
@@ -29,17 +29,6 @@ std::string base64Url(const std::vector<unsigned char>& bytes) {
   }
   if (bits > 0) text += kAlphabet[held << (6 - bits) & 0x3F];
   return text;
-}
-
-std::string sha256Hex(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned int length = 0;
-  if (EVP_Digest(text.data(), text.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1) {
-    return "";
-  }
-  std::string hex;
-  for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
 }
 
 /// 0 when `text` is not a number that is allowed.

@@ -29,21 +29,27 @@ std::uint32_t usableCpus() {
 
 bool isWholeName(const std::string& host) { return host.find('*') == std::string::npos; }
 
-std::vector<std::string> wholeNames(const Config& config) {
+/// The names that clients of `kind` can ask for.
+std::vector<std::string> wholeNames(const Config& config, ListenerKind kind) {
   std::vector<std::string> names;
+  bool served = config.sites.empty();  // a router out of a plug-in knows more than we do
   for (const SiteConfig& site : config.sites) {
+    if (kind == ListenerKind::kSpartan && !site.spartan) continue;
+    served = true;
     if (isWholeName(site.host)) names.push_back(site.host);
     std::ranges::copy_if(site.aliases, std::back_inserter(names), isWholeName);
   }
-  if (names.empty()) names.push_back(machineName());
+  if (served && names.empty()) names.push_back(machineName());
   return names;
 }
 
-std::string urlOf(const std::string& host, std::uint16_t port) {
+std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port) {
+  const bool spartan = kind == ListenerKind::kSpartan;
   const bool v6 = host.find(':') != std::string::npos && host.front() != '[';
-  const std::string name = v6 ? fmt::format("[{}]", host) : host;
-  return port == kGeminiPort ? fmt::format("gemini://{}/", name)
-                             : fmt::format("gemini://{}:{}/", name, port);
+  std::string url =
+      fmt::format("{}://{}", spartan ? "spartan" : "gemini", v6 ? fmt::format("[{}]", host) : host);
+  if (port != (spartan ? kSpartanPort : kGeminiPort)) url += fmt::format(":{}", port);
+  return url + "/";
 }
 
 /// Pages need no database: without one the server starts, and what needs it says so.
@@ -105,9 +111,9 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
 std::vector<std::string> servedUrls(const Generation& generation) {
   std::vector<std::string> urls;
   for (const ListenerSocket& socket : generation.listeners.sockets()) {
-    if (socket.kind != ListenerKind::kGemini) continue;
-    for (const std::string& name : wholeNames(generation.config)) {
-      std::string url = urlOf(name, socket.port);
+    if (socket.kind == ListenerKind::kTitan) continue;
+    for (const std::string& name : wholeNames(generation.config, socket.kind)) {
+      std::string url = urlOf(socket.kind, name, socket.port);
       if (std::ranges::find(urls, url) == urls.end()) urls.push_back(std::move(url));
     }
   }

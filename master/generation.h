@@ -39,7 +39,8 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
     const ListenerSet& previous);
 
-/// "gemini://example.org:1966/" for each Gemini socket and each host that is a whole name.
+/// "gemini://example.org:1966/" for each Gemini and Spartan socket and each host that is a whole
+/// name and answered there.
 std::vector<std::string> servedUrls(const Generation& generation);
 
 }  // namespace egalaxyd

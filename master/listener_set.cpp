@@ -121,7 +121,17 @@ bool boundTo(int fd, const ListenAddress& address) {
   return IpAddress::parse(address.host) == ip;
 }
 
-const char* nameOf(ListenerKind kind) { return kind == ListenerKind::kTitan ? "titan" : "gemini"; }
+const char* nameOf(ListenerKind kind) {
+  switch (kind) {
+    case ListenerKind::kGemini:
+      return "gemini";
+    case ListenerKind::kTitan:
+      return "titan";
+    case ListenerKind::kSpartan:
+      return "spartan";
+  }
+  return "";
+}
 
 /// What stands in for the whole list of `kind` because systemd's unit names it so.
 std::vector<ListenerSet::Listener> namedListeners(ListenerKind kind,
@@ -213,6 +223,7 @@ Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
   };
   if (auto added = add(ListenerKind::kGemini, config.gemini); !added) return added.error();
   if (auto added = add(ListenerKind::kTitan, config.titan); !added) return added.error();
+  if (auto added = add(ListenerKind::kSpartan, config.spartan); !added) return added.error();
   return set;
 }
 

@@ -36,11 +36,11 @@ class ListenerSet {
 
   ListenerSet() = default;
 
-  /// Opens `config`'s Gemini and Titan addresses. Each comes from `inherited` (by its address; a
-  /// socket that systemd named "gemini" or "titan" stands in for that whole list), else from
-  /// `previous`, else it is bound. Fails with kExists where an address is taken, kPermission where
-  /// this process may not bind, kInvalid where there is no such address; the message says which
-  /// address and what to do.
+  /// Opens `config`'s addresses. Each comes from `inherited` (by its address; a socket that systemd
+  /// named "gemini", "titan" or "spartan" stands in for that whole list), else from `previous`,
+  /// else it is bound. Fails with kExists where an address is taken, kPermission where this process
+  /// may not bind, kInvalid where there is no such address; the message says which address and what
+  /// to do.
   static Result<ListenerSet> open(const ListenConfig& config,
                                   const std::vector<InheritedSocket>& inherited,
                                   const ListenerSet& previous);

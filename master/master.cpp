@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "master/master_process.h"
 #include "master/server_paths.h"
 
 namespace egalaxyd {
@@ -21,6 +22,9 @@ namespace {
 
 /// timeout(1) and the like signal a process and then its whole group: that is one wish.
 constexpr auto kOneStop = std::chrono::milliseconds(10);
+constexpr auto kLivenessInterval = std::chrono::seconds(1);
+/// A worker whose loop has not moved for so many looks at it is killed.
+constexpr unsigned kMostMissedBeats = 15;
 
 void raiseDescriptorLimit() {
   rlimit limit{};
@@ -47,22 +51,19 @@ Result<void> openMasterLog(const LogConfig& config, const std::optional<Account>
   return workers ? giveLogFileTo(workers->uid, workers->gid) : Result<void>();
 }
 
+const char* protocolsOf(ListenerKind kind) {
+  switch (kind) {
+    case ListenerKind::kGemini:
+      return "Gemini and Titan";
+    case ListenerKind::kTitan:
+      return "Titan";
+    case ListenerKind::kSpartan:
+      return "Spartan";
+  }
+  return "";
+}
+
 }  // namespace
-
-struct Master::Process {
-  Process(EventLoop& loop, SpawnedWorker forked, std::size_t slot, std::function<void()> onEnd,
-          std::function<void(Process&)> onSpeak)
-      : worker(std::move(forked)),
-        sharedSlot(slot),
-        ended(loop, [onEnd = std::move(onEnd)](IoEvents) { onEnd(); }),
-        spoke(loop, [this, onSpeak = std::move(onSpeak)](IoEvents) { onSpeak(*this); }) {}
-
-  WorkerKey key;
-  SpawnedWorker worker;
-  std::size_t sharedSlot;
-  Watch ended;
-  Watch spoke;
-};
 
 Master::Master(MasterHooks hooks) : hooks_(std::move(hooks)) {}
 
@@ -107,11 +108,15 @@ int Master::run() {
   logListeners(first);
   warnAboutUnusedSockets(first);
   warnAboutAccount(first);
+  recoverAfterCrash(first.config);
   if (auto allowed = hooks_.beforeFork(); !allowed) {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
+  openControl(first);
   service_.emplace(*loop_);
+  liveness_.emplace(*loop_, [this] { checkWorkers(); });
+  liveness_->setAfter(kLivenessInterval);
   tick_.emplace(*loop_, [this] { perform(supervisor_.tick(Clock::now())); });
   perform(
       supervisor_.start(newest_, first.workers, first.config.server.drainTimeout, Clock::now()));
@@ -123,8 +128,7 @@ void Master::logListeners(const Generation& generation) const {
   for (const ListenerSet::Listener& listener : generation.listeners.listeners()) {
     for (const auto& socket : listener.sockets) {
       const ListenAddress real{listener.address.host, localPort(socket->get())};
-      spdlog::info("listening on {} for {}", real.text(),
-                   listener.kind == ListenerKind::kTitan ? "Titan" : "Gemini and Titan");
+      spdlog::info("listening on {} for {}", real.text(), protocolsOf(listener.kind));
     }
   }
 }
@@ -196,9 +200,38 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
     perform(supervisor_.workerReady(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kRefused) {
     perform(supervisor_.workerRefused(process.key, received.text, now));
+  } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kClosed) {
+    perform(supervisor_.workerClosed(process.key, now));
+  } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kStorage) {
+    process.storageTrouble = received.text;
   } else {
-    perform(supervisor_.workerMisbehaved(process.key, now));
+    perform(supervisor_.workerMisbehaved(process.key, "sent what no worker sends", now));
   }
+}
+
+/// A loop that hangs shows only in that its heart stops.
+void Master::checkWorkers() {
+  std::vector<WorkerKey> hung;
+  for (const WorkerView& view : supervisor_.workers()) {
+    const auto found = processes_.find(view.key);
+    if (found == processes_.end() || view.state == "starting") continue;
+    Process& process = *found->second;
+    const std::uint64_t beat =
+        shared_->slot(process.sharedSlot).heartbeat.load(std::memory_order_relaxed);
+    process.missedBeats = beat == process.heartbeat ? process.missedBeats + 1 : 0;
+    process.heartbeat = beat;
+    if (process.missedBeats >= kMostMissedBeats) hung.push_back(view.key);
+  }
+  for (const WorkerKey key : hung) {
+    perform(supervisor_.workerMisbehaved(
+        key, fmt::format("has not moved for {} s", kMostMissedBeats), Clock::now()));
+  }
+  liveness_->setAfter(kLivenessInterval);
+}
+
+const Master::Process* Master::processOf(WorkerKey key) const {
+  const auto found = processes_.find(key);
+  return found == processes_.end() ? nullptr : found->second.get();
 }
 
 void Master::onEnded(WorkerKey key) {
@@ -242,6 +275,7 @@ void Master::act(const KillWorker& action) { killWorker(processes_.at(action.wor
 
 void Master::act(const BuildGeneration&) {
   service_->reloading();
+  std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
   const Generation& serving = *generations_.at(supervisor_.serving());
   LoadedConfig loaded = hooks_.load();
   if (!loaded.complaints.empty()) return rejectReload(failureOf(loaded.complaints));
@@ -250,19 +284,24 @@ void Master::act(const BuildGeneration&) {
                  serving.config.server.stateDir.string());
     loaded.config.server.stateDir = serving.config.server.stateDir;
   }
+  if (loaded.config.server.runtimeDir != serving.config.server.runtimeDir) {
+    spdlog::warn("server.runtime_dir stays {} until a restart",
+                 serving.config.server.runtimeDir.string());
+    loaded.config.server.runtimeDir = serving.config.server.runtimeDir;
+  }
   auto built = buildGeneration(newest_ + 1, loaded.config, inherited_, serving.listeners);
   if (const auto* failure = std::get_if<Failure>(&built)) return rejectReload(*failure);
   auto& generation = std::get<std::unique_ptr<Generation>>(built);
   const auto workers = generation->workers;
   const auto drainTimeout = generation->config.server.drainTimeout;
   generations_[++newest_] = std::move(generation);
+  logLevel_.reset();
   perform(supervisor_.generationBuilt(newest_, workers, drainTimeout, Clock::now()));
 }
 
 void Master::rejectReload(const Failure& failure) {
   for (const std::string& message : failure.messages) spdlog::error("{}", message);
-  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
-  service_->ready(status());
+  noteReloadFailure(failure.messages);
   perform(supervisor_.generationRejected(Clock::now()));
 }
 
@@ -280,15 +319,27 @@ void Master::act(const GenerationServes& action) {
                listed(urls));
   service_->ready(status());
   if (tellReady) tellReady(urls);
+  reloadFailure_.reset();
+  Poco::JSON::Object verdict = jsonObject();
+  verdict.set("ok", true);
+  verdict.set("generation", generation.number);
+  answerAll(reloadAwaited_, verdict);
 }
 
 void Master::act(const GenerationFailed& action) {
   spdlog::error("generation {} came to nothing: {}", action.generation, action.why);
-  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
-  service_->ready(status());
+  noteReloadFailure({action.why});
 }
 
 void Master::act(const GenerationGone& action) { generations_.erase(action.generation); }
+
+void Master::act(const RestartEnded& action) {
+  Poco::JSON::Object done = jsonObject();
+  done.set("ok", true);
+  answerAll(restartAwaited_, action.failure.empty()
+                                 ? done
+                                 : controlFailure("the old worker serves on: " + action.failure));
+}
 
 void Master::act(const Report& action) {
   if (action.problem) {
@@ -301,6 +352,12 @@ void Master::act(const Report& action) {
 void Master::act(const Leave& action) {
   exitCode_ = action.exitCode;
   spdlog::info("all workers have ended: exit code {}", exitCode_);
+  const Poco::JSON::Object ended = controlFailure("the server stopped");
+  answerAll(reloadAsked_, ended);
+  answerAll(reloadAwaited_, ended);
+  Poco::JSON::Object stopped = jsonObject();
+  stopped.set("ok", true);
+  answerAll(stopAwaited_, stopped);
   loop_->stop();
 }
 
@@ -316,6 +373,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.workerCount = generation.workers;
   setup.generation = generation.number;
   setup.account = generation.account;
+  setup.logLevel = logLevel_;
   auto spawned = spawnWorker(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
     slotTaken_[slot] = false;
@@ -326,6 +384,7 @@ Result<void> Master::spawn(WorkerKey key) {
       [this, key] { loop_->defer([this, key] { onEnded(key); }); },
       [this](Process& speaker) { onChannel(speaker); });
   process->key = key;
+  process->before = totalsOf(shared_->slot(slot));
   // Without these watches the worker could neither speak nor be missed.
   auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);
   if (watched) watched = process->spoke.start(process->worker.channel.fd(), WatchMode::kRead);
@@ -347,6 +406,7 @@ void Master::forgetInChild(const Generation& mine) {
   loop_.reset();
   ::close(signals_->fd());
   ::close(lock_->fd());
+  if (control_) control_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());
     ::close(process->worker.channel.fd());

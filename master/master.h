@@ -1,6 +1,9 @@
 // The master process once it knows its configuration: binds, forks, respawns, reloads, stops.
 #pragma once
 
+#include <Poco/JSON/Array.h>
+#include <Poco/JSON/Object.h>
+
 #include <deque>
 #include <functional>
 #include <map>
@@ -13,6 +16,7 @@
 #include "common/event_loop.h"
 #include "common/shared_state.h"
 #include "common/signal_source.h"
+#include "master/control_server.h"
 #include "master/generation.h"
 #include "master/instance_lock.h"
 #include "master/service_manager.h"
@@ -45,6 +49,7 @@ class Master {
 
  private:
   struct Process;
+  const Process* processOf(WorkerKey worker) const;
 
   std::optional<Failure> takeStateAndLog(const Config& config);
   void logListeners(const Generation& generation) const;
@@ -57,6 +62,7 @@ class Master {
   void onChannel(Process& process);
   void onMessage(Process& process, const WorkerChannel::Received& received);
   void onEnded(WorkerKey worker);
+  void checkWorkers();
 
   /// Carries out `actions` in order, those included that carrying out brings about.
   void perform(Actions actions);
@@ -67,6 +73,7 @@ class Master {
   void act(const GenerationServes& action);
   void act(const GenerationFailed& action);
   void act(const GenerationGone& action);
+  void act(const RestartEnded& action);
   void act(const Report& action);
   void act(const Leave& action);
 
@@ -76,6 +83,21 @@ class Master {
   void rejectReload(const Failure& failure);
   void armTick();
   std::string status() const;
+
+  // What the control socket asks for: master_control.cpp.
+  using ClientId = ControlServer::ClientId;
+  void openControl(const Generation& first);
+  void onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer);
+  void controlReload(ClientId client);
+  void controlStop(ClientId client);
+  void controlRestart(ClientId client, const ControlRequest& request);
+  void controlLog(ClientId client, const ControlRequest& request);
+  Poco::JSON::Object describeStatus() const;
+  Poco::JSON::Object describeStatistics() const;
+  Poco::JSON::Array describeWorkers() const;
+  Poco::JSON::Object describeStorage() const;
+  void noteReloadFailure(std::vector<std::string> complaints);
+  void answerAll(std::vector<ClientId>& clients, const Poco::JSON::Object& answer);
 
   MasterHooks hooks_;
   std::unique_ptr<EventLoop> loop_ = std::make_unique<EventLoop>();
@@ -93,6 +115,20 @@ class Master {
   std::optional<SignalSource> signals_;
   std::optional<ServiceManager> service_;
   std::optional<Timer> tick_;
+  std::optional<Timer> liveness_;
+  std::unique_ptr<ControlServer> control_;
+  const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+  const Clock::time_point startedClock_ = Clock::now();
+  std::optional<LogLevel> logLevel_;     ///< asked for at run time; until the next reload
+  std::vector<ClientId> reloadAsked_;    ///< for the next reload to begin
+  std::vector<ClientId> reloadAwaited_;  ///< for the one under way
+  std::vector<ClientId> restartAwaited_;
+  std::vector<ClientId> stopAwaited_;
+  struct ReloadFailure {
+    std::chrono::system_clock::time_point when;
+    std::vector<std::string> complaints;
+  };
+  std::optional<ReloadFailure> reloadFailure_;  ///< of the last reload
   Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };

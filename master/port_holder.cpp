@@ -38,8 +38,8 @@ bool hasOneOf(const fs::path& process, const std::set<std::string>& links) {
 
 std::string describePortHolder(std::uint16_t port) {
   std::set<std::string> links;
-  addListeners("/proc/net/tcp", port, links);
-  addListeners("/proc/net/tcp6", port, links);
+  addListeners("/proc/self/net/tcp", port, links);
+  addListeners("/proc/self/net/tcp6", port, links);
   if (hasOneOf("/proc/self", links)) {
     return "this server's own listener; only a restart can change between one address and all";
   }

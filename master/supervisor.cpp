@@ -4,6 +4,7 @@
 
 #include <sysexits.h>
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace egalaxyd {
@@ -47,6 +48,28 @@ Actions Supervisor::generationRejected(Time) {
   return settle();
 }
 
+Result<Actions> Supervisor::restartWorkers(std::optional<std::uint32_t> number, Time now) {
+  const Generation* generation = generationOf(serving_);
+  if (stopping() || generation == nullptr) {
+    return Error{ErrorCode::kBusy, "the server is starting or stopping"};
+  }
+  if (number && *number >= generation->places) {
+    return Error{ErrorCode::kNotFound, fmt::format("there is no worker {}: they are 0 to {}",
+                                                   *number, generation->places - 1)};
+  }
+  if (restart_) return Error{ErrorCode::kBusy, "workers are being restarted already"};
+  if (busy() || reloadWanted_) return Error{ErrorCode::kBusy, "a reload is under way"};
+  if (!hasRoom(1)) {
+    return Error{ErrorCode::kBusy, "too many workers drain; try again when they have left"};
+  }
+  restart_.emplace();
+  for (std::uint32_t each = 0; each < generation->places; ++each) {
+    if (!number || *number == each) restart_->waiting.push_back(each);
+  }
+  startSuccessor(now);
+  return settle();
+}
+
 Actions Supervisor::workerReady(WorkerKey key, Time now) {
   Worker* worker = living(key);
   if (worker != nullptr && worker->state == State::kStarting) {
@@ -54,8 +77,19 @@ Actions Supervisor::workerReady(WorkerKey key, Time now) {
     worker->deadline.reset();
     worker->wasReady = true;
     worker->readySince = now;
-    checkAllReady(*generationOf(key.generation), now);
+    Generation& generation = *generationOf(key.generation);
+    if (restart_ && key == restart_->successor) {
+      succeed(generation, *worker, now);
+    } else {
+      checkAllReady(generation, now);
+    }
   }
+  return settle();
+}
+
+Actions Supervisor::workerClosed(WorkerKey key, Time) {
+  Worker* worker = living(key);
+  if (worker != nullptr && worker->state == State::kDraining) worker->closed = true;
   return settle();
 }
 
@@ -75,10 +109,10 @@ Actions Supervisor::workerRefused(WorkerKey key, std::string_view why, Time now)
   return settle();
 }
 
-Actions Supervisor::workerMisbehaved(WorkerKey key, Time) {
+Actions Supervisor::workerMisbehaved(WorkerKey key, std::string_view what, Time) {
   Worker* worker = living(key);
   if (worker != nullptr && worker->state != State::kKilled) {
-    report(true, nameOf(*worker) + " sent what no worker sends: killed");
+    report(true, fmt::format("{} {}: killed", nameOf(*worker), what));
     kill(*worker);
   }
   return settle();
@@ -102,6 +136,11 @@ Actions Supervisor::workerExited(WorkerKey key, const ExitCause& cause, Time now
   const std::string text = fmt::format("{} {}", nameOf(*worker), cause.words);
   if (generation.phase == Phase::kLeaving) {
     report(!cause.clean, text + "; it was leaving");
+  } else if (restart_ && key == restart_->successor) {
+    report(true, text + " before it was ready");
+    endRestart(text + " before it was ready");
+  } else if (isExtra(generation, *worker)) {
+    report(!cause.clean, text + "; its successor has taken over");
   } else if (generation.phase == Phase::kServing) {
     replace(*worker, cause, now);
   } else if (serving_ != 0) {
@@ -119,6 +158,8 @@ Actions Supervisor::stop(Time now) {
   const bool again = stopping();
   if (!again) exitCode_ = EX_OK;
   reloadWanted_ = false;
+  announced_ = true;
+  if (restart_) endRestart("the server stops");
   for (Generation& generation : generations_) {
     if (again) {
       killAll(generation);
@@ -156,6 +197,20 @@ std::size_t Supervisor::liveWorkers() const {
   return count;
 }
 
+std::vector<WorkerView> Supervisor::workers() const {
+  constexpr std::array<std::string_view, 6> kNames{"pausing",  "starting", "ready",
+                                                   "draining", "killed",   "ended"};
+  std::vector<WorkerView> views;
+  for (const Generation& generation : generations_) {
+    for (const Worker& worker : generation.workers) {
+      if (worker.state == State::kEnded) continue;
+      views.push_back({worker.key, kNames[static_cast<std::size_t>(worker.state)], worker.restarts,
+                       worker.lastCause});
+    }
+  }
+  return views;
+}
+
 bool Supervisor::alive(const Worker& worker) {
   return worker.state != State::kPausing && worker.state != State::kEnded;
 }
@@ -171,13 +226,14 @@ Supervisor::Generation* Supervisor::generationOf(std::uint64_t number) {
 
 Supervisor::Worker* Supervisor::living(WorkerKey key) {
   Generation* generation = generationOf(key.generation);
-  if (generation == nullptr || key.number >= generation->workers.size()) return nullptr;
-  Worker& worker = generation->workers[key.number];
-  return alive(worker) ? &worker : nullptr;
+  if (generation == nullptr) return nullptr;
+  const auto found = std::ranges::find(generation->workers, key, &Worker::key);
+  return found != generation->workers.end() && alive(*found) ? &*found : nullptr;
 }
 
 bool Supervisor::busy() const {
-  return building_ || std::ranges::any_of(generations_, [](const Generation& generation) {
+  return building_ || !announced_ || restart_ ||
+         std::ranges::any_of(generations_, [](const Generation& generation) {
            return generation.phase == Phase::kStarting;
          });
 }
@@ -194,7 +250,7 @@ bool Supervisor::hasRoom(std::size_t more) const {
 
 std::size_t Supervisor::sizeOf(std::uint64_t generation) const {
   const auto found = std::ranges::find(generations_, generation, &Generation::number);
-  return found == generations_.end() ? 0 : found->workers.size();
+  return found == generations_.end() ? 0 : found->places;
 }
 
 void Supervisor::begin(std::uint64_t number, std::uint32_t workers, Duration drainTimeout,
@@ -202,6 +258,7 @@ void Supervisor::begin(std::uint64_t number, std::uint32_t workers, Duration dra
   Generation& generation = generations_.emplace_back();
   generation.number = number;
   generation.drainTimeout = drainTimeout;
+  generation.places = workers;
   generation.workers.resize(workers);
   for (std::uint32_t i = 0; i < workers; ++i) {
     generation.workers[i].key = {number, i};
@@ -213,6 +270,7 @@ void Supervisor::spawn(Worker& worker, Time now) {
   worker.state = State::kStarting;
   worker.deadline = now + policy_.readyLid;
   worker.wasReady = false;
+  worker.closed = false;
   actions_.emplace_back(SpawnWorker{worker.key});
 }
 
@@ -234,18 +292,61 @@ void Supervisor::killAll(Generation& generation) {
   }
 }
 
+void Supervisor::ask(const Generation& generation, Worker& worker, Time now) {
+  worker.state = State::kDraining;
+  worker.deadline = now + generation.drainTimeout + policy_.drainGrace;
+  actions_.emplace_back(AskToDrain{worker.key});
+}
+
 void Supervisor::drain(Generation& generation, Time now) {
   generation.phase = Phase::kLeaving;
   for (Worker& worker : generation.workers) {
     if (!alive(worker)) {
       worker.state = State::kEnded;
       worker.deadline.reset();
-    } else if (worker.state != State::kKilled) {
-      worker.state = State::kDraining;
-      worker.deadline = now + generation.drainTimeout + policy_.drainGrace;
-      actions_.emplace_back(AskToDrain{worker.key});
+    } else if (worker.state != State::kKilled && worker.state != State::kDraining) {
+      ask(generation, worker, now);
     }
   }
+}
+
+bool Supervisor::isExtra(const Generation& generation, const Worker& worker) {
+  return static_cast<std::size_t>(&worker - generation.workers.data()) >= generation.places;
+}
+
+/// For the next of those that wait; without one the restart is over.
+void Supervisor::startSuccessor(Time now) {
+  if (restart_->waiting.empty()) return endRestart("");
+  Generation& generation = *generationOf(serving_);
+  if (!hasRoom(1)) return endRestart("too many workers drain; try again when they have left");
+  const Worker& old = generation.workers[restart_->waiting.front()];
+  restart_->waiting.pop_front();
+  Worker successor;
+  successor.key = old.key;
+  ++successor.key.life;
+  successor.restarts = old.restarts + 1;
+  successor.lastCause = "restarted on request";
+  restart_->successor = successor.key;
+  spawn(generation.workers.emplace_back(std::move(successor)), now);
+}
+
+/// The successor is ready and changes places with the one that has to go.
+void Supervisor::succeed(Generation& generation, Worker& successor, Time now) {
+  Worker& place = generation.workers[successor.key.number];
+  std::swap(place, successor);
+  Worker& old = successor;
+  if (!alive(old)) {  // it has died and pauses
+    old.state = State::kEnded;
+    old.deadline.reset();
+  } else if (old.state != State::kKilled) {
+    ask(generation, old, now);
+  }
+  startSuccessor(now);
+}
+
+void Supervisor::endRestart(std::string failure) {
+  restart_.reset();
+  actions_.emplace_back(RestartEnded{std::move(failure)});
 }
 
 void Supervisor::giveUp(std::string why) {
@@ -262,6 +363,8 @@ void Supervisor::fail(Generation& generation, std::string why) {
 void Supervisor::replace(Worker& worker, const ExitCause& cause, Time now) {
   const std::string text = fmt::format("{} {}", nameOf(worker), cause.words);
   const auto served = now - worker.readySince;
+  ++worker.restarts;
+  worker.lastCause = cause.words;
   if (worker.wasReady && served >= policy_.healthy) worker.quickDeaths = 0;
   if (worker.wasReady && served > policy_.quickDeath) {
     report(true, text + "; replaced at once");
@@ -283,7 +386,7 @@ void Supervisor::checkAllReady(Generation& generation, Time now) {
   if (generation.phase != Phase::kStarting || !all) return;
   generation.phase = Phase::kServing;
   serving_ = generation.number;
-  actions_.emplace_back(GenerationServes{generation.number});
+  announced_ = false;
   for (Generation& old : generations_) {
     if (old.number != serving_ && old.phase == Phase::kServing) drain(old, now);
   }
@@ -322,7 +425,28 @@ void Supervisor::report(bool problem, std::string text) {
   actions_.emplace_back(Report{problem, std::move(text)});
 }
 
+void Supervisor::announce() {
+  const auto mayAccept = [](const Worker& worker) {
+    return worker.state == State::kDraining && !worker.closed;
+  };
+  for (const Generation& generation : generations_) {
+    if (generation.phase == Phase::kLeaving && std::ranges::any_of(generation.workers, mayAccept)) {
+      return;
+    }
+  }
+  announced_ = true;
+  actions_.emplace_back(GenerationServes{serving_});
+}
+
 Actions Supervisor::settle() {
+  for (Generation& generation : generations_) {
+    const auto places = generation.workers.begin() + static_cast<std::ptrdiff_t>(generation.places);
+    generation.workers.erase(
+        std::remove_if(places, generation.workers.end(),
+                       [](const Worker& worker) { return worker.state == State::kEnded; }),
+        generation.workers.end());
+  }
+  if (!announced_) announce();
   std::erase_if(generations_, [this](const Generation& generation) {
     if (generation.phase != Phase::kLeaving) return false;
     if (std::ranges::any_of(generation.workers, &alive)) return false;

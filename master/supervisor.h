@@ -4,6 +4,7 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,13 +12,15 @@
 #include <vector>
 
 #include "common/event_loop.h"
+#include "common/result.h"
 
 namespace egalaxyd {
 
-/// One worker's place: a process of this name exists at most once at a time.
+/// One worker's name: a process of this name exists at most once at a time.
 struct WorkerKey {
   std::uint64_t generation = 0;
   std::uint32_t number = 0;
+  std::uint32_t life = 0;  ///< grows when a successor takes the place while the old one drains
   auto operator<=>(const WorkerKey&) const = default;
 };
 
@@ -46,7 +49,7 @@ struct KillWorker {
 };
 /// A reload begins: read the configuration, then call generationBuilt or generationRejected.
 struct BuildGeneration {};
-/// All its workers are ready; what went before it drains.
+/// All its workers are ready, and what went before it accepts nothing any more.
 struct GenerationServes {
   std::uint64_t generation = 0;
 };
@@ -54,6 +57,10 @@ struct GenerationServes {
 struct GenerationFailed {
   std::uint64_t generation = 0;
   std::string why;
+};
+/// What restartWorkers() began is over; `failure` is "" when all were replaced.
+struct RestartEnded {
+  std::string failure;
 };
 /// Everything of this generation has ended.
 struct GenerationGone {
@@ -69,13 +76,21 @@ struct Leave {
   int exitCode = 0;
 };
 using Action = std::variant<SpawnWorker, AskToDrain, KillWorker, BuildGeneration, GenerationServes,
-                            GenerationFailed, GenerationGone, Report, Leave>;
+                            GenerationFailed, GenerationGone, RestartEnded, Report, Leave>;
 using Actions = std::vector<Action>;
 
 /// How a worker ended, in words: "exited with code 11 (left something open)".
 struct ExitCause {
   bool clean = false;  ///< as a worker ends that was asked to leave
   std::string words;
+};
+
+/// One worker as it is now, for people.
+struct WorkerView {
+  WorkerKey key;
+  std::string_view state;  ///< "ready"
+  unsigned restarts = 0;   ///< how often its place was filled anew
+  std::string lastCause;   ///< of the last time; "" when there was none
 };
 
 class Supervisor {
@@ -96,11 +111,18 @@ class Supervisor {
                           Time now);
   Actions generationRejected(Time now);
 
+  /// Replaces that worker of the serving generation, or all of them one by one: a successor is
+  /// started, and once it is ready the old one drains. RestartEnded follows. Fails when there is no
+  /// such worker, or when something else is under way.
+  Result<Actions> restartWorkers(std::optional<std::uint32_t> number, Time now);
+
   Actions workerReady(WorkerKey worker, Time now);
+  /// It was asked to drain and accepts nothing any more.
+  Actions workerClosed(WorkerKey worker, Time now);
   /// It said why it cannot serve; its exit follows.
   Actions workerRefused(WorkerKey worker, std::string_view why, Time now);
-  /// It said something that no worker says.
-  Actions workerMisbehaved(WorkerKey worker, Time now);
+  /// It does what no worker does; `what`, for the log: "sent what no worker sends".
+  Actions workerMisbehaved(WorkerKey worker, std::string_view what, Time now);
   /// Its channel is closed; normally its exit follows at once.
   Actions workerMuted(WorkerKey worker, Time now);
   /// A worker that could not be forked ends here too.
@@ -116,6 +138,8 @@ class Supervisor {
   /// The newest generation that became ready; 0 before that.
   std::uint64_t serving() const { return serving_; }
   std::size_t liveWorkers() const;
+  /// Those of every generation, places without a process included.
+  std::vector<WorkerView> workers() const;
 
  private:
   enum class Phase {
@@ -130,14 +154,22 @@ class Supervisor {
     std::optional<Time> deadline;  ///< of the state: what happens then, tick() knows
     Time readySince{};
     bool wasReady = false;
+    bool closed = false;  ///< it accepts nothing any more
     unsigned quickDeaths = 0;
-    std::string refusal;
+    unsigned restarts = 0;
+    std::string lastCause;
   };
   struct Generation {
     std::uint64_t number = 0;
     Phase phase = Phase::kStarting;
     Duration drainTimeout{};
+    std::size_t places = 0;
+    /// The places; behind them successors that are not ready and workers that were succeeded.
     std::vector<Worker> workers;
+  };
+  struct Restart {
+    std::deque<std::uint32_t> waiting;  ///< numbers of those that have no successor yet
+    WorkerKey successor;                ///< the one that is being waited for
   };
 
   static bool alive(const Worker& worker);
@@ -153,13 +185,20 @@ class Supervisor {
   void spawn(Worker& worker, Time now);
   void kill(Worker& worker);
   void killAll(Generation& generation);
+  void ask(const Generation& generation, Worker& worker, Time now);
   void drain(Generation& generation, Time now);
+  void startSuccessor(Time now);
+  void succeed(Generation& generation, Worker& successor, Time now);
+  void endRestart(std::string failure);
+  /// Behind the places: not one whose death leaves a place empty.
+  static bool isExtra(const Generation& generation, const Worker& worker);
   void giveUp(std::string why);
   void fail(Generation& generation, std::string why);
   void replace(Worker& worker, const ExitCause& cause, Time now);
   void checkAllReady(Generation& generation, Time now);
   void onDeadline(Generation& generation, Worker& worker, Time now);
   void report(bool problem, std::string text);
+  void announce();
   Actions settle();
 
   SupervisorPolicy policy_;
@@ -167,6 +206,8 @@ class Supervisor {
   std::uint64_t serving_ = 0;
   bool building_ = false;  ///< BuildGeneration was asked for and not answered
   bool reloadWanted_ = false;
+  bool announced_ = true;  ///< GenerationServes was said of serving_
+  std::optional<Restart> restart_;
   std::optional<int> exitCode_;  ///< set: on the way out
   bool left_ = false;            ///< Leave was said
   Actions actions_;              ///< of the call under way

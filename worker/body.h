@@ -12,8 +12,11 @@
 
 namespace egalaxyd {
 
-/// Largest chunk that a body is asked for: one full TLS record.
+/// What a body is asked for at once: one full TLS record.
 inline constexpr std::size_t kBodyChunk = 16 * 1024;
+/// Without TLS fewer and larger system calls pay; a slow reader's rest of it is no more than what
+/// TLS keeps for one.
+inline constexpr std::size_t kLargestChunk = 64 * 1024;
 
 /// What one pull gave.
 struct BodyChunk {
@@ -34,7 +37,8 @@ class BodySource {
   /// Told once, before the first pull: call it on the loop when a kLater has become more. `wake`
   /// may destroy this body, and with it itself, as the last thing it does.
   void onWake(UniqueFunction<void()> wake) { wake_ = std::move(wake); }
-  /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or somewhat less.
+  /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or kLargestChunk, or
+  /// somewhat less.
   virtual BodyChunk pull(std::span<char> scratch) = 0;
 
  protected:

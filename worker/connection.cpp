@@ -15,14 +15,14 @@ namespace {
 
 /// How much and how long a client may go on sending after its answer, so that it can read it: an
 /// early close would reach it as a reset.
-constexpr std::uint32_t kDrainBytes = 1024 * 1024;
-/// Longer only while the client goes on receiving.
+constexpr std::uint32_t kDrainBytes = 64 * 1024 * 1024;
+/// Longer only while the client goes on receiving, or sending what it had begun to.
 constexpr auto kDrainTime = std::chrono::seconds(2);
 
 }  // namespace
 
 Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
-                       const IpAddress& client, bool viaProxy)
+                       ListenerKind listener, const IpAddress& client, bool viaProxy)
     : keeper_(keeper),
       loop_(loop),
       id_(id),
@@ -31,6 +31,7 @@ Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueF
       accepted_(loop.now()),
       lastMoved_(accepted_),
       phase_(viaProxy ? Phase::kProxyHeader : Phase::kWaiting),
+      listener_(listener),
       socket_(std::move(socket)),
       watch_(loop, [this](IoEvents events) { onReady(events); }),
       deadline_(loop, [this] { onDeadline(); }) {}
@@ -38,15 +39,18 @@ Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueF
 Connection::~Connection() = default;
 
 bool Connection::start() {
-  deadline_.setAfter(keeper_.exchangeContext().limits.handshakeTimeout);
+  const LimitsConfig& limits = keeper_.exchangeContext().limits;
+  const bool shakesHands = listener_ != ListenerKind::kSpartan;
+  deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
   return watch_.start(socket_.get(), WatchMode::kEdge).ok();
 }
 
 void Connection::activate() {
   phase_ = Phase::kActive;
   lastMoved_ = loop_.now();
-  exchange_ = std::make_unique<Exchange>(keeper_.exchangeContext(), *this, client_, accepted_,
-                                         keeper_.makeTransport(std::move(socket_)));
+  exchange_ =
+      std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, accepted_,
+                                 keeper_.makeTransport(listener_, std::move(socket_)));
   exchange_->start();
 }
 
@@ -135,7 +139,9 @@ void Connection::onDrainDeadline() {
   if (unreceived < unreceived_) lastMoved_ = loop_.now();
   unreceived_ = unreceived;
   const auto stillFor = loop_.now() - lastMoved_;
-  if (unreceived == 0 || stillFor >= keeper_.exchangeContext().limits.writeTimeout) return close();
+  const bool sends = std::exchange(drainedBefore_, drained_) != drained_;
+  const bool done = unreceived == 0 && !sends;
+  if (done || stillFor >= keeper_.exchangeContext().limits.writeTimeout) return close();
   deadline_.setAfter(kDrainTime);
 }
 

@@ -18,7 +18,7 @@ class Connection;
 class ConnectionKeeper {
  public:
   virtual const ExchangeContext& exchangeContext() const = 0;
-  virtual std::unique_ptr<Transport> makeTransport(UniqueFd socket) = 0;
+  virtual std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) = 0;
   /// Counts a client that a proxy has named; false when it holds too many connections already.
   virtual bool takeAddress(const IpAddress& client) = 0;
   /// The first bytes have come; Connection::activate follows when a slot is free.
@@ -47,7 +47,7 @@ class Connection final : public ExchangeOwner {
 
   /// `viaProxy`: `client` is a trusted proxy, whose header names the real one.
   Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
-             const IpAddress& client, bool viaProxy);
+             ListenerKind listener, const IpAddress& client, bool viaProxy);
   ~Connection();
 
   /// Watches for the first bytes; false when the kernel cannot.
@@ -94,9 +94,11 @@ class Connection final : public ExchangeOwner {
   const Clock::time_point accepted_;
   Clock::time_point lastMoved_;
   Phase phase_;
-  std::uint32_t drained_ = 0;  ///< bytes thrown away so far
-  int unreceived_ = 0;         ///< of the answer, when last looked at
-  UniqueFd socket_;            ///< empty while the exchange has it
+  const ListenerKind listener_;
+  std::uint32_t drained_ = 0;        ///< bytes thrown away so far
+  std::uint32_t drainedBefore_ = 0;  ///< when last looked at
+  int unreceived_ = 0;               ///< of the answer, when last looked at
+  UniqueFd socket_;                  ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;
   std::unique_ptr<Exchange> exchange_;

@@ -2,12 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
 
 #include "common/log.h"
+#include "common/path.h"
 #include "worker/protocol/gemini_encoder.h"
+#include "worker/protocol/spartan_encoder.h"
 
 namespace egalaxyd {
 namespace {
@@ -15,11 +18,30 @@ namespace {
 /// Chunks that one connection may send before others have their turn.
 constexpr int kChunksPerTurn = 8;
 
-/// Loop thread only, and only within one call: connections without bytes have no buffer.
-std::array<char, kBodyChunk> scratch;
+/// Over which limits.upload_min_rate is looked at.
+constexpr auto kRateWindow = std::chrono::seconds(10);
+/// Of a data block that is input.
+constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
 
-Counter counterOf(int status) {
-  return static_cast<Counter>(static_cast<int>(Counter::kStatus1x) + status / 10 - 1);
+/// Loop thread only, and only within one call: connections without bytes have no buffer.
+std::array<char, kLargestChunk> scratch;
+
+/// `digit`: the first of the status.
+Counter counterOf(char digit) {
+  return static_cast<Counter>(static_cast<int>(Counter::kStatus1x) + digit - '1');
+}
+
+/// Before the request line says more.
+Protocol protocolOf(ListenerKind listener) {
+  switch (listener) {
+    case ListenerKind::kGemini:
+      return Protocol::kGemini;
+    case ListenerKind::kTitan:
+      return Protocol::kTitan;
+    case ListenerKind::kSpartan:
+      return Protocol::kSpartan;
+  }
+  return Protocol::kGemini;
 }
 
 /// For the log, where the query must not show.
@@ -30,13 +52,22 @@ std::string withoutQuery(const std::string& url) {
 
 }  // namespace
 
-Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, const IpAddress& client,
-                   Clock::time_point accepted, std::unique_ptr<Transport> transport)
+Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, ListenerKind listener,
+                   const IpAddress& client, Clock::time_point accepted,
+                   std::unique_ptr<Transport> transport)
     : context_(context),
       owner_(owner),
+      listener_(listener),
       client_(client),
       accepted_(accepted),
-      transport_(std::move(transport)) {}
+      transport_(std::move(transport)),
+      protocol_(protocolOf(listener)) {
+  if (listener == ListenerKind::kSpartan) parser_.emplace<SpartanParser>();
+}
+
+Exchange::~Exchange() {
+  if (incoming_) incoming_->body->end({ErrorCode::kIo, "the client left"});
+}
 
 void Exchange::start() {
   owner_.setDeadline(context_.limits.handshakeTimeout);
@@ -52,12 +83,15 @@ void Exchange::onReady() {
     case Step::kResponse:
       return sendResponse();
     case Step::kSite:
+      if (incoming_ && incoming_->body->isWanted()) receiveBody();
+      return;
     case Step::kEnded:
       return;
   }
 }
 
 void Exchange::onDeadline() {
+  if (step_ == Step::kSite && incoming_ && incoming_->body->isWanted()) return onBodyDeadline();
   context_.counters.add(Counter::kTimeouts);
   if (step_ == Step::kSite) {
     spdlog::error("a site took too long to answer \"{}\"; the client got 42", logQuote(url_));
@@ -78,11 +112,21 @@ void Exchange::continueHandshake() {
     context_.counters.add(Counter::kHandshakesFailed);
     return end(UniqueFd(), "handshake failed");
   }
-  context_.counters.add(Counter::kHandshakes);
+  if (listener_ != ListenerKind::kSpartan) {
+    context_.counters.add(Counter::kHandshakes);
+    context_.counters.addLatency(protocol_, Span::kHandshake, Clock::now() - accepted_);
+  }
   step_ = Step::kRequest;
-  owner_.setDeadline(context_.limits.requestTimeout);
+  owner_.setDeadline(timeForRequest());
   owner_.progressed();
   readRequest();
+}
+
+/// From the handshake, or without one from the beginning.
+Clock::duration Exchange::timeForRequest() const {
+  const Clock::duration all = context_.limits.requestTimeout;
+  if (listener_ != ListenerKind::kSpartan) return all;
+  return std::max(all - (Clock::now() - accepted_), Clock::duration::zero());
 }
 
 void Exchange::readRequest() {
@@ -97,34 +141,157 @@ void Exchange::readRequest() {
     }
     context_.counters.add(Counter::kBytesIn, result.bytes);
     std::size_t consumed = 0;
-    ParseStep step = parser_.feed({scratch.data(), result.bytes}, consumed);
+    const std::string_view bytes(scratch.data(), result.bytes);
+    ParseStep step =
+        std::visit([&](auto& parser) { return parser.feed(bytes, consumed); }, parser_);
     if (std::holds_alternative<NeedMore>(step)) continue;
     requestSeen_ = true;
+    lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
+      bodyMayFollow_ = true;
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
-    return onRequestLine(std::get<RequestLine>(std::move(step)));
+    return onRequestLine(std::get<RequestLine>(std::move(step)), bytes.substr(consumed));
   }
 }
 
-void Exchange::onRequestLine(RequestLine line) {
+void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
-  auto routed = context_.gate.admit(std::move(line), transport_->serverName(), client_);
+  if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
+  bodyMayFollow_ = line.upload && line.upload->size > 0;
+  auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
-  auto& [site, request] = std::get<Routed>(routed);
-  querySecret_ = request.query && site->hidesQuery(request.sitePath());
-  if (!querySecret_) url_ = request.url;
+  auto& [site, request, takes] = std::get<Routed>(routed);
+  if (listener_ == ListenerKind::kSpartan) {
+    host_ = request.host;
+    path_ = request.path;
+  }
+  const bool isInput = request.upload && takes == Takes::kInput;
+  if (isInput && request.upload->size > kMaxInputBytes) {
+    return begin(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
+  }
   request.users = &context_.services.users;
   request.identity = transport_->identity();
   if (request.identity) {
     context_.storage.recordVisit(request.identity->fingerprint, request.identity->keyFingerprint);
   }
+  if (request.upload && !request.upload->edit) announceBody(request, behind);
   step_ = Step::kSite;
   owner_.progressed();
   owner_.setDeadline(context_.limits.writeTimeout);
-  site->handle(std::move(request), owner_.makeResponder(), context_.services);
+  if (isInput) return readInput(*site, std::move(request), {});
+  ask(*site, std::move(request));
+}
+
+void Exchange::ask(Site& site, Request request) {
+  querySecret_ = request.query && site.hidesQuery(request.sitePath());
+  if (!querySecret_) url_ = request.url;
+  site.handle(std::move(request), owner_.makeResponder(), context_.services);
+}
+
+/// A data block that is input becomes the query that it is in other protocols.
+void Exchange::readInput(Site& site, Request request, std::string input) {
+  const auto body = request.body;
+  body->read([this, &site, request = std::move(request),
+              input = std::move(input)](Result<std::string> bytes) mutable {
+    if (!bytes) {
+      if (bytes.error().code == ErrorCode::kIo) return;  // nobody waits for an answer
+      return begin(Response::failure(Status::kBadRequest, bytes.error().message));
+    }
+    if (!bytes->empty()) return readInput(site, std::move(request), input + *bytes);
+    request.query = percentEncodeSegment(input);
+    request.upload.reset();
+    request.body.reset();
+    ask(site, std::move(request));
+  });
+}
+
+void Exchange::announceBody(Request& request, std::string_view behind) {
+  const std::uint64_t size = request.upload->size;
+  request.body = std::make_shared<RequestBody>(size, [this] { onBodyWanted(); });
+  const Clock::time_point now = Clock::now();
+  incoming_.emplace(Incoming{.body = request.body,
+                             .behind = std::string(behind),
+                             .left = size,
+                             .deadline = now + context_.limits.uploadTimeout,
+                             .given = now,
+                             .windowStart = now,
+                             .windowLeft = size});
+}
+
+/// Time in which the site wanted nothing is not the client's.
+void Exchange::onBodyWanted() {
+  const auto pause = Clock::now() - incoming_->given;
+  incoming_->windowStart += pause;
+  incoming_->deadline += pause;
+  receiveBody();
+}
+
+/// Gives what has come for as long as the site wants more; each read of its own tells the site
+/// before the next, so a slow disk holds back the client and not the memory.
+void Exchange::receiveBody() {
+  while (step_ == Step::kSite && incoming_->body->isWanted()) {
+    auto next = nextOfBody();
+    if (!next) return awaitBody();
+    if (!*next) return failBody(std::move(*next).error());
+    owner_.setDeadline(context_.limits.writeTimeout);
+    incoming_->given = Clock::now();
+    incoming_->body->give(std::move(*next));
+  }
+}
+
+void Exchange::awaitBody() {
+  const auto next = std::min(incoming_->windowStart + kRateWindow, incoming_->deadline);
+  owner_.setDeadline(std::max(next - Clock::now(), Clock::duration::zero()));
+}
+
+/// The next bytes, "" at the end, an Error, or nullopt where they are yet to come.
+std::optional<Result<std::string>> Exchange::nextOfBody() {
+  Incoming& incoming = *incoming_;
+  std::string bytes = std::exchange(incoming.behind, {});
+  IoResult result{IoStatus::kDone};
+  while (bytes.size() <= incoming.left && bytes.size() < kRequestBodyChunk) {
+    result = transport_->read(scratch);
+    if (result.status != IoStatus::kDone) break;
+    context_.counters.add(Counter::kBytesIn, result.bytes);
+    bytes.append(scratch.data(), result.bytes);
+  }
+  // Titan calls it an error; Spartan says nothing of it.
+  if (listener_ == ListenerKind::kSpartan) bytes.resize(std::min(bytes.size(), incoming.left));
+  if (bytes.size() > incoming.left) {
+    return Error{ErrorCode::kInvalid, "More bytes came than were announced"};
+  }
+  if (!bytes.empty()) {
+    incoming.left -= bytes.size();
+    owner_.progressed();
+    return bytes;
+  }
+  if (result.status == IoStatus::kFailed) return Error{ErrorCode::kIo, "The client left"};
+  if (incoming.left == 0) return std::string();
+  if (result.status == IoStatus::kBlocked) return std::nullopt;
+  return Error{ErrorCode::kInvalid, "Fewer bytes came than were announced"};
+}
+
+void Exchange::failBody(Error error) {
+  const bool gone = error.code == ErrorCode::kIo;
+  owner_.setDeadline(context_.limits.writeTimeout);
+  incoming_->body->end(std::move(error));
+  if (gone && step_ != Step::kEnded) end(UniqueFd(), "client left");
+}
+
+void Exchange::onBodyDeadline() {
+  const Clock::time_point now = Clock::now();
+  const std::uint64_t moved = incoming_->windowLeft - incoming_->left;
+  const auto least = context_.limits.uploadMinRate * kRateWindow.count();
+  if (now < incoming_->deadline && moved >= least) {
+    incoming_->windowStart = now;
+    incoming_->windowLeft = incoming_->left;
+    return awaitBody();
+  }
+  context_.counters.add(Counter::kTimeouts);
+  failBody({ErrorCode::kBusy, "The bytes came too slowly"});
 }
 
 void Exchange::respond(std::optional<Response> response) {
@@ -135,14 +302,14 @@ void Exchange::respond(std::optional<Response> response) {
 }
 
 void Exchange::begin(Response response) {
-  header_ = encodeGeminiHeader(response);
-  status_ = (header_[0] - '0') * 10 + (header_[1] - '0');
-  meta_ = header_.substr(3, header_.size() - 5);
+  if (incoming_) incoming_->body->end({ErrorCode::kIo, "the request was answered"});
+  encodeHeader(response);
   if (querySecret_) meta_ = withoutQuery(meta_);
   context_.counters.add(Counter::kRequests);
-  context_.counters.add(counterOf(status_));
-  if (status_ == static_cast<int>(Status::kSlowDown)) context_.counters.add(Counter::kRateLimited);
-  if (status_ == static_cast<int>(Status::kSuccess)) body_ = std::move(response.body);
+  context_.counters.add(counterOf(header_[0]));
+  context_.counters.addAnswer(protocol_, status_);
+  if (response.status == Status::kSlowDown) context_.counters.add(Counter::kRateLimited);
+  if (header_[0] == '2') body_ = std::move(response.body);
   if (body_) {
     body_->onWake([this] {
       bodyAwaited_ = false;
@@ -154,16 +321,31 @@ void Exchange::begin(Response response) {
   sendResponse();
 }
 
+void Exchange::encodeHeader(Response& response) {
+  header_ = listener_ == ListenerKind::kSpartan ? encodeSpartanHeader(response, {host_, path_})
+                                                : encodeGeminiHeader(response);
+  const std::size_t space = header_.find(' ');
+  status_ = header_[0] - '0';
+  if (space == 2) status_ = status_ * 10 + (header_[1] - '0');
+  meta_ = header_.substr(space + 1, header_.size() - space - 3);
+}
+
 void Exchange::sendResponse() {
   for (int turn = 0; turn < kChunksPerTurn; ++turn) {
     const IoResult sent = transport_->send();
     if (sent.bytes > 0) {
+      if (!std::exchange(answerBegun_, true)) {
+        context_.counters.addLatency(protocol_, Span::kFirstByte, Clock::now() - lineSeen_);
+      }
       owner_.setDeadline(context_.limits.writeTimeout);
       owner_.progressed();
     }
     if (sent.status == IoStatus::kFailed) return end(UniqueFd(), "client left");
     if (sent.status == IoStatus::kBlocked || bodyAwaited_) return;
-    if (allWritten_) return endGently("ok");
+    if (allWritten_) {
+      context_.counters.addLatency(protocol_, Span::kRequest, Clock::now() - accepted_);
+      return endGently("ok");
+    }
     if (!produce()) return end(UniqueFd(), "body failed");
   }
   owner_.continueLater();
@@ -175,7 +357,7 @@ bool Exchange::produce() {
   const std::size_t headerSize = header_.size();
   std::memcpy(scratch.data(), header_.data(), headerSize);
   BodyChunk chunk{BodyChunk::State::kEnd, {}};
-  if (body_) chunk = body_->pull(std::span(scratch).subspan(headerSize));
+  if (body_) chunk = body_->pull(std::span(scratch).first(transport_->chunk()).subspan(headerSize));
   if (chunk.state == BodyChunk::State::kFailed) return false;
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {
@@ -195,8 +377,10 @@ bool Exchange::produce() {
   return true;
 }
 
+/// A client that was answered before it had sent its body goes on sending it.
 void Exchange::endGently(std::string_view why) {
-  const bool linger = !allWritten_ || transport_->mustLinger();
+  const bool unsent = incoming_ ? incoming_->left > 0 : bodyMayFollow_;
+  const bool linger = !allWritten_ || unsent || transport_->mustLinger();
   end(linger ? transport_->releaseSocket() : UniqueFd(), why);
 }
 
@@ -214,7 +398,7 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
 void Exchange::writeAccessLog(std::string_view why) const {
   const auto identity = transport_->identity();
   const std::string client = client_.text(context_.addressMask);
-  logAccess({.protocol = "gemini",
+  logAccess({.protocol = nameOf(protocol_),
              .url = url_,
              .status = status_,
              .meta = meta_,

@@ -6,12 +6,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 
 #include "common/config.h"
 #include "common/event_loop.h"
 #include "common/ip_address.h"
 #include "common/shared_state.h"
+#include "worker/listener_kind.h"
 #include "worker/protocol/gemini_parser.h"
+#include "worker/protocol/spartan_parser.h"
+#include "worker/request_body.h"
 #include "worker/responder.h"
 #include "worker/router.h"
 #include "worker/site/site.h"
@@ -54,8 +59,10 @@ class ExchangeOwner {
 class Exchange {
  public:
   /// `accepted` is when the connection was; durations in the log count from it.
-  Exchange(const ExchangeContext& context, ExchangeOwner& owner, const IpAddress& client,
-           Clock::time_point accepted, std::unique_ptr<Transport> transport);
+  Exchange(const ExchangeContext& context, ExchangeOwner& owner, ListenerKind listener,
+           const IpAddress& client, Clock::time_point accepted,
+           std::unique_ptr<Transport> transport);
+  ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -76,8 +83,19 @@ class Exchange {
 
   void continueHandshake();
   void readRequest();
-  void onRequestLine(RequestLine line);
+  Clock::duration timeForRequest() const;
+  void onRequestLine(RequestLine line, std::string_view behind);
+  void ask(Site& site, Request request);
+  void readInput(Site& site, Request request, std::string input);
+  void announceBody(Request& request, std::string_view behind);
+  void onBodyWanted();
+  void receiveBody();
+  void awaitBody();
+  std::optional<Result<std::string>> nextOfBody();
+  void failBody(Error error);
+  void onBodyDeadline();
   void begin(Response response);
+  void encodeHeader(Response& response);
   void sendResponse();
   bool produce();
   void endGently(std::string_view why);
@@ -86,13 +104,31 @@ class Exchange {
 
   const ExchangeContext& context_;
   ExchangeOwner& owner_;
+  const ListenerKind listener_;
   const IpAddress client_;
   const Clock::time_point accepted_;
   std::unique_ptr<Transport> transport_;
   Step step_ = Step::kHandshake;
-  GeminiParser parser_;
+  std::variant<GeminiParser, SpartanParser> parser_;
   bool requestSeen_ = false;  ///< a whole line, well-formed or not
+  Protocol protocol_;
+  Clock::time_point lineSeen_{};  ///< when the request line was whole
+  bool answerBegun_ = false;      ///< its first bytes are on their way
   std::string url_;
+  std::string host_;  ///< Spartan's answers depend on these
+  std::string path_;
+  bool bodyMayFollow_ = false;  ///< the line announced one, or could not be read
+  /// What is known of a request body while it is awaited.
+  struct Incoming {
+    std::shared_ptr<RequestBody> body;
+    std::string behind;      ///< bytes that came with the request line
+    std::uint64_t left = 0;  ///< of the body, not yet given
+    Clock::time_point deadline;
+    Clock::time_point given;        ///< when the site last had enough
+    Clock::time_point windowStart;  ///< of the interval whose rate is looked at
+    std::uint64_t windowLeft = 0;   ///< `left` when it began
+  };
+  std::optional<Incoming> incoming_;
   int status_ = 0;
   std::string meta_;
   bool querySecret_ = false;  ///< no log may show it

@@ -8,12 +8,13 @@
 #include <string_view>
 
 #include "common/ip_address.h"
+#include "common/protocol.h"
 #include "worker/client_identity.h"
+#include "worker/protocol/request_line.h"
+#include "worker/request_body.h"
 #include "worker/users.h"
 
 namespace egalaxyd {
-
-enum class Protocol { kGemini, kTitan, kSpartan };
 
 struct Request {
   Protocol protocol = Protocol::kGemini;
@@ -21,6 +22,9 @@ struct Request {
   std::string host;  ///< lower-case, without port or brackets
   /// The port that the client named, else the protocol's default.
   std::uint16_t port = 0;
+  /// Where pages of this host are read, when that differs from `port`: uploads may have a port of
+  /// their own.
+  std::uint16_t readPort = 0;
   std::string path;                  ///< decoded and normalised, see normalisePath
   std::optional<std::string> query;  ///< as sent, percent-encoded; nullopt: there was no '?'
   /// Length of the part of `path` that the site map matched; the rest is the site's own.
@@ -31,6 +35,10 @@ struct Request {
   /// What an `input` module above this site was told, decoded, lines ended by LF; nullopt: there is
   /// none.
   std::optional<std::string> input;
+  /// What the client wants to upload or to edit; nullopt: a plain request.
+  std::optional<UploadLine> upload;
+  /// The upload's bytes; nullptr where none are announced.
+  std::shared_ptr<RequestBody> body;
   Users* users = nullptr;
 
   /// The user that the certificate belongs to; nullopt without a certificate.

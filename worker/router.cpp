@@ -1,6 +1,7 @@
 #include "worker/router.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "common/limits.h"
@@ -31,30 +32,55 @@ PathMap::Match SiteMap::find(std::string_view host, std::string_view path) const
   return paths == nullptr ? PathMap::Match{} : (*paths)->find(path);
 }
 
-std::variant<Routed, Response> Gate::admit(RequestLine line, std::string_view serverName,
-                                           const IpAddress& client) const {
-  Uri& uri = line.uri;
-  const bool titan = uri.scheme == "titan";
-  if (!titan && uri.scheme != "gemini") {
-    return Response::failure(Status::kProxyRequestRefused, "This scheme is not served here");
+namespace {
+
+Response notServed(std::string text) {
+  return Response::failure(Status::kProxyRequestRefused, std::move(text));
+}
+
+/// nullopt: not one that is spoken on this listener.
+std::optional<Protocol> protocolOf(std::string_view scheme, ListenerKind listener) {
+  if (listener == ListenerKind::kSpartan) {
+    return scheme == "spartan" ? std::optional(Protocol::kSpartan) : std::nullopt;
   }
-  if (!router_.serves(uri.host)) {
-    return Response::failure(Status::kProxyRequestRefused, "This host is not served here");
+  if (scheme == "titan") return Protocol::kTitan;
+  if (scheme == "gemini" && listener == ListenerKind::kGemini) return Protocol::kGemini;
+  return std::nullopt;
+}
+
+std::uint16_t defaultPort(Protocol protocol) {
+  return protocol == Protocol::kSpartan ? kSpartanPort : kGeminiPort;
+}
+
+}  // namespace
+
+std::optional<Response> Gate::refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
+                                     std::string_view serverName, const IpAddress& client) const {
+  if (!router_.serves(uri.host)) return notServed("This host is not served here");
+  const bool* overSpartan = protocol == Protocol::kSpartan ? spartanHosts_.find(uri.host) : nullptr;
+  if (overSpartan != nullptr && !*overSpartan) {
+    return notServed("This host is not served over Spartan");
   }
-  const std::uint16_t port = uri.port.value_or(kGeminiPort);
-  if (port != kGeminiPort && !ports_.contains(port)) {
-    return Response::failure(Status::kProxyRequestRefused, "This port is not served here");
+  if (port != defaultPort(protocol) && !ports_.contains(port)) {
+    return notServed("This port is not served here");
   }
   if (!serverName.empty() && serverName != uri.host) {
-    return Response::failure(Status::kProxyRequestRefused,
-                             "The connection was made to another host");
+    return notServed("The connection was made to another host");
   }
-  if (limiter_ != nullptr) {
-    if (const auto wait = limiter_->count(client)) {
-      return Response::failure(Status::kSlowDown, std::to_string(wait->count()));
-    }
-  }
-  if (titan) return Response::failure(Status::kPermanentFailure, "Uploads are not enabled here");
+  if (limiter_ == nullptr) return std::nullopt;
+  const auto wait = limiter_->count(client);
+  if (!wait) return std::nullopt;
+  return Response::failure(Status::kSlowDown, std::to_string(wait->count()));
+}
+
+std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listener,
+                                           std::string_view serverName,
+                                           const IpAddress& client) const {
+  Uri& uri = line.uri;
+  const auto protocol = protocolOf(uri.scheme, listener);
+  if (!protocol) return notServed("This scheme is not served here");
+  const std::uint16_t port = uri.port.value_or(defaultPort(*protocol));
+  if (auto refusal = refuse(uri, *protocol, port, serverName, client)) return std::move(*refusal);
 
   auto normalised = normalisePath(uri.path);
   if (const auto* error = std::get_if<PathError>(&normalised)) {
@@ -66,15 +92,24 @@ std::variant<Routed, Response> Gate::admit(RequestLine line, std::string_view se
   if (match.site == nullptr) return Response::notFound();
 
   Request request;
-  request.protocol = Protocol::kGemini;
+  request.protocol = *protocol;
   request.url = std::move(line.url);
   request.host = std::move(uri.host);
   request.port = port;
+  request.readPort = listener == ListenerKind::kTitan ? readPort_ : port;
   request.path = std::move(path);
   request.query = std::move(uri.query);
   request.mountLength = match.mountLength;
   request.client = client;
-  return Routed{match.site, std::move(request)};
+  request.upload = std::move(line.upload);
+  if (!request.upload) return Routed{match.site, std::move(request)};
+  const Takes takes = match.site->takes(request.sitePath());
+  const bool refused =
+      takes == Takes::kNothing || (takes == Takes::kInput && *protocol == Protocol::kTitan);
+  if (refused) {
+    return Response::failure(Status::kPermanentFailure, "Uploads are not enabled here");
+  }
+  return Routed{match.site, std::move(request), takes};
 }
 
 }  // namespace egalaxyd

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,7 +12,9 @@
 #include <variant>
 #include <vector>
 
-#include "worker/protocol/gemini_parser.h"
+#include "common/limits.h"
+#include "worker/listener_kind.h"
+#include "worker/protocol/request_line.h"
 #include "worker/rate_limiter.h"
 #include "worker/request.h"
 #include "worker/response.h"
@@ -105,27 +108,40 @@ class SiteMap final : public Router {
 struct Routed {
   Site* site;
   Request request;
+  Takes takes = Takes::kNothing;  ///< what becomes of the body, if one is announced
 };
 
 /// Lets a request line in or refuses it. The decisions' order is that of the protocols: scheme,
-/// host and port (53), SNI (53), rate limit (44), path (59, 51).
+/// host and port (53), SNI (53), rate limit (44), path (59, 51), uploads where none are taken (50).
 class Gate {
  public:
   /// `router` must outlive the gate; `limiter`, which may be nullptr, too.
   Gate(const Router& router, RateLimiter* limiter) : router_(router), limiter_(limiter) {}
 
-  /// The ports that count as ours in a URL, beside the scheme's default.
-  void setPorts(std::unordered_set<std::uint16_t> ports) { ports_ = std::move(ports); }
+  /// The ports that count as ours in a URL, beside the scheme's default, and the one where pages
+  /// are read.
+  void setPorts(std::unordered_set<std::uint16_t> ports, std::uint16_t readPort) {
+    ports_ = std::move(ports);
+    readPort_ = readPort;
+  }
+
+  /// Whether a host's sites are answered over Spartan; those that no name here covers are.
+  void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
 
   /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
   /// request's client and identity are the caller's to fill in.
-  std::variant<Routed, Response> admit(RequestLine line, std::string_view serverName,
-                                       const IpAddress& client) const;
+  std::variant<Routed, Response> admit(RequestLine line, ListenerKind listener,
+                                       std::string_view serverName, const IpAddress& client) const;
 
  private:
+  std::optional<Response> refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
+                                 std::string_view serverName, const IpAddress& client) const;
+
   const Router& router_;
   RateLimiter* limiter_;
   std::unordered_set<std::uint16_t> ports_;
+  std::uint16_t readPort_ = kGeminiPort;
+  HostMap<bool> spartanHosts_;
 };
 
 }  // namespace egalaxyd

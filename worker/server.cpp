@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "worker/plain_transport.h"
 #include "worker/serving_plan.h"
 
 namespace egalaxyd {
@@ -27,6 +28,15 @@ constexpr auto kPatience = std::chrono::milliseconds(2000);
 /// How often that is looked at while someone waits.
 constexpr auto kPatienceTick = std::chrono::milliseconds(250);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
+
+HostMap<bool> spartanHosts(const Config& config) {
+  HostMap<bool> hosts;
+  for (const SiteConfig& site : config.sites) {
+    hosts.add(site.host, site.spartan);
+    for (const std::string& alias : site.aliases) hosts.add(alias, site.spartan);
+  }
+  return hosts;
+}
 
 }  // namespace
 
@@ -56,11 +66,14 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
       makeRoom_(loop_, [this] { makeRoom(); }) {
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
                                           plan_.config.listen.publicPorts.end());
+  std::uint16_t readPort = 0;  // the first of Gemini's
   for (const ListenerSocket& socket : setup.listeners) {
     ports.insert(socket.port);
-    if (socket.kind != ListenerKind::kSpartan) listeners_.emplace_back(*this, socket);
+    if (readPort == 0 && socket.kind == ListenerKind::kGemini) readPort = socket.port;
+    listeners_.emplace_back(*this, socket);
   }
-  gate_.setPorts(std::move(ports));
+  gate_.setPorts(std::move(ports), readPort);
+  gate_.setSpartanHosts(spartanHosts(plan_.config));
 }
 
 Server::~Server() = default;
@@ -108,11 +121,11 @@ void Server::acceptFrom(Listener& listener) {
       if (errno == EAGAIN) return;
       continue;  // a client that left before it was taken
     }
-    accept(std::move(socket), IpAddress::fromSockaddr(*generic));
+    accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
   }
 }
 
-void Server::accept(UniqueFd socket, const IpAddress& client) {
+void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
   WorkerSlot& counters = exchangeContext_.counters;
   counters.add(Counter::kConnections);
   const bool viaProxy = isProxy(client);
@@ -128,7 +141,7 @@ void Server::accept(UniqueFd socket, const IpAddress& client) {
   Place& place = places_[index];
   const Connection::Id id{index, place.serial};
   place.connection =
-      std::make_unique<Connection>(*this, loop_, id, std::move(socket), client, viaProxy);
+      std::make_unique<Connection>(*this, loop_, id, std::move(socket), listener, client, viaProxy);
   ++open_;
   counters.add(Gauge::kOpenConnections, 1);
   if (!place.connection->start()) place.connection->abort("cannot be watched");
@@ -210,7 +223,10 @@ void Server::destroy(Connection::Id id) {
   if (draining_ && open_ == 0) drained_();
 }
 
-std::unique_ptr<Transport> Server::makeTransport(UniqueFd socket) {
+std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd socket) {
+  if (listener == ListenerKind::kSpartan) {
+    return std::make_unique<PlainTransport>(std::move(socket));
+  }
   return std::make_unique<TlsTransport>(std::move(socket), tlsIo_, plan_.tls->initial());
 }
 

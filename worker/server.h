@@ -43,7 +43,7 @@ class Server final : public ConnectionKeeper {
   };
 
   void acceptFrom(Listener& listener);
-  void accept(UniqueFd socket, const IpAddress& client);
+  void accept(UniqueFd socket, ListenerKind listener, const IpAddress& client);
   RateLimiter* chooseRateLimiter();
   bool isProxy(const IpAddress& client) const;
   void pauseAccepting(const char* why);
@@ -55,7 +55,7 @@ class Server final : public ConnectionKeeper {
 
   const ExchangeContext& exchangeContext() const override { return exchangeContext_; }
   bool takeAddress(const IpAddress& client) override;
-  std::unique_ptr<Transport> makeTransport(UniqueFd socket) override;
+  std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
   void wantsSlot(Connection& connection) override;
   void moved(Connection& connection) override { admission_.moved(connection); }
   void gaveSlotBack(Connection& connection) override;

@@ -123,7 +123,12 @@ void StorageThread::runGroup(Jobs jobs, Access access) {
     for (const auto& job : jobs) job->run(*storage_);
     if (access == Access::kWrite) visits = takeVisits();
     const Result<void> counted = addVisits(visits);
-    done = storage_->commit();
+    if (access == Access::kWrite) done = options_.beforeCommit();
+    if (done) {
+      done = storage_->commit();
+    } else {
+      storage_->rollback();
+    }
     // What the storage calls invalid, it will not take later either.
     if (done && (counted || counted.error().code == ErrorCode::kInvalid)) visits.clear();
   }

@@ -26,6 +26,9 @@ struct StorageThreadOptions {
   std::size_t visitLimit = 4096;  ///< users whose visits wait to be written; more are not counted
   std::chrono::milliseconds visitDelay{1000};   ///< at most, from a visit to its record
   std::chrono::milliseconds reopenDelay{3000};  ///< between attempts to open the storage
+  /// Called on the thread when all of a group's writes have run: what else must be on the disk
+  /// before they are. An error takes the group back.
+  std::function<Result<void>()> beforeCommit = [] { return Result<void>(); };
 };
 
 /// Made in the worker, after the fork; submit() and recordVisit() belong to the loop's thread.

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "common/unique_fd.h"
+#include "worker/body.h"
 #include "worker/client_identity.h"
 
 namespace egalaxyd {
@@ -32,7 +33,9 @@ class Transport {
   /// kDone once the peer may be read from and written to.
   virtual IoResult handshake() = 0;
   virtual IoResult read(std::span<char> into) = 0;
-  /// Takes all of `bytes` (at most kBodyChunk) and holds back what the socket does not; send()
+  /// How much one write() may bring, at most kLargestChunk.
+  virtual std::size_t chunk() const { return kBodyChunk; }
+  /// Takes all of `bytes` (at most chunk()) and holds back what the socket does not; send()
   /// moves it. Write again only when send() said kDone.
   virtual void write(std::string_view bytes) = 0;
   /// Ends our side after what was written: TLS's close_notify. Moved by send() as well.

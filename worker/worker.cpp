@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/config_loader.h"
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/sandbox.h"
@@ -17,6 +18,8 @@
 #include "worker/serving_plan.h"
 #include "worker/site/site_factory.h"
 #include "worker/storage_thread.h"
+#include "worker/upload/upload_recovery.h"
+#include "worker/upload/uploads.h"
 
 namespace egalaxyd {
 namespace {
@@ -33,6 +36,7 @@ constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
   for (const MountConfig& mount : mounts) {
     if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
+      if (directory->upload) rules.writable.push_back(directory->root);
       // Links may lead out of a tree that follows them.
       rules.readable.push_back(directory->symlinks == SymlinkPolicy::kFollow ? "/"
                                                                              : directory->root);
@@ -66,15 +70,19 @@ class Worker {
         storage_(loop_,
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile] {
                    return openSqliteStorage(file, kStorageBusyTimeout);
-                 }),
+                 },
+                 {.beforeCommit = [this] { return folders_.sync(); }}),
         users_(storage_),
+        uploads_(loop_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
+                 setup_.plan->config.log.clientIp),
         info_{.worker = setup_.workerNumber,
               .workers = setup_.workerCount,
               .generation = setup_.generation,
               .workerStarted = std::chrono::system_clock::now(),
               .shared = *setup_.shared,
               .limits = setup_.plan->config.limits},
-        services_{.loop = loop_, .pool = pool_, .users = users_, .info = info_},
+        services_{
+            .loop = loop_, .pool = pool_, .users = users_, .uploads = uploads_, .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainLid_(loop_, [this] { onDrainLid(); }),
         tick_(loop_, [this] { onTick(); }) {}
@@ -108,6 +116,9 @@ class Worker {
         return drain();
       }
       if (received.message == ChannelMessage::kDrain) drain();
+      if (received.message == ChannelMessage::kLogLevel) {
+        if (const auto level = parseLogLevel(received.text)) setLogLevel(*level);
+      }
       if (received.message == ChannelMessage::kReopenLogs) {
         if (const auto reopened = reopenLog(); !reopened) {
           spdlog::warn("the old log stays in use: {}", reopened.error().message);
@@ -121,12 +132,14 @@ class Worker {
     draining_ = true;
     drainLid_.setAfter(setup_.plan->config.server.drainTimeout);
     server_->drain([this] { leave(); });
+    static_cast<void>(setup_.channel.send(ChannelMessage::kClosed));
   }
 
   /// Jobs whose clients have left may still be under way.
   void leave() {
     leaving_ = true;
-    if (pool_.pending() == 0 && storage_.pending() == 0) return loop_.stop();
+    const std::size_t pending = pool_.pending() + storage_.pending() + uploads_.pending();
+    if (pending == 0) return loop_.stop();
     tick_.setAfter(kLeaveTick);
   }
 
@@ -136,6 +149,8 @@ class Worker {
   }
 
   void onTick() {
+    setup_.shared->slot(setup_.sharedSlot).heartbeat.fetch_add(1, std::memory_order_relaxed);
+    reportStorage();
     if (leaving_) return leave();
     if (setup_.workerNumber == 0) forgetOldMetadata();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
@@ -143,6 +158,13 @@ class Worker {
       spdlog::warn("{} log lines were dropped: the log's target did not take them", dropped);
     }
     tick_.setAfter(kTick);
+  }
+
+  void reportStorage() {
+    std::string trouble = storage_.lastError();
+    if (trouble == storageTrouble_) return;
+    if (setup_.channel.send(ChannelMessage::kStorage, trouble))
+      storageTrouble_ = std::move(trouble);
   }
 
   /// Of users who have not come for long; once an hour.
@@ -179,14 +201,17 @@ class Worker {
   WorkerSetup setup_;
   EventLoop loop_;
   BlockingPool pool_;
+  FolderSync folders_;  ///< the storage thread's
   StorageThread storage_;
   Users users_;
+  Uploads uploads_;
   const ServerInfo info_;
   Services services_;
   Watch channelWatch_;
   Timer drainLid_;
   Timer tick_;
   std::optional<Server> server_;
+  std::string storageTrouble_;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
   Clock::time_point nextExpiry_{};
@@ -196,6 +221,7 @@ Result<std::string> confine(const WorkerSetup& setup) {
   if (setup.account) {
     if (auto dropped = dropPrivileges(*setup.account); !dropped) return dropped.error();
   }
+  if (auto dropped = dropCapabilities(); !dropped) return dropped.error();
   const Config& config = setup.plan->config;
   return enterSandbox(config.server.sandbox, sandboxRules(config));
 }
@@ -227,6 +253,16 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
   return plan;
 }
 
+void recoverAfterCrash(const Config& config) {
+  const auto recovered = recoverUploads(config);
+  if (!recovered) {
+    spdlog::error("uploads that a crash interrupted stay pending: {}", recovered.error().message);
+  } else if (recovered->removed + recovered->settled + recovered->dropped > 0) {
+    spdlog::info("after a crash: {} unfinished files removed, {} uploads found complete, {} not",
+                 recovered->removed, recovered->settled, recovered->dropped);
+  }
+}
+
 int runWorker(WorkerSetup setup) {
   resetSignals();
   const std::string name = "worker " + std::to_string(setup.workerNumber);
@@ -235,6 +271,7 @@ int runWorker(WorkerSetup setup) {
     static_cast<void>(setup.channel.send(ChannelMessage::kRefused, logged.error().message));
     return kWorkerExitRefused;
   }
+  if (setup.logLevel) setLogLevel(*setup.logLevel);
   const auto confined = confine(setup);
   int code = kWorkerExitRefused;
   if (!confined) {

@@ -11,6 +11,7 @@
 #include "common/shared_state.h"
 #include "common/unique_fd.h"
 #include "common/worker_channel.h"
+#include "worker/listener_kind.h"
 
 namespace egalaxyd {
 
@@ -25,8 +26,6 @@ enum class PlanPurpose { kServe, kCheck };
 /// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
 ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints);
-
-enum class ListenerKind { kGemini, kTitan, kSpartan };
 
 /// A listening, non-blocking socket that the master owns and every worker inherits.
 struct ListenerSocket {
@@ -43,9 +42,14 @@ struct WorkerSetup {
   std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based
   std::uint32_t workerCount = 1;   ///< workers of this generation, to share limits out
   std::uint64_t generation = 1;
-  std::optional<Account> account;  ///< to become, when the master is root
+  std::optional<Account> account;    ///< to become, when the master is root
+  std::optional<LogLevel> logLevel;  ///< instead of the configuration's
   WorkerChannel channel;
 };
+
+/// Puts in order what a crash has left of uploads; says what it did in the log. Blocking; once,
+/// before the first worker is forked.
+void recoverAfterCrash(const Config& config);
 
 /// Exit codes of a worker, for the master's log.
 inline constexpr int kWorkerExitDone = 0;
@@ -54,7 +58,7 @@ inline constexpr int kWorkerExitLeak = 11;     ///< drained, but its self-audit 
 
 /// The whole life of a worker, in a process that was just forked: resets signals, opens its log,
 /// drops privileges, enters the sandbox, says kReady, serves until kDrain (or until the master is
-/// gone), finishes within the drain timeout, audits itself. Returns the exit code.
+/// gone), says kClosed, finishes within the drain timeout, audits itself. Returns the exit code.
 int runWorker(WorkerSetup setup);
 
 }  // namespace egalaxyd

@@ -1,7 +1,6 @@
 #include "common/storage/memory_storage.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 namespace egalaxyd {
@@ -16,7 +15,9 @@ struct State {
   std::map<std::string, User, std::less<>> users;
   std::map<std::string, std::string, std::less<>> userOfKey;
   std::map<std::string, std::map<std::string, Value>, std::less<>> metadata;  ///< by user
-  std::vector<UploadRecord> uploads;                                          ///< by id
+  std::map<std::int64_t, UploadRecord> uploads;                               ///< by id
+  std::map<std::pair<std::string, std::string>, std::int64_t> latest;         ///< by host and path
+  std::int64_t lastId = 0;
 };
 
 class MemoryStorage final : public Storage {
@@ -164,7 +165,7 @@ class MemoryStorage final : public Storage {
     const auto found = state_.users.find(id);
     if (found == state_.users.end()) return noSuchUser(id);
     for (const std::string& key : found->second.keys) state_.userOfKey.erase(key);
-    for (UploadRecord& record : state_.uploads) {
+    for (auto& [number, record] : state_.uploads) {
       if (record.user == id) record.user.clear();
     }
     state_.metadata.erase(found->first);
@@ -174,20 +175,67 @@ class MemoryStorage final : public Storage {
 
   Result<std::int64_t> recordUpload(const UploadRecord& record) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
-    state_.uploads.push_back(record);
-    UploadRecord& added = state_.uploads.back();
-    added.id = static_cast<std::int64_t>(state_.uploads.size());
-    if (!state_.users.count(added.user)) added.user.clear();
-    return added.id;
+    const std::int64_t id = insertUpload(record);
+    if (record.outcome == UploadOutcome::kRefused) {
+      forgetRefused();
+    } else {
+      state_.latest[{record.host, record.path}] = id;
+    }
+    return id;
+  }
+
+  Result<std::int64_t> announceUpload(const UploadRecord& record,
+                                      const std::optional<UploadQuota>& quota) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    if (quota) {
+      std::uint64_t kept = bytesUploadedBy(record.user, record.host, quota->prefix).value();
+      const auto before = latestUpload(record.host, record.path).value();
+      if (before && before->user == record.user) kept -= std::min(kept, before->size);
+      if (record.size > quota->bytes || kept > quota->bytes - record.size) {
+        return Error{ErrorCode::kNoSpace, "the user's quota is reached"};
+      }
+    }
+    UploadRecord pending = record;
+    pending.outcome = UploadOutcome::kPending;
+    return insertUpload(pending);
+  }
+
+  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                            std::string_view previousSha256) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.uploads.find(id);
+    if (found == state_.uploads.end()) return noSuchUpload(id);
+    found->second.outcome = outcome;
+    found->second.previousSha256 = previousSha256;
+    state_.latest[{found->second.host, found->second.path}] = id;
+    return {};
+  }
+
+  Result<void> dropUpload(std::int64_t id) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.uploads.find(id);
+    const bool pending =
+        found != state_.uploads.end() && found->second.outcome == UploadOutcome::kPending;
+    if (pending) state_.uploads.erase(found);
+    return {};
+  }
+
+  Result<std::vector<UploadRecord>> pendingUploads() override {
+    std::vector<UploadRecord> records;
+    for (const auto& [id, record] : state_.uploads) {
+      if (record.outcome == UploadOutcome::kPending) records.push_back(record);
+    }
+    return records;
   }
 
   Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
     std::vector<UploadRecord> records;
-    for (auto record = state_.uploads.rbegin(); record != state_.uploads.rend(); ++record) {
-      const bool fits = record->time >= filter.since && isBeneath(record->path, filter.path) &&
-                        (filter.host.empty() || record->host == filter.host) &&
-                        (filter.user.empty() || record->user == filter.user);
-      if (fits) records.push_back(*record);
+    for (auto each = state_.uploads.rbegin(); each != state_.uploads.rend(); ++each) {
+      const UploadRecord& record = each->second;
+      const bool fits = record.time >= filter.since && isBeneath(record.path, filter.path) &&
+                        (filter.host.empty() || record.host == filter.host) &&
+                        (filter.user.empty() || record.user == filter.user);
+      if (fits) records.push_back(record);
     }
     std::stable_sort(records.begin(), records.end(),
                      [](const auto& a, const auto& b) { return a.time > b.time; });
@@ -196,29 +244,28 @@ class MemoryStorage final : public Storage {
   }
 
   Result<UploadRecord> showUpload(std::int64_t id) override {
-    if (id < 1 || static_cast<std::size_t>(id) > state_.uploads.size()) {
-      return Error{ErrorCode::kNotFound, "no upload " + std::to_string(id)};
-    }
-    return state_.uploads[static_cast<std::size_t>(id - 1)];
+    const auto found = state_.uploads.find(id);
+    if (found == state_.uploads.end()) return noSuchUpload(id);
+    return found->second;
   }
 
   Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
                                                    std::string_view path) override {
-    const auto found =
-        std::find_if(state_.uploads.rbegin(), state_.uploads.rend(),
-                     [&](const UploadRecord& r) { return r.host == host && r.path == path; });
-    if (found == state_.uploads.rend()) return std::optional<UploadRecord>();
-    return std::optional(*found);
+    const auto found = state_.latest.find({std::string(host), std::string(path)});
+    if (found == state_.latest.end()) return std::optional<UploadRecord>();
+    return std::optional(state_.uploads.at(found->second));
   }
 
   Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
                                         std::string_view prefix) override {
     std::uint64_t bytes = 0;
-    std::set<std::string_view> seen;
-    for (auto record = state_.uploads.rbegin(); record != state_.uploads.rend(); ++record) {
-      if (record->host != host || !isBeneath(record->path, prefix)) continue;
-      if (!seen.insert(record->path).second || record->user != user) continue;
-      if (record->outcome == UploadOutcome::kStored) bytes += record->size;
+    for (const auto& [id, record] : state_.uploads) {
+      const auto latest = state_.latest.find({record.host, record.path});
+      const bool counts = record.outcome == UploadOutcome::kPending ||
+                          (latest != state_.latest.end() && latest->second == id &&
+                           record.outcome != UploadOutcome::kDeleted);
+      if (!counts || record.user != user || record.host != host) continue;
+      if (isBeneath(record.path, prefix)) bytes += record.size;
     }
     return bytes;
   }
@@ -227,6 +274,29 @@ class MemoryStorage final : public Storage {
   Result<void> check(Access access) const {
     if (before_.empty() || access == Access::kRead || access_ == Access::kWrite) return {};
     return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
+  }
+
+  std::int64_t insertUpload(const UploadRecord& record) {
+    UploadRecord added = record;
+    added.id = ++state_.lastId;
+    if (!state_.users.count(added.user)) added.user.clear();
+    state_.uploads.emplace(added.id, added);
+    return added.id;
+  }
+
+  void forgetRefused() {
+    const auto refused = [](const auto& each) {
+      return each.second.outcome == UploadOutcome::kRefused;
+    };
+    while (state_.uploads.size() > kMaxRefusedUploads &&
+           std::count_if(state_.uploads.begin(), state_.uploads.end(), refused) >
+               kMaxRefusedUploads) {
+      state_.uploads.erase(std::find_if(state_.uploads.begin(), state_.uploads.end(), refused));
+    }
+  }
+
+  static Error noSuchUpload(std::int64_t id) {
+    return {ErrorCode::kNotFound, "no upload " + std::to_string(id)};
   }
 
   static Error noSuchUser(std::string_view id) {

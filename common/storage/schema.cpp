@@ -66,6 +66,15 @@ constexpr const char* kSteps[] = {
     -- What all users keep under one kind of key.
     CREATE INDEX metadata_key ON metadata(key);
     )",
+    R"(
+    -- Uploads that replaced a file, were refused, or are announced and not yet settled.
+    ALTER TABLE uploads ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    DROP INDEX uploads_there;
+    CREATE INDEX uploads_there ON uploads(user, host, path, size)
+      WHERE (latest = 1 AND outcome IN ('stored', 'replaced')) OR outcome = 'pending';
+    CREATE INDEX uploads_pending ON uploads(id) WHERE outcome = 'pending';
+    CREATE INDEX uploads_refused ON uploads(id) WHERE outcome = 'refused';
+    )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);
 

@@ -3,6 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/storage/schema.h"
@@ -16,7 +17,7 @@ WallTime wallTime(std::int64_t value) { return WallTime(std::chrono::seconds(val
 
 constexpr std::string_view kUploadColumns =
     "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, previous_sha256, "
-    "outcome FROM uploads ";
+    "outcome, why FROM uploads ";
 
 UploadRecord uploadOf(const SqliteQuery& row) {
   const auto text = [&](int column) { return std::string(row.text(column)); };
@@ -32,8 +33,8 @@ UploadRecord uploadOf(const SqliteQuery& row) {
   record.size = static_cast<std::uint64_t>(row.integer(8));
   record.sha256 = text(9);
   record.previousSha256 = text(10);
-  record.outcome = row.text(11) == toString(UploadOutcome::kDeleted) ? UploadOutcome::kDeleted
-                                                                     : UploadOutcome::kStored;
+  record.outcome = uploadOutcome(row.text(11));
+  record.why = text(12);
   return record;
 }
 
@@ -233,20 +234,63 @@ class SqliteStorage final : public Storage {
 
   Result<std::int64_t> recordUpload(const UploadRecord& record) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
-      auto done =
-          db_.run("UPDATE uploads SET latest = 0 WHERE host = ? AND path = ? AND latest = 1",
-                  record.host, record.path);
-      if (!done) return done.error();
-      done = db_.run(
-          "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
-          "previous_sha256, outcome, latest) VALUES(?, ?, ?, ?, "
-          "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, 1)",
-          seconds(record.time), record.protocol, record.host, record.path, record.user,
-          record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256,
-          record.previousSha256, toString(record.outcome));
-      if (!done) return done.error();
-      return db_.lastRowId();
+      const bool changed = record.outcome != UploadOutcome::kRefused;
+      if (changed) {
+        if (auto done = forgetLatest(record.host, record.path); !done) return done.error();
+      }
+      const auto id = insertUpload(record, changed);
+      if (!id || changed) return id;
+      auto pruned = db_.run(
+          "DELETE FROM uploads WHERE outcome = 'refused' AND id <= (SELECT id FROM uploads "
+          "WHERE outcome = 'refused' ORDER BY id DESC LIMIT 1 OFFSET ?)",
+          kMaxRefusedUploads);
+      if (!pruned) return pruned.error();
+      return id;
     });
+  }
+
+  Result<std::int64_t> announceUpload(const UploadRecord& record,
+                                      const std::optional<UploadQuota>& quota) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
+      if (quota) {
+        auto kept = bytesUploadedBy(record.user, record.host, quota->prefix);
+        if (!kept) return kept.error();
+        auto before = latestUpload(record.host, record.path);
+        if (!before) return before.error();
+        if (*before && (*before)->user == record.user) *kept -= std::min(*kept, (*before)->size);
+        if (record.size > quota->bytes || *kept > quota->bytes - record.size) {
+          return Error{ErrorCode::kNoSpace, "the user's quota is reached"};
+        }
+      }
+      UploadRecord pending = record;
+      pending.outcome = UploadOutcome::kPending;
+      return insertUpload(pending, false);
+    });
+  }
+
+  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                            std::string_view previousSha256) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      auto record = showUpload(id);
+      if (!record) return record.error();
+      if (auto done = forgetLatest(record->host, record->path); !done) return done;
+      return db_.run("UPDATE uploads SET latest = 1, outcome = ?, previous_sha256 = ? WHERE id = ?",
+                     toString(outcome), previousSha256, id);
+    });
+  }
+
+  Result<void> dropUpload(std::int64_t id) override {
+    return atomically(*this, Access::kWrite, [&] {
+      return db_.run("DELETE FROM uploads WHERE id = ? AND outcome = 'pending'", id);
+    });
+  }
+
+  Result<std::vector<UploadRecord>> pendingUploads() override {
+    SqliteQuery query(db_, std::string(kUploadColumns) + "WHERE outcome = 'pending' ORDER BY id");
+    std::vector<UploadRecord> records;
+    while (query.next()) records.push_back(uploadOf(query));
+    if (query.failed()) return query.error();
+    return records;
   }
 
   Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
@@ -293,9 +337,10 @@ class SqliteStorage final : public Storage {
                                         std::string_view prefix) override {
     const PathRange range(prefix);
     SqliteQuery query(db_,
-                      "SELECT sum(size) FROM uploads WHERE user = ? AND host = ? AND "
-                      "(path = ? OR (path >= ? AND path < ?)) AND latest = 1 AND "
-                      "outcome = 'stored'",
+                      "SELECT sum(size) FROM uploads WHERE user IS nullif(?, '') AND host = ? AND "
+                      "(path = ? OR (path >= ? AND path < ?)) AND "
+                      "((latest = 1 AND outcome IN ('stored', 'replaced')) OR "
+                      "outcome = 'pending')",
                       user, host, range.self, range.first, range.last);
     std::uint64_t bytes = 0;
     if (query.next()) bytes = static_cast<std::uint64_t>(query.integer(0));
@@ -311,6 +356,23 @@ class SqliteStorage final : public Storage {
 
   static Error noSuchUser(std::string_view id) {
     return {ErrorCode::kNotFound, fmt::format("no user {}", id)};
+  }
+
+  Result<void> forgetLatest(std::string_view host, std::string_view path) {
+    return db_.run("UPDATE uploads SET latest = 0 WHERE host = ? AND path = ? AND latest = 1", host,
+                   path);
+  }
+
+  Result<std::int64_t> insertUpload(const UploadRecord& record, bool latest) {
+    auto done = db_.run(
+        "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
+        "previous_sha256, outcome, latest, why) VALUES(?, ?, ?, ?, "
+        "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
+        seconds(record.time), record.protocol, record.host, record.path, record.user, record.client,
+        record.mime, static_cast<std::int64_t>(record.size), record.sha256, record.previousSha256,
+        toString(record.outcome), std::int64_t{latest}, record.why);
+    if (!done) return done.error();
+    return db_.lastRowId();
   }
 
   /// Whether the outermost transaction is beyond saving. A full disk and its like end a transaction

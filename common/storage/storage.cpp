@@ -3,10 +3,18 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <array>
 
 #include "common/path.h"
 
 namespace egalaxyd {
+namespace {
+
+/// In the order of UploadOutcome.
+constexpr std::array<std::string_view, 5> kOutcomes{"pending", "stored", "replaced", "deleted",
+                                                    "refused"};
+
+}  // namespace
 
 Result<void> checkFingerprint(std::string_view fingerprint) {
   const auto isHex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
@@ -38,7 +46,13 @@ bool isBeneath(std::string_view path, std::string_view prefix) {
 }
 
 std::string_view toString(UploadOutcome outcome) {
-  return outcome == UploadOutcome::kStored ? "stored" : "deleted";
+  return kOutcomes[static_cast<std::size_t>(outcome)];
+}
+
+UploadOutcome uploadOutcome(std::string_view name) {
+  const auto found = std::find(kOutcomes.begin(), kOutcomes.end(), name);
+  if (found == kOutcomes.end()) return UploadOutcome::kStored;
+  return static_cast<UploadOutcome>(found - kOutcomes.begin());
 }
 
 }  // namespace egalaxyd

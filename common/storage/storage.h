@@ -46,9 +46,15 @@ struct Visit {
   WallTime last{};
 };
 
-enum class UploadOutcome { kStored, kDeleted };
+enum class UploadOutcome {
+  kPending,   ///< announced: the file may be the old one or the new
+  kStored,    ///< a new file
+  kReplaced,  ///< the content of a file that was there
+  kDeleted,
+  kRefused,  ///< nothing changed; `why` says it
+};
 
-/// One change of a file by a client.
+/// One upload of a client.
 struct UploadRecord {
   std::int64_t id = 0;  ///< given by recordUpload(), growing
   WallTime time{};
@@ -62,7 +68,17 @@ struct UploadRecord {
   std::string sha256 = {};          ///< lower-case hex; "" once deleted
   std::string previousSha256 = {};  ///< "" when there was no file before
   UploadOutcome outcome = UploadOutcome::kStored;
+  std::string why = {};  ///< as the client was told; only of refused ones
 };
+
+/// How much one user may keep at or beneath a path; see announceUpload().
+struct UploadQuota {
+  std::string prefix;
+  std::uint64_t bytes = 0;
+};
+
+/// Refused uploads that are remembered; older ones are forgotten.
+inline constexpr std::int64_t kMaxRefusedUploads = 10'000;
 
 /// Empty fields and the epoch match everything.
 struct UploadFilter {
@@ -125,15 +141,28 @@ class Storage {
   /// With keys and metadata, by the whole id; upload records stay, without the user. kNotFound.
   virtual Result<void> forgetUser(std::string_view id) = 0;
 
-  /// Returns the record's id. A user who has been forgotten meanwhile is left out.
+  /// Returns the record's id. A user who has been forgotten meanwhile is left out. Only a file that
+  /// changed has a new latest record; of refused ones, the newest kMaxRefusedUploads stay.
   virtual Result<std::int64_t> recordUpload(const UploadRecord& record) = 0;
+  /// Records, as pending, what is about to happen to a file; settleUpload() or dropUpload() must
+  /// follow. kNoSpace where the user's files and announced uploads would exceed `quota`.
+  virtual Result<std::int64_t> announceUpload(const UploadRecord& record,
+                                              const std::optional<UploadQuota>& quota) = 0;
+  /// It has happened: the pending record becomes the latest of its path.
+  virtual Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                                    std::string_view previousSha256) = 0;
+  /// It will not happen: the pending record goes.
+  virtual Result<void> dropUpload(std::int64_t id) = 0;
+  /// Those that neither happened nor did not, by id.
+  virtual Result<std::vector<UploadRecord>> pendingUploads() = 0;
   /// Newest first; of one second, the last recorded first.
   virtual Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) = 0;
   virtual Result<UploadRecord> showUpload(std::int64_t id) = 0;  ///< kNotFound
   virtual Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
                                                            std::string_view path) = 0;
-  /// Sizes of the files at or beneath `prefix` whose latest record is of `user`, deleted ones
-  /// left out: what counts against a quota.
+  /// Sizes of the files at or beneath `prefix` whose latest record is of `user`, deleted ones left
+  /// out, and of what the user has announced: what counts against a quota. Those
+  /// without a user ("") are one together.
   virtual Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
                                                 std::string_view prefix) = 0;
 };
@@ -161,5 +190,7 @@ Result<void> checkMetadata(std::string_view key, std::string_view value);
 bool isBeneath(std::string_view path, std::string_view prefix);
 
 std::string_view toString(UploadOutcome outcome);
+/// The outcome of that name; kStored for one that is not known.
+UploadOutcome uploadOutcome(std::string_view name);
 
 }  // namespace egalaxyd

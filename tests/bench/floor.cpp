@@ -3,7 +3,6 @@
 // no limits, no log. Plain calls on purpose: it shows what TLS, sockets and one file cost.
 #include <fcntl.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/epoll.h>
@@ -21,6 +20,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+
+#include "bare.h"
 
 namespace egalaxyd {
 namespace {
@@ -51,11 +52,6 @@ struct Peer {
   std::size_t chunkBytes = 0;
   std::size_t chunkSent = 0;
 };
-
-[[noreturn]] void die(const char* doing) {
-  std::perror(doing);
-  std::exit(1);
-}
 
 class Floor {
  public:
@@ -191,40 +187,6 @@ class Floor {
   std::array<Peer, 2> listeners_;
 };
 
-int openListener(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) die("bind");
-  if (::listen(fd, SOMAXCONN) != 0) die("listen");
-  return fd;
-}
-
-/// The settings of egalaxyd: TLS 1.2 and 1.3, certificates asked for and never checked, no
-/// resumption of any kind.
-SSL_CTX* makeContext(const Options& options) {
-  SSL_CTX* context = SSL_CTX_new(TLS_server_method());
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_num_tickets(context, 0);
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
-  SSL_CTX_set_cert_verify_callback(
-      context, [](X509_STORE_CTX*, void*) { return 1; }, nullptr);
-  if (SSL_CTX_use_certificate_chain_file(context, options.certificate) != 1 ||
-      SSL_CTX_use_PrivateKey_file(context, options.key, SSL_FILETYPE_PEM) != 1) {
-    std::fprintf(stderr, "egalaxyd_floor: %s and %s are not a certificate and its key\n",
-                 options.certificate, options.key);
-    std::exit(1);
-  }
-  return context;
-}
-
 /// Keeps `count` children serving; returns in each child.
 void forkWorkers(int count) {
   for (int running = 0;;) {
@@ -291,9 +253,9 @@ int main(int argc, char** argv) {
   using namespace egalaxyd;
   const Options options = parseOptions(argc, argv);
   std::signal(SIGPIPE, SIG_IGN);
-  SSL_CTX* context = options.gemini ? makeContext(options) : nullptr;
-  const int gemini = options.gemini ? openListener(options.gemini) : -1;
-  const int spartan = options.spartan ? openListener(options.spartan) : -1;
+  SSL_CTX* context = options.gemini ? makeContext(options.certificate, options.key) : nullptr;
+  const int gemini = options.gemini ? openListener(options.gemini, SOCK_NONBLOCK) : -1;
+  const int spartan = options.spartan ? openListener(options.spartan, SOCK_NONBLOCK) : -1;
   if (options.workers > 1) forkWorkers(options.workers);
   Floor floor(options, context);
   if (gemini >= 0) floor.listen(gemini, true);

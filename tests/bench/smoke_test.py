@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from benchlib import proc  # noqa: E402
 from benchlib.load import run_load  # noqa: E402
-from benchlib.servers import Workspace, free_port, start_floor  # noqa: E402
+from benchlib.servers import Workspace, free_port, start_floor, start_store_floor  # noqa: E402
 
 BIN = pathlib.Path(sys.argv.pop(1)).resolve()
 
@@ -55,6 +55,18 @@ class Smoke(unittest.TestCase):
         result = run_load(BIN, self.floor.url(scheme="spartan"), requests=5, protocol="gemini",
                           timeout=2)
         self.assertEqual((result["ok"], result["failures"]["tls"]), (0, 5))
+
+    def test_every_upload_is_stored_and_counted(self):
+        with start_store_floor(BIN, self.space, threads=4) as floor:
+            result = run_load(BIN, floor.url("/up/", scheme="titan"), requests=40, connections=8,
+                              upload=2048, lid=20)
+            self.assertEqual((result["ok"], result["failed"]), (40, 0))
+            stored = [path for path in floor.folder.iterdir() if path.name != "output"]
+            self.assertEqual([path.stat().st_size for path in stored], [2048] * 40)
+
+    def test_an_upload_that_is_not_acknowledged_is_a_failure(self):
+        result = run_load(BIN, self.floor.url("/up/", scheme="titan"), requests=5, upload=100)
+        self.assertEqual((result["ok"], result["failures"]["status"]), (0, 5))
 
     def test_stalled_clients_do_not_count_as_requests(self):
         stalls = [f"{kind}:5" for kind in ("silent", "half-hello", "trickle", "unread")]

@@ -30,10 +30,12 @@ void replay(const char* name, void (*fuzzer)(std::string_view)) {
 }
 
 TEST(CorpusReplay, GeminiParserKeepsItsProperties) { replay("gemini_parser", gemini_parser); }
+TEST(CorpusReplay, SpartanParserKeepsItsProperties) { replay("spartan_parser", spartan_parser); }
 TEST(CorpusReplay, ProxyHeaderKeepsItsProperties) { replay("proxy_header", proxy_header); }
 TEST(CorpusReplay, UriKeepsItsProperties) { replay("uri", uri); }
 TEST(CorpusReplay, PathKeepsItsProperties) { replay("path", path); }
 TEST(CorpusReplay, EncoderKeepsItsProperties) { replay("encoder", encoder); }
+TEST(CorpusReplay, SpartanEncoderKeepsItsProperties) { replay("spartan_encoder", spartan_encoder); }
 
 }  // namespace
 }  // namespace egalaxyd::fuzz

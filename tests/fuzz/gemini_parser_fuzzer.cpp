@@ -60,7 +60,7 @@ const Gate& gate() {
   }();
   static const Gate made = [] {
     Gate gate(sites, nullptr);
-    gate.setPorts({11965});
+    gate.setPorts({11965}, 11965);
     return gate;
   }();
   return made;
@@ -69,14 +69,15 @@ const Gate& gate() {
 void checkRouting(RequestLine line) {
   require(line.url.size() <= 1024, "a URL of at most 1024 bytes");
   const std::string url = line.url;
-  const auto result = gate().admit(std::move(line), "", IpAddress());
+  const auto result = gate().admit(std::move(line), ListenerKind::kGemini, "", IpAddress());
   if (const auto* response = std::get_if<Response>(&result)) {
     const int status = static_cast<int>(response->status);
     require(status == 50 || status == 51 || status == 53 || status == 59, "a refusal's status");
     requireLegalHeader(encodeGeminiHeader(*response));
     return;
   }
-  const auto& [site, request] = std::get<Routed>(result);
+  const auto& [site, request, takes] = std::get<Routed>(result);
+  require(!request.upload || takes != Takes::kNothing, "no upload where none is taken");
   require(site != nullptr, "a site");
   require(request.url == url, "the URL as sent");
   requireNormalPath(request.path);

@@ -34,6 +34,21 @@ void requireLegalHeader(std::string_view header) {
   require(status / 10 != 3 || !meta.starts_with("//"), "no target on another host by accident");
 }
 
+void requireLegalSpartanHeader(std::string_view header) {
+  require(header.size() > 4 && header.ends_with("\r\n"), "a message, and CRLF at the end");
+  header.remove_suffix(2);
+  require(header[0] >= '2' && header[0] <= '5', "one digit");
+  require(header[1] == ' ' && header[2] != ' ', "exactly one space");
+  const std::string_view message = header.substr(2);
+  for (const char c : message) require(c >= ' ' && c <= '~', "printable ASCII");
+  require(message.size() <= 3 * kMaxMetaBytes, "a bounded message");
+  require(header[0] != '2' || isMediaType(message), "a media type");
+  require(header[0] != '3' || message.starts_with('/'), "an absolute path");
+  require(header[0] != '3' || !message.starts_with("//"), "no other host");
+  require(header[0] != '3' || message.find_first_of(" ?#") == std::string_view::npos,
+          "only a path");
+}
+
 void requireNormalPath(std::string_view path) {
   require(path.starts_with('/'), "a leading slash");
   require(isPrintable(path), "printable UTF-8");

@@ -10,6 +10,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "common/limits.h"
+
 namespace egalaxyd {
 namespace {
 
@@ -73,24 +75,26 @@ void Capsule::startWith(const std::vector<std::string>& arguments,
 void Capsule::waitUntilReady() {
   const bool ready = eventually([&] {
     if (!process_->running()) return true;
-    return logContains("ready") && out().find("gemini://") != std::string::npos;
+    return logContains("ready") && out().find("://") != std::string::npos;
   });
   if (!ready || !process_->running()) {
     abandon();
     throw std::runtime_error("egalaxyd did not become ready:\n" + out() + log());
   }
-  readPorts();
+  ports_ = portsOf("gemini", kGeminiPort);
+  spartanPorts_ = portsOf("spartan", kSpartanPort);
 }
 
-void Capsule::readPorts() {
-  static const std::regex url(R"(gemini://[^/\s]*?(?::(\d+))?/)");
+std::vector<std::uint16_t> Capsule::portsOf(const std::string& scheme, std::uint16_t usual) const {
+  const std::regex url(scheme + R"(://[^/\s]*?(?::(\d+))?/)");
   const std::string text = out();
-  ports_.clear();
+  std::vector<std::uint16_t> ports;
   for (std::sregex_iterator match(text.begin(), text.end(), url), end; match != end; ++match) {
     const std::string digits = (*match)[1];
-    const auto port = static_cast<std::uint16_t>(digits.empty() ? 1965 : std::stoi(digits));
-    if (std::find(ports_.begin(), ports_.end(), port) == ports_.end()) ports_.push_back(port);
+    const auto port = digits.empty() ? usual : static_cast<std::uint16_t>(std::stoi(digits));
+    if (std::find(ports.begin(), ports.end(), port) == ports.end()) ports.push_back(port);
   }
+  return ports;
 }
 
 ExitStatus Capsule::stop() {

@@ -52,6 +52,8 @@ class Capsule {
   void abandon() { abandoned_ = true; }
 
   std::uint16_t port(std::size_t index = 0) const { return ports_.at(index); }
+  /// Of the first Spartan address; throws when there is none.
+  std::uint16_t spartanPort() const { return spartanPorts_.at(0); }
   /// "gemini://HOST:PORT" + path.
   std::string url(std::string_view path = "/", std::string_view host = "localhost") const;
   Reply get(std::string_view path, const TlsSettings& settings = {}) const;
@@ -76,7 +78,7 @@ class Capsule {
 
  private:
   void waitUntilReady();
-  void readPorts();
+  std::vector<std::uint16_t> portsOf(const std::string& scheme, std::uint16_t usual) const;
   void expectCleanEnd();
 
   TempDir dir_;
@@ -84,6 +86,7 @@ class Capsule {
   std::string sites_;
   std::unique_ptr<ChildProcess> process_;
   std::vector<std::uint16_t> ports_;
+  std::vector<std::uint16_t> spartanPorts_;
   unsigned generation_ = 1;
   bool abandoned_ = false;
   bool stopped_ = false;

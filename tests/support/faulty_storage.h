@@ -111,6 +111,24 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->recordUpload(record);
   }
+  Result<std::int64_t> announceUpload(const UploadRecord& record,
+                                      const std::optional<UploadQuota>& quota) override {
+    if (fails()) return *trouble_;
+    return inner_->announceUpload(record, quota);
+  }
+  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
+                            std::string_view previousSha256) override {
+    if (fails()) return *trouble_;
+    return inner_->settleUpload(id, outcome, previousSha256);
+  }
+  Result<void> dropUpload(std::int64_t id) override {
+    if (fails()) return *trouble_;
+    return inner_->dropUpload(id);
+  }
+  Result<std::vector<UploadRecord>> pendingUploads() override {
+    if (fails()) return *trouble_;
+    return inner_->pendingUploads();
+  }
   Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
     if (fails()) return *trouble_;
     return inner_->listUploads(filter);

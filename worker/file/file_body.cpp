@@ -83,7 +83,8 @@ BodyChunk FileBody::pull(std::span<char> scratch) {
   }
   if (rest == 0) return {BodyChunk::State::kEnd, {}};
   const ssize_t got = readAt(file_.get(), into, offset_, RWF_NOWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) return readInPool(rest);
+  if (got < 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
+    return readInPool(std::min(rest, kBodyChunk));
   return chunkOf(into, got, got < 0 ? errno : 0);
 }
 

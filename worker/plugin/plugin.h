@@ -29,7 +29,7 @@ namespace egalaxyd {
 
 /// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
 /// notice. A library with another number is refused before any of it is used.
-inline constexpr std::uint32_t kPluginAbi = 1;
+inline constexpr std::uint32_t kPluginAbi = 2;
 
 /// The configuration's `args`.
 using PluginArguments = std::map<std::string, std::string>;
@@ -48,6 +48,8 @@ class SitePlugin : public Site {
     if (arguments.empty()) return {};
     return Error{ErrorCode::kInvalid, "args: \"" + arguments.begin()->first + "\" is not known"};
   }
+  /// A site that takes uploads says so here, and reads Request::body.
+  Takes takes(std::string_view) const override { return Takes::kInput; }
 };
 
 }  // namespace egalaxyd

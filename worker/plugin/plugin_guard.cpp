@@ -105,6 +105,11 @@ void GuardedSite::handle(Request request, Responder reply, Services& services) {
                 told ? "got 42" : "had its answer already");
 }
 
+Takes GuardedSite::takes(std::string_view sitePath) const {
+  const auto taken = contained(name_, [&] { return site_->takes(sitePath); });
+  return taken ? *taken : Takes::kNothing;
+}
+
 bool GuardedSite::hidesQuery(std::string_view sitePath) const {
   const auto hides = contained(name_, [&] { return site_->hidesQuery(sitePath); });
   return !hides || *hides;

@@ -44,6 +44,7 @@ class GuardedSite final : public Site {
   GuardedSite(std::shared_ptr<Site> site, std::string name)
       : site_(std::move(site)), name_(std::move(name)) {}
   void handle(Request request, Responder reply, Services& services) override;
+  Takes takes(std::string_view sitePath) const override;
   /// Yes where the site cannot tell.
   bool hidesQuery(std::string_view sitePath) const override;
 

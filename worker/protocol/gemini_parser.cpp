@@ -2,18 +2,46 @@
 
 #include <utility>
 
+#include "common/ascii.h"
 #include "common/limits.h"
+#include "worker/protocol/titan_parameters.h"
 
 namespace egalaxyd {
 
 namespace {
 
 constexpr std::string_view kLineEnd = "\r\n";
+constexpr std::string_view kTitanScheme = "titan:";
+
+/// Whatever is behind a ';' may be a token, and those are for no log.
+Malformed malformed(std::string text, std::string_view line) {
+  return {std::move(text), std::string(line.substr(0, line.find(';')))};
+}
+
+ParseStep parseTitanLine(const std::string& line) {
+  const TitanParts parts = splitTitanLine(line);
+  auto parsed = parseUri(std::string(parts.before).append(parts.query));
+  if (const auto* error = std::get_if<UriError>(&parsed)) {
+    return malformed(std::string(describe(*error)), line);
+  }
+  auto parameters = parseTitanParameters(parts.parameters);
+  if (auto* fault = std::get_if<std::string>(&parameters)) {
+    return malformed(std::move(*fault), line);
+  }
+  auto& upload = std::get<UploadLine>(parameters);
+  std::string url(parts.before);
+  url += upload.edit ? ";edit" : ";size=" + std::to_string(upload.size);
+  url += parts.query;
+  return RequestLine{std::move(url), std::get<Uri>(std::move(parsed)), std::move(upload)};
+}
 
 ParseStep parseLine(std::string line) {
+  if (lowerCase(std::string_view(line).substr(0, kTitanScheme.size())) == kTitanScheme) {
+    return parseTitanLine(line);
+  }
   auto parsed = parseUri(line);
   if (const auto* error = std::get_if<UriError>(&parsed)) {
-    return Malformed{std::string(describe(*error)), std::move(line)};
+    return malformed(std::string(describe(*error)), line);
   }
   return RequestLine{std::move(line), std::get<Uri>(std::move(parsed))};
 }
@@ -29,7 +57,7 @@ ParseStep GeminiParser::feed(std::string_view bytes, std::size_t& consumed) {
   if (end == std::string::npos) {
     consumed = line_.size() - before;
     if (line_.size() < limit) return NeedMore{};
-    return Malformed{"The URL is longer than 1024 bytes", std::move(line_)};
+    return malformed("The URL is longer than 1024 bytes", line_);
   }
   consumed = end + kLineEnd.size() - before;
   line_.resize(end);

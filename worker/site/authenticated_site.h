@@ -23,6 +23,7 @@ class AuthenticatedSite final : public Site {
   AuthenticatedSite(const AuthenticatedArgs& args,
                     std::optional<CertificateAuthorities> authorities, PathMap sites);
   void handle(Request request, Responder reply, Services& services) override;
+  Takes takes(std::string_view sitePath) const override { return sites_.takes(sitePath); }
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:

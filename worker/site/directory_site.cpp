@@ -10,6 +10,8 @@
 #include "worker/file/directory_page.h"
 #include "worker/file/file_body.h"
 #include "worker/site/redirect_site.h"
+#include "worker/upload/upload_rules.h"
+#include "worker/upload/uploads.h"
 
 namespace egalaxyd {
 namespace {
@@ -23,10 +25,6 @@ DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
   for (const auto& [extension, type] : args.mime) types.emplace(lowerCase(extension), type);
   args.mime = std::move(types);
   return args;
-}
-
-bool hasHiddenSegment(std::string_view sitePath) {
-  return sitePath.find("/.") != std::string_view::npos;
 }
 
 /// A listing that counts itself in `total` for as long as it lives.
@@ -47,17 +45,26 @@ class ListingBody final : public BodySource {
 
 }  // namespace
 
-DirectorySite::DirectorySite(DirectoryArgs args, SiteRoot root,
+DirectorySite::DirectorySite(std::string host, DirectoryArgs args, SiteRoot root,
                              std::shared_ptr<const PrivateFiles> neverServed)
-    : args_(withLowerCaseExtensions(std::move(args))),
-      root_(std::move(root)),
+    : host_(std::move(host)),
+      args_(withLowerCaseExtensions(std::move(args))),
+      root_(std::make_shared<const SiteRoot>(std::move(root))),
       neverServed_(std::move(neverServed)) {}
 
 void DirectorySite::handle(Request request, Responder reply, Services& services) {
+  if (request.upload) return handleUpload(std::move(request), std::move(reply), services);
+  if (isHidden(request.sitePath())) return std::move(reply).send(Response::notFound());
+  serve(std::move(request), std::move(reply), services);
+}
+
+bool DirectorySite::isHidden(std::string_view sitePath) const {
+  const std::string unfinished = std::string("/").append(kUnfinishedPrefix);
+  return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos;
+}
+
+void DirectorySite::serve(Request request, Responder reply, Services& services) {
   const std::string_view path = request.sitePath();
-  if (!args_.hidden && hasHiddenSegment(path)) {
-    return std::move(reply).send(Response::notFound());
-  }
   auto found = find(path, request.path, Waiting::kNever);
   if (found.ok() || found.error().code != ErrorCode::kBusy) {
     return std::move(reply).send(responseOf(request, std::move(found), services));
@@ -79,12 +86,37 @@ void DirectorySite::handle(Request request, Responder reply, Services& services)
   if (!queued) std::move(pending->reply).send(busyFailure());
 }
 
+void DirectorySite::handleUpload(Request request, Responder reply, Services& services) {
+  if (auto refusal = refuse(request)) {
+    return services.uploads.refuse(host_, request, std::move(*refusal), std::move(reply));
+  }
+  if (request.upload->edit) return serve(std::move(request), std::move(reply), services);
+  UploadOrder order;
+  order.place = {root_, std::string(request.sitePath().substr(1)), neverServed_,
+                 args_.upload->createDirectories};
+  order.host = host_;
+  order.mime = uploadType(request);
+  if (args_.upload->quota) {
+    order.quota = UploadQuota{request.path.substr(0, request.mountLength), *args_.upload->quota};
+  }
+  services.uploads.carryOut(std::move(order), std::move(request), std::move(reply));
+}
+
+std::optional<Response> DirectorySite::refuse(const Request& request) const {
+  if (auto refusal = refuseUpload(*args_.upload, request)) return refusal;
+  const std::string_view path = request.sitePath();
+  if (path.empty() || path.ends_with('/')) {
+    return Response::failure(Status::kBadRequest, "A folder cannot be written");
+  }
+  return isHidden(path) ? std::optional(Response::notFound()) : std::nullopt;
+}
+
 Result<DirectorySite::Found> DirectorySite::find(std::string_view sitePath,
                                                  const std::string& title, Waiting waiting) const {
   if (sitePath.empty()) return Found(MissingSlash{});
   const std::string_view relative = sitePath.substr(1);
   if (sitePath.ends_with('/')) return findInFolder(relative, title, waiting);
-  auto opened = root_.open(relative, waiting);
+  auto opened = root_->open(relative, waiting);
   if (!opened) return std::move(opened).error();
   if (opened->isFolder()) return Found(MissingSlash{});
   const std::string_view name = relative.substr(relative.rfind('/') + 1);
@@ -95,7 +127,7 @@ Result<DirectorySite::Found> DirectorySite::findInFolder(std::string_view folder
                                                          const std::string& title,
                                                          Waiting waiting) const {
   for (const std::string& name : args_.index) {
-    auto opened = root_.open(std::string(folder) + name, waiting);
+    auto opened = root_->open(std::string(folder) + name, waiting);
     if (opened.ok() && !opened->isFolder()) {
       return Found(FoundFile{name, std::move(opened).value()});
     }
@@ -110,13 +142,14 @@ Result<DirectorySite::Found> DirectorySite::findInFolder(std::string_view folder
   wanted.title = title;
   wanted.hidden = args_.hidden;
   wanted.hasParent = !isMount;
-  auto page = directoryPage(root_, wanted);
+  auto page = directoryPage(*root_, wanted);
   if (!page) return std::move(page).error();
   return Found(Listing{std::move(page).value()});
 }
 
 Response DirectorySite::responseOf(const Request& request, Result<Found> found,
                                    Services& services) {
+  if (request.upload) return editResponse(std::move(found), services);
   if (!found) return openFailure(found.error());
   if (auto* hit = std::get_if<FoundFile>(&*found)) {
     if (neverServed_->contains(hit->file.status)) return Response::notFound();
@@ -126,6 +159,16 @@ Response DirectorySite::responseOf(const Request& request, Result<Found> found,
     return listingResponse(std::move(listing->text));
   }
   return redirectToFolder(request);
+}
+
+/// A file that is not there yet is an empty one to write.
+Response DirectorySite::editResponse(Result<Found> found, Services& services) const {
+  if (!found && found.error().code == ErrorCode::kNotFound) return Response::gemtext("");
+  if (!found) return openFailure(found.error());
+  auto* hit = std::get_if<FoundFile>(&*found);
+  if (hit == nullptr) return Response::failure(Status::kBadRequest, "A folder cannot be edited");
+  if (neverServed_->contains(hit->file.status)) return Response::notFound();
+  return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
 }
 
 Response DirectorySite::listingResponse(std::string text) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -14,13 +15,18 @@
 
 namespace egalaxyd {
 
-/// A static tree: files, index files, listings. What is in memory is answered at once, the rest
-/// from the pool.
+/// A tree of files: files, index files, listings, and uploads where they are allowed. What is in
+/// memory is answered at once, the rest from the pool.
 class DirectorySite final : public Site {
  public:
-  /// `root` is args.root, open. What `neverServed` holds is as good as missing.
-  DirectorySite(DirectoryArgs args, SiteRoot root, std::shared_ptr<const PrivateFiles> neverServed);
+  /// `host`: the site's name, for records. `root` is args.root, open. What `neverServed` holds is
+  /// as good as missing.
+  DirectorySite(std::string host, DirectoryArgs args, SiteRoot root,
+                std::shared_ptr<const PrivateFiles> neverServed);
   void handle(Request request, Responder reply, Services& services) override;
+  Takes takes(std::string_view) const override {
+    return args_.upload ? Takes::kUploads : Takes::kNothing;
+  }
 
  private:
   struct FoundFile {
@@ -33,16 +39,22 @@ class DirectorySite final : public Site {
   };
   using Found = std::variant<FoundFile, MissingSlash, Listing>;
 
+  void serve(Request request, Responder reply, Services& services);
+  void handleUpload(Request request, Responder reply, Services& services);
+  std::optional<Response> refuse(const Request& request) const;
+  bool isHidden(std::string_view sitePath) const;
   /// Any thread. `sitePath` as Request::sitePath, `title` for a listing. kBusy: ask the pool.
   Result<Found> find(std::string_view sitePath, const std::string& title, Waiting waiting) const;
   Result<Found> findInFolder(std::string_view folder, const std::string& title,
                              Waiting waiting) const;
   Response responseOf(const Request& request, Result<Found> found, Services& services);
+  Response editResponse(Result<Found> found, Services& services) const;
   Response listingResponse(std::string text);
   std::string mediaTypeFor(std::string_view fileName) const;
 
+  const std::string host_;
   const DirectoryArgs args_;  ///< the extensions in `mime` are lower-case
-  const SiteRoot root_;
+  const std::shared_ptr<const SiteRoot> root_;
   const std::shared_ptr<const PrivateFiles> neverServed_;
   std::size_t listingBytes_ = 0;  ///< of listings that are being sent; loop thread only
 };

@@ -22,6 +22,7 @@ class InputSite final : public Site {
  public:
   InputSite(const InputArgs& args, PathMap sites);
   void handle(Request request, Responder reply, Services& services) override;
+  Takes takes(std::string_view) const override { return Takes::kInput; }
   /// What a sensitive site is told is for no log.
   bool hidesQuery(std::string_view sitePath) const override;
 

@@ -25,6 +25,12 @@ class NestedSites {
     match.site->handle(std::move(request), std::move(reply), services);
   }
 
+  Takes takes(std::string_view sitePath) const {
+    const PathMap::Match match = sites_.find(sitePath);
+    if (match.site == nullptr) return Takes::kNothing;
+    return match.site->takes(sitePath.substr(match.mountLength));
+  }
+
   bool hidesQuery(std::string_view sitePath) const {
     const PathMap::Match match = sites_.find(sitePath);
     return match.site != nullptr && match.site->hidesQuery(sitePath.substr(match.mountLength));

@@ -12,6 +12,7 @@ namespace egalaxyd {
 class BlockingPool;
 class EventLoop;
 class SharedState;
+class Uploads;
 struct LimitsConfig;
 
 /// What this worker knows of itself, for pages that tell.
@@ -29,7 +30,15 @@ struct Services {
   EventLoop& loop;
   BlockingPool& pool;
   Users& users;
+  Uploads& uploads;
   const ServerInfo& info;
+};
+
+/// What a site does with bytes that follow a request.
+enum class Takes {
+  kNothing,
+  kInput,    ///< a short text, which becomes the request's query
+  kUploads,  ///< whatever Request::upload announces; the site reads Request::body
 };
 
 /// Built by the master before the fork, used by every worker on its loop's thread.
@@ -39,6 +48,12 @@ class Site {
   /// Answers now or later through `reply`, exactly once. Must not wait: what can goes through
   /// `services.pool`.
   virtual void handle(Request request, Responder reply, Services& services) = 0;
+  /// What may be sent to `sitePath`; a request that brings what is not taken is refused before it
+  /// gets here.
+  virtual Takes takes(std::string_view sitePath) const {
+    static_cast<void>(sitePath);
+    return Takes::kNothing;
+  }
   /// Whether the query of a request for `sitePath` is a secret that no log may show.
   virtual bool hidesQuery(std::string_view sitePath) const {
     static_cast<void>(sitePath);

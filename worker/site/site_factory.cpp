@@ -54,8 +54,8 @@ struct SiteBuilder {
     if (!root) return std::move(root).error();
     DirectoryArgs complete = args;
     if (complete.lang.empty()) complete.lang = host.lang;
-    return std::shared_ptr<Site>(
-        std::make_shared<DirectorySite>(std::move(complete), std::move(root).value(), neverServed));
+    return std::shared_ptr<Site>(std::make_shared<DirectorySite>(
+        host.host, std::move(complete), std::move(root).value(), neverServed));
   }
 
   Built operator()(const FileArgs& args) const {

@@ -17,6 +17,7 @@ std::string factLine(std::string_view name, std::string_view value);
 class SpySite final : public Site {
  public:
   void handle(Request request, Responder reply, Services& services) override;
+  Takes takes(std::string_view) const override { return Takes::kInput; }
 };
 
 }  // namespace egalaxyd

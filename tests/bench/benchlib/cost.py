@@ -100,24 +100,6 @@ def cpu(bench):
         count_instructions(bench)
 
 
-def spartan(bench):
-    table, (server_cpus, load_cpus) = bench.table, split_cpus()
-    with contextlib.ExitStack() as stack:
-        try:
-            ours = stack.enter_context(
-                start_egalaxyd(bench.bin, bench.space, spartan=True, cpus=server_cpus))
-        except NotStarted as error:
-            table.skip("spartan: egalaxyd", f"no Spartan listener ({error})")
-            return
-        floor = stack.enter_context(start_floor(bench.bin, bench.space, cpus=server_cpus))
-        figures = interleave(bench, [ours, floor], lambda server: server.url(scheme="spartan"),
-                             load_cpus, seconds=bench.seconds, connections=32,
-                             check_body=bench.space.page)
-    table.raw["spartan"] = figures
-    note_costs(table, "spartan cpu per request", figures, 1e6, "us")
-    judge_ratio(table, "spartan cpu per request", ratio(figures, "egalaxyd", "floor"), "floor", 1.5)
-
-
 def big_file(bench):
     table, (server_cpus, load_cpus) = bench.table, split_cpus()
     big = bench.space.big

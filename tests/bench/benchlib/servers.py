@@ -74,7 +74,7 @@ class Server:
         self.pid = self._process.pid
 
     def url(self, path="/page.gmi", scheme="gemini"):
-        port = self.gemini if scheme == "gemini" else self.spartan
+        port = self.spartan if scheme == "spartan" else self.gemini
         return f"{scheme}://localhost:{port}{path}"
 
     def alive(self):
@@ -153,13 +153,13 @@ enabled = false
 [log]
 target = "{folder}/egalaxyd.log"
 access = true
-[sites.localhost]
-root = "{capsule}"
+{sites}
 """
 
 
-def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(), sandbox="auto"):
-    """With `wrap`, under another program: valgrind."""
+def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(), sandbox="auto",
+                   sites=None):
+    """With `wrap`, under another program: valgrind. `sites`: TOML, else the capsule alone."""
     program = bin_dir / "egalaxyd"
     if not program.exists():
         raise NotStarted(f"{program} is not built")
@@ -169,7 +169,7 @@ def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(),
     config.write_text(EGALAXYD_CONFIG.format(
         workers=workers, folder=folder, gemini=gemini, sandbox=sandbox,
         spartan=f'"127.0.0.1:{spartan_port}"' if spartan else "", cert=space.cert, key=space.key,
-        capsule=space.capsule))
+        sites=sites or f'[sites.localhost]\nroot = "{space.capsule}"'))
     server = Server("egalaxyd", [*wrap, program, "--config", config], folder, gemini,
                     spartan_port if spartan else None, cpus)
     return _up(server, spartan_port if spartan else gemini)
@@ -181,6 +181,14 @@ def start_floor(bin_dir, space, workers=1, file=None, cpus=None, wrap=()):
                               "--spartan", spartan, "--cert", space.cert, "--key", space.key,
                               "--file", file or space.page, "--workers", workers],
                     space.folder("floor"), gemini, spartan, cpus)
+    return _up(server, gemini)
+
+
+def start_store_floor(bin_dir, space, threads):
+    gemini, folder = free_port(), space.folder("store-floor")
+    server = Server("store floor", [bin_dir / "egalaxyd_store_floor", "--dir", folder, "--threads",
+                                    threads, "--gemini", gemini, "--cert", space.cert, "--key",
+                                    space.key], folder, gemini)
     return _up(server, gemini)
 
 

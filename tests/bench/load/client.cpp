@@ -1,5 +1,7 @@
 #include "load/client.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <cstring>
 #include <string_view>
@@ -8,6 +10,7 @@ namespace egalaxyd::load {
 namespace {
 
 constexpr std::size_t kMaxHeaderBytes = 1029;  // "20 ", META of 1024 bytes, CRLF
+constexpr unsigned kUploadNames = 1024;        // of one process; then files are replaced
 
 }  // namespace
 
@@ -22,8 +25,19 @@ void Client::begin(const Options& options, int epoll, int source) {
   asked_ = 0;
   header_.clear();
   bodyBytes_ = 0;
+  prepareRequest();
   beganNs_ = nowNs();
   link_.open(options.target, epoll, this, source);
+}
+
+void Client::prepareRequest() {
+  asking_ = options_->target.requestLine;
+  if (options_->upload.empty()) return;
+  static unsigned number = 0;
+  upload_ = options_->target.requestLine + std::to_string(getpid()) + "-" +
+            std::to_string(number++ % kUploadNames) +
+            ";size=" + std::to_string(options_->upload.size()) + "\r\n" + options_->upload;
+  asking_ = upload_;
 }
 
 void Client::speak() {
@@ -52,10 +66,9 @@ bool Client::advance(SSL_CTX* context) {
 
 /// True when the client has ended.
 bool Client::ask() {
-  const std::string_view line = options_->target.requestLine;
-  while (asked_ < line.size()) {
+  while (asked_ < asking_.size()) {
     std::size_t done = 0;
-    const Io io = link_.write(line.substr(asked_), done);
+    const Io io = link_.write(asking_.substr(asked_), done);
     if (io == Io::kWait) return false;
     if (io != Io::kDone) return end(io == Io::kFailed ? link_.failure() : Outcome::kReset);
     asked_ += done;
@@ -105,7 +118,9 @@ bool Client::takeHeader(const char*& bytes, std::size_t& count) {
   bytes += part;
   count -= part;
   if (!newline) return header_.size() > kMaxHeaderBytes && end(Outcome::kStatus);
-  const std::string_view success = options_->target.wire == Wire::kGemini ? "20 " : "2 ";
+  const std::string_view success = !options_->upload.empty()                ? "30 "
+                                   : options_->target.wire == Wire::kGemini ? "20 "
+                                                                            : "2 ";
   const bool good = header_.starts_with(success) && header_.ends_with("\r\n") &&
                     header_.size() <= kMaxHeaderBytes;
   state_ = State::kBody;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "load/link.h"
 #include "load/options.h"
@@ -32,6 +33,7 @@ class Client {
  private:
   enum class State { kConnecting, kHeld, kAsking, kHeader, kBody };
 
+  void prepareRequest();
   bool ask();
   bool listen();
   bool take(const char* bytes, std::size_t count);
@@ -43,6 +45,8 @@ class Client {
   Link link_;
   State state_ = State::kConnecting;
   bool holdBack_ = false;
+  std::string upload_;       ///< line and body; "": the line is the target's
+  std::string_view asking_;  ///< what is to be sent
   std::size_t asked_ = 0;
   std::string header_;
   std::uint64_t bodyBytes_ = 0;

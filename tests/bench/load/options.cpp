@@ -17,6 +17,7 @@ constexpr const char* kUsage =
     "  --protocol gemini|spartan   default: the URL's scheme\n"
     "  --connections C             open at once (64)\n"
     "  --simultaneous              all C connect first, then each sends one request\n"
+    "  --upload BYTES              store so many with Titan, in names that --url is the start of\n"
     "  --check-body FILE           every answer must hold these bytes\n"
     "  --body-size N               every answer must be this long\n"
     "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread\n"
@@ -44,8 +45,10 @@ Target parseTarget(const std::string& url, const char* protocol) {
   const auto schemeEnd = url.find("://");
   if (schemeEnd == std::string::npos) wrong("not a URL: " + url);
   const std::string scheme = protocol ? protocol : url.substr(0, schemeEnd);
-  if (scheme != "gemini" && scheme != "spartan") wrong("not gemini or spartan: " + scheme);
-  target.wire = scheme == "gemini" ? Wire::kGemini : Wire::kSpartan;
+  if (scheme != "gemini" && scheme != "titan" && scheme != "spartan") {
+    wrong("not gemini, titan or spartan: " + scheme);
+  }
+  target.wire = scheme == "spartan" ? Wire::kSpartan : Wire::kGemini;
 
   const auto slash = url.find('/', schemeEnd + 3);
   const std::string path = slash == std::string::npos ? "/" : url.substr(slash);
@@ -62,8 +65,12 @@ Target parseTarget(const std::string& url, const char* protocol) {
       ntohl(target.address.sin_addr.s_addr) >> 24 != 127) {
     wrong("only localhost and 127.0.0.0/8 are talked to, not " + target.host);
   }
-  target.requestLine =
-      target.wire == Wire::kGemini ? url + "\r\n" : target.host + " " + path + " 0\r\n";
+  if (scheme == "titan") {
+    target.requestLine = url;
+  } else {
+    target.requestLine =
+        target.wire == Wire::kGemini ? url + "\r\n" : target.host + " " + path + " 0\r\n";
+  }
   return target;
 }
 
@@ -106,7 +113,8 @@ enum Key {
   kBodySize,
   kStall,
   kStallUrl,
-  kSimultaneous
+  kSimultaneous,
+  kUpload
 };
 
 const option kLong[] = {{"url", required_argument, nullptr, kUrl},
@@ -122,6 +130,7 @@ const option kLong[] = {{"url", required_argument, nullptr, kUrl},
                         {"body-size", required_argument, nullptr, kBodySize},
                         {"stall", required_argument, nullptr, kStall},
                         {"stall-url", required_argument, nullptr, kStallUrl},
+                        {"upload", required_argument, nullptr, kUpload},
                         {"simultaneous", no_argument, nullptr, kSimultaneous},
                         {nullptr, 0, nullptr, 0}};
 
@@ -173,6 +182,9 @@ Options parseOptions(int argc, char** argv) {
       case kStallUrl:
         stallUrl = optarg;
         break;
+      case kUpload:
+        options.upload.assign(static_cast<std::size_t>(positive("--upload", optarg)), 'x');
+        break;
       case kSimultaneous:
         options.simultaneous = true;
         break;
@@ -183,6 +195,9 @@ Options parseOptions(int argc, char** argv) {
   if (url.empty()) wrong("--url is missing");
   options.target = parseTarget(url, protocol);
   options.stallTarget = parseTarget(stallUrl.empty() ? url : stallUrl, protocol);
+  if (url.starts_with("titan:") == options.upload.empty()) {
+    wrong("--upload and a titan URL want each other");
+  }
   if (options.simultaneous) {
     options.requests = static_cast<std::uint64_t>(options.connections);
     options.seconds = 0;

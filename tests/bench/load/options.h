@@ -29,7 +29,7 @@ struct Stall {
 struct Target {
   Wire wire = Wire::kGemini;
   std::string host;         ///< as in the URL; also the SNI
-  std::string requestLine;  ///< CRLF included
+  std::string requestLine;  ///< CRLF included; of uploads only the URL, a name and the rest follow
   sockaddr_in address{};
 };
 
@@ -47,6 +47,7 @@ struct Options {
   int sources = 1;                  ///< client addresses 127.0.0.1, 127.0.0.2, ...
   std::optional<std::string> body;  ///< what every answer must hold
   std::optional<std::uint64_t> bodyBytes;  ///< or only how long it must be
+  std::string upload;  ///< what every client sends, each time under another name; "": it asks
   std::vector<Stall> stalls;
 };
 

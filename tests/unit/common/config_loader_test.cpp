@@ -441,6 +441,11 @@ const Bad kBadNames[] = {
      "4: sites.a.\"/\".cache", "or \"forever\""},
     {"[sites.a.\"/\"]\nmodule = \"file\"\npath = \"/r\"\nlisting = true",
      "4: sites.a.\"/\".listing", "unknown key; allowed: \"module\", \"path\", \"mime\", \"cache\""},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {quota = \"some\"}",
+     "4: sites.a.\"/\".upload.quota", "found \"some\"; allowed: a size such as"},
+    // A token where its digest belongs is not repeated.
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {tokens = [\"secret\"]}",
+     "4: sites.a.\"/\".upload.tokens", "found something else; allowed: \"sha256:\" and 64 hex"},
     {"[sites.a.\"/\"]\nmodule = \"dirctory\"\nroot = \"/r\"", "2: sites.a.\"/\".module",
      "found \"dirctory\"; allowed: \"directory\", \"file\", \"authenticated\", \"input\""},
     {"[sites.a.\"/\"]\nmodule = \"cgi\"", "2: sites.a.\"/\".module", "found \"cgi\"; allowed: "},

@@ -43,6 +43,29 @@ TEST_F(SharedStateTest, KeepsTotalsAndForgetsWhatADeadWorkerHeld) {
   EXPECT_TRUE(state_->takeAddress(0, client, 1));
 }
 
+TEST_F(SharedStateTest, CountsAnswersByProtocolAndStatus) {
+  state_->slot(0).addAnswer(Protocol::kGemini, 20);
+  state_->slot(3).addAnswer(Protocol::kGemini, 20);
+  state_->slot(3).addAnswer(Protocol::kTitan, 59);
+  state_->slot(3).addAnswer(Protocol::kSpartan, 2);
+  EXPECT_EQ(state_->answers(Protocol::kGemini, 20), 2u);
+  EXPECT_EQ(state_->answers(Protocol::kTitan, 59), 1u);
+  EXPECT_EQ(state_->answers(Protocol::kSpartan, 2), 1u);
+  EXPECT_EQ(state_->answers(Protocol::kTitan, 20), 0u);
+}
+
+TEST_F(SharedStateTest, SumsLatenciesOverAllWorkersAndKeepsThem) {
+  using namespace std::chrono_literals;
+  state_->slot(0).addLatency(Protocol::kGemini, Span::kRequest, 5us);
+  state_->slot(4).addLatency(Protocol::kGemini, Span::kRequest, 9us);
+  state_->workerGone(4);
+  const Latencies all = state_->latencies(Protocol::kGemini, Span::kRequest);
+  EXPECT_EQ(all.count(), 2u);
+  EXPECT_EQ(all.quantile(1), 9'500ns);
+  EXPECT_EQ(state_->latencies(Protocol::kGemini, Span::kHandshake).count(), 0u);
+  EXPECT_EQ(state_->latencies(Protocol::kTitan, Span::kRequest).count(), 0u);
+}
+
 TEST_F(SharedStateTest, LimitsAnAddressOverAllWorkers) {
   const IpAddress client = address("192.0.2.1");
   EXPECT_TRUE(state_->takeAddress(0, client, 2));

@@ -13,6 +13,7 @@ const ListenAddress kAnyPort{"127.0.0.1", 0};
 
 ListenConfig gemini(std::vector<ListenAddress> addresses) {
   ListenConfig config;
+  config.spartan = {};
   config.gemini = std::move(addresses);
   return config;
 }
@@ -87,13 +88,16 @@ TEST(ListenerSet, ServesBothFamiliesWithoutAHost) {
   }
 }
 
-TEST(ListenerSet, MarksTitanSocketsAndBindsNoSpartanOnes) {
+TEST(ListenerSet, MarksSocketsWithTheirProtocol) {
   ListenConfig config = gemini({kAnyPort});
   config.titan = {kAnyPort};
   config.spartan = {kAnyPort};
-  const auto sockets = openOrFail(config).sockets();
-  ASSERT_EQ(sockets.size(), 2u);
+  const ListenerSet set = openOrFail(config);
+  const auto sockets = set.sockets();
+  ASSERT_EQ(sockets.size(), 3u);
   EXPECT_EQ(sockets[1].kind, ListenerKind::kTitan);
+  EXPECT_EQ(sockets[2].kind, ListenerKind::kSpartan);
+  EXPECT_TRUE(canConnect(sockets[2].port));
 }
 
 TEST(ListenerSet, KeepsTheSocketsOfAddressesThatDidNotChange) {
@@ -132,14 +136,17 @@ TEST(ListenerSet, TakesAnInheritedSocketByItsAddress) {
 }
 
 TEST(ListenerSet, LetsNamedInheritedSocketsStandInForTheirList) {
-  const std::vector<InheritedSocket> passedSockets{passed("titan"), passed("gemini")};
+  const std::vector<InheritedSocket> passedSockets{passed("titan"), passed("gemini"),
+                                                   passed("spartan")};
   ListenConfig config = gemini({kAnyPort, kAnyPort});
   const auto sockets = openOrFail(config, passedSockets).sockets();
-  ASSERT_EQ(sockets.size(), 2u);
+  ASSERT_EQ(sockets.size(), 3u);
   EXPECT_EQ(sockets[0].fd, passedSockets[1].fd->get());
   EXPECT_EQ(sockets[0].kind, ListenerKind::kGemini);
   EXPECT_EQ(sockets[1].fd, passedSockets[0].fd->get());
   EXPECT_EQ(sockets[1].kind, ListenerKind::kTitan);
+  EXPECT_EQ(sockets[2].fd, passedSockets[2].fd->get());
+  EXPECT_EQ(sockets[2].kind, ListenerKind::kSpartan);
 }
 
 TEST(ListenerSet, RefusesAnAddressThatThisMachineDoesNotHave) {

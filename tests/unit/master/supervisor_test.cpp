@@ -15,10 +15,12 @@ using ::testing::IsEmpty;
 
 constexpr auto kDrain = 5s;
 
-/// "spawn 1/0", "drain 1/0", "build", "serves 1", "leave 0": one word and its object per action.
+/// "spawn 1/0", "spawn 1/0'" for its successor, "drain 1/0", "build", "serves 1", "leave 0": one
+/// word and its object per action.
 struct Namer {
   static std::string of(WorkerKey key) {
-    return std::to_string(key.generation) + "/" + std::to_string(key.number);
+    return std::to_string(key.generation) + "/" + std::to_string(key.number) +
+           std::string(key.life, '\'');
   }
   std::string operator()(const SpawnWorker& a) { return "spawn " + of(a.worker); }
   std::string operator()(const AskToDrain& a) { return "drain " + of(a.worker); }
@@ -31,6 +33,9 @@ struct Namer {
     return "failed " + std::to_string(a.generation);
   }
   std::string operator()(const GenerationGone& a) { return "gone " + std::to_string(a.generation); }
+  std::string operator()(const RestartEnded& a) {
+    return a.failure.empty() ? "restarted" : "restart failed";
+  }
   std::string operator()(const Report&) { return "report"; }
   std::string operator()(const Leave& a) { return "leave " + std::to_string(a.exitCode); }
 };
@@ -42,11 +47,19 @@ class SupervisorTest : public testing::Test {
   using Names = std::vector<std::string>;
 
   Names start(std::uint32_t workers) { return names(supervisor_.start(1, workers, kDrain, now_)); }
-  Names ready(std::uint64_t generation, std::uint32_t number) {
-    return names(supervisor_.workerReady({generation, number}, now_));
+  Names ready(std::uint64_t generation, std::uint32_t number, std::uint32_t life = 0) {
+    return names(supervisor_.workerReady({generation, number, life}, now_));
   }
-  Names dies(std::uint64_t generation, std::uint32_t number, bool clean = false) {
-    return names(supervisor_.workerExited({generation, number}, {clean, "died"}, now_));
+  Names closes(std::uint64_t generation, std::uint32_t number, std::uint32_t life = 0) {
+    return names(supervisor_.workerClosed({generation, number, life}, now_));
+  }
+  Names dies(std::uint64_t generation, std::uint32_t number, bool clean = false,
+             std::uint32_t life = 0) {
+    return names(supervisor_.workerExited({generation, number, life}, {clean, "died"}, now_));
+  }
+  Names restarts(std::optional<std::uint32_t> number) {
+    auto actions = supervisor_.restartWorkers(number, now_);
+    return actions ? names(*actions) : Names{"error: " + actions.error().message};
   }
   Names refuses(std::uint64_t generation, std::uint32_t number) {
     return names(supervisor_.workerRefused({generation, number}, "no", now_));
@@ -168,8 +181,8 @@ TEST_F(SupervisorTest, TreatsARefusalAfterTheStartAsAQuickDeath) {
 TEST_F(SupervisorTest, KillsAWorkerThatTalksNonsenseAndReplacesIt) {
   serveWithTwoWorkers();
   after(5s);
-  EXPECT_EQ(names(supervisor_.workerMisbehaved({1, 0}, now_)), (Names{"kill 1/0"}));
-  EXPECT_THAT(names(supervisor_.workerMisbehaved({1, 0}, now_)), IsEmpty());
+  EXPECT_EQ(names(supervisor_.workerMisbehaved({1, 0}, "lies", now_)), (Names{"kill 1/0"}));
+  EXPECT_THAT(names(supervisor_.workerMisbehaved({1, 0}, "lies", now_)), IsEmpty());
   EXPECT_EQ(dies(1, 0), (Names{"spawn 1/0"}));
 }
 
@@ -185,9 +198,88 @@ TEST_F(SupervisorTest, DrainsTheOldGenerationOnceTheNewOneIsReady) {
   serveWithTwoWorkers();
   EXPECT_EQ(reload(), (Names{"build"}));
   EXPECT_EQ(built(2, 1), (Names{"spawn 2/0"}));
-  EXPECT_EQ(ready(2, 0), (Names{"serves 2", "drain 1/0", "drain 1/1"}));
+  EXPECT_EQ(ready(2, 0), (Names{"drain 1/0", "drain 1/1"}));
+  EXPECT_THAT(closes(1, 0), IsEmpty());
+  EXPECT_EQ(closes(1, 1), (Names{"serves 2"}));
   EXPECT_THAT(dies(1, 0, true), IsEmpty());
   EXPECT_EQ(dies(1, 1, true), (Names{"gone 1"}));
+}
+
+TEST_F(SupervisorTest, CountsADeadWorkerAsOneThatAcceptsNothing) {
+  serveWithTwoWorkers();
+  reload();
+  built(2, 1);
+  ready(2, 0);
+  EXPECT_THAT(closes(1, 1), IsEmpty());
+  EXPECT_EQ(dies(1, 0), (Names{"serves 2"}));
+}
+
+TEST_F(SupervisorTest, RestartsAWorkerByASuccessorThatIsReadyFirst) {
+  serveWithTwoWorkers();
+  EXPECT_EQ(restarts(1), (Names{"spawn 1/1'"}));
+  EXPECT_EQ(ready(1, 1, 1), (Names{"drain 1/1", "restarted"}));
+  EXPECT_THAT(dies(1, 1, true), IsEmpty());
+  after(2s);
+  EXPECT_EQ(dies(1, 1, false, 1), (Names{"spawn 1/1'"}));
+}
+
+TEST_F(SupervisorTest, RestartsAllWorkersOneByOne) {
+  serveWithTwoWorkers();
+  EXPECT_EQ(restarts(std::nullopt), (Names{"spawn 1/0'"}));
+  EXPECT_EQ(ready(1, 0, 1), (Names{"drain 1/0", "spawn 1/1'"}));
+  EXPECT_EQ(ready(1, 1, 1), (Names{"drain 1/1", "restarted"}));
+  EXPECT_EQ(restarts(0), (Names{"spawn 1/0''"}));
+  dies(1, 0, true);
+  EXPECT_EQ(ready(1, 0, 2), (Names{"drain 1/0'", "restarted"}));
+  EXPECT_EQ(stop(), (Names{"drain 1/0''", "drain 1/1'"}));
+}
+
+TEST_F(SupervisorTest, KeepsTheOldWorkerWhenItsSuccessorFails) {
+  serveWithTwoWorkers();
+  restarts(std::nullopt);
+  EXPECT_EQ(dies(1, 0, false, 1), (Names{"restart failed"}));
+  restarts(1);
+  EXPECT_EQ(after(10s), (Names{"kill 1/1'"}));
+  EXPECT_EQ(dies(1, 1, false, 1), (Names{"restart failed"}));
+  EXPECT_EQ(supervisor_.workers().size(), 2u);
+  EXPECT_EQ(stop(), (Names{"drain 1/0", "drain 1/1"}));
+}
+
+TEST_F(SupervisorTest, ReplacesAWorkerThatDiesWhileItsSuccessorStarts) {
+  serveWithTwoWorkers();
+  after(2s);
+  restarts(0);
+  EXPECT_EQ(dies(1, 0), (Names{"spawn 1/0"}));
+  EXPECT_EQ(ready(1, 0, 1), (Names{"drain 1/0", "restarted"}));
+}
+
+TEST_F(SupervisorTest, DoesOneThingAtATime) {
+  serveWithTwoWorkers();
+  EXPECT_THAT(restarts(2).at(0), testing::HasSubstr("they are 0 to 1"));
+  restarts(0);
+  EXPECT_THAT(restarts(1).at(0), testing::HasSubstr("being restarted"));
+  EXPECT_THAT(reload(), IsEmpty());
+  EXPECT_EQ(ready(1, 0, 1), (Names{"drain 1/0", "restarted", "build"}));
+  EXPECT_THAT(restarts(1).at(0), testing::HasSubstr("reload is under way"));
+}
+
+TEST_F(SupervisorTest, EndsARestartWhenItStops) {
+  serveWithTwoWorkers();
+  restarts(0);
+  EXPECT_EQ(stop(), (Names{"restart failed", "drain 1/0", "drain 1/1", "drain 1/0'"}));
+}
+
+TEST_F(SupervisorTest, TellsHowOftenAndWhyAPlaceWasFilledAnew) {
+  serveWithTwoWorkers();
+  after(2s);
+  dies(1, 0);
+  const std::vector<WorkerView> workers = supervisor_.workers();
+  ASSERT_EQ(workers.size(), 2u);
+  EXPECT_EQ(workers[0].state, "starting");
+  EXPECT_EQ(workers[0].restarts, 1u);
+  EXPECT_EQ(workers[0].lastCause, "died");
+  EXPECT_EQ(workers[1].state, "ready");
+  EXPECT_EQ(workers[1].restarts, 0u);
 }
 
 TEST_F(SupervisorTest, KillsWhatIsNotDrainedInTime) {
@@ -197,7 +289,7 @@ TEST_F(SupervisorTest, KillsWhatIsNotDrainedInTime) {
   ready(2, 0);
   dies(1, 0, true);
   EXPECT_THAT(after(kDrain), IsEmpty());
-  EXPECT_EQ(after(500ms), (Names{"kill 1/1"}));
+  EXPECT_EQ(after(500ms), (Names{"kill 1/1", "serves 2"}));
   EXPECT_EQ(dies(1, 1), (Names{"gone 1"}));
 }
 
@@ -245,10 +337,12 @@ TEST_F(SupervisorTest, MakesOneReloadOfAllWishesDuringAReload) {
   EXPECT_THAT(reload(), IsEmpty());
   EXPECT_THAT(reload(), IsEmpty());
   ready(2, 0);
-  EXPECT_EQ(ready(2, 1), (Names{"serves 2", "drain 1/0", "drain 1/1", "build"}));
+  EXPECT_EQ(ready(2, 1), (Names{"drain 1/0", "drain 1/1"}));
+  closes(1, 0);
+  EXPECT_EQ(closes(1, 1), (Names{"serves 2", "build"}));
   built(3, 2);
   ready(3, 0);
-  EXPECT_EQ(ready(3, 1), (Names{"serves 3", "drain 2/0", "drain 2/1"}));
+  EXPECT_EQ(ready(3, 1), (Names{"drain 2/0", "drain 2/1"}));
 }
 
 TEST_F(SupervisorTest, DelaysAReloadUntilTheStartIsDone) {
@@ -264,6 +358,8 @@ TEST_F(SupervisorTest, DelaysAReloadWhileDrainingWorkersTakeTheRoom) {
   built(2, 2);
   ready(2, 0);
   ready(2, 1);
+  closes(1, 0);
+  EXPECT_EQ(closes(1, 1), (Names{"serves 2"}));
   EXPECT_THAT(reload(), IsEmpty());
   EXPECT_THAT(dies(1, 0, true), IsEmpty());
   EXPECT_EQ(dies(1, 1, true), (Names{"gone 1", "build"}));
@@ -378,7 +474,7 @@ class World {
   }
   void step() {
     now_ += std::chrono::milliseconds(pick(0, 3) == 0 ? pick(0, 20'000) : pick(0, 50));
-    switch (pick(0, 11)) {
+    switch (pick(0, 13)) {
       case 0:
         return end(anyone());
       case 1:
@@ -386,13 +482,20 @@ class World {
       case 2:
         return pick(0, 4) == 0 ? apply(supervisor_.workerRefused(anyone(), "no", now_)) : void();
       case 3:
-        return apply(supervisor_.workerMisbehaved(anyone(), now_));
+        return apply(supervisor_.workerMisbehaved(anyone(), "lies", now_));
       case 4:
         return apply(supervisor_.workerMuted(anyone(), now_));
       case 5:
         return apply(supervisor_.reload(now_));
       case 6:
         return pick(0, 40) == 0 ? apply(supervisor_.stop(now_)) : void();
+      case 9:
+        return apply(supervisor_.workerClosed(anyone(), now_));
+      case 10: {
+        auto actions = supervisor_.restartWorkers(
+            pick(0, 1) == 0 ? std::nullopt : std::optional(pick(0, 4)), now_);
+        return actions ? apply(*actions) : void();
+      }
       case 7:
       case 8:
         return apply(supervisor_.tick(now_));
@@ -406,7 +509,7 @@ class World {
       std::visit([this](const auto& a) { act(a); }, action);
       std::size_t live = 0;
       for (const WorkerKey key : processes_) live += leaving_.contains(key) ? 0u : 1u;
-      EXPECT_LE(live, 2u * 4u);
+      EXPECT_LE(live, 2u * 4u + 1u);
       EXPECT_LE(processes_.size(), kMost);
     }
     EXPECT_EQ(supervisor_.liveWorkers(), processes_.size());
@@ -438,6 +541,7 @@ class World {
   void act(const GenerationGone& a) {
     for (const WorkerKey key : processes_) EXPECT_NE(key.generation, a.generation);
   }
+  void act(const RestartEnded&) {}
   void act(const Report& a) { EXPECT_FALSE(a.text.empty()); }
   void act(const Leave&) {
     EXPECT_TRUE(processes_.empty());

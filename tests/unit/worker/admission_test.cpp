@@ -14,12 +14,13 @@ class AdmissionTest : public testing::Test, public ConnectionKeeper {
  protected:
   Connection& arrive(std::uint32_t index) {
     connections_.push_back(std::make_unique<Connection>(*this, loop_, Connection::Id{index, 0},
-                                                        UniqueFd(), IpAddress(), false));
+                                                        UniqueFd(), ListenerKind::kGemini,
+                                                        IpAddress(), false));
     return *connections_.back();
   }
 
   const ExchangeContext& exchangeContext() const override { std::abort(); }
-  std::unique_ptr<Transport> makeTransport(UniqueFd) override { return nullptr; }
+  std::unique_ptr<Transport> makeTransport(ListenerKind, UniqueFd) override { return nullptr; }
   bool takeAddress(const IpAddress&) override { return true; }
   void wantsSlot(Connection&) override {}
   void moved(Connection&) override {}

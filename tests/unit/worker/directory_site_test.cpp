@@ -28,7 +28,7 @@ class DirectorySiteTest : public testing::Test {
   std::unique_ptr<DirectorySite> site() {
     args_.root = dir_.path();
     auto root = SiteRoot::openAt(args_.root, args_.symlinks);
-    return std::make_unique<DirectorySite>(args_, std::move(root).value(),
+    return std::make_unique<DirectorySite>("example.org", args_, std::move(root).value(),
                                            std::make_shared<const PrivateFiles>(neverServed_));
   }
   Answer get(std::string path, std::string_view mount = "/") {

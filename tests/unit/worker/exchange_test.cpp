@@ -7,6 +7,7 @@
 #include "common/storage/memory_storage.h"
 #include "tests/support/scripted_transport.h"
 #include "worker/blocking_pool.h"
+#include "worker/upload/uploads.h"
 
 namespace egalaxyd {
 namespace {
@@ -23,7 +24,10 @@ class ScriptedSite final : public Site {
     }
   }
 
+  Takes takes(std::string_view) const override { return taken; }
+
   std::vector<Request> seen;
+  Takes taken = Takes::kNothing;
   std::optional<Response> answer;
   bool keep = false;
   std::optional<Responder> kept;
@@ -66,10 +70,15 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
             .storage = storage_};
   }
 
-  void start() {
-    exchange_ = std::make_unique<Exchange>(context_, *this, IpAddress(), Clock::now(),
+  void start(ListenerKind listener = ListenerKind::kGemini,
+             Clock::time_point accepted = Clock::now()) {
+    exchange_ = std::make_unique<Exchange>(context_, *this, listener, IpAddress(), accepted,
                                            std::make_unique<ScriptedTransport>(client_));
     exchange_->start();
+  }
+  void startSpartan(std::deque<std::string> sends) {
+    client_.sends = std::move(sends);
+    start(ListenerKind::kSpartan);
   }
 
   void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
@@ -89,8 +98,10 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   StorageThread storage_{loop_,
                          [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
   Users users_{storage_};
+  FolderSync folders_;
+  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull};
   ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
-  Services services_{loop_, pool_, users_, info_};
+  Services services_{loop_, pool_, users_, uploads_, info_};
   std::optional<SiteMap> sites_;
   std::optional<Gate> gate_;
   ExchangeContext context_;
@@ -108,6 +119,10 @@ TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
   EXPECT_EQ(ended_, 1);
   EXPECT_EQ(shared_->total(Counter::kRequests), 1u);
   EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
+  EXPECT_EQ(shared_->answers(Protocol::kGemini, 20), 1u);
+  for (const Span span : {Span::kHandshake, Span::kFirstByte, Span::kRequest}) {
+    EXPECT_EQ(shared_->latencies(Protocol::kGemini, span).count(), 1u);
+  }
   EXPECT_EQ(shared_->total(Counter::kBytesOut), client_.got.size());
 }
 
@@ -285,6 +300,92 @@ TEST_F(ExchangeTest, ABrokenConnectionEndsWithoutAnAnswer) {
   start();
   EXPECT_EQ(ended_, 1);
   EXPECT_EQ(shared_->total(Counter::kHandshakesFailed), 1u);
+}
+
+TEST_F(ExchangeTest, SpeaksSpartan) {
+  site_->answer = Response::gemtext("# Hello\n");
+  startSpartan({"H.test /pa", "ge 0\r\n"});
+  EXPECT_EQ(client_.got, "2 text/gemini\r\n# Hello\n");
+  EXPECT_TRUE(client_.gotEnd);
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(site_->seen[0].protocol, Protocol::kSpartan);
+  EXPECT_EQ(site_->seen[0].path, "/page");
+  EXPECT_EQ(site_->seen[0].port, 300);
+  EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
+  EXPECT_EQ(shared_->total(Counter::kHandshakes), 0u) << "there is none";
+}
+
+TEST_F(ExchangeTest, SpartansPromptsAndRedirectsDependOnTheRequest) {
+  site_->answer = Response{Status::kInput, "Name?", nullptr};
+  startSpartan({"h.test /my%20page 0\r\n"});
+  EXPECT_EQ(client_.got, "2 text/gemini\r\nName?\n\n=: /my%20page Answer\n");
+  client_.got.clear();
+  site_->answer = Response::redirect("gemini://h.test/there", false);
+  startSpartan({"h.test / 0\r\n"});
+  EXPECT_EQ(client_.got, "3 /there\r\n");
+}
+
+TEST_F(ExchangeTest, SpartansTimeForARequestBeginsWithTheConnection) {
+  client_.sends = {"h.test"};
+  start(ListenerKind::kSpartan, Clock::now() - limits_.requestTimeout + std::chrono::seconds(2));
+  EXPECT_GT(deadlines_.back(), Clock::duration::zero());
+  EXPECT_LE(deadlines_.back(), std::chrono::seconds(2));
+}
+
+TEST_F(ExchangeTest, ADataBlockIsTheQueryOfASiteThatTakesInput) {
+  site_->taken = Takes::kInput;
+  site_->answer = Response::gemtext("");
+  startSpartan({"h.test / 11\r\nhello", " wor", "ld and surplus"});
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(site_->seen[0].query, "hello%20world");
+  EXPECT_FALSE(site_->seen[0].upload);
+  EXPECT_EQ(site_->seen[0].body, nullptr);
+  EXPECT_EQ(client_.got, "2 text/gemini\r\n");
+}
+
+TEST_F(ExchangeTest, ADataBlockIsAnUploadWhereThoseAreTaken) {
+  site_->taken = Takes::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhello and surplus"});
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_FALSE(site_->seen[0].query);
+  EXPECT_EQ(site_->seen[0].upload->size, 5u);
+  std::string got;
+  site_->seen[0].body->read([&](Result<std::string> bytes) { got = bytes.value(); });
+  EXPECT_EQ(got, "hello");
+  std::move(*site_->kept).send(Response::redirect("gemini://h.test/x", false));
+  EXPECT_EQ(client_.got, "3 /x\r\n");
+}
+
+TEST_F(ExchangeTest, ADataBlockThatIsNotTakenIsRefusedByItsLength) {
+  startSpartan({"h.test / 5\r\n"});
+  EXPECT_EQ(client_.got, "4 Uploads are not enabled here\r\n");
+  client_.got.clear();
+  site_->taken = Takes::kInput;
+  startSpartan({"h.test / 65537\r\n"});
+  EXPECT_EQ(client_.got, "4 The input is longer than 64 KiB\r\n");
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, HalfADataBlockReachesNoSite) {
+  site_->taken = Takes::kInput;
+  client_.left = true;
+  startSpartan({"h.test / 10\r\nhalf"});
+  EXPECT_EQ(client_.got, "4 Fewer bytes came than were announced\r\n");
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, AClientMayVanishWithinItsDataBlock) {
+  site_->taken = Takes::kInput;
+  startSpartan({"h.test / 10\r\nhalf"});
+  EXPECT_EQ(ended_, 0);
+  client_.broken = true;
+  exchange_->onReady();
+  EXPECT_EQ(ended_, 1);
+  client_.broken = false;
+  startSpartan({"h.test / 10\r\nhalf"});
+  exchange_.reset();
+  EXPECT_TRUE(site_->seen.empty());
 }
 
 }  // namespace

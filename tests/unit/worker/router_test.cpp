@@ -56,7 +56,8 @@ class CountingLimiter final : public RateLimiter {
 };
 
 std::variant<Routed, Response> routed(const std::string& url, std::string_view serverName = "",
-                                      RateLimiter* limiter = nullptr) {
+                                      RateLimiter* limiter = nullptr,
+                                      ListenerKind listener = ListenerKind::kGemini) {
   auto parsed = parseUri(url);
   if (std::holds_alternative<UriError>(parsed)) {
     ADD_FAILURE() << url << " does not parse";
@@ -64,9 +65,10 @@ std::variant<Routed, Response> routed(const std::string& url, std::string_view s
   }
   static const SiteMap sites = exampleSites();
   Gate gate(sites, limiter);
-  gate.setPorts({11965});
-  return gate.admit({url, std::get<Uri>(std::move(parsed))}, serverName,
-                    *IpAddress::parse("192.0.2.7"));
+  gate.setPorts({11965}, 11965);
+  RequestLine line{url, std::get<Uri>(std::move(parsed))};
+  if (line.uri.scheme == "titan") line.upload.emplace();
+  return gate.admit(std::move(line), listener, serverName, *IpAddress::parse("192.0.2.7"));
 }
 
 /// 20 when a site was found.
@@ -134,6 +136,45 @@ TEST(Router, AnswersEveryWellFormedUrl) {
       {"gemini://empty/wikis", 51},
   };
   for (const auto& c : cases) EXPECT_EQ(statusOf(c.url), c.status) << c.url;
+}
+
+TEST(Router, ATitanListenerSpeaksTitanAlone) {
+  const auto gemini = routed("gemini://h/", "", nullptr, ListenerKind::kTitan);
+  EXPECT_EQ(std::get<Response>(gemini).status, Status::kProxyRequestRefused);
+  const auto titan = routed("titan://h/x", "", nullptr, ListenerKind::kTitan);
+  EXPECT_EQ(std::get<Response>(titan).meta, "Uploads are not enabled here");
+}
+
+TEST(Router, ASpartanListenerSpeaksSpartanAlone) {
+  const auto statusOver = [](const char* url) {
+    const auto result = routed(url, "", nullptr, ListenerKind::kSpartan);
+    const auto* refusal = std::get_if<Response>(&result);
+    return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
+  };
+  EXPECT_EQ(statusOver("spartan://h/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:300/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:11965/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:1/"), 53);
+  EXPECT_EQ(statusOver("spartan://wikipedia.org/"), 53);
+  EXPECT_EQ(statusOver("gemini://h/"), 53);
+  EXPECT_EQ(statusOver("titan://h/"), 53);
+}
+
+TEST(Router, AnswersNoHostOverSpartanThatIsKeptOut) {
+  const SiteMap sites = exampleSites();
+  Gate gate(sites, nullptr);
+  HostMap<bool> hosts;
+  hosts.add("h", false);
+  gate.setSpartanHosts(std::move(hosts));
+  const auto statusOver = [&](const std::string& url, ListenerKind listener) {
+    RequestLine line{url, std::get<Uri>(parseUri(url))};
+    const auto result = gate.admit(std::move(line), listener, "", IpAddress());
+    const auto* refusal = std::get_if<Response>(&result);
+    return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
+  };
+  EXPECT_EQ(statusOver("spartan://h/", ListenerKind::kSpartan), 53);
+  EXPECT_EQ(statusOver("gemini://h/", ListenerKind::kGemini), 20);
+  EXPECT_EQ(statusOver("spartan://empty/wiki", ListenerKind::kSpartan), 20);
 }
 
 TEST(Router, WantsTheServerNameToBeTheUrlsHost) {

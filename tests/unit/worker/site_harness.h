@@ -18,6 +18,7 @@
 #include "worker/blocking_pool.h"
 #include "worker/site/site.h"
 #include "worker/storage_thread.h"
+#include "worker/upload/uploads.h"
 
 namespace egalaxyd {
 
@@ -46,7 +47,8 @@ class SiteHarness {
   explicit SiteHarness(std::size_t queueLimit = 8) : SiteHarness(openMemory, queueLimit) {}
   /// With a storage of the test's choice.
   explicit SiteHarness(StorageThread::Open open, std::size_t queueLimit = 8)
-      : pool_(loop_, 1, queueLimit), storage_(loop_, std::move(open)) {}
+      : pool_(loop_, 1, queueLimit),
+        storage_(loop_, std::move(open), {.beforeCommit = [this] { return folders_.sync(); }}) {}
 
   EventLoop& loop() { return loop_; }
   BlockingPool& pool() { return pool_; }
@@ -152,7 +154,9 @@ class SiteHarness {
   BlockingPool pool_;
   StorageThread storage_;
   Users users_{storage_};
+  FolderSync folders_;
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
+  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull};
   LimitsConfig limits_;
   ServerInfo info_{.worker = 1,
                    .workers = 4,
@@ -160,7 +164,7 @@ class SiteHarness {
                    .workerStarted = std::chrono::system_clock::now() - std::chrono::hours(25),
                    .shared = *shared_,
                    .limits = limits_};
-  Services services_{loop_, pool_, users_, info_};
+  Services services_{loop_, pool_, users_, uploads_, info_};
 };
 
 }  // namespace egalaxyd

@@ -21,8 +21,8 @@ Opened openFaulty(int failAt = 0) {
 }
 
 /// Once nothing writes on its own.
-constexpr StorageThreadOptions kPatient{.visitDelay = std::chrono::hours(1),
-                                        .reopenDelay = std::chrono::hours(1)};
+const StorageThreadOptions kPatient{.visitDelay = std::chrono::hours(1),
+                                    .reopenDelay = std::chrono::hours(1)};
 
 class StorageThreadTest : public testing::Test {
  protected:

@@ -307,6 +307,77 @@ TEST_P(StorageContract, CountsForAQuotaWhatIsThereNow) {
   EXPECT_EQ(bytes(b, "/wiki"), 181u);
 }
 
+TEST_P(StorageContract, AnAnnouncedUploadBecomesTheLatestOnceItIsSettled) {
+  must(storage_->recordUpload(stored("/x", 1)));
+  const auto id = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
+  EXPECT_EQ(must(storage_->showUpload(id)).outcome, UploadOutcome::kPending);
+  ASSERT_EQ(must(storage_->pendingUploads()).size(), 1u);
+  EXPECT_EQ(must(storage_->pendingUploads())[0].id, id);
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->size, 1u);
+  must(storage_->settleUpload(id, UploadOutcome::kReplaced, fingerprint("01d")));
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->id, id);
+  EXPECT_EQ(must(storage_->showUpload(id)).previousSha256, fingerprint("01d"));
+  EXPECT_EQ(must(storage_->showUpload(id)).outcome, UploadOutcome::kReplaced);
+  EXPECT_TRUE(must(storage_->pendingUploads()).empty());
+  EXPECT_EQ(storage_->settleUpload(999, UploadOutcome::kStored, "").error().code,
+            ErrorCode::kNotFound);
+}
+
+TEST_P(StorageContract, AnAnnouncedUploadThatDoesNotHappenLeavesNoRecord) {
+  const auto id = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
+  must(storage_->dropUpload(id));
+  EXPECT_EQ(storage_->showUpload(id).error().code, ErrorCode::kNotFound);
+  const auto kept = must(storage_->recordUpload(stored("/x", 1)));
+  must(storage_->dropUpload(kept));
+  EXPECT_EQ(must(storage_->showUpload(kept)).size, 1u);
+}
+
+TEST_P(StorageContract, RefusesToAnnounceMoreThanTheQuota) {
+  const std::string a = makeUser("a");
+  const UploadQuota quota{"/wiki", 100};
+  must(storage_->recordUpload(stored("/wiki/1", 60, a)));
+  must(storage_->recordUpload(stored("/elsewhere", 90, a)));
+  EXPECT_EQ(storage_->announceUpload(stored("/wiki/2", 41, a), quota).error().code,
+            ErrorCode::kNoSpace);
+  // What it replaces is given back.
+  const auto again = must(storage_->announceUpload(stored("/wiki/1", 100, a), quota));
+  EXPECT_EQ(storage_->announceUpload(stored("/wiki/2", 1, a), quota).error().code,
+            ErrorCode::kNoSpace);
+  must(storage_->dropUpload(again));
+  const auto second = must(storage_->announceUpload(stored("/wiki/2", 40, a), quota));
+  EXPECT_EQ(storage_->announceUpload(stored("/wiki/3", 1, a), quota).error().code,
+            ErrorCode::kNoSpace);
+  must(storage_->settleUpload(second, UploadOutcome::kReplaced, ""));
+  EXPECT_EQ(must(storage_->bytesUploadedBy(a, "example.org", "/wiki")), 100u);
+  EXPECT_EQ(storage_->announceUpload(stored("/wiki/3", 101, a), quota).error().code,
+            ErrorCode::kNoSpace);
+  must(storage_->announceUpload(stored("/wiki/3", 101, a), std::nullopt));
+}
+
+TEST_P(StorageContract, ARefusedUploadIsRememberedAndChangesNothing) {
+  const auto first = must(storage_->recordUpload(stored("/x", 1)));
+  UploadRecord refused = stored("/x", 2);
+  refused.outcome = UploadOutcome::kRefused;
+  refused.why = "A valid token is required";
+  const auto id = must(storage_->recordUpload(refused));
+  EXPECT_EQ(must(storage_->showUpload(id)).why, "A valid token is required");
+  EXPECT_EQ(must(storage_->showUpload(id)).outcome, UploadOutcome::kRefused);
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->id, first);
+}
+
+TEST_P(StorageContract, ForgetsTheOldestOfManyRefusedUploads) {
+  UploadRecord refused = stored("/x", 2);
+  refused.outcome = UploadOutcome::kRefused;
+  must(storage_->begin(Access::kWrite));
+  const auto first = must(storage_->recordUpload(refused));
+  for (std::int64_t n = 1; n < kMaxRefusedUploads; ++n) must(storage_->recordUpload(refused));
+  EXPECT_TRUE(storage_->showUpload(first).ok());
+  must(storage_->recordUpload(refused));
+  EXPECT_EQ(storage_->showUpload(first).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(storage_->showUpload(first + 1).ok());
+  must(storage_->commit());
+}
+
 TEST_P(StorageContract, TakesBackAWholeTransaction) {
   const std::string user = makeUser("a");
   must(storage_->begin(Access::kWrite));

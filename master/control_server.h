@@ -1,0 +1,73 @@
+// The control socket and those who talk on it. Master only, on its loop; never waits for a client,
+// and whatever a client does costs only that client.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/control_protocol.h"
+#include "common/event_loop.h"
+#include "common/privilege.h"
+#include "common/unique_fd.h"
+
+namespace egalaxyd {
+
+/// Who is at the other end, as the kernel knows it.
+struct ControlPeer {
+  pid_t pid = 0;
+  uid_t uid = 0;
+};
+
+class ControlServer {
+ public:
+  using ClientId = std::uint64_t;
+  /// Has to call answer() for this client, now or later.
+  using Handler =
+      std::function<void(ClientId client, const ControlRequest& request, const ControlPeer& peer)>;
+
+  static constexpr std::size_t kMostClients = 64;
+  /// Longest time for a whole request, and for any progress in reading an answer.
+  static constexpr std::chrono::seconds kPatience{10};
+
+  /// To be destroyed once the loop runs no more.
+  ControlServer(EventLoop& loop, Handler handler);
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+  /// Makes `path`, mode 0660, for the group of `account` if there is one. Fails with kExists when
+  /// another server answers there, kInvalid when the path is too long for a socket.
+  Result<void> open(const std::filesystem::path& path, const std::optional<Account>& account);
+  /// Nothing happens when the client has gone meanwhile.
+  void answer(ClientId client, const Poco::JSON::Object& answer);
+
+  /// In a forked child: closes all descriptors. The object must not be used or destroyed there.
+  void closeInChild();
+
+ private:
+  struct Client;
+  void accept();
+  void schedule(ClientId id);
+  void pump(ClientId id);
+  bool flush(Client& client);
+  bool takeLine(ClientId id, Client& client);
+  bool fill(Client& client);
+  void drop(Client& client);
+
+  EventLoop& loop_;
+  Handler handler_;
+  std::filesystem::path path_;  ///< empty: nothing to remove
+  UniqueFd listener_;
+  Watch watch_;
+  std::map<ClientId, std::unique_ptr<Client>> clients_;
+  ClientId nextId_ = 1;
+};
+
+}  // namespace egalaxyd

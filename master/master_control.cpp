@@ -1,0 +1,243 @@
+// What the control socket asks of the master.
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <utility>
+
+#include "common/config_loader.h"
+#include "common/log.h"
+#include "common/version.h"
+#include "master/master_process.h"
+
+namespace egalaxyd {
+namespace {
+
+using Poco::JSON::Array;
+using Poco::JSON::Object;
+
+Object done() {
+  Object answer = jsonObject();
+  answer.set("ok", true);
+  return answer;
+}
+
+std::int64_t secondsSince(std::chrono::system_clock::time_point when) {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now() - when)
+      .count();
+}
+
+std::int64_t unixTime(std::chrono::system_clock::time_point when) {
+  return std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
+}
+
+std::string argumentOf(const ControlRequest& request, const std::string& name) {
+  const auto found = request.arguments.find(name);
+  return found == request.arguments.end() ? "" : found->second;
+}
+
+std::optional<std::uint32_t> numberOf(const std::string& text) {
+  std::uint32_t number = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (read.ec != std::errc() || read.ptr != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string_view protocolsOf(ListenerKind kind) {
+  switch (kind) {
+    case ListenerKind::kGemini:
+      return "Gemini and Titan";
+    case ListenerKind::kTitan:
+      return "Titan";
+    case ListenerKind::kSpartan:
+      return "Spartan";
+  }
+  return "";
+}
+
+Array describeListeners(const ListenerSet& set) {
+  Array listeners;
+  for (const ListenerSet::Listener& listener : set.listeners()) {
+    for (const auto& socket : listener.sockets) {
+      Object object = jsonObject();
+      object.set("address", ListenAddress{listener.address.host, localPort(socket->get())}.text());
+      object.set("protocols", std::string(protocolsOf(listener.kind)));
+      listeners.add(object);
+    }
+  }
+  return listeners;
+}
+
+Array listOf(const std::vector<std::string>& texts) {
+  Array list;
+  for (const std::string& text : texts) list.add(text);
+  return list;
+}
+
+}  // namespace
+
+/// Serving matters more than being managed: without the socket the server says so and goes on.
+void Master::openControl(const Generation& first) {
+  control_ = std::make_unique<ControlServer>(
+      *loop_, [this](ClientId client, const ControlRequest& request, const ControlPeer& peer) {
+        onControl(client, request, peer);
+      });
+  const auto path = first.config.server.runtimeDir / kControlSocket;
+  if (const auto opened = control_->open(path, first.account); !opened) {
+    spdlog::warn("egalaxyctl cannot reach this server: {}", opened.error().message);
+    control_.reset();
+  }
+}
+
+void Master::onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer) {
+  if (request.command == "status") return control_->answer(client, describeStatus());
+  if (request.command == "stats") return control_->answer(client, describeStatistics());
+  spdlog::info("control: \"{}\" from process {} of user {}", logQuote(request.command), peer.pid,
+               peer.uid);
+  if (request.command == "reload") return controlReload(client);
+  if (request.command == "stop") return controlStop(client);
+  if (request.command == "restart") return controlRestart(client, request);
+  if (request.command == "log") return controlLog(client, request);
+  control_->answer(client, controlFailure("this server knows no command " + request.command));
+}
+
+/// Answered when the new generation alone accepts, or has come to nothing.
+void Master::controlReload(ClientId client) {
+  if (supervisor_.stopping()) {
+    return control_->answer(client, controlFailure("the server is stopping"));
+  }
+  reloadAsked_.push_back(client);
+  perform(supervisor_.reload(Clock::now()));
+}
+
+/// Answered when all workers have ended.
+void Master::controlStop(ClientId client) {
+  stopAwaited_.push_back(client);
+  service_->stopping("Stopping");
+  perform(supervisor_.stop(Clock::now()));
+}
+
+/// Answered when all successors are ready.
+void Master::controlRestart(ClientId client, const ControlRequest& request) {
+  const std::string which = argumentOf(request, "worker");
+  const auto number = numberOf(which);
+  if (which != "all" && !number) {
+    return control_->answer(client,
+                            controlFailure("\"" + which + "\" is no worker: a number, or all"));
+  }
+  auto actions = supervisor_.restartWorkers(number, Clock::now());
+  if (!actions) return control_->answer(client, controlFailure(actions.error().message));
+  restartAwaited_.push_back(client);
+  perform(std::move(*actions));
+}
+
+void Master::controlLog(ClientId client, const ControlRequest& request) {
+  const std::string name = argumentOf(request, "level");
+  const auto level = parseLogLevel(name);
+  if (!level) {
+    return control_->answer(
+        client, controlFailure("\"" + name + "\" is no level: trace, debug, info, warn or error"));
+  }
+  logLevel_ = level;
+  setLogLevel(*level);
+  for (auto& [key, process] : processes_) {
+    static_cast<void>(process->worker.channel.send(ChannelMessage::kLogLevel, name));
+  }
+  control_->answer(client, done());
+}
+
+Object Master::describeStatus() const {
+  const auto serving = generations_.find(supervisor_.serving());
+  Object answer = done();
+  answer.set("version", std::string(kVersion));
+  answer.set("pid", static_cast<std::int64_t>(::getpid()));
+  answer.set("state", std::string(supervisor_.stopping()          ? "stopping"
+                                  : serving == generations_.end() ? "starting"
+                                                                  : "serving"));
+  answer.set("started", unixTime(started_));
+  answer.set(
+      "uptime",
+      std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - startedClock_).count());
+  answer.set("generation", supervisor_.serving());
+  const bool known = serving != generations_.end();
+  answer.set("listeners", known ? describeListeners(serving->second->listeners) : Array());
+  answer.set("workers", describeWorkers());
+  answer.set("storage", describeStorage());
+  if (reloadFailure_) {
+    Object failure = jsonObject();
+    failure.set("time", unixTime(reloadFailure_->when));
+    failure.set("complaints", listOf(reloadFailure_->complaints));
+    answer.set("reload_failure", failure);
+  }
+  return answer;
+}
+
+Array Master::describeWorkers() const {
+  Array workers;
+  for (const WorkerView& view : supervisor_.workers()) {
+    Object object = jsonObject();
+    object.set("slot", view.key.number);
+    object.set("generation", view.key.generation);
+    object.set("state", std::string(view.state));
+    if (const Process* process = processOf(view.key)) {
+      object.set("pid", static_cast<std::int64_t>(process->worker.pid));
+      object.set("since", unixTime(process->since));
+      object.set("age", secondsSince(process->since));
+      object.set("connections", shared_->slot(process->sharedSlot).value(Gauge::kOpenConnections));
+    }
+    object.set("restarts", view.restarts);
+    object.set("last_cause", view.lastCause);
+    workers.add(object);
+  }
+  return workers;
+}
+
+Object Master::describeStorage() const {
+  Object storage = jsonObject();
+  storage.set("state", "ok");
+  for (const auto& [key, process] : processes_) {
+    if (process->storageTrouble.empty()) continue;
+    storage.set("state", "degraded");
+    storage.set("error", process->storageTrouble);
+  }
+  return storage;
+}
+
+Object Master::describeStatistics() const {
+  Object answer = done();
+  answer.set(
+      "uptime",
+      std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - startedClock_).count());
+  answer.set("generation", supervisor_.serving());
+  describeShared(answer, *shared_);
+  Array workers;
+  for (const auto& [key, process] : processes_) {
+    const WorkerSlot& slot = shared_->slot(process->sharedSlot);
+    Object object = jsonObject();
+    object.set("slot", key.number);
+    object.set("generation", key.generation);
+    object.set("pid", static_cast<std::int64_t>(process->worker.pid));
+    object.set("open", slot.value(Gauge::kOpenConnections));
+    object.set("totals", describeTotals(totalsOf(slot), process->before));
+    if (const auto memory = proportionalMemory(process->worker.pid)) object.set("pss_kib", *memory);
+    workers.add(object);
+  }
+  answer.set("workers", workers);
+  if (const auto memory = proportionalMemory(::getpid())) answer.set("master_pss_kib", *memory);
+  return answer;
+}
+
+void Master::noteReloadFailure(std::vector<std::string> complaints) {
+  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
+  service_->ready(status());
+  answerAll(reloadAwaited_, controlFailure(fmt::format("reload failed: generation {} serves on",
+                                                       supervisor_.serving()),
+                                           complaints));
+  reloadFailure_ = ReloadFailure{std::chrono::system_clock::now(), std::move(complaints)};
+}
+
+void Master::answerAll(std::vector<ClientId>& clients, const Object& answer) {
+  for (const ClientId client : std::exchange(clients, {})) control_->answer(client, answer);
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,35 @@
+// A worker process as the master holds it. Private to Master.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "master/master.h"
+#include "master/statistics.h"
+
+namespace egalaxyd {
+
+struct Master::Process {
+  Process(EventLoop& loop, SpawnedWorker forked, std::size_t slot, std::function<void()> onEnd,
+          std::function<void(Process&)> onSpeak)
+      : worker(std::move(forked)),
+        sharedSlot(slot),
+        ended(loop, [onEnd = std::move(onEnd)](IoEvents) { onEnd(); }),
+        spoke(loop, [this, onSpeak = std::move(onSpeak)](IoEvents) { onSpeak(*this); }) {}
+
+  WorkerKey key;
+  SpawnedWorker worker;
+  std::size_t sharedSlot;
+  std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
+  Totals before{};             ///< of its slot, when it was born
+  std::string storageTrouble;  ///< "": its database is well
+  std::uint64_t heartbeat = 0;
+  unsigned missedBeats = 0;
+  Watch ended;
+  Watch spoke;
+};
+
+}  // namespace egalaxyd

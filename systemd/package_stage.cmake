@@ -1,0 +1,94 @@
+# cpack runs this on what is installed in CPACK_TEMPORARY_DIRECTORY, before it makes an archive of
+# it: the same files as `cmake --install` gives, in the shape that Debian wants or with the libraries
+# that a bare system lacks.
+
+# The same commit makes the same packages.
+if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})
+  execute_process(COMMAND git -C ${CPACK_EGALAXYD_SOURCE_DIR} log -1 --format=%ct
+    OUTPUT_VARIABLE committed OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed ERROR_QUIET)
+  if(NOT failed)
+    set(ENV{SOURCE_DATE_EPOCH} ${committed})
+  endif()
+endif()
+
+function(compress)
+  execute_process(COMMAND gzip -9nf ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+function(compress_manuals prefix)
+  file(GLOB manuals ${prefix}/share/man/man?/*.?)
+  compress(${manuals})
+endfunction()
+
+function(write_copyright file)
+  file(READ ${CPACK_EGALAXYD_SOURCE_DIR}/LICENSE text)
+  string(REGEX REPLACE "^.*authors\n\n" "" text "${text}")
+  string(REGEX REPLACE "\n\n" "\n.\n" text "${text}")
+  string(REGEX REPLACE "\n(.)" "\n \\1" text "\n${text}")
+  file(WRITE ${file} "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Upstream-Name: egalaxyd
+
+Files: *
+Copyright: 2026 the egalaxyd authors
+License: Expat${text}")
+endfunction()
+
+function(write_debian_changelog file)
+  string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+  file(WRITE ${file} "egalaxyd (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium
+
+  * What changed is told in /usr/share/doc/egalaxyd/CHANGELOG.md.
+
+ -- ${CPACK_PACKAGE_CONTACT}  ${date}
+")
+  compress(${file})
+endfunction()
+
+function(stage_debian usr)
+  compress_manuals(${usr})
+  write_copyright(${usr}/share/doc/egalaxyd/copyright)
+  write_debian_changelog(${usr}/share/doc/egalaxyd/changelog)
+  file(REMOVE ${usr}/share/doc/egalaxyd/LICENSE)
+  foreach(program ${usr}/sbin/egalaxyd ${usr}/bin/egalaxyctl)
+    file(RPATH_REMOVE FILE ${program})
+  endforeach()
+  # The default configuration becomes the machine's own.
+  file(READ ${usr}/share/egalaxyd/egalaxyd.toml configuration)
+  string(REPLACE "root = \"capsule\"" "root = \"/usr/share/egalaxyd/capsule\"" configuration
+    "${configuration}")
+  file(WRITE ${usr}/../etc/egalaxyd/egalaxyd.toml "${configuration}")
+  file(REMOVE ${usr}/share/egalaxyd/egalaxyd.toml)
+endfunction()
+
+# That of the Debian package which `library` comes from.
+function(copy_licence library folder)
+  file(REAL_PATH ${library} file)
+  cmake_path(GET file FILENAME name)  # /lib or /usr/lib: dpkg knows a file by one of them
+  execute_process(COMMAND dpkg-query -S */${name} OUTPUT_VARIABLE owner ERROR_QUIET)
+  string(REGEX REPLACE ":.*" "" owner "${owner}")
+  if(owner AND EXISTS /usr/share/doc/${owner}/copyright)
+    file(COPY_FILE /usr/share/doc/${owner}/copyright ${folder}/${owner}.copyright)
+  endif()
+endfunction()
+
+# All but glibc goes along; the programs look for it in their own tree (RPATH).
+function(stage_tarball prefix)
+  compress_manuals(${prefix})
+  file(GET_RUNTIME_DEPENDENCIES
+    EXECUTABLES ${prefix}/sbin/egalaxyd ${prefix}/bin/egalaxyctl
+    RESOLVED_DEPENDENCIES_VAR libraries
+    POST_EXCLUDE_REGEXES "/ld-linux[^/]*$" "/lib(c|m|dl|rt|pthread|resolv)\\.so\\.[0-9]+$")
+  file(INSTALL ${libraries} DESTINATION ${prefix}/lib/egalaxyd FOLLOW_SYMLINK_CHAIN)
+  file(MAKE_DIRECTORY ${prefix}/share/doc/egalaxyd/libraries)
+  foreach(library IN LISTS libraries)
+    copy_licence(${library} ${prefix}/share/doc/egalaxyd/libraries)
+  endforeach()
+endfunction()
+
+if(CPACK_GENERATOR STREQUAL DEB)
+  stage_debian(${CPACK_TEMPORARY_DIRECTORY}/server/usr)
+  write_copyright(${CPACK_TEMPORARY_DIRECTORY}/dev/usr/share/doc/egalaxyd-dev/copyright)
+  write_debian_changelog(${CPACK_TEMPORARY_DIRECTORY}/dev/usr/share/doc/egalaxyd-dev/changelog)
+else()
+  stage_tarball(${CPACK_TEMPORARY_DIRECTORY})
+endif()

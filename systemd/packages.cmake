@@ -1,0 +1,43 @@
+# cpack (see `./bootstrap package`): egalaxyd and egalaxyd-dev for Debian, and a tarball that runs on
+# any Debian 12 from wherever it is unpacked.
+set(CPACK_GENERATOR DEB TGZ)
+set(CPACK_PACKAGE_VENDOR "egalaxyd")
+set(CPACK_PACKAGE_CONTACT "egalaxyd authors <maintainers@egalaxyd.example>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "server for Gemini, Titan and Spartan")
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR}/packages)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
+  OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/package_stage.cmake)
+set(CPACK_EGALAXYD_SOURCE_DIR ${PROJECT_SOURCE_DIR})  # for that script
+
+set(CPACK_ARCHIVE_FILE_NAME egalaxyd-${PROJECT_VERSION}-linux-${CMAKE_SYSTEM_PROCESSOR})
+set(CPACK_PACKAGE_FILE_NAME ${CPACK_ARCHIVE_FILE_NAME})
+
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_ALL server dev)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+
+set(CPACK_DEBIAN_SERVER_PACKAGE_NAME egalaxyd)
+set(CPACK_DEBIAN_SERVER_PACKAGE_SECTION net)
+set(CPACK_COMPONENT_SERVER_DESCRIPTION
+  "Serves capsules of the small web. A master process binds the sockets and
+keeps one worker per CPU; it is reloaded without losing a request and managed
+with egalaxyctl.")
+set(CPACK_DEBIAN_SERVER_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS
+  "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
+set(control ${CMAKE_CURRENT_LIST_DIR}/debian)
+set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
+  ${control}/conffiles ${control}/postinst ${control}/prerm ${control}/postrm)
+
+set(CPACK_DEBIAN_DEV_PACKAGE_NAME egalaxyd-dev)
+set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
+set(CPACK_COMPONENT_DEV_DESCRIPTION
+  "Headers and the CMake package for plug-ins: sites, routers and rate limiters
+that egalaxyd loads.")
+set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS
+  "egalaxyd (= ${PROJECT_VERSION}), libpoco-dev, libspdlog-dev")
+
+include(CPack)

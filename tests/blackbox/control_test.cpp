@@ -1,0 +1,230 @@
+// egalaxyctl against a running server.
+#include <Poco/JSON/Array.h>
+#include <Poco/JSON/Parser.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+
+#include "tests/support/capsule.h"
+#include "tests/support/load.h"
+
+namespace egalaxyd {
+namespace {
+
+using Poco::JSON::Object;
+using testing::HasSubstr;
+
+class Control : public testing::Test {
+ protected:
+  void SetUp() override { capsule.page("index.gmi", "# One\n"); }
+
+  Finished ctl(std::vector<std::string> words) const {
+    std::vector<std::string> line{programPath("egalaxyctl"), "--socket",
+                                  (capsule.dir() / "run/control.sock").string()};
+    line.insert(line.end(), words.begin(), words.end());
+    return runProgram(line, capsule.dir().path());
+  }
+  Object::Ptr json(const std::vector<std::string>& words) const {
+    std::vector<std::string> line{"--json"};
+    line.insert(line.end(), words.begin(), words.end());
+    const Finished finished = ctl(line);
+    EXPECT_EQ(finished.status.code, 0) << finished.all();
+    return Poco::JSON::Parser().parse(finished.out).extract<Object::Ptr>();
+  }
+  std::uint64_t total(const std::string& name) const {
+    return json({"stats"})->getObject("totals")->getValue<std::uint64_t>(name);
+  }
+
+  Capsule capsule;
+};
+
+TEST_F(Control, StatusTellsWhatRuns) {
+  capsule.start();
+  const auto status = json({"status"});
+  EXPECT_EQ(status->getValue<std::string>("state"), "serving");
+  EXPECT_EQ(status->getValue<int>("generation"), 1);
+  EXPECT_EQ(status->getValue<pid_t>("pid"), capsule.masterPid());
+  EXPECT_EQ(status->getArray("listeners")->getObject(0)->getValue<std::string>("address"),
+            "127.0.0.1:" + std::to_string(capsule.port()));
+  EXPECT_EQ(status->getObject("storage")->getValue<std::string>("state"), "ok");
+  std::vector<pid_t> pids;
+  for (const auto& each : *status->getArray("workers")) {
+    const auto worker = each.extract<Object::Ptr>();
+    EXPECT_EQ(worker->getValue<std::string>("state"), "ready");
+    pids.push_back(worker->getValue<pid_t>("pid"));
+  }
+  EXPECT_THAT(pids, testing::UnorderedElementsAreArray(capsule.workerPids()));
+  const Finished text = ctl({"status"});
+  EXPECT_THAT(text.out, HasSubstr("serving, generation 1"));
+  EXPECT_THAT(text.out, HasSubstr("last cause"));
+}
+
+TEST_F(Control, ReloadAnswersWhenTheNewSitesAloneAreServed) {
+  capsule.start();
+  for (int i = 0; i < 20; ++i) {
+    const std::string page = "# Version " + std::to_string(i) + "\n";
+    const std::string root = "root" + std::to_string(i);
+    capsule.dir().write(root + "/index.gmi", page);
+    capsule.sites("[sites.\"localhost\"]\nroot = \"" + root + "\"\n");
+    capsule.writeConfig();
+    const Finished reload = ctl({"reload"});
+    ASSERT_EQ(reload.status.code, 0) << reload.all();
+    for (int k = 0; k < 4; ++k) ASSERT_EQ(capsule.get("/").body, page);
+  }
+}
+
+TEST_F(Control, ReloadAndRestartFailNoRequest) {
+  capsule.start();
+  Load load(capsule.port(), capsule.url("/"), 3);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ctl({"reload"}).status.code, 0);
+    ASSERT_TRUE(load.waitForServed(5)) << load.failures();
+  }
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<pid_t> before = capsule.workerPids();
+    const Finished restart = ctl({"worker", "restart", "all"});
+    EXPECT_EQ(restart.status.code, 0) << restart.all();
+    ASSERT_TRUE(eventually([&] { return capsule.workerPids().size() == 2; })) << capsule.log();
+    for (const pid_t worker : capsule.workerPids()) {
+      EXPECT_THAT(before, testing::Not(testing::Contains(worker)));
+    }
+    ASSERT_TRUE(load.waitForServed(5)) << load.failures();
+  }
+  load.stop();
+  EXPECT_EQ(load.failed(), 0U) << load.failures();
+}
+
+TEST_F(Control, ABadConfigurationIsToldAndTheOldOneServesOn) {
+  capsule.start();
+  capsule.dir().write("egalaxyd.toml", "[server]\nwrokers = 3\n");
+  const Finished reload = ctl({"reload"});
+  EXPECT_EQ(reload.status.code, 1);
+  EXPECT_THAT(reload.err, HasSubstr("egalaxyd.toml:2: server.wrokers"));
+  EXPECT_THAT(reload.err, HasSubstr("generation 1 serves on"));
+  EXPECT_EQ(capsule.get("/").body, "# One\n");
+  EXPECT_THAT(ctl({"status"}).out, HasSubstr("the last reload failed:"));
+  capsule.writeConfig();
+  EXPECT_EQ(ctl({"reload"}).status.code, 0);
+  EXPECT_FALSE(json({"status"})->has("reload_failure"));
+}
+
+TEST_F(Control, RestartsOneWorker) {
+  capsule.start();
+  const std::vector<pid_t> before = capsule.workerPids();
+  EXPECT_EQ(ctl({"worker", "restart", "1"}).status.code, 0);
+  EXPECT_TRUE(eventually([&] { return capsule.workerPids().size() == 2; })) << capsule.log();
+  const std::vector<pid_t> after = capsule.workerPids();
+  EXPECT_EQ(std::count_if(after.begin(), after.end(),
+                          [&](pid_t pid) { return std::count(before.begin(), before.end(), pid); }),
+            1);
+  const Finished wrong = ctl({"worker", "restart", "2"});
+  EXPECT_EQ(wrong.status.code, 1);
+  EXPECT_THAT(wrong.err, HasSubstr("they are 0 to 1"));
+  EXPECT_EQ(ctl({"worker", "restart", "one"}).status.code, 1);
+}
+
+TEST_F(Control, TotalsNeverGoBackwards) {
+  capsule.start();
+  std::uint64_t last = 0;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(capsule.get("/").status, 20);
+    EXPECT_EQ(total("requests"), last + 1);
+    last = total("requests");
+    if (i == 0) {
+      EXPECT_EQ(ctl({"reload"}).status.code, 0);
+    }
+    if (i == 1) {
+      EXPECT_EQ(ctl({"worker", "restart", "all"}).status.code, 0);
+    }
+    if (i == 2) {
+      const std::size_t mark = capsule.logMark();
+      capsule.killWorker(0);
+      ASSERT_TRUE(capsule.waitForLog("replaced", mark));
+      EXPECT_EQ(total("requests"), last);
+    }
+  }
+}
+
+TEST_F(Control, ReplacesAWorkerWhoseLoopHangs) {
+  capsule.set("server.workers", "1");
+  capsule.start();
+  const pid_t worker = capsule.workerPids().at(0);
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  EXPECT_TRUE(capsule.waitForLog("has not moved for 15 s: killed")) << capsule.log();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  const auto status = json({"status"})->getArray("workers")->getObject(0);
+  EXPECT_NE(status->getValue<pid_t>("pid"), worker);
+  EXPECT_THAT(status->getValue<std::string>("last_cause"), HasSubstr("SIGKILL"));
+  EXPECT_EQ(status->getValue<int>("restarts"), 1);
+}
+
+TEST_F(Control, ChangesTheLogLevelOfAllProcesses) {
+  capsule.start();
+  EXPECT_EQ(ctl({"log", "debug"}).status.code, 0);
+  const std::size_t mark = capsule.logMark();
+  EXPECT_EQ(ctl({"worker", "restart", "0"}).status.code, 0);
+  EXPECT_TRUE(capsule.waitForLog("debug master", mark)) << capsule.log();
+  EXPECT_TRUE(capsule.waitForLog("debug worker 0", mark)) << capsule.log();
+  const Finished wrong = ctl({"log", "loud"});
+  EXPECT_EQ(wrong.status.code, 1);
+  EXPECT_THAT(wrong.err, HasSubstr("trace, debug, info, warn or error"));
+}
+
+TEST_F(Control, StopAnswersWhenAllHaveEnded) {
+  capsule.start();
+  EXPECT_EQ(ctl({"stop"}).status.code, 0);
+  const auto status = capsule.process().wait();
+  ASSERT_TRUE(status) << capsule.log();
+  EXPECT_EQ(status->code, 0);
+  EXPECT_FALSE(std::filesystem::exists(capsule.dir() / "run/control.sock"));
+  const Finished none = ctl({"status"});
+  EXPECT_EQ(none.status.code, 69);
+  EXPECT_THAT(none.err, HasSubstr("no server answers"));
+}
+
+TEST_F(Control, PrometheusAcceptsTheStatistics) {
+  if (!isInstalled("promtool")) GTEST_SKIP() << "promtool is missing (package prometheus)";
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  const Finished stats = ctl({"stats", "--format", "prometheus"});
+  ASSERT_EQ(stats.status.code, 0) << stats.all();
+  capsule.dir().write("metrics", stats.out);
+  const Finished check =
+      runProgram({"sh", "-c", "promtool check metrics < metrics"}, capsule.dir().path());
+  EXPECT_EQ(check.status.code, 0) << check.all() << stats.out;
+}
+
+TEST_F(Control, StatisticsComeInThreeForms) {
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  EXPECT_THAT(ctl({"stats"}).out, testing::ContainsRegex("requests +1 "));
+  EXPECT_THAT(ctl({"stats", "--format", "prometheus"}).out,
+              HasSubstr("\negalaxyd_requests_total 1\n"));
+  EXPECT_THAT(ctl({"stats", "--format", "json"}).out, HasSubstr("\"requests\": 1"));
+  EXPECT_EQ(ctl({"stats", "--format", "xml"}).status.code, 64);
+  EXPECT_EQ(ctl({"stats", "--watch=0"}).status.code, 64);
+}
+
+TEST_F(Control, WorkersHoldNoPartOfTheControlSocket) {
+  capsule.start();
+  EXPECT_EQ(ctl({"worker", "restart", "all"}).status.code, 0);
+  const auto sockets = [](pid_t pid) {
+    std::size_t count = 0;
+    for (const auto& fd :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+      std::error_code gone;
+      const std::string target = std::filesystem::read_symlink(fd.path(), gone);
+      count += target.starts_with("socket:") ? 1U : 0U;
+    }
+    return count;
+  };
+  ASSERT_TRUE(eventually([&] { return capsule.workerPids().size() == 2; }));
+  for (const pid_t worker : capsule.workerPids()) {
+    EXPECT_EQ(sockets(worker), 2U) << "its listener and its channel";
+  }
+}
+
+}  // namespace
+}  // namespace egalaxyd

@@ -1,0 +1,236 @@
+"""A real egalaxyd in a folder of its own, for tests in Python; tests/support/capsule.h is its like.
+The program is the one in $EGALAXYD_BIN_DIR. Standard library only."""
+import contextlib
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import ssl
+import subprocess
+import tempfile
+import time
+
+from titan_client import exchange
+
+PATIENCE = 30  # seconds: far beyond what a busy machine with sanitizers needs
+OFFENCES = ("left open", "AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:",
+            "stack smashing", "terminate called", "Assertion")  # what no server may have said
+TEMPORARY = ".egalaxyd-"  # what the names of unfinished uploads begin with
+
+# A folder "up" that takes uploads from anyone; add keys to the end.
+UPLOAD_SITE = """
+[sites.localhost."/up"]
+module = "directory"
+root = "up"
+[sites.localhost."/up".upload]
+anyone = true
+"""
+
+
+def program(name):
+    return pathlib.Path(os.environ["EGALAXYD_BIN_DIR"]).resolve() / name
+
+
+def eventually(state, patience=PATIENCE):
+    """What `state` returned as soon as it was true, else its last answer."""
+    until = time.monotonic() + patience
+    while True:
+        found = state()
+        if found or time.monotonic() >= until:
+            return found
+        time.sleep(0.01)
+
+
+def children(pid):
+    """Living processes whose parent is `pid`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                if int(fields[1]) == pid and fields[0] != "Z":
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def make_certificate(folder, name, expired=False):
+    """(certificate file, key file) of a self-signed P-256 certificate."""
+    cert, key = folder / f"{name}.crt", folder / f"{name}.key"
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key]
+    if not expired:
+        _openssl("req", "-x509", *new_key, "-out", cert, "-days", "30", "-subj", f"/CN={name}")
+    else:
+        request = folder / f"{name}.csr"
+        _openssl("req", *new_key, "-out", request, "-subj", f"/CN={name}")
+        _openssl("x509", "-req", "-in", request, "-signkey", key, "-out", cert, "-days", "-1")
+    return str(cert), str(key)
+
+
+def _openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def fingerprint(certificate):
+    """SHA-256 of the DER certificate, as a user's id is written."""
+    pem = pathlib.Path(certificate[0]).read_text()
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def small_disk(test, folder):
+    """Makes `folder` a disk of 1 MiB for the time of the test; skips it where that cannot be."""
+    if os.geteuid() != 0:
+        test.skipTest("only root can mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=777", "tmpfs", folder],
+                             capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        test.skipTest(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    test.addCleanup(subprocess.run, ["umount", folder], check=True)
+    return folder
+
+
+class Folder:
+    """Temporary, open to the workers' account, gone at the end."""
+
+    def __init__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="egalaxyd-")).resolve()
+        self.path.chmod(0o755)
+
+    def make(self, name):
+        """A folder in which workers may write, whatever account they have."""
+        made = self.path / name
+        made.mkdir(parents=True, exist_ok=True)
+        made.chmod(0o777)
+        return made
+
+    def remove(self):
+        for path, folders, _ in os.walk(self.path):
+            for name in folders:  # an ordinary user cannot empty what a test made read-only
+                with contextlib.suppress(OSError):
+                    os.chmod(os.path.join(path, name), 0o755)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Capsule:
+    """Serves `sites` (TOML) on a port of 127.0.0.1 that the kernel chose, two workers, no rate
+    limit, unless `settings` ({"limits.upload_timeout": '"1s"'}) say otherwise."""
+
+    def __init__(self, sites, settings=None, folder=None):
+        self._own_folder = None if folder else Folder()
+        self.folder = folder or self._own_folder
+        self.sites = sites
+        self.settings = {
+            "server.workers": "2", "server.state_dir": '"state"', "server.runtime_dir": '"run"',
+            "server.drain_timeout": '"20s"', "listen.gemini": '["127.0.0.1:0"]',
+            "listen.spartan": "[]", "rate_limit.enabled": "false", **(settings or {})}
+        self.port = self.titan_port = None
+        self._process = None
+
+    def write_config(self):
+        file = self.folder.path / "egalaxyd.toml"
+        file.write_text("".join(f"{key} = {value}\n" for key, value in self.settings.items())
+                        + "\n" + self.sites)
+        return file
+
+    def start(self, environment=None):
+        """Raises, with what the server said, when it does not become ready."""
+        config = self.write_config()
+        self._log_mark = len(self.log())
+        with open(self.folder.path / "err", "ab") as err:
+            self._process = subprocess.Popen(
+                [program("egalaxyd"), "--config", config], cwd=self.folder.path,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
+                start_new_session=True, env={**os.environ, **(environment or {})})
+        eventually(lambda: "ready: generation" in self.log_since_start() or not self.running())
+        ports = dict((kind, int(port)) for port, kind in re.findall(
+            r"listening on 127\.0\.0\.1:(\d+) for (.*)", self.log_since_start()))
+        if not self.running() or "ready: generation" not in self.log_since_start():
+            self.kill()
+            raise RuntimeError("egalaxyd did not become ready:\n" + self.log_since_start())
+        self.port, self.titan_port = ports["Gemini and Titan"], ports.get("Titan")
+        return self
+
+    def running(self):
+        return self._process.poll() is None
+
+    def workers(self):
+        return children(self._process.pid)
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def kill(self):
+        """SIGKILL for the master and every worker, in one call."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(PATIENCE)
+        eventually(lambda: not self._group_lives())
+
+    def stop(self):
+        """SIGTERM; complaints about how it went, none when all is well."""
+        self._process.terminate()
+        try:
+            code = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return ["does not leave after SIGTERM"]
+        wrong = [] if code == 0 else [f"exit code {code}"]
+        if self._group_lives():
+            wrong.append("a worker outlived the master")
+            self.kill()
+        return wrong + [f"the log speaks of {word!r}" for word in OFFENCES if word in self.log()]
+
+    def _group_lives(self):
+        try:
+            os.killpg(self._process.pid, 0)
+            return True
+        except ProcessLookupError:
+            return False
+
+    def close(self):
+        """For the end of a test class: stops what runs, removes the folder; raises when the server
+        did not leave as it should."""
+        wrong = []
+        if self._process and self.running():
+            wrong = self.stop()
+        log = self.log()
+        if self._own_folder:
+            self._own_folder.remove()
+        if wrong:
+            raise AssertionError("; ".join(wrong) + ":\n" + log)
+
+    def log(self):
+        file = self.folder.path / "err"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def log_since_start(self):
+        return self.log()[self._log_mark:]
+
+    def url(self, path, scheme="titan"):
+        return f"{scheme}://localhost:{self.port}{path}"
+
+    def get(self, path, **options):
+        return exchange(self.port, self.url(path, "gemini"), **options)
+
+    def put(self, path, body, parameters="", **options):
+        """The simplest upload: its size is its own, the rest is the protocol's default."""
+        return exchange(self.port, f"{self.url(path)};size={len(body)}{parameters}", body,
+                        **options)
+
+    def uploads(self, where="1", *values):
+        """Rows of the upload records, oldest first, as dictionaries."""
+        database = sqlite3.connect(f"file:{self.folder.path}/state/egalaxyd.db?mode=ro", uri=True,
+                                   timeout=PATIENCE)
+        with contextlib.closing(database):
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(
+                f"SELECT * FROM uploads WHERE {where} ORDER BY id", values)]
+
+    def temporary_files(self):
+        return [path for path in self.folder.path.rglob(TEMPORARY + "*")]

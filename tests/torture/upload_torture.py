@@ -1,0 +1,378 @@
+#!/usr/bin/env python3
+"""Nothing acknowledged is lost: uploads while everything is killed, at each step of the way, on a
+full disk, and many at once. The program is that of $EGALAXYD_BIN_DIR.
+
+    upload_torture.py [--rounds N] [--seed S] [TEST ...]
+    upload_torture.py --rounds 100 KillEverything        100 times kill -9 of all processes
+"""
+import argparse
+import pathlib
+import random
+import sys
+import threading
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from capsule import UPLOAD_SITE, Capsule, Folder, eventually, sha256, small_disk  # noqa: E402
+
+ROUNDS, SEED = 20, random.randrange(2**32)
+UPLOADERS = 16
+SITE = UPLOAD_SITE + 'delete = true\n'
+DONE = ("stored", "replaced", "deleted")
+
+# What a worker passes on the way to an acknowledgement, and what is there when it dies of it.
+STEPS = {"created": "old", "written": "old", "synced": "old", "announced": "old",
+         "renamed": "new", "folder_synced": "new", "recorded": "new"}
+
+
+def sealed(text):
+    """A page that tells whether it is whole."""
+    return sha256(text).encode() + b"\n" + text
+
+
+def is_whole(page):
+    seal, _, text = page.partition(b"\n")
+    return seal == sha256(text).encode()
+
+
+def run_all(threads):
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def put(server, path, body):
+    """The answer's status; None when the connection ended without one."""
+    try:
+        return server.put(path, body).status
+    except OSError:  # nobody listens, or the handshake was cut
+        return None
+
+
+class Served(unittest.TestCase):
+    def serve(self, folder=None, settings=None):
+        folder = folder or self.folder()
+        server = Capsule(SITE, settings, folder)
+        self.addCleanup(server.close)
+        return server.start()
+
+    def folder(self):
+        folder = Folder()
+        self.addCleanup(folder.remove)
+        folder.make("up")
+        return folder
+
+    def assert_nothing_unfinished(self, server):
+        self.assertEqual(server.temporary_files(), [])
+        self.assertEqual(server.uploads("outcome = 'pending'"), [])
+
+    def assert_consistent(self, server):
+        """Files and records tell the same, nothing is unfinished."""
+        self.assert_nothing_unfinished(server)
+        latest = {}
+        for record in server.uploads():
+            if record["outcome"] in DONE:
+                latest[record["path"]] = record["sha256"]
+        there = {f"/up/{path.name}": sha256(path.read_bytes())
+                 for path in (server.folder.path / "up").iterdir()}
+        self.assertEqual({path: digest for path, digest in latest.items() if digest}, there)
+
+
+class Uploader(threading.Thread):
+    """Replaces and deletes a page of its own, adds others, until the server is gone. `history`:
+    {path: [(digest, acknowledged)]}, "" for a deletion."""
+
+    def __init__(self, server, number, number_of_round):
+        super().__init__()
+        self.server, self.name_prefix = server, f"/up/{number}"
+        self.random = random.Random(f"{SEED} {number} {number_of_round}")
+        self.tag = f"{number} {number_of_round}"
+        self.round = number_of_round
+        self.history, self.wrong = {}, []
+
+    def run(self):
+        own_is_there = None  # unknown: another round may have left it
+        for step in range(100_000):
+            fresh = step % 3 == 2
+            path = f"{self.name_prefix}-{self.round}-{step}" if fresh else f"{self.name_prefix}-own"
+            delete = not fresh and own_is_there and self.random.random() < 0.2
+            filler = self.random.randbytes(self.random.randrange(1, 40_000)).hex()
+            body = b"" if delete else f"{self.tag} {step}\n{filler}".encode()
+            status = put(self.server, path, body)
+            good = status in ((20, 30) if delete else (30,))
+            self.history.setdefault(path, []).append(("" if delete else sha256(body), good))
+            if status is not None and not good:
+                self.wrong.append((path, status))
+            if not good:
+                return
+            if not fresh:
+                own_is_there = not delete
+
+
+class KillEverything(Served):
+    def test_every_acknowledged_upload_is_there(self):
+        server = self.serve()
+        moments = random.Random(SEED)
+        there = {}  # path: digest, after the rounds before
+        acknowledged = 0
+        for number in range(ROUNDS):
+            with self.subTest(round=number, seed=SEED):
+                uploaders = [Uploader(server, i, number) for i in range(UPLOADERS)]
+                for uploader in uploaders:
+                    uploader.start()
+                threading.Event().wait(moments.uniform(0.02, 0.8))
+                server.kill()
+                for uploader in uploaders:
+                    uploader.join()
+                server.start()
+                self.assertEqual([wrong for uploader in uploaders for wrong in uploader.wrong], [])
+                self.assert_consistent(server)
+                for uploader in uploaders:
+                    acknowledged += self.check(server, uploader.history, there)
+                self.assertEqual(there, {path: digest for path, digest in there.items()
+                                         if self.digest(server, path) == digest})
+        print(f"{acknowledged} acknowledged uploads outlived {ROUNDS} times kill -9; seed {SEED}",
+              file=sys.stderr)
+        self.assertGreater(acknowledged, 10 * ROUNDS)
+
+    def digest(self, server, path):
+        file = server.folder.path / path.lstrip("/")
+        return sha256(file.read_bytes()) if file.exists() else ""
+
+    def check(self, server, history, there):
+        """Number of acknowledged uploads; brings `there` up to date."""
+        count = 0
+        for path, attempts in history.items():
+            found = self.digest(server, path)
+            acked = [index for index, (_, good) in enumerate(attempts) if good]
+            possible = {digest for digest, _ in attempts[acked[-1] if acked else 0:]}
+            if not acked:
+                possible.add(there.get(path, ""))
+            self.assertIn(found, possible, (path, attempts))
+            there[path] = found
+            records = [record["sha256"] for record in server.uploads("path = ?", path)
+                       if record["outcome"] in DONE]
+            for index in acked:
+                digest = attempts[index][0]
+                if digest:
+                    self.assertEqual(records.count(digest), 1, (path, records))
+                else:
+                    self.assertIn("", records, path)
+            count += len(acked)
+        return count
+
+
+class CrashAtEachStep(Served):
+    OLD, NEW = sealed(b"old\n" * 100), sealed(b"new\n" * 20_000)
+
+    def test_the_file_is_old_or_new_and_recorded_so(self):
+        for step, outcome in STEPS.items():
+            for passing in (1, 2):
+                with self.subTest(step=step, passing=passing):
+                    self.crash(step, passing, self.OLD if outcome == "old" else self.NEW)
+
+    def test_a_new_page_is_not_there_or_whole(self):
+        for step, outcome in STEPS.items():
+            with self.subTest(step=step):
+                self.crash(step, 1, None if outcome == "old" else self.NEW, planted=False)
+
+    def test_nothing_of_the_dead_is_in_the_way(self):
+        """The next upload need not wait for a restart."""
+        for step in STEPS:
+            with self.subTest(step=step):
+                folder = self.folder()
+                server = Capsule(SITE, {"server.workers": "1"}, folder)
+                self.addCleanup(server.close)
+                server.start({"EGALAXYD_CRASH_AT": f"{step}:2"})
+                self.assertEqual(put(server, "/up/page", self.OLD), 30)
+                self.assertIsNone(put(server, "/up/page", self.NEW))
+                last = sealed(b"last\n")
+                self.assertEqual(put(server, "/up/page", last), 30)  # the first of a new worker
+                self.assert_page(server, last)
+                server.kill()
+                server.start()
+                self.assert_page(server, last)
+                self.assert_consistent(server)
+                self.assertEqual(server.stop(), [])
+
+    def test_a_deletion_has_happened_or_not(self):
+        crashes = 0
+        for step in STEPS:
+            with self.subTest(step=step):
+                server = self.serve(settings={"server.workers": "1"})
+                self.assertEqual(put(server, "/up/page", self.OLD), 30)
+                self.assertEqual(server.stop(), [])
+                server.start({"EGALAXYD_CRASH_AT": step})
+                answered = put(server, "/up/page", b"") is not None
+                crashes += not answered
+                server.kill()
+                server.start()
+                page = server.get("/up/page")
+                self.assertIn((page.status, page.body),
+                              [(51, b"")] if answered else [(51, b""), (20, self.OLD)])
+                self.assert_consistent(server)
+                self.assertEqual(server.stop(), [])
+        self.assertGreater(crashes, 0)
+
+    def crash(self, step, passing, expected, planted=True):
+        server = self.serve(settings={"server.workers": "1"})
+        if planted:
+            self.assertEqual(put(server, "/up/page", self.OLD), 30)
+        self.assertEqual(server.stop(), [])
+        server.start({"EGALAXYD_CRASH_AT": f"{step}:{passing}"})
+        worker = server.workers()
+        if passing == 2:
+            self.assertEqual(put(server, "/up/other", self.OLD), 30)
+            self.assertEqual(server.workers(), worker)
+        self.assertIsNone(put(server, "/up/page", self.NEW))
+        self.assertTrue(eventually(lambda: server.workers() not in (worker, [])))
+        self.assert_page(server, expected)
+        server.kill()
+        server.start()
+        self.assert_page(server, expected)
+        self.assert_consistent(server)
+        if passing == 2:
+            self.assertEqual(server.get("/up/other").body, self.OLD)
+        last = sealed(b"last\n")
+        self.assertEqual(put(server, "/up/page", last), 30)
+        self.assert_page(server, last)
+        self.assert_consistent(server)
+        self.assertEqual(server.stop(), [])
+        server.folder.remove()
+
+    def assert_page(self, server, expected):
+        answer = server.get("/up/page")
+        self.assertEqual((answer.status, answer.body),
+                         (20, expected) if expected else (51, b""))
+
+
+class ManyAtOnce(Served):
+    def test_readers_see_only_whole_versions(self, replacements=1000, writers=8):
+        server = self.serve()
+        self.assertEqual(put(server, "/up/page", sealed(b"first")), 30)
+        done, seen, wrong = threading.Event(), [], []
+
+        def write(number):
+            for count in range(replacements // writers):
+                size = (1, 3000, 150_000)[count % 3]
+                page = sealed(f"{number} {count} ".encode() + b"x" * size)
+                status = put(server, "/up/page", page)
+                if status != 30:
+                    wrong.append(status)
+
+        def read(fetch):
+            while not done.is_set():
+                page = fetch()
+                seen.append(len(page))
+                if not is_whole(page):
+                    wrong.append(page)
+        file = server.folder.path / "up/page"
+        readers = [threading.Thread(target=read, args=(fetch,)) for fetch in
+                   (lambda: server.get("/up/page").body, lambda: server.get("/up/page").body,
+                    file.read_bytes)]
+        for reader in readers:
+            reader.start()
+        try:
+            run_all([threading.Thread(target=write, args=(n,)) for n in range(writers)])
+        finally:
+            done.set()
+            for reader in readers:
+                reader.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(set(seen)), 2)
+        self.assertEqual(len(server.uploads("outcome = 'replaced'")), replacements)
+        self.assert_nothing_unfinished(server)
+
+    def test_writers_of_one_path_come_one_after_the_other(self, writers=64):
+        server = self.serve()
+        bodies = [sealed(f"{n} ".encode() + b"x" * (n * 1000)) for n in range(writers)]
+        statuses = [None] * writers
+
+        def write(number):
+            statuses[number] = put(server, "/up/page", bodies[number])
+        run_all([threading.Thread(target=write, args=(n,)) for n in range(writers)])
+        self.assertEqual(statuses, [30] * writers)
+        page = (server.folder.path / "up/page").read_bytes()
+        self.assertIn(page, bodies)
+        # Each was replaced by the next: the records are one chain.
+        records = server.uploads()
+        self.assertEqual([record["outcome"] for record in records],
+                         ["stored"] + ["replaced"] * (writers - 1))
+        follower = {record["previous_sha256"]: record["sha256"] for record in records}
+        self.assertEqual(sorted(follower.values()), sorted(map(sha256, bodies)))
+        chain = [""]
+        while chain[-1] in follower:
+            chain.append(follower[chain[-1]])
+        self.assertEqual(len(chain), 1 + writers)
+        self.assertEqual(chain[-1], sha256(page))
+
+
+class FullDisk(Served):
+    def fill(self, server, sizes, attempts=15):
+        """Uploads of many sizes to pages of their own; {path: digest} of what was acknowledged."""
+        there, wrong = {}, []
+
+        def write(number):
+            choice = random.Random(f"{SEED} {number}")
+            path = f"/up/{number}"
+            for _ in range(attempts):
+                body = choice.randbytes(choice.randrange(*sizes))
+                status = put(server, path, body)
+                if status == 30:
+                    there[path] = sha256(body)
+                elif status not in range(40, 60):
+                    wrong.append((path, status))
+        run_all([threading.Thread(target=write, args=(n,)) for n in range(UPLOADERS)])
+        self.assertEqual(wrong, [])
+        return there
+
+    def assert_there(self, server, there):
+        for path, digest in there.items():
+            file = server.folder.path / path.lstrip("/")
+            self.assertEqual(sha256(file.read_bytes()), digest, path)
+        self.assert_consistent(server)
+
+    def test_of_the_pages(self):
+        folder = self.folder()
+        small_disk(self, folder.path / "up")
+        server = self.serve(folder)
+        there = self.fill(server, (1000, 300_000))
+        self.assert_there(server, there)
+        self.assertIn(put(server, "/up/new", b"x" * 1_100_000), range(40, 60))
+        server.kill()
+        server.start()
+        self.assert_there(server, there)
+
+    def test_of_the_database(self):
+        folder = self.folder()
+        state = folder.make("state")
+        small_disk(self, state)
+        server = self.serve(folder)
+        self.assertEqual(put(server, "/up/0", b"before"), 30)
+        with open(state / "filler", "wb", buffering=0) as filler:
+            try:
+                while filler.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+        there = {"/up/0": sha256(b"before"), **self.fill(server, (1, 2000))}
+        (state / "filler").unlink()
+        self.assertTrue(eventually(lambda: put(server, "/up/after", b"after") == 30))
+        self.assert_there(server, {**there, "/up/after": sha256(b"after")})
+
+
+def parse_arguments():
+    global ROUNDS, SEED
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of killing ({ROUNDS})")
+    parser.add_argument("--seed", type=int, default=SEED, help="another one each time")
+    asked, rest = parser.parse_known_args()
+    ROUNDS, SEED = asked.rounds, asked.seed
+    return [sys.argv[0], *rest]
+
+
+if __name__ == "__main__":
+    unittest.main(argv=parse_arguments())

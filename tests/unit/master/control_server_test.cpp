@@ -1,0 +1,208 @@
+#include "master/control_server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/support/deadline.h"
+#include "tests/support/temp_dir.h"
+
+namespace egalaxyd {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+/// A client that sends and reads without waiting for ever.
+class Client {
+ public:
+  explicit Client(const std::filesystem::path& path)
+      : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.string().copy(address.sun_path, sizeof address.sun_path - 1);
+    connected_ =
+        ::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
+  bool connected() const { return connected_; }
+  void send(std::string_view bytes) const {
+    ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  void finish() const { ::shutdown(fd_.get(), SHUT_WR); }
+  /// "" at the end of the stream, "(nothing)" when nothing came in time.
+  std::string line() {
+    const Deadline deadline;
+    while (held_.find('\n') == std::string::npos) {
+      pollfd readable{fd_.get(), POLLIN, 0};
+      if (::poll(&readable, 1, deadline.leftMs()) <= 0) return "(nothing)";
+      char bytes[4096];
+      const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+      if (got <= 0) return "";
+      held_.append(bytes, static_cast<std::size_t>(got));
+    }
+    const std::string line = held_.substr(0, held_.find('\n'));
+    held_.erase(0, line.size() + 1);
+    return line;
+  }
+
+ private:
+  UniqueFd fd_;
+  bool connected_ = false;
+  std::string held_;
+};
+
+/// A server on a thread of its own that echoes commands; "later" is answered by the next command.
+class ControlServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto opened = server_->open(path_, std::nullopt);
+    ASSERT_TRUE(opened) << opened.error().message;
+    thread_ = std::thread([this] { loop_.run(); });
+  }
+  void TearDown() override {
+    loop_.post([this] { loop_.stop(); });
+    if (thread_.joinable()) thread_.join();
+    server_.reset();
+    EXPECT_FALSE(std::filesystem::exists(path_));
+    EXPECT_EQ(loop_.watchCount(), 0u);
+    EXPECT_EQ(loop_.timerCount(), 0u);
+  }
+  void handle(ControlServer::ClientId client, const ControlRequest& request) {
+    if (request.command == "later") {
+      later_ = client;
+      return;
+    }
+    Poco::JSON::Object answer = jsonObject();
+    answer.set("ok", true);
+    answer.set("command", request.command);
+    if (request.command == "large") answer.set("text", std::string(4'000'000, 'x'));
+    if (later_ != 0) server_->answer(std::exchange(later_, 0), answer);
+    server_->answer(client, answer);
+  }
+  void expectServed() {
+    Client other(path_);
+    other.send("{\"v\":1,\"command\":\"hello\"}\n");
+    EXPECT_EQ(other.line(), R"({"ok":true,"command":"hello"})");
+  }
+
+  TempDir dir_;
+  std::filesystem::path path_ = dir_ / "control.sock";
+  EventLoop loop_;
+  std::unique_ptr<ControlServer> server_ = std::make_unique<ControlServer>(
+      loop_, [this](auto client, const auto& request, const auto&) { handle(client, request); });
+  ControlServer::ClientId later_ = 0;
+  std::thread thread_;
+};
+
+TEST_F(ControlServerTest, AnswersLineByLineHoweverTheyArrive) {
+  Client client(path_);
+  client.send("{\"v\":1,\"comm");
+  client.send("and\":\"a\"}\n{\"v\":1,\"command\":\"b\"}\n{\"v\":1,\"command\":\"c\"}\n");
+  client.finish();
+  EXPECT_EQ(client.line(), R"({"ok":true,"command":"a"})");
+  EXPECT_EQ(client.line(), R"({"ok":true,"command":"b"})");
+  EXPECT_EQ(client.line(), R"({"ok":true,"command":"c"})");
+  EXPECT_EQ(client.line(), "");
+}
+
+TEST_F(ControlServerTest, AnswersLaterEvenToAClientThatSaysNoMore) {
+  Client waiting(path_);
+  waiting.send("{\"v\":1,\"command\":\"later\"}\n");
+  waiting.finish();
+  Client leaving(path_);
+  { Client gone(path_); }
+  expectServed();
+  expectServed();
+  EXPECT_EQ(waiting.line(), R"({"ok":true,"command":"hello"})");
+  EXPECT_EQ(waiting.line(), "");
+}
+
+TEST_F(ControlServerTest, IsForItsGroupAlone) {
+  struct stat info {};
+  ASSERT_EQ(::stat(path_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0660u);
+}
+
+TEST_F(ControlServerTest, SendsNonsenseAway) {
+  for (const std::string nonsense :
+       {"\n", "GET / HTTP/1.1\r\n", "{\"v\":1}\n", "\xff\xfe\n", "{\"v\":1,\"command\":[]}\n"}) {
+    Client client(path_);
+    client.send(nonsense);
+    EXPECT_THAT(client.line(), StartsWith(R"({"ok":false,"error":)")) << nonsense;
+    EXPECT_EQ(client.line(), "") << nonsense;
+  }
+  expectServed();
+}
+
+TEST_F(ControlServerTest, SendsALineWithoutEndAway) {
+  Client client(path_);
+  client.send(std::string(1'000'000, 'a'));
+  EXPECT_THAT(client.line(), testing::AnyOf(HasSubstr("too long"), ""));
+  expectServed();
+}
+
+TEST_F(ControlServerTest, KeepsTheOthersServedWhileOneDoesNotRead) {
+  Client lazy(path_);
+  for (int i = 0; i < 20; ++i) lazy.send("{\"v\":1,\"command\":\"large\"}\n");
+  expectServed();
+  expectServed();
+}
+
+TEST_F(ControlServerTest, TurnsClientsAwayBeyondItsLimitAndTakesOthersLater) {
+  {
+    std::vector<std::unique_ptr<Client>> crowd;
+    for (int i = 0; i < 200; ++i) {
+      crowd.push_back(std::make_unique<Client>(path_));
+      ASSERT_TRUE(crowd.back()->connected()) << i;
+    }
+    EXPECT_THAT(crowd.back()->line(), HasSubstr("too many control clients"));
+    EXPECT_EQ(crowd.back()->line(), "");
+  }
+  EXPECT_TRUE(eventually([&] {
+    Client client(path_);
+    client.send("{\"v\":1,\"command\":\"hello\"}\n");
+    return client.line() == R"({"ok":true,"command":"hello"})";
+  }));
+}
+
+TEST_F(ControlServerTest, TakesNoSocketFromAServerThatAnswers) {
+  EventLoop loop;
+  ControlServer second(loop, [](auto, const auto&, const auto&) {});
+  const auto opened = second.open(path_, std::nullopt);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kExists);
+  EXPECT_THAT(opened.error().message, HasSubstr("server.runtime_dir"));
+  expectServed();
+}
+
+TEST(ControlServerSocket, ReplacesWhatADeadServerLeft) {
+  const TempDir dir;
+  const auto path = dir / "control.sock";
+  {
+    const UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.string().copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  EventLoop loop;
+  ControlServer server(loop, [](auto, const auto&, const auto&) {});
+  const auto opened = server.open(path, std::nullopt);
+  EXPECT_TRUE(opened) << opened.error().message;
+}
+
+TEST(ControlServerSocket, SaysThatAPathIsTooLong) {
+  EventLoop loop;
+  ControlServer server(loop, [](auto, const auto&, const auto&) {});
+  const auto opened = server.open("/tmp/" + std::string(200, 'x'), std::nullopt);
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message, HasSubstr("too long"));
+}
+
+}  // namespace
+}  // namespace egalaxyd

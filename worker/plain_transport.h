@@ -1,0 +1,42 @@
+// A non-blocking socket as it is, for protocols without TLS.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "worker/transport.h"
+
+namespace egalaxyd {
+
+/// Has no buffer but for what a slow reader leaves of the last chunk. The protocols without TLS
+/// mark a whole answer by an ordinary end of the connection: one that is destroyed before
+/// writeEnd() was sent is reset, so that the client knows that it has only a part.
+class PlainTransport final : public Transport {
+ public:
+  explicit PlainTransport(UniqueFd socket) : socket_(std::move(socket)) {}
+  ~PlainTransport() override;
+  PlainTransport(const PlainTransport&) = delete;
+  PlainTransport& operator=(const PlainTransport&) = delete;
+
+  IoResult handshake() override { return {IoStatus::kDone}; }
+  IoResult read(std::span<char> into) override;
+  std::size_t chunk() const override { return kLargestChunk; }
+  void write(std::string_view bytes) override;
+  void writeEnd() override { ended_ = true; }
+  IoResult send() override;
+  bool mustLinger() override;
+
+  int fd() const override { return socket_.get(); }
+  UniqueFd releaseSocket() override { return std::move(socket_); }
+
+ private:
+  std::size_t push(std::string_view bytes);
+
+  UniqueFd socket_;
+  std::string held_;        ///< not yet taken by the socket
+  std::size_t untold_ = 0;  ///< taken by the socket, not yet counted by send()
+  bool failed_ = false;     ///< the peer is gone
+  bool ended_ = false;      ///< the answer is whole once `held_` is sent
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,85 @@
+// One change of one file, on its way from the first byte to the name. Blocking: never on the loop.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+#include "common/sha256.h"
+#include "common/unique_fd.h"
+#include "worker/file/private_files.h"
+#include "worker/file/site_root.h"
+
+namespace egalaxyd {
+
+/// Names of files that are not complete begin so; the server neither serves nor accepts such names.
+inline constexpr std::string_view kUnfinishedPrefix = ".egalaxyd-";
+
+/// Where an upload goes.
+struct UploadPlace {
+  std::shared_ptr<const SiteRoot> root;
+  std::string relative;  ///< normalised, without a leading slash; names a file
+  std::shared_ptr<const PrivateFiles> neverServed;
+  bool createFolders = false;
+};
+
+/// The new content lies in a file without a name, on the target's own file system, until publish()
+/// gives it one: readers see the old file or the new. Destroyed before that, it leaves nothing.
+/// One thread at a time.
+///
+/// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
+/// has the name is no regular file), kInvalid (the name cannot be used), kPermission, kNoSpace,
+/// kBusy, kIo.
+class UploadFile {
+ public:
+  explicit UploadFile(UploadPlace place) : place_(std::move(place)) {}
+  ~UploadFile();
+  UploadFile(const UploadFile&) = delete;
+  UploadFile& operator=(const UploadFile&) = delete;
+
+  /// Adds to the new content; the first call opens the folder.
+  Result<void> append(std::string_view bytes);
+  /// The content is complete: it is on the disk when this returns.
+  Result<void> finish();
+  /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
+  Result<void> findVictim();
+
+  /// After finish(): SHA-256 of the new content.
+  const std::string& sha256() const { return sha256_; }
+  /// SHA-256 of the file that had the name when it was looked at; "" without one.
+  const std::string& previousSha256() const { return previousSha256_; }
+
+  /// The name changes hands, in one step; whether a file had it before. The folder is not yet on
+  /// the disk: that is for the caller, with folder().
+  Result<bool> publish();
+  /// The file loses its name.
+  Result<void> remove();
+  bool isPublished() const { return published_; }
+  int folder() const { return folder_.get(); }
+
+ private:
+  Result<void> open();
+  Result<void> openFolder(const std::string& folder);
+  Result<void> makeFolder(const std::string& folder);
+  Result<void> createContent();
+  Result<void> lookAtOld();
+  Result<struct stat> statusOfName() const;
+
+  UploadPlace place_;
+  UniqueFd folder_;
+  UniqueFd content_;
+  std::string name_;
+  std::string unfinished_;  ///< the content's name on its way; "": it has none
+  std::vector<std::pair<UniqueFd, std::string>> made_;  ///< folders, with what they stand in
+  Sha256 sum_;
+  std::string sha256_;
+  std::string previousSha256_;
+  bool published_ = false;
+};
+
+}  // namespace egalaxyd

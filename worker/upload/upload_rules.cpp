@@ -1,0 +1,108 @@
+#include "worker/upload/upload_rules.h"
+
+#include <openssl/crypto.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <string>
+
+#include "common/ascii.h"
+#include "common/media_type.h"
+#include "common/sha256.h"
+#include "common/units.h"
+#include "worker/site/authenticated_site.h"
+
+namespace egalaxyd {
+namespace {
+
+Response refused(std::string text) {
+  return Response::failure(Status::kPermanentFailure, std::move(text));
+}
+
+bool isOver(const UploadArgs& rules, Protocol protocol) {
+  const auto wanted =
+      protocol == Protocol::kSpartan ? UploadProtocol::kSpartan : UploadProtocol::kTitan;
+  return std::find(rules.over.begin(), rules.over.end(), wanted) != rules.over.end();
+}
+
+bool holdsToken(const UploadArgs& rules, const std::string& token) {
+  if (token.empty()) return false;
+  const std::string digest = sha256Hex(token);
+  bool known = false;
+  for (const TokenDigest& accepted : rules.tokens) {
+    known |= CRYPTO_memcmp(digest.data(), accepted.hex.data(), digest.size()) == 0;
+  }
+  return known;
+}
+
+bool isListed(const UploadArgs& rules, const ClientIdentity& identity) {
+  return std::any_of(
+      rules.fingerprints.begin(), rules.fingerprints.end(), [&](const std::string& listed) {
+        return listed == "*" || listed == identity.fingerprint || listed == identity.keyFingerprint;
+      });
+}
+
+std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& request) {
+  if (rules.anyone || holdsToken(rules, request.upload->token)) return std::nullopt;
+  if (rules.fingerprints.empty()) return refused("A valid token is required");
+  if (!request.identity && !rules.tokens.empty()) {
+    return Response::failure(Status::kCertificateNotAuthorised,
+                             "A valid token or a certificate is required");
+  }
+  if (auto fault = refuseCertificate(request, "A client certificate is required to write here")) {
+    return fault;
+  }
+  if (isListed(rules, *request.identity)) return std::nullopt;
+  return Response::failure(Status::kCertificateNotAuthorised,
+                           "Your certificate may not write here");
+}
+
+bool covers(std::string_view allowed, std::string_view type) {
+  if (allowed.ends_with("/*")) return type.starts_with(allowed.substr(0, allowed.size() - 1));
+  return allowed == type;
+}
+
+bool isAllowedType(const UploadArgs& rules, const std::string& type) {
+  const auto allows = [&](std::string_view wanted) {
+    return std::any_of(rules.mime.begin(), rules.mime.end(), [&](const std::string& allowed) {
+      return covers(lowerCase(allowed), wanted);
+    });
+  };
+  return allows(type) || (type == "text/plain" && allows("text/gemini"));
+}
+
+}  // namespace
+
+std::string uploadType(const Request& request) {
+  if (!request.upload || request.upload->edit) return {};
+  if (request.protocol == Protocol::kSpartan) {
+    const std::string_view known = mediaTypeOf(request.path.substr(request.path.rfind('/') + 1));
+    return std::string(known.empty() ? "text/gemini" : known);
+  }
+  if (request.upload->mime.empty()) return "text/gemini";
+  std::string type = lowerCase(request.upload->mime);
+  type.resize(std::min(type.find(';'), type.size()));
+  type.resize(type.find_last_not_of(' ') + 1);
+  return type;
+}
+
+std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& request) {
+  if (!isOver(rules, request.protocol)) return refused("Uploads are not enabled here");
+  if (auto refusal = refuseWriter(rules, request)) return refusal;
+  if (request.upload->edit) return std::nullopt;
+  if (request.upload->size == 0) {
+    return rules.mayDelete ? std::nullopt : std::optional(refused("Nothing can be deleted here"));
+  }
+  const std::string type = uploadType(request);
+  if (!isMediaType(type) || !isAllowedType(rules, type)) {
+    return Response::failure(Status::kBadRequest, "This media type is not accepted here");
+  }
+  if (request.upload->size > rules.maxSize) {
+    return Response::failure(
+        Status::kBadRequest,
+        fmt::format("The upload is too large: at most {} are accepted", sizeText(rules.maxSize)));
+  }
+  return std::nullopt;
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,70 @@
+// A worker's uploads: from a request that may write to a file with its name, a record, an answer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/event_loop.h"
+#include "common/ip_address.h"
+#include "common/shared_state.h"
+#include "common/storage/storage.h"
+#include "worker/blocking_pool.h"
+#include "worker/request.h"
+#include "worker/responder.h"
+#include "worker/storage_thread.h"
+#include "worker/upload/folder_sync.h"
+#include "worker/upload/upload_file.h"
+
+namespace egalaxyd {
+
+/// What one upload is about to change.
+struct UploadOrder {
+  UploadPlace place;
+  std::string host;  ///< the site's name, whichever of its names was asked
+  std::string mime;
+  std::optional<UploadQuota> quota;
+};
+
+/// Loop thread only; made in the worker. An upload goes through these steps, and an answer that
+/// says it is stored comes after the last:
+///
+///   body, chunk by chunk, to a file without a name; fsync         threads of its own
+///   the record, as pending, committed                              storage thread
+///   rename; the folder's fsync; the record, as settled, committed  storage thread, under its lock
+///
+/// Uploads that wait for the storage thread share its commits and the folders' fsync. A crash
+/// leaves the old file or the new, and a pending record from which recoverUploads() can tell which.
+class Uploads {
+ public:
+  /// `folders` is what the storage thread syncs before each commit.
+  Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
+          AddressMask addressMask);
+  ~Uploads();
+
+  /// Stores the request's body, or deletes the file when there is none. `request` may write there.
+  void carryOut(UploadOrder order, Request request, Responder reply);
+  /// Remembers that `request` was refused, and answers with `refusal`. Of a flood of refusals, not
+  /// every one is remembered.
+  void refuse(const std::string& host, const Request& request, Response refusal, Responder reply);
+
+  /// Jobs whose answers have not come yet.
+  std::size_t pending() const { return lane_.pending(); }
+
+ private:
+  class Task;
+  void remember(const std::string& host, const Request& request, const std::string& mime,
+                std::string why);
+  UploadRecord recordOf(const std::string& host, const Request& request, std::string mime) const;
+
+  StorageThread& storage_;
+  FolderSync& folders_;
+  WorkerSlot& counters_;
+  const AddressMask addressMask_;
+  double mayRemember_;  ///< refusals that may be recorded now
+  Clock::time_point remembered_{};
+  BlockingPool lane_;
+};
+
+}  // namespace egalaxyd
