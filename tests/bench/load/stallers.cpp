@@ -46,7 +46,7 @@ Stallers::~Stallers() = default;
 
 void Stallers::prepare() {
   for (const auto& staller : stallers_) {
-    open(*staller);
+    if (!staller->link.isOpen()) open(*staller);  // a tick may have been first
     serveEvents(0);
   }
   const std::uint64_t until = std::min(lid_, nowNs() + 20 * kSecondNs);
