@@ -102,13 +102,13 @@ IoResult TlsTransport::send() {
         ::send(socket_.get(), held_.data() + sent, held_.size() - sent, MSG_NOSIGNAL);
     if (took < 0 && errno == EINTR) continue;
     if (took < 0 && errno == EAGAIN) {
-      held_.erase(0, sent);
+      held_ = held_.substr(sent);
       return {IoStatus::kBlocked, sent};
     }
     if (took < 0) return {IoStatus::kFailed, sent};
     sent += static_cast<std::size_t>(took);
   }
-  held_ = std::string();  // the buffer goes, not only its contents
+  dropBuffer(held_);
   return {failed_ ? IoStatus::kFailed : IoStatus::kDone, sent};
 }
 
@@ -122,6 +122,7 @@ bool TlsTransport::mustLinger() {
 int TlsTransport::receive(char* into, int size) {
   if (arrived_.empty()) {
     if (unread_.empty()) {
+      if (drained_) return -1;
       ssize_t got = 0;
       do {
         got = ::recv(socket_.get(), io_.inbox_.data(), io_.inbox_.size(), 0);
@@ -130,10 +131,11 @@ int TlsTransport::receive(char* into, int size) {
       ended_ = got <= 0;  // a reset ends the stream as a FIN does
       if (ended_) return 0;
       arrived_ = std::string_view(io_.inbox_.data(), static_cast<std::size_t>(got));
+      drained_ = arrived_.size() < io_.inbox_.size();
     } else {
       std::copy(unread_.begin(), unread_.end(), io_.inbox_.begin());
       arrived_ = std::string_view(io_.inbox_.data(), unread_.size());
-      unread_ = std::string();
+      dropBuffer(unread_);
     }
   }
   const std::size_t given = std::min(arrived_.size(), static_cast<std::size_t>(size));
@@ -150,6 +152,7 @@ int TlsTransport::append(const char* from, int size) {
 void TlsTransport::keepUnread() {
   if (!arrived_.empty()) unread_ = std::string(arrived_);
   arrived_ = {};
+  drained_ = false;
 }
 
 IoStatus TlsTransport::classify(int returned) const {

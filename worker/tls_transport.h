@@ -65,6 +65,7 @@ class TlsTransport final : public Transport {
   std::string_view arrived_;  ///< into io_'s inbox, during one call
   std::string unread_;        ///< what a call left of it, waiting for the next
   std::string held_;          ///< encrypted, not yet taken by the socket
+  bool drained_ = false;      ///< during one call: the socket had no more than it gave
   bool ended_ = false;        ///< the peer will send no more
   bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
   std::string serverName_;
