@@ -1,5 +1,6 @@
 #include "worker/exchange.h"
 
+#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -42,6 +43,14 @@ Protocol protocolOf(ListenerKind listener) {
       return Protocol::kSpartan;
   }
   return Protocol::kGemini;
+}
+
+/// A long body looks for room before it goes on: what the socket does not take is held in our
+/// memory, for as long as the client does not read. When there is none, the loop reports the
+/// change.
+bool takesMore(int socket) {
+  pollfd ready{socket, POLLOUT, 0};
+  return ::poll(&ready, 1, 0) != 0;
 }
 
 /// For the log, where the query must not show.
@@ -118,7 +127,7 @@ void Exchange::continueHandshake() {
   }
   step_ = Step::kRequest;
   owner_.setDeadline(timeForRequest());
-  owner_.progressed();
+  owner_.established();
   readRequest();
 }
 
@@ -346,6 +355,7 @@ void Exchange::sendResponse() {
       context_.counters.addLatency(protocol_, Span::kRequest, Clock::now() - accepted_);
       return endGently("ok");
     }
+    if (bytesOut_ > 0 && !takesMore(transport_->fd())) return;
     if (!produce()) return end(UniqueFd(), "body failed");
   }
   owner_.continueLater();
