@@ -23,5 +23,5 @@ WORKDIR /root/public
 ENV STATE_DIRECTORY=/var/lib/egalaxyd RUNTIME_DIRECTORY=/var/lib/egalaxyd/run
 VOLUME /var/lib/egalaxyd
 EXPOSE 1965 3000
-HEALTHCHECK --start-period=10s CMD ["egalaxyctl", "get", "gemini://localhost/"]
+HEALTHCHECK --start-period=10s CMD ["egalaxyctl", "status"]
 ENTRYPOINT ["egalaxyd"]

@@ -27,7 +27,7 @@ void printStatus(const Invocation& invocation, const Object& answer) {
                      text(answer, "state"), text(answer, "generation"), text(answer, "pid"),
                      age(answer, "uptime"));
   for (const auto& each : *answer.getArray("listeners")) {
-    const auto listener = each.extract<Object::Ptr>();
+    const auto& listener = each.extract<Object::Ptr>();
     out << fmt::format("listening on {} for {}\n", text(*listener, "address"),
                        text(*listener, "protocols"));
   }
@@ -37,7 +37,7 @@ void printStatus(const Invocation& invocation, const Object& answer) {
   out << "\n\n";
   Table table({"worker", "generation", "pid", "state", "up", "open", "restarts", "last cause"});
   for (const auto& each : *answer.getArray("workers")) {
-    const auto worker = each.extract<Object::Ptr>();
+    const auto& worker = each.extract<Object::Ptr>();
     table.add({text(*worker, "slot"), text(*worker, "generation"), text(*worker, "pid"),
                text(*worker, "state"), age(*worker, "age"), text(*worker, "connections"),
                text(*worker, "restarts"), text(*worker, "last_cause")});

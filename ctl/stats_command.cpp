@@ -147,7 +147,7 @@ void printPrometheus(const Invocation& invocation, const Object& answer) {
   });
   metric(out, "worker_memory_bytes", "gauge", "Proportional set size of a worker.");
   for (const auto& each : *answer.getArray("workers")) {
-    const auto worker = each.extract<Object::Ptr>();
+    const auto& worker = each.extract<Object::Ptr>();
     if (!worker->has("pss_kib")) continue;
     out << fmt::format(
         "egalaxyd_worker_memory_bytes{{generation=\"{}\",worker=\"{}\",pid=\"{}\"}} "

@@ -51,7 +51,7 @@ TEST_F(Control, StatusTellsWhatRuns) {
   EXPECT_EQ(status->getObject("storage")->getValue<std::string>("state"), "ok");
   std::vector<pid_t> pids;
   for (const auto& each : *status->getArray("workers")) {
-    const auto worker = each.extract<Object::Ptr>();
+    const auto& worker = each.extract<Object::Ptr>();
     EXPECT_EQ(worker->getValue<std::string>("state"), "ready");
     pids.push_back(worker->getValue<pid_t>("pid"));
   }

@@ -152,9 +152,9 @@ class SiteHarness {
 
   EventLoop loop_;
   BlockingPool pool_;
+  FolderSync folders_;  // the storage thread uses it to the end
   StorageThread storage_;
   Users users_{storage_};
-  FolderSync folders_;
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
   Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull};
   LimitsConfig limits_;
