@@ -175,11 +175,14 @@ def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(),
     return _up(server, spartan_port if spartan else gemini)
 
 
-def start_floor(bin_dir, space, workers=1, file=None, cpus=None, wrap=()):
+def start_floor(bin_dir, space, workers=1, file=None, cpus=None, wrap=(), stock=False):
+    """`stock`: with OpenSSL's order of ciphers instead of egalaxyd's."""
     gemini, spartan = free_port(), free_port()
-    server = Server("floor", [*wrap, bin_dir / "egalaxyd_floor", "--gemini", gemini,
-                              "--spartan", spartan, "--cert", space.cert, "--key", space.key,
-                              "--file", file or space.page, "--workers", workers],
+    server = Server("stock floor" if stock else "floor",
+                    [*wrap, bin_dir / "egalaxyd_floor", "--gemini", gemini,
+                     "--spartan", spartan, "--cert", space.cert, "--key", space.key,
+                     "--file", file or space.page, "--workers", workers,
+                     *(["--stock"] if stock else [])],
                     space.folder("floor"), gemini, spartan, cpus)
     return _up(server, gemini)
 
