@@ -16,8 +16,8 @@
 namespace egalaxyd {
 namespace {
 
-/// Chunks that one connection may send before others have their turn.
-constexpr int kChunksPerTurn = 8;
+/// What one connection may send before others have their turn.
+constexpr std::uint64_t kBytesPerTurn = 128 * 1024;
 
 /// Over which limits.upload_min_rate is looked at.
 constexpr auto kRateWindow = std::chrono::seconds(10);
@@ -340,7 +340,8 @@ void Exchange::encodeHeader(Response& response) {
 }
 
 void Exchange::sendResponse() {
-  for (int turn = 0; turn < kChunksPerTurn; ++turn) {
+  const std::uint64_t turnEnds = bytesOut_ + kBytesPerTurn;
+  while (bytesOut_ < turnEnds || allWritten_) {
     const IoResult sent = transport_->send();
     if (sent.bytes > 0) {
       if (!std::exchange(answerBegun_, true)) {
@@ -367,7 +368,9 @@ bool Exchange::produce() {
   const std::size_t headerSize = header_.size();
   std::memcpy(scratch.data(), header_.data(), headerSize);
   BodyChunk chunk{BodyChunk::State::kEnd, {}};
-  if (body_) chunk = body_->pull(std::span(scratch).first(transport_->chunk()).subspan(headerSize));
+  // The first goes out unseen: no more than a socket of a new connection takes.
+  const std::size_t most = bytesOut_ == 0 ? kBodyChunk : transport_->chunk();
+  if (body_) chunk = body_->pull(std::span(scratch).first(most).subspan(headerSize));
   if (chunk.state == BodyChunk::State::kFailed) return false;
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {

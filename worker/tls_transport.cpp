@@ -17,6 +17,11 @@
 #include "worker/unreceived.h"
 
 namespace egalaxyd {
+namespace {
+
+constexpr std::size_t kLongRecord = 8 * 1024;
+
+}  // namespace
 
 TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "egalaxyd")) {
   if (method_ == nullptr) throw std::bad_alloc();
@@ -84,7 +89,8 @@ IoResult TlsTransport::read(std::span<char> into) {
 void TlsTransport::write(std::string_view bytes) {
   ERR_clear_error();
   std::size_t taken = 0;
-  held_.reserve(held_.size() + bytes.size() + 128);  // records' overhead and close_notify
+  // Records' overhead and close_notify; what is long does not stay here.
+  if (bytes.size() < kLongRecord) held_.reserve(held_.size() + bytes.size() + 128);
   // The bridge takes everything, so this cannot want to be repeated.
   if (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &taken) != 1) failed_ = true;
 }
@@ -96,20 +102,28 @@ void TlsTransport::writeEnd() {
 }
 
 IoResult TlsTransport::send() {
+  if (!held_.empty()) {
+    held_ = held_.substr(push(held_));
+    if (held_.empty()) dropBuffer(held_);
+  }
+  const std::size_t sent = std::exchange(untold_, 0);
+  if (failed_) return {IoStatus::kFailed, sent};
+  return {held_.empty() ? IoStatus::kDone : IoStatus::kBlocked, sent};
+}
+
+/// How much of `bytes` the socket took.
+std::size_t TlsTransport::push(std::string_view bytes) {
   std::size_t sent = 0;
-  while (sent < held_.size()) {
+  while (sent < bytes.size()) {
     const ssize_t took =
-        ::send(socket_.get(), held_.data() + sent, held_.size() - sent, MSG_NOSIGNAL);
+        ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
     if (took < 0 && errno == EINTR) continue;
-    if (took < 0 && errno == EAGAIN) {
-      held_ = held_.substr(sent);
-      return {IoStatus::kBlocked, sent};
-    }
-    if (took < 0) return {IoStatus::kFailed, sent};
+    failed_ = failed_ || (took < 0 && errno != EAGAIN);
+    if (took < 0) break;
     sent += static_cast<std::size_t>(took);
   }
-  dropBuffer(held_);
-  return {failed_ ? IoStatus::kFailed : IoStatus::kDone, sent};
+  untold_ += sent;
+  return sent;
 }
 
 bool TlsTransport::mustLinger() {
@@ -144,8 +158,14 @@ int TlsTransport::receive(char* into, int size) {
   return static_cast<int>(given);
 }
 
+/// A short record waits for the next, so that they leave together; a long one is not copied.
 int TlsTransport::append(const char* from, int size) {
-  held_.append(from, static_cast<std::size_t>(size));
+  std::string_view bytes(from, static_cast<std::size_t>(size));
+  if (bytes.size() >= kLongRecord && !failed_) {
+    if (!held_.empty()) held_ = held_.substr(push(held_));
+    if (held_.empty()) bytes.remove_prefix(push(bytes));
+  }
+  held_.append(bytes);
   return size;
 }
 
