@@ -21,7 +21,7 @@ namespace {
 constexpr int kAcceptsPerTurn = 16;
 /// Handshakes under way at once, all workers together, and exchanges of every age: what bounds the
 /// memory for TLS, at some 50 and 15 KiB each.
-constexpr std::size_t kHandshakes = 256;
+constexpr std::size_t kHandshakes = 128;
 constexpr std::size_t kLeastHandshakes = 16;  ///< of one worker
 constexpr std::size_t kExchanges = 2700;
 /// Exchanges begun per turn: those under way come next.

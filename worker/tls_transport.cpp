@@ -161,11 +161,12 @@ int TlsTransport::receive(char* into, int size) {
 /// A short record waits for the next, so that they leave together; a long one is not copied.
 int TlsTransport::append(const char* from, int size) {
   std::string_view bytes(from, static_cast<std::size_t>(size));
-  if (bytes.size() >= kLongRecord && !failed_) {
+  if (failed_) return size;  // nobody is there to receive it
+  if (bytes.size() >= kLongRecord) {
     if (!held_.empty()) held_ = held_.substr(push(held_));
     if (held_.empty()) bytes.remove_prefix(push(bytes));
   }
-  held_.append(bytes);
+  if (!failed_) held_.append(bytes);
   return size;
 }
 
