@@ -32,9 +32,9 @@ def enter_all(stack, table, case, starters):
     return servers
 
 
-def interleave(bench, servers, url_of, load_cpus, **load):
+def interleave(bench, servers, url_of, load_cpus, loads=None, **load):
     """{name: {"cost": [CPU seconds per request ...], "rate": [...], "p50": [...]}}; each round
-    asks every server, in another order each time."""
+    asks every server, in another order each time. `loads`: what differs, by name."""
     figures = {server.name: {"cost": [], "rate": [], "p50": []} for server in servers}
     for server in servers:
         run_load(bench.bin, url_of(server), requests=min(20, load.get("requests", 20)),
@@ -43,7 +43,8 @@ def interleave(bench, servers, url_of, load_cpus, **load):
         turn = number % len(servers)
         for server in servers[turn:] + servers[:turn]:
             before = proc.cpu_seconds(server.pid)
-            result = run_load(bench.bin, url_of(server), cpus=load_cpus, **load)
+            result = run_load(bench.bin, url_of(server), cpus=load_cpus,
+                              **{**load, **(loads or {}).get(server.name, {})})
             spent = proc.cpu_seconds(server.pid) - before
             if result["failed"]:
                 raise RuntimeError(f"{server.name} failed requests: {failures(result)}")

@@ -142,6 +142,7 @@ sandbox = "{sandbox}"
 [listen]
 gemini = ["127.0.0.1:{gemini}"]
 spartan = [{spartan}]
+{listen}
 [tls]
 certificate = "{cert}"
 key = "{key}"
@@ -149,7 +150,7 @@ key = "{key}"
 connections = 40000
 connections_per_ip = 0
 [rate_limit]
-enabled = false
+{rate_limit}
 [log]
 target = "{folder}/egalaxyd.log"
 access = true
@@ -158,8 +159,9 @@ access = true
 
 
 def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(), sandbox="auto",
-                   sites=None):
-    """With `wrap`, under another program: valgrind. `sites`: TOML, else the capsule alone."""
+                   sites=None, name="egalaxyd", listen="", rate_limit="enabled = false"):
+    """With `wrap`, under another program: valgrind. `sites`: TOML, else the capsule alone; `listen`
+    and `rate_limit`: more of these tables. `name`: in the answer."""
     program = bin_dir / "egalaxyd"
     if not program.exists():
         raise NotStarted(f"{program} is not built")
@@ -169,8 +171,9 @@ def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(),
     config.write_text(EGALAXYD_CONFIG.format(
         workers=workers, folder=folder, gemini=gemini, sandbox=sandbox,
         spartan=f'"127.0.0.1:{spartan_port}"' if spartan else "", cert=space.cert, key=space.key,
+        listen=listen, rate_limit=rate_limit,
         sites=sites or f'[sites.localhost]\nroot = "{space.capsule}"'))
-    server = Server("egalaxyd", [*wrap, program, "--config", config], folder, gemini,
+    server = Server(name, [*wrap, program, "--config", config], folder, gemini,
                     spartan_port if spartan else None, cpus)
     return _up(server, spartan_port if spartan else gemini)
 
