@@ -130,8 +130,11 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
     auto* watch = static_cast<Watch*>(event.data.ptr);
     if (watch == nullptr) continue;  // the wake-up, or forgotten during this batch
     const bool broken = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
-    watch->onReady_({.readable = broken || (event.events & (EPOLLIN | EPOLLRDHUP)) != 0,
-                     .writable = broken || (event.events & EPOLLOUT) != 0});
+    const bool ended = broken || (event.events & EPOLLRDHUP) != 0;
+    watch->onReady_({.readable = ended || (event.events & EPOLLIN) != 0,
+                     .writable = broken || (event.events & EPOLLOUT) != 0,
+                     .ended = ended,
+                     .broken = broken});
   }
 }
 

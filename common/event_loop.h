@@ -24,6 +24,8 @@ using Clock = std::chrono::steady_clock;
 struct IoEvents {
   bool readable = false;
   bool writable = false;
+  bool ended = false;   ///< the peer will send no more than what is there
+  bool broken = false;  ///< nothing can be sent either
 };
 
 /// How a descriptor is watched.

@@ -68,7 +68,7 @@ static_assert(!kSpanNames.back().empty(), "each span has a name");
 inline constexpr int kStatusEnd = 70;
 
 /// Values of now; the master clears those of a dead worker.
-enum class Gauge : std::size_t { kOpenConnections, kCount_ };
+enum class Gauge : std::size_t { kOpenConnections, kExchanges, kCount_ };
 
 /// How many connections each address holds, counted in two rows of buckets under two seeded hashes;
 /// the smaller bucket is the answer, so a stranger's collision rarely counts against anyone.

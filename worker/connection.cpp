@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "worker/protocol/client_hello.h"
 #include "worker/protocol/proxy_header.h"
 #include "worker/unreceived.h"
 
@@ -69,13 +70,16 @@ void Connection::onReady(IoEvents events) {
       if (events.readable) takeProxyHeader();
       return;
     case Phase::kWaiting:
-      if (events.readable) queueUp();  // the first report says that it is writable
+      if (events.readable) gather(events.ended);  // the first report says that it is writable
       return;
     case Phase::kActive:
       return exchange_->onReady();
     case Phase::kDraining:
       return drain();
     case Phase::kQueued:
+      // A request may end what its client sends, a ClientHello cannot.
+      if (events.broken || (events.ended && listener_ != ListenerKind::kSpartan)) close();
+      return;
     case Phase::kClosed:
       return;
   }
@@ -88,6 +92,26 @@ void Connection::onDeadline() {
     keeper_.exchangeContext().counters.add(Counter::kTimeouts);
   }
   close();
+}
+
+/// A slot, and the memory that TLS takes, is for those whose first message is whole: it is looked
+/// at where it lies. `ended`: no more will come.
+void Connection::gather(bool ended) {
+  if (listener_ == ListenerKind::kSpartan) return queueUp();
+  std::array<char, kMaxClientHello> front;
+  const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN) return;
+  if (got <= 0) return close();
+  const auto there = static_cast<std::size_t>(got);
+  const std::size_t wanted = clientHelloBytes({front.data(), there});
+  if (ended) return close();  // a handshake needs more than a hello
+  // A client that gives a byte at a time wakes nobody until it has given them all.
+  if (wanted > there || lowWater_) {
+    const int lowWater = wanted > there ? static_cast<int>(wanted) : 1;
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &lowWater, sizeof lowWater);
+    lowWater_ = true;
+  }
+  if (wanted <= there) queueUp();
 }
 
 void Connection::queueUp() {
@@ -118,7 +142,7 @@ void Connection::takeProxyHeader() {
   const ssize_t taken = ::recv(socket_.get(), front.data(), header->length, MSG_DONTWAIT);
   if (taken != static_cast<ssize_t>(header->length)) return close();
   phase_ = Phase::kWaiting;
-  if (got > taken) queueUp();
+  if (got > taken) gather(false);
 }
 
 void Connection::drain() {
@@ -152,6 +176,11 @@ void Connection::close() {
   keeper_.closed(*this);
 }
 
+void Connection::established() {
+  keeper_.established(*this);
+  lastMoved_ = loop_.now();
+}
+
 void Connection::progressed() {
   lastMoved_ = loop_.now();
   keeper_.moved(*this);
@@ -162,13 +191,12 @@ void Connection::continueLater() {
 }
 
 void Connection::ended(UniqueFd socket) {
-  keeper_.gaveSlotBack(*this);
   loop_.defer([this] { exchange_.reset(); });  // it is on the stack
+  keeper_.gaveSlotBack(*this);
   socket_ = std::move(socket);
   if (!socket_) return close();
   phase_ = Phase::kDraining;
   lastMoved_ = loop_.now();
-  unreceived_ = unreceivedBytes(socket_.get());
   deadline_.setAfter(kDrainTime);
   ::shutdown(socket_.get(), SHUT_WR);
   continueLater();

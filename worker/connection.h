@@ -2,6 +2,7 @@
 // slot, and drains what the client still sends after the answer.
 #pragma once
 
+#include <climits>
 #include <cstdint>
 #include <memory>
 
@@ -21,8 +22,10 @@ class ConnectionKeeper {
   virtual std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) = 0;
   /// Counts a client that a proxy has named; false when it holds too many connections already.
   virtual bool takeAddress(const IpAddress& client) = 0;
-  /// The first bytes have come; Connection::activate follows when a slot is free.
+  /// The first message has come; Connection::activate follows when a slot is free.
   virtual void wantsSlot(Connection& connection) = 0;
+  /// The holder of a slot has finished its handshake.
+  virtual void established(Connection& connection) = 0;
   /// The holder of a slot did not stand still.
   virtual void moved(Connection& connection) = 0;
   /// The slot is free again.
@@ -50,7 +53,7 @@ class Connection final : public ExchangeOwner {
              ListenerKind listener, const IpAddress& client, bool viaProxy);
   ~Connection();
 
-  /// Watches for the first bytes; false when the kernel cannot.
+  /// Watches for the first message; false when the kernel cannot.
   bool start();
   /// Takes its slot: becomes an exchange and does what can be done now.
   void activate();
@@ -64,10 +67,13 @@ class Connection final : public ExchangeOwner {
   /// Whether the client's address was counted and has to be released.
   bool holdsAddress() const { return holdsAddress_; }
   Clock::time_point lastMoved() const { return lastMoved_; }
+  /// Whether it still waits for a slot.
+  bool isQueued() const { return phase_ == Phase::kQueued; }
 
-  /// Neighbours in the keeper's list of slot holders, longest still first.
+  /// Admission's: neighbours in one of its lists of slot holders, longest still first.
   Connection* previous = nullptr;
   Connection* next = nullptr;
+  bool inHandshake = false;
 
  private:
   enum class Phase { kProxyHeader, kWaiting, kQueued, kActive, kDraining, kClosed };
@@ -75,12 +81,14 @@ class Connection final : public ExchangeOwner {
   void onReady(IoEvents events);
   void onDeadline();
   void takeProxyHeader();
+  void gather(bool ended);
   void queueUp();
   void drain();
   void onDrainDeadline();
   void close();
 
   void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
+  void established() override;
   void progressed() override;
   Responder makeResponder() override { return keeper_.makeResponder(*this); }
   void continueLater() override;
@@ -95,9 +103,10 @@ class Connection final : public ExchangeOwner {
   Clock::time_point lastMoved_;
   Phase phase_;
   const ListenerKind listener_;
+  bool lowWater_ = false;            ///< the kernel was told to wake us for no less than is missing
   std::uint32_t drained_ = 0;        ///< bytes thrown away so far
   std::uint32_t drainedBefore_ = 0;  ///< when last looked at
-  int unreceived_ = 0;               ///< of the answer, when last looked at
+  int unreceived_ = INT_MAX;         ///< of the answer, when last looked at
   UniqueFd socket_;                  ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;

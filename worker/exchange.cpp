@@ -1,5 +1,6 @@
 #include "worker/exchange.h"
 
+#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -15,8 +16,8 @@
 namespace egalaxyd {
 namespace {
 
-/// Chunks that one connection may send before others have their turn.
-constexpr int kChunksPerTurn = 8;
+/// What one connection may send before others have their turn.
+constexpr std::uint64_t kBytesPerTurn = 128 * 1024;
 
 /// Over which limits.upload_min_rate is looked at.
 constexpr auto kRateWindow = std::chrono::seconds(10);
@@ -42,6 +43,14 @@ Protocol protocolOf(ListenerKind listener) {
       return Protocol::kSpartan;
   }
   return Protocol::kGemini;
+}
+
+/// A long body looks for room before it goes on: what the socket does not take is held in our
+/// memory, for as long as the client does not read. When there is none, the loop reports the
+/// change.
+bool takesMore(int socket) {
+  pollfd ready{socket, POLLOUT, 0};
+  return ::poll(&ready, 1, 0) != 0;
 }
 
 /// For the log, where the query must not show.
@@ -118,7 +127,7 @@ void Exchange::continueHandshake() {
   }
   step_ = Step::kRequest;
   owner_.setDeadline(timeForRequest());
-  owner_.progressed();
+  owner_.established();
   readRequest();
 }
 
@@ -331,7 +340,8 @@ void Exchange::encodeHeader(Response& response) {
 }
 
 void Exchange::sendResponse() {
-  for (int turn = 0; turn < kChunksPerTurn; ++turn) {
+  const std::uint64_t turnEnds = bytesOut_ + kBytesPerTurn;
+  while (bytesOut_ < turnEnds || allWritten_) {
     const IoResult sent = transport_->send();
     if (sent.bytes > 0) {
       if (!std::exchange(answerBegun_, true)) {
@@ -346,6 +356,7 @@ void Exchange::sendResponse() {
       context_.counters.addLatency(protocol_, Span::kRequest, Clock::now() - accepted_);
       return endGently("ok");
     }
+    if (bytesOut_ > 0 && !takesMore(transport_->fd())) return;
     if (!produce()) return end(UniqueFd(), "body failed");
   }
   owner_.continueLater();
@@ -357,7 +368,9 @@ bool Exchange::produce() {
   const std::size_t headerSize = header_.size();
   std::memcpy(scratch.data(), header_.data(), headerSize);
   BodyChunk chunk{BodyChunk::State::kEnd, {}};
-  if (body_) chunk = body_->pull(std::span(scratch).first(transport_->chunk()).subspan(headerSize));
+  // The first goes out unseen: no more than a socket of a new connection takes.
+  const std::size_t most = bytesOut_ == 0 ? kBodyChunk : transport_->chunk();
+  if (body_) chunk = body_->pull(std::span(scratch).first(most).subspan(headerSize));
   if (chunk.state == BodyChunk::State::kFailed) return false;
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {

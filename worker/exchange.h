@@ -40,6 +40,8 @@ class ExchangeOwner {
  public:
   /// The exchange's only deadline is now `delay` from here; Exchange::onDeadline tells it.
   virtual void setDeadline(Clock::duration delay) = 0;
+  /// The handshake is done.
+  virtual void established() = 0;
   /// Something moved that the client had to do: it does not stand still.
   virtual void progressed() = 0;
   /// Calls Exchange::respond with the answer, unless the exchange has ended by then.

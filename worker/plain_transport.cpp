@@ -33,7 +33,7 @@ void PlainTransport::write(std::string_view bytes) {
 IoResult PlainTransport::send() {
   if (!held_.empty()) {
     held_.erase(0, push(held_));
-    if (held_.empty()) held_ = std::string();  // the buffer goes, not only its contents
+    if (held_.empty()) dropBuffer(held_);
   }
   const std::size_t sent = std::exchange(untold_, 0);
   if (failed_) return {IoStatus::kFailed, sent};

@@ -19,15 +19,34 @@ namespace {
 
 /// Connections taken per turn from one listener; the others' clients come next.
 constexpr int kAcceptsPerTurn = 16;
-/// Exchanges under way at once: what bounds a worker's memory for TLS, at some 50 KiB each.
-constexpr std::size_t kSlots = 256;
+/// Handshakes under way at once, all workers together, and exchanges of every age: what bounds the
+/// memory for TLS, at some 50 and 15 KiB each.
+constexpr std::size_t kHandshakes = 128;
+constexpr std::size_t kLeastHandshakes = 16;  ///< of one worker
+constexpr std::size_t kExchanges = 2700;
+/// Exchanges begun per turn: those under way come next.
+constexpr int kAdmissionsPerTurn = 8;
+/// What the kernel keeps of an answer beyond what is on its way to the client: with none that is
+/// read slowly does it keep megabytes.
+constexpr int kUnsentBytes = 128 * 1024;
 /// How long accepting pauses at a limit that something other than our own closing may lift.
 constexpr auto kPause = std::chrono::milliseconds(50);
-/// A slot holder that stood still this long yields when others wait and no slot is free.
-constexpr auto kPatience = std::chrono::milliseconds(2000);
-/// How often that is looked at while someone waits.
+/// How often those who stand still are looked at while others wait.
 constexpr auto kPatienceTick = std::chrono::milliseconds(250);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
+
+AdmissionLimits admissionLimits(unsigned workers) {
+  return {.handshakes = std::max(kHandshakes / workers, kLeastHandshakes),
+          .own = kExchanges / (2 * workers),
+          .all = kExchanges};
+}
+
+/// What every connection takes over from its listener.
+void inheritOptions(int listener) {
+  const int on = 1;
+  ::setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
+}
 
 HostMap<bool> spartanHosts(const Config& config) {
   HostMap<bool> hosts;
@@ -61,7 +80,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
                        .counters = setup.shared->slot(setup.sharedSlot),
                        .services = services,
                        .storage = storage},
-      admission_(kSlots),
+      admission_(admissionLimits(setup.workerCount)),
       resume_(loop_, [this] { resumeAccepting(); }),
       makeRoom_(loop_, [this] { makeRoom(); }) {
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
@@ -80,6 +99,7 @@ Server::~Server() = default;
 
 Result<void> Server::start() {
   for (Listener& listener : listeners_) {
+    inheritOptions(listener.socket.fd);
     auto started = listener.watch.start(listener.socket.fd, WatchMode::kSharedRead);
     if (!started) return started;
   }
@@ -130,8 +150,6 @@ void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& cli
   counters.add(Counter::kConnections);
   const bool viaProxy = isProxy(client);
   if (!viaProxy && !takeAddress(client)) return;
-  const int on = 1;
-  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (freePlaces_.empty()) {
     freePlaces_.push_back(static_cast<std::uint32_t>(places_.size()));
     places_.emplace_back();
@@ -183,26 +201,39 @@ void Server::resumeAccepting() {
   }
 }
 
-/// First come, first served. An exchange may end while it is activated, and its slot is given out
-/// by the loop here, not by another admit() below it on the stack.
+/// At the turn's end: established work goes before new work.
+void Server::admitSoon() {
+  if (!std::exchange(admitting_, true)) loop_.defer([this] { admit(); });
+}
+
+/// First come, first served.
 void Server::admit() {
-  if (admitting_) return;
-  admitting_ = true;
-  while (admission_.canAdmit()) {
+  admitting_ = false;
+  for (int begun = 0; admission_.canAdmit(exchangesElsewhere());) {
+    if (begun == kAdmissionsPerTurn) return admitSoon();
     Connection* connection = find(admission_.takeNext());
-    if (connection == nullptr) continue;  // it left while it waited
+    if (connection == nullptr || !connection->isQueued()) continue;  // it left while it waited
+    ++begun;
     admission_.hold(*connection);
+    exchangeContext_.counters.add(Gauge::kExchanges, 1);
+    mostExchanges_ = std::max(mostExchanges_, admission_.holders());
     connection->activate();
   }
-  admitting_ = false;
   if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatienceTick);
 }
 
 void Server::makeRoom() {
-  while (Connection* still = admission_.yields(loop_.now(), kPatience)) {
+  for (std::size_t room = 0;; ++room) {
+    Connection* still = admission_.yields(loop_.now(), exchangesElsewhere(), room);
+    if (still == nullptr) break;
     still->abort("stood still while others waited");
   }
-  admit();
+  admitSoon();
+}
+
+std::size_t Server::exchangesElsewhere() const {
+  const auto all = static_cast<std::size_t>(shared_.total(Gauge::kExchanges));
+  return all - std::min(all, admission_.holders());
 }
 
 Connection* Server::find(Connection::Id id) {
@@ -232,13 +263,16 @@ std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd
 
 void Server::wantsSlot(Connection& connection) {
   admission_.enqueue(connection.id());
-  admit();
+  admitSoon();
 }
 
 void Server::gaveSlotBack(Connection& connection) {
   admission_.release(connection);
-  admit();
+  exchangeContext_.counters.add(Gauge::kExchanges, -1);
+  admitSoon();
 }
+
+void Server::established(Connection& connection) { admission_.establish(connection, loop_.now()); }
 
 void Server::closed(Connection& connection) {
   loop_.defer([this, id = connection.id()] { destroy(id); });

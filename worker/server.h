@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "common/event_loop.h"
@@ -34,6 +35,10 @@ class Server final : public ConnectionKeeper {
   void drain(std::function<void()> done);
   /// Ends every connection at once; returns how many there were.
   std::size_t abortAll(std::string_view why);
+  /// Under way now.
+  std::size_t exchanges() const { return admission_.holders(); }
+  /// At any time since the last call.
+  std::size_t takeMostExchanges() { return std::exchange(mostExchanges_, exchanges()); }
 
  private:
   struct Listener;
@@ -48,8 +53,10 @@ class Server final : public ConnectionKeeper {
   bool isProxy(const IpAddress& client) const;
   void pauseAccepting(const char* why);
   void resumeAccepting();
+  void admitSoon();
   void admit();
   void makeRoom();
+  std::size_t exchangesElsewhere() const;
   Connection* find(Connection::Id id);
   void destroy(Connection::Id id);
 
@@ -57,6 +64,7 @@ class Server final : public ConnectionKeeper {
   bool takeAddress(const IpAddress& client) override;
   std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
   void wantsSlot(Connection& connection) override;
+  void established(Connection& connection) override;
   void moved(Connection& connection) override { admission_.moved(connection); }
   void gaveSlotBack(Connection& connection) override;
   void closed(Connection& connection) override;
@@ -75,7 +83,8 @@ class Server final : public ConnectionKeeper {
   std::vector<Place> places_;
   std::vector<std::uint32_t> freePlaces_;
   std::size_t open_ = 0;
-  bool admitting_ = false;  ///< admit() is on the stack
+  std::size_t mostExchanges_ = 0;
+  bool admitting_ = false;  ///< admit() has been deferred
   bool draining_ = false;
   std::function<void()> drained_;
   Timer resume_;

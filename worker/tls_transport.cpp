@@ -17,6 +17,11 @@
 #include "worker/unreceived.h"
 
 namespace egalaxyd {
+namespace {
+
+constexpr std::size_t kLongRecord = 8 * 1024;
+
+}  // namespace
 
 TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "egalaxyd")) {
   if (method_ == nullptr) throw std::bad_alloc();
@@ -84,7 +89,8 @@ IoResult TlsTransport::read(std::span<char> into) {
 void TlsTransport::write(std::string_view bytes) {
   ERR_clear_error();
   std::size_t taken = 0;
-  held_.reserve(held_.size() + bytes.size() + 128);  // records' overhead and close_notify
+  // Records' overhead and close_notify; what is long does not stay here.
+  if (bytes.size() < kLongRecord) held_.reserve(held_.size() + bytes.size() + 128);
   // The bridge takes everything, so this cannot want to be repeated.
   if (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &taken) != 1) failed_ = true;
 }
@@ -96,20 +102,28 @@ void TlsTransport::writeEnd() {
 }
 
 IoResult TlsTransport::send() {
+  if (!held_.empty()) {
+    held_ = held_.substr(push(held_));
+    if (held_.empty()) dropBuffer(held_);
+  }
+  const std::size_t sent = std::exchange(untold_, 0);
+  if (failed_) return {IoStatus::kFailed, sent};
+  return {held_.empty() ? IoStatus::kDone : IoStatus::kBlocked, sent};
+}
+
+/// How much of `bytes` the socket took.
+std::size_t TlsTransport::push(std::string_view bytes) {
   std::size_t sent = 0;
-  while (sent < held_.size()) {
+  while (sent < bytes.size()) {
     const ssize_t took =
-        ::send(socket_.get(), held_.data() + sent, held_.size() - sent, MSG_NOSIGNAL);
+        ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
     if (took < 0 && errno == EINTR) continue;
-    if (took < 0 && errno == EAGAIN) {
-      held_.erase(0, sent);
-      return {IoStatus::kBlocked, sent};
-    }
-    if (took < 0) return {IoStatus::kFailed, sent};
+    failed_ = failed_ || (took < 0 && errno != EAGAIN);
+    if (took < 0) break;
     sent += static_cast<std::size_t>(took);
   }
-  held_ = std::string();  // the buffer goes, not only its contents
-  return {failed_ ? IoStatus::kFailed : IoStatus::kDone, sent};
+  untold_ += sent;
+  return sent;
 }
 
 bool TlsTransport::mustLinger() {
@@ -122,6 +136,7 @@ bool TlsTransport::mustLinger() {
 int TlsTransport::receive(char* into, int size) {
   if (arrived_.empty()) {
     if (unread_.empty()) {
+      if (drained_) return -1;
       ssize_t got = 0;
       do {
         got = ::recv(socket_.get(), io_.inbox_.data(), io_.inbox_.size(), 0);
@@ -130,10 +145,11 @@ int TlsTransport::receive(char* into, int size) {
       ended_ = got <= 0;  // a reset ends the stream as a FIN does
       if (ended_) return 0;
       arrived_ = std::string_view(io_.inbox_.data(), static_cast<std::size_t>(got));
+      drained_ = arrived_.size() < io_.inbox_.size();
     } else {
       std::copy(unread_.begin(), unread_.end(), io_.inbox_.begin());
       arrived_ = std::string_view(io_.inbox_.data(), unread_.size());
-      unread_ = std::string();
+      dropBuffer(unread_);
     }
   }
   const std::size_t given = std::min(arrived_.size(), static_cast<std::size_t>(size));
@@ -142,14 +158,22 @@ int TlsTransport::receive(char* into, int size) {
   return static_cast<int>(given);
 }
 
+/// A short record waits for the next, so that they leave together; a long one is not copied.
 int TlsTransport::append(const char* from, int size) {
-  held_.append(from, static_cast<std::size_t>(size));
+  std::string_view bytes(from, static_cast<std::size_t>(size));
+  if (failed_) return size;  // nobody is there to receive it
+  if (bytes.size() >= kLongRecord) {
+    if (!held_.empty()) held_ = held_.substr(push(held_));
+    if (held_.empty()) bytes.remove_prefix(push(bytes));
+  }
+  if (!failed_) held_.append(bytes);
   return size;
 }
 
 void TlsTransport::keepUnread() {
   if (!arrived_.empty()) unread_ = std::string(arrived_);
   arrived_ = {};
+  drained_ = false;
 }
 
 IoStatus TlsTransport::classify(int returned) const {

@@ -40,6 +40,7 @@ class TlsTransport final : public Transport {
 
   IoResult handshake() override;
   IoResult read(std::span<char> into) override;
+  std::size_t chunk() const override { return kLargestChunk; }
   void write(std::string_view bytes) override;
   void writeEnd() override;
   IoResult send() override;
@@ -55,6 +56,7 @@ class TlsTransport final : public Transport {
 
   int receive(char* into, int size);
   int append(const char* from, int size);
+  std::size_t push(std::string_view bytes);
   void keepUnread();
   IoStatus classify(int returned) const;
   void learnPeer();
@@ -65,6 +67,8 @@ class TlsTransport final : public Transport {
   std::string_view arrived_;  ///< into io_'s inbox, during one call
   std::string unread_;        ///< what a call left of it, waiting for the next
   std::string held_;          ///< encrypted, not yet taken by the socket
+  std::size_t untold_ = 0;    ///< taken by the socket, not yet counted by send()
+  bool drained_ = false;      ///< during one call: the socket had no more than it gave
   bool ended_ = false;        ///< the peer will send no more
   bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
   std::string serverName_;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "common/unique_fd.h"
@@ -23,6 +24,9 @@ struct IoResult {
   IoStatus status;
   std::size_t bytes = 0;
 };
+
+/// Empties `held` and frees its buffer, which an assigned empty string would keep.
+inline void dropBuffer(std::string& held) { std::string().swap(held); }
 
 /// Owns the socket. Loop thread only; never waits. The descriptor is watched edge-triggered: go on
 /// until kBlocked.

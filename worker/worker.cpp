@@ -1,7 +1,9 @@
 #include "worker/worker.h"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -30,6 +32,8 @@ constexpr std::size_t kPoolQueue = 256;
 constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
+/// Exchanges at once that leave memory behind worth giving back.
+constexpr std::size_t kStorm = 64;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
 /// What the sites read, those within others too.
@@ -153,6 +157,7 @@ class Worker {
     reportStorage();
     if (leaving_) return leave();
     if (setup_.workerNumber == 0) forgetOldMetadata();
+    trimAfterStorm();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
       setup_.shared->slot(setup_.sharedSlot).add(Counter::kLogLinesDropped, dropped);
       spdlog::warn("{} log lines were dropped: the log's target did not take them", dropped);
@@ -165,6 +170,14 @@ class Worker {
     if (trouble == storageTrouble_) return;
     if (setup_.channel.send(ChannelMessage::kStorage, trouble))
       storageTrouble_ = std::move(trouble);
+  }
+
+  /// A storm's memory goes back to the kernel when it is over; that takes milliseconds.
+  void trimAfterStorm() {
+    mostExchanges_ = std::max(mostExchanges_, server_->takeMostExchanges());
+    if (mostExchanges_ < kStorm || server_->exchanges() > mostExchanges_ / 4) return;
+    ::malloc_trim(0);
+    mostExchanges_ = 0;
   }
 
   /// Of users who have not come for long; once an hour.
@@ -215,6 +228,7 @@ class Worker {
   bool draining_ = false;
   bool leaving_ = false;
   Clock::time_point nextExpiry_{};
+  std::size_t mostExchanges_ = 0;  ///< since memory was last given back
 };
 
 Result<std::string> confine(const WorkerSetup& setup) {

@@ -36,6 +36,7 @@ struct Options {
   const char* certificate = nullptr;
   const char* key = nullptr;
   const char* file = nullptr;
+  bool stock = false;  ///< OpenSSL's own order of ciphers
 };
 
 /// A listener or a client; clients are made by accept() and freed by finish().
@@ -202,13 +203,11 @@ void forkWorkers(int count) {
 }
 
 Options parseOptions(int argc, char** argv) {
-  static const option kLong[] = {{"gemini", required_argument, nullptr, 'g'},
-                                 {"spartan", required_argument, nullptr, 's'},
-                                 {"cert", required_argument, nullptr, 'c'},
-                                 {"key", required_argument, nullptr, 'k'},
-                                 {"file", required_argument, nullptr, 'f'},
-                                 {"workers", required_argument, nullptr, 'w'},
-                                 {nullptr, 0, nullptr, 0}};
+  static const option kLong[] = {
+      {"gemini", required_argument, nullptr, 'g'}, {"spartan", required_argument, nullptr, 's'},
+      {"cert", required_argument, nullptr, 'c'},   {"key", required_argument, nullptr, 'k'},
+      {"file", required_argument, nullptr, 'f'},   {"workers", required_argument, nullptr, 'w'},
+      {"stock", no_argument, nullptr, 'o'},        {nullptr, 0, nullptr, 0}};
   Options options;
   for (int c; (c = getopt_long(argc, argv, "", kLong, nullptr)) != -1;) {
     switch (c) {
@@ -230,6 +229,9 @@ Options parseOptions(int argc, char** argv) {
       case 'w':
         options.workers = std::atoi(optarg);
         break;
+      case 'o':
+        options.stock = true;
+        break;
       default:
         std::exit(64);
     }
@@ -239,7 +241,7 @@ Options parseOptions(int argc, char** argv) {
   if (!complete) {
     std::fputs(
         "egalaxyd_floor --gemini PORT --cert FILE --key FILE [--spartan PORT] --file FILE"
-        " [--workers N]\n",
+        " [--workers N] [--stock]\n",
         stderr);
     std::exit(64);
   }
@@ -254,6 +256,10 @@ int main(int argc, char** argv) {
   const Options options = parseOptions(argc, argv);
   std::signal(SIGPIPE, SIG_IGN);
   SSL_CTX* context = options.gemini ? makeContext(options.certificate, options.key) : nullptr;
+  if (context && options.stock) {
+    SSL_CTX_clear_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_ciphersuites(context, TLS_DEFAULT_CIPHERSUITES);
+  }
   const int gemini = options.gemini ? openListener(options.gemini, SOCK_NONBLOCK) : -1;
   const int spartan = options.spartan ? openListener(options.spartan, SOCK_NONBLOCK) : -1;
   if (options.workers > 1) forkWorkers(options.workers);

@@ -85,14 +85,44 @@ TEST_F(Deadlines, CountTheWholeHandshake) {
 TEST_F(Deadlines, ClientsThatStandStillYieldToOneThatWorks) {
   capsule.set("server.workers", "1");
   capsule.set("limits.connections_per_ip", "0");
-  capsule.set("limits.request_timeout", "\"1h\"");
+  capsule.set("limits.handshake_timeout", "\"1h\"");
   capsule.start();
   std::vector<std::unique_ptr<GeminiClient>> still;
   for (int i = 0; i < 300; ++i) {
     still.push_back(std::make_unique<GeminiClient>(capsule.port()));
-    ASSERT_TRUE(still.back()->handshake()) << i << ": " << still.back()->error();
+    ASSERT_TRUE(still.back()->tcp().send(still.back()->takeHello()));
   }
   expectServed();
+}
+
+TEST_F(Deadlines, HalfAHelloTakesNoMemory) {
+  capsule.set("server.workers", "1");
+  capsule.set("limits.connections_per_ip", "0");
+  capsule.start();
+  for (int i = 0; i < 10; ++i) expectServed();
+  const pid_t worker = capsule.workerPids().at(0);
+  const std::size_t before = proportionalKib(worker);
+  std::vector<std::unique_ptr<GeminiClient>> halves;
+  for (int i = 0; i < 250; ++i) {
+    halves.push_back(std::make_unique<GeminiClient>(capsule.port()));
+    const std::string hello = halves.back()->takeHello();
+    ASSERT_TRUE(halves.back()->tcp().send(hello.substr(0, hello.size() / 2)));
+  }
+  expectServed();
+  EXPECT_LT(proportionalKib(worker), before + 250 * 12);
+}
+
+TEST_F(Deadlines, AClientThatLeavesInItsHelloIsForgotten) {
+  capsule.set("limits.connections_per_ip", "1");
+  capsule.set("limits.handshake_timeout", "\"1h\"");
+  capsule.start();
+  GeminiClient half(capsule.port());
+  const std::string hello = half.takeHello();
+  half.tcp().send(hello.substr(0, hello.size() / 2));
+  half.tcp().finish();
+  half.tcp().receiveAll();
+  EXPECT_NE(half.tcp().ending(), Ending::kTimedOut);
+  EXPECT_TRUE(eventually([&] { return capsule.get("/").status == 20; })) << capsule.log();
 }
 
 TEST_F(Deadlines, CountTheWholeRequestLine) {

@@ -1,6 +1,8 @@
 // A transport without a socket: the test writes what the client sends and reads what it got.
 #pragma once
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <deque>
 #include <string>
@@ -54,13 +56,14 @@ class ScriptedTransport final : public Transport {
     return {IoStatus::kDone, taken};
   }
   bool mustLinger() override { return client_.surplus; }
-  int fd() const override { return -1; }
+  int fd() const override { return writable_.get(); }
   UniqueFd releaseSocket() override { return UniqueFd(); }
   std::string_view serverName() const override { return client_.serverName; }
   std::shared_ptr<const ClientIdentity> identity() const override { return client_.identity; }
 
  private:
   ScriptedClient& client_;
+  UniqueFd writable_{::open("/dev/null", O_WRONLY | O_CLOEXEC)};  ///< a socket with room, for poll
   std::string held_;
   bool endHeld_ = false;
 };

@@ -32,9 +32,9 @@ def enter_all(stack, table, case, starters):
     return servers
 
 
-def interleave(bench, servers, url_of, load_cpus, **load):
+def interleave(bench, servers, url_of, load_cpus, loads=None, **load):
     """{name: {"cost": [CPU seconds per request ...], "rate": [...], "p50": [...]}}; each round
-    asks every server, in another order each time."""
+    asks every server, in another order each time. `loads`: what differs, by name."""
     figures = {server.name: {"cost": [], "rate": [], "p50": []} for server in servers}
     for server in servers:
         run_load(bench.bin, url_of(server), requests=min(20, load.get("requests", 20)),
@@ -43,7 +43,8 @@ def interleave(bench, servers, url_of, load_cpus, **load):
         turn = number % len(servers)
         for server in servers[turn:] + servers[:turn]:
             before = proc.cpu_seconds(server.pid)
-            result = run_load(bench.bin, url_of(server), cpus=load_cpus, **load)
+            result = run_load(bench.bin, url_of(server), cpus=load_cpus,
+                              **{**load, **(loads or {}).get(server.name, {})})
             spent = proc.cpu_seconds(server.pid) - before
             if result["failed"]:
                 raise RuntimeError(f"{server.name} failed requests: {failures(result)}")
@@ -80,17 +81,19 @@ def cpu(bench):
         servers = enter_all(stack, table, "cpu", [
             lambda: start_egalaxyd(bench.bin, bench.space, cpus=server_cpus),
             lambda: start_floor(bench.bin, bench.space, cpus=server_cpus),
+            lambda: start_floor(bench.bin, bench.space, cpus=server_cpus, stock=True),
             lambda: start_molly_brown(bench.space, cpus=server_cpus)])
         figures = interleave(bench, servers, lambda server: server.url(), load_cpus,
                              seconds=bench.seconds, connections=32, check_body=bench.space.page)
         table.raw["cpu"] = figures
         note_costs(table, "cpu per request", figures, 1e6, "us")
-        floor, molly = ratio(figures, "egalaxyd", "floor"), ratio(figures, "egalaxyd", "molly-brown")
-        judge_ratio(table, "cpu per request", floor, "floor", 1.10)
-        if floor is not None:
-            table.goal("cpu per request: egalaxyd / floor", f"{floor:.2f}",
-                       f"{AGATE} as agate has it", floor <= AGATE)
-        judge_ratio(table, "cpu per request", molly, "molly-brown", 1.0)
+        ratios = {name: ratio(figures, "egalaxyd", name) for name in figures}
+        judge_ratio(table, "cpu per request", ratios.get("floor"), "floor", 1.10)
+        judge_ratio(table, "cpu per request", ratios.get("molly-brown"), "molly-brown", 1.0)
+        stock = ratios.get("stock floor")
+        if stock is not None:
+            table.goal("cpu per request: egalaxyd / stock floor", f"{stock:.2f}",
+                       f"{AGATE} as agate has it", stock <= AGATE)
         for server in servers:
             table.note(f"memory after that: {server.name}", megabytes(proc.pss_bytes(server.pid)))
         if bench.syscalls:
@@ -156,8 +159,12 @@ def count_syscalls(bench, server, requests=300):
         if match and match[2] != "total":
             calls[match[2]] = int(match[1]) / requests
     top = sorted(calls.items(), key=lambda item: -item[1])[:6]
-    bench.table.note(f"system calls per request: {server.name}", f"{sum(calls.values()):.1f} (" +
-                     ", ".join(f"{name} {count:.1f}" for name, count in top) + ")")
+    figure, total = f"system calls per request: {server.name}", sum(calls.values())
+    value = f"{total:.1f} (" + ", ".join(f"{name} {count:.1f}" for name, count in top) + ")"
+    if server.name == "egalaxyd":
+        bench.table.goal(figure, value, "at most 20", total <= 20)
+    else:
+        bench.table.note(figure, value)
     bench.table.raw[f"syscalls {server.name}"] = calls
 
 

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import statistics
+import time
 
 from . import proc
 from .cost import enter_all
@@ -19,8 +20,10 @@ def cores():
 def connections(bench):
     table = bench.table
     for clients in bench.clients:
-        starters = [lambda: start_egalaxyd(bench.bin, bench.space, workers=cores()),
-                    lambda: start_floor(bench.bin, bench.space, workers=cores())]
+        starters = [lambda: start_floor(bench.bin, bench.space, workers=cores())]
+        for workers in sorted({1, cores()}):
+            starters.append(lambda n=workers: start_egalaxyd(
+                bench.bin, bench.space, workers=n, name=f"egalaxyd, {n} worker{'s' * (n > 1)}"))
         for start in starters:
             try:
                 with start() as server:
@@ -31,21 +34,42 @@ def connections(bench):
 
 def one_crowd(bench, server, clients):
     """All connect, then all speak, then all are answered; memory is watched from outside."""
-    idle = proc.pss_bytes(server.pid)
+    idle, files = at_rest(bench, server)
     with proc.PeakMemory(server.pid) as peak:
         result = run_load(bench.bin, server.url(), connections=clients, simultaneous=True,
                           sources=16, timeout=120, lid=120, check_body=bench.space.page)
-    case = f"{clients:,} at once: {server.name}"
-    bench.table.raw[case] = {"load": result, "idle_pss": idle, "peak_pss": peak.bytes}
+    case, table = f"{clients:,} at once: {server.name}", bench.table
+    table.raw[case] = {"load": result, "idle_pss": idle, "peak_pss": peak.bytes}
     answered = (f"{result['ok']:,} in {result['seconds']:.1f} s, "
                 f"failed: {failures(result)}")
     memory = f"{megabytes(peak.bytes)} (idle {megabytes(idle)})"
-    if server.name == "egalaxyd":
-        bench.table.judge(f"{case}, answered", answered, "all", result["ok"] == clients)
-        bench.table.judge(f"{case}, memory", memory, "at most 64 MB", peak.bytes <= MEMORY_BAR)
-    else:
-        bench.table.note(f"{case}, answered", answered)
-        bench.table.note(f"{case}, memory", memory)
+    if server.name == "floor":
+        table.note(f"{case}, answered", answered)
+        table.note(f"{case}, memory", memory)
+        return
+    table.judge(f"{case}, answered", answered, "all", result["ok"] == clients)
+    table.judge(f"{case}, memory", memory, "at most 64 MB", peak.bytes <= MEMORY_BAR)
+    if result["latency_ms"]:
+        half, most = result["latency_ms"]["p50"] / 1e3, result["latency_ms"]["p99"] / 1e3
+        table.judge(f"{case}, in order of arrival", f"p50 {half:.2f} s, p99 {most:.2f} s",
+                    "p50 0.4 to 0.6 of p99", 0.4 <= half / most <= 0.6)
+    left, left_files = at_rest(bench, server, least=1.2 * idle)
+    table.judge(f"{case}, memory afterwards", megabytes(left), "at most 1.20 x idle",
+                left <= 1.2 * idle)
+    table.judge(f"{case}, open files afterwards", f"{left_files} (before {files})", "the same",
+                left_files == files)
+
+
+def at_rest(bench, server, least=None, seconds=10):
+    """(PSS, open files) of a server that has worked and has nothing to do: `seconds` after its last
+    request, or when its memory has come down to `least`."""
+    if least is None:
+        run_load(bench.bin, server.url(), requests=200, connections=8)
+        least, seconds = 0, 3
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and proc.pss_bytes(server.pid) > least:
+        time.sleep(0.1)
+    return proc.pss_bytes(server.pid), proc.open_files(server.pid)
 
 
 def stalled(bench, each=1250):

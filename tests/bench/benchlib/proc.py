@@ -58,6 +58,15 @@ def pss_bytes(pid):
     return total * 1024
 
 
+def open_files(pid):
+    """Of the whole tree."""
+    total = 0
+    for member in tree(pid):
+        with contextlib.suppress(*GONE):
+            total += len(os.listdir(f"/proc/{member}/fd"))
+    return total
+
+
 def socket_count(pid):
     count = 0
     with contextlib.suppress(*GONE):

@@ -142,6 +142,7 @@ sandbox = "{sandbox}"
 [listen]
 gemini = ["127.0.0.1:{gemini}"]
 spartan = [{spartan}]
+{listen}
 [tls]
 certificate = "{cert}"
 key = "{key}"
@@ -149,7 +150,7 @@ key = "{key}"
 connections = 40000
 connections_per_ip = 0
 [rate_limit]
-enabled = false
+{rate_limit}
 [log]
 target = "{folder}/egalaxyd.log"
 access = true
@@ -158,8 +159,9 @@ access = true
 
 
 def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(), sandbox="auto",
-                   sites=None):
-    """With `wrap`, under another program: valgrind. `sites`: TOML, else the capsule alone."""
+                   sites=None, name="egalaxyd", listen="", rate_limit="enabled = false"):
+    """With `wrap`, under another program: valgrind. `sites`: TOML, else the capsule alone; `listen`
+    and `rate_limit`: more of these tables. `name`: in the answer."""
     program = bin_dir / "egalaxyd"
     if not program.exists():
         raise NotStarted(f"{program} is not built")
@@ -169,17 +171,21 @@ def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(),
     config.write_text(EGALAXYD_CONFIG.format(
         workers=workers, folder=folder, gemini=gemini, sandbox=sandbox,
         spartan=f'"127.0.0.1:{spartan_port}"' if spartan else "", cert=space.cert, key=space.key,
+        listen=listen, rate_limit=rate_limit,
         sites=sites or f'[sites.localhost]\nroot = "{space.capsule}"'))
-    server = Server("egalaxyd", [*wrap, program, "--config", config], folder, gemini,
+    server = Server(name, [*wrap, program, "--config", config], folder, gemini,
                     spartan_port if spartan else None, cpus)
     return _up(server, spartan_port if spartan else gemini)
 
 
-def start_floor(bin_dir, space, workers=1, file=None, cpus=None, wrap=()):
+def start_floor(bin_dir, space, workers=1, file=None, cpus=None, wrap=(), stock=False):
+    """`stock`: with OpenSSL's order of ciphers instead of egalaxyd's."""
     gemini, spartan = free_port(), free_port()
-    server = Server("floor", [*wrap, bin_dir / "egalaxyd_floor", "--gemini", gemini,
-                              "--spartan", spartan, "--cert", space.cert, "--key", space.key,
-                              "--file", file or space.page, "--workers", workers],
+    server = Server("stock floor" if stock else "floor",
+                    [*wrap, bin_dir / "egalaxyd_floor", "--gemini", gemini,
+                     "--spartan", spartan, "--cert", space.cert, "--key", space.key,
+                     "--file", file or space.page, "--workers", workers,
+                     *(["--stock"] if stock else [])],
                     space.folder("floor"), gemini, spartan, cpus)
     return _up(server, gemini)
 

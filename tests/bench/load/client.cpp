@@ -14,10 +14,14 @@ constexpr unsigned kUploadNames = 1024;        // of one process; then files are
 
 }  // namespace
 
-void Client::begin(const Options& options, int epoll, int source, bool holdBack) {
+void Client::holdBack(const Options& options, SSL_CTX* context) {
+  holdBack_ = true;
+  if (options.target.wire == Wire::kGemini) link_.prepareTls(context, options.target.host);
+}
+
+void Client::begin(const Options& options, int epoll, int source) {
   options_ = &options;
   state_ = State::kConnecting;
-  holdBack_ = holdBack;
   asked_ = 0;
   header_.clear();
   bodyBytes_ = 0;
@@ -39,7 +43,11 @@ void Client::prepareRequest() {
 void Client::speak() {
   beganNs_ = nowNs();
   state_ = State::kAsking;
-  if (options_->target.wire == Wire::kGemini) link_.sendHello();
+  if (options_->target.wire == Wire::kGemini) {
+    link_.sendHello();  // the answer to it is an event, in its turn
+  } else {
+    ask();
+  }
 }
 
 bool Client::advance(SSL_CTX* context) {
@@ -48,7 +56,6 @@ bool Client::advance(SSL_CTX* context) {
     if (io == Io::kWait) return false;
     if (io != Io::kDone) return end(link_.failure());
     const bool tls = options_->target.wire == Wire::kGemini;
-    if (tls && holdBack_) link_.prepareTls(context, options_->target.host);
     if (tls && !holdBack_) link_.startTls(context, options_->target.host);
     state_ = holdBack_ ? State::kHeld : State::kAsking;
   }

@@ -13,8 +13,11 @@ namespace egalaxyd::load {
 
 class Client {
  public:
-  /// Connects. With `holdBack` it gets ready to speak, but stays silent until speak().
-  void begin(const Options& options, int epoll, int source, bool holdBack);
+  /// Makes the first words, the costly part of speaking up, before there is a connection; begin()
+  /// then connects and stays silent until speak().
+  void holdBack(const Options& options, SSL_CTX* context);
+  /// Connects.
+  void begin(const Options& options, int epoll, int source);
   /// Lets a held back client go on; its time counts from here.
   void speak();
 

@@ -25,7 +25,12 @@ Crowd::Crowd(const Options& options)
 void Crowd::prepare() {
   if (!options_.simultaneous) return;
   startUntil_ = lid_;
-  for (Client& client : clients_) startNext(client);
+  // All words first: a server must not be blamed for closing those who say nothing for seconds.
+  for (Client& client : clients_) client.holdBack(options_, context_);
+  for (Client& client : clients_) {
+    startNext(client);
+    serveEvents(0);
+  }
   const auto allReady = [this] {
     for (const Client& client : clients_) {
       if (client.active() && !client.isHeld()) return false;
@@ -45,12 +50,6 @@ Report Crowd::run() {
       client.speak();
     }
   }
-  // Only now the rest: everyone's first bytes are on their way before anyone is answered.
-  if (options_.simultaneous) {
-    for (Client& client : clients_) {
-      if (client.active() && client.advance(context_)) settle(client);
-    }
-  }
   while (active_ > 0 || !paused_.empty()) serveEvents(20);
   report_.endedNs = nowNs();
   return std::move(report_);
@@ -61,7 +60,7 @@ void Crowd::startNext(Client& client) {
   --left_;
   const auto sources = static_cast<std::size_t>(options_.sources);
   const int source = sources > 1 ? static_cast<int>(source_++ % sources) + 1 : 0;
-  client.begin(options_, epoll_, source, options_.simultaneous);
+  client.begin(options_, epoll_, source);
   ++active_;
 }
 

@@ -94,18 +94,19 @@ void Link::startTls(SSL_CTX* context, const std::string& host) {
 }
 
 void Link::prepareTls(SSL_CTX* context, const std::string& host) {
-  startTls(context, host);
-  SSL_set0_wbio(ssl_, BIO_new(BIO_s_mem()));
+  ssl_ = SSL_new(context);
+  SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+  setServerName(ssl_, host);
+  SSL_set_connect_state(ssl_);
   SSL_do_handshake(ssl_);
+  ERR_clear_error();
 }
 
 void Link::sendHello() {
   char* hello = nullptr;
   const auto bytes = BIO_get_mem_data(SSL_get_wbio(ssl_), &hello);
   ::send(fd_, hello, static_cast<std::size_t>(bytes), MSG_NOSIGNAL);  // an empty socket takes it
-  BIO* socket = SSL_get_rbio(ssl_);
-  BIO_up_ref(socket);
-  SSL_set0_wbio(ssl_, socket);
+  SSL_set_fd(ssl_, fd_);
 }
 
 Io Link::handshake() {

@@ -42,7 +42,7 @@ class Link {
   Io connected();
   /// From here on reads and writes speak TLS; the handshake happens inside them.
   void startTls(SSL_CTX* context, const std::string& host);
-  /// Makes the ClientHello and keeps it: the costly part of speaking up. Then sendHello().
+  /// Makes the ClientHello and keeps it; needs no connection. sendHello() goes on from there.
   void prepareTls(SSL_CTX* context, const std::string& host);
   void sendHello();
   Io handshake();

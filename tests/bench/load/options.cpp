@@ -20,8 +20,8 @@ constexpr const char* kUsage =
     "  --upload BYTES              store so many with Titan, in names that --url is the start of\n"
     "  --check-body FILE           every answer must hold these bytes\n"
     "  --body-size N               every answer must be this long\n"
-    "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread\n"
-    "  --stall-url URL             what unread clients ask for (default: --url)\n"
+    "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread, sip\n"
+    "  --stall-url URL             what unread and sip ask for (default: --url)\n"
     "  --timeout S                 of one request (30)\n"
     "  --lid S                     of the whole run (120)\n"
     "  --processes P               default: as the descriptor limit demands\n"
@@ -86,6 +86,8 @@ Stall parseStall(const std::string& text) {
     stall.kind = StallKind::kTrickle;
   else if (name == "unread")
     stall.kind = StallKind::kUnread;
+  else if (name == "sip")
+    stall.kind = StallKind::kSip;
   else
     wrong("no such stall: " + text);
   if (colon == std::string::npos) wrong("--stall wants KIND:COUNT: " + text);

@@ -19,6 +19,7 @@ enum class StallKind {
   kHalfHello,  ///< half a ClientHello
   kTrickle,    ///< a whole handshake, then one byte of the request line a second
   kUnread,     ///< a whole request, and never reads the answer
+  kSip,        ///< a whole request, and reads 4 KiB of the answer ten times a second
 };
 
 struct Stall {

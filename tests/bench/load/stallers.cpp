@@ -15,6 +15,9 @@ constexpr std::uint64_t kTickNs = kSecondNs / 10;
 /// A server first fills the socket of one who does not read: work that is not the stalling itself.
 constexpr std::uint64_t kSettleNs = 2 * kSecondNs;
 constexpr int kSmallReceiveBuffer = 4096;
+constexpr std::size_t kSipBytes = 4096;
+
+bool asksAtOnce(StallKind kind) { return kind == StallKind::kUnread || kind == StallKind::kSip; }
 
 }  // namespace
 
@@ -46,7 +49,7 @@ Stallers::~Stallers() = default;
 
 void Stallers::prepare() {
   for (const auto& staller : stallers_) {
-    open(*staller);
+    if (!staller->link.isOpen()) open(*staller);  // a tick may have been first
     serveEvents(0);
   }
   const std::uint64_t until = std::min(lid_, nowNs() + 20 * kSecondNs);
@@ -70,7 +73,7 @@ void Stallers::open(Staller& staller) {
   staller.state = Staller::State::kConnecting;
   staller.sent = 0;
   staller.link.open(options_.stallTarget, epoll_, &staller, 0,
-                    staller.kind == StallKind::kUnread ? kSmallReceiveBuffer : 0);
+                    asksAtOnce(staller.kind) ? kSmallReceiveBuffer : 0);
 }
 
 void Stallers::close(Staller& staller) {
@@ -80,7 +83,7 @@ void Stallers::close(Staller& staller) {
 
 void Stallers::advance(Staller& staller) {
   const Target& target = options_.stallTarget;
-  const bool speaks = staller.kind == StallKind::kTrickle || staller.kind == StallKind::kUnread;
+  const bool speaks = staller.kind == StallKind::kTrickle || asksAtOnce(staller.kind);
   if (staller.state == Staller::State::kConnecting) {
     const Io io = staller.link.connected();
     if (io == Io::kWait) return;
@@ -93,11 +96,11 @@ void Stallers::advance(Staller& staller) {
     const Io io = target.wire == Wire::kGemini ? staller.link.handshake() : Io::kDone;
     if (io == Io::kWait) return;
     if (io != Io::kDone) return close(staller);
-    if (staller.kind == StallKind::kUnread) staller.link.write(target.requestLine, staller.sent);
+    if (asksAtOnce(staller.kind)) staller.link.write(target.requestLine, staller.sent);
     staller.state = Staller::State::kStalled;
     return;
   }
-  if (staller.kind == StallKind::kUnread) return;
+  if (asksAtOnce(staller.kind)) return;
   // Whatever the server sends to one who has not asked is its good-bye.
   std::array<char, 256> buffer;
   std::size_t got = 0;
@@ -119,7 +122,7 @@ void Stallers::serveEvents(int waitMs) {
   if (nowNs() >= nextTick_) tick();
 }
 
-/// Replaces those that were closed and sends the tricklers' next bytes.
+/// Replaces those that were closed, sends the tricklers' next bytes and lets the sippers read.
 void Stallers::tick() {
   const std::uint64_t now = nowNs();
   nextTick_ = now + kTickNs;
@@ -133,6 +136,11 @@ void Stallers::tick() {
       staller->link.write(line.substr(staller->sent, 1), done);
       staller->sent += done;
       staller->nextByte = now + kSecondNs;
+    } else if (staller->kind == StallKind::kSip && staller->state == Staller::State::kStalled) {
+      std::array<char, kSipBytes> buffer;
+      std::size_t got = 0;
+      const Io io = staller->link.read(buffer.data(), buffer.size(), got);
+      if (io != Io::kDone && io != Io::kWait) close(*staller);
     }
   }
 }

@@ -82,6 +82,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   }
 
   void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
+  void established() override {}
   void progressed() override {}
   Responder makeResponder() override {
     return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });

@@ -1,6 +1,7 @@
 #include "worker/tls_transport.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -182,6 +183,17 @@ TEST_F(TlsTransportTest, GivesNoTicketAndNoSession) {
   static_cast<void>(server_->send());
   EXPECT_EQ(clientReads(), "x");
   EXPECT_EQ(SSL_SESSION_is_resumable(SSL_get0_session(client_)), 0);
+}
+
+TEST_F(TlsTransportTest, KeepsNoBufferForWhatTheSocketTook) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer's heap tells nothing";
+#endif
+  ASSERT_EQ(shakeHands(), IoStatus::kDone);
+  const std::size_t before = ::mallinfo2().uordblks;
+  server_->write(std::string(kBodyChunk, 'x'));
+  ASSERT_EQ(server_->send().status, IoStatus::kDone);
+  EXPECT_LT(::mallinfo2().uordblks, before + kBodyChunk / 2);
 }
 
 }  // namespace
