@@ -59,11 +59,15 @@ Result<void> UploadFile::append(std::string_view bytes) {
   return {};
 }
 
-Result<void> UploadFile::finish() {
-  if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
-  crashPoint("synced");
+Result<void> UploadFile::complete() {
   sha256_ = sum_.hex();
   return lookAtOld();
+}
+
+Result<void> UploadFile::sync() {
+  if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
+  crashPoint("synced");
+  return {};
 }
 
 Result<void> UploadFile::findVictim() {

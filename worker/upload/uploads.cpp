@@ -140,13 +140,36 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     onLane(
         [file = file_, chunk = std::exchange(chunk_, {})]() -> Result<void> {
           if (auto appended = file->append(chunk); !appended) return appended;
-          return file->finish();
+          return file->complete();
         },
-        [](Task& self) { self.announce(); });
+        [](Task& self) { self.secure(); });
   }
 
   void findVictim() {
-    onLane([file = file_] { return file->findVictim(); }, [](Task& self) { self.announce(); });
+    onLane([file = file_] { return file->findVictim(); },
+           [](Task& self) {
+             self.awaited_ = 1;
+             self.announce();
+           });
+  }
+
+  /// The content's way to the disk and the record's need not wait for each other.
+  void secure() {
+    awaited_ = 2;
+    const bool queued = uploads_.lane_.submit(
+        [file = file_] { return file->sync(); },
+        [self = shared_from_this()](Result<void> synced) { self->join(std::move(synced)); });
+    if (!queued) join(Error{ErrorCode::kBusy, "too many uploads wait"});
+    announce();
+  }
+
+  /// Once both have ended: on, or back.
+  void join(Result<void> done) {
+    if (!done && !failure_) failure_ = std::move(done).error();
+    if (--awaited_ > 0) return;
+    if (!failure_) return settle();
+    if (id_ != 0) dropRecord();
+    quotaReached_ ? refuseQuota() : fail(*failure_);
   }
 
   /// A certificate's two names; empty without one.
@@ -177,21 +200,22 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           return storage.announceUpload(record, quota);
         },
         [self = shared_from_this()](Result<std::int64_t> id) {
-          if (!id && id.error().code == ErrorCode::kNoSpace && self->order_.quota) {
-            return self->refuseQuota();
+          if (!id) {
+            self->quotaReached_ = id.error().code == ErrorCode::kNoSpace && self->order_.quota;
+            return self->join(id.error());
           }
-          if (!id) return self->fail(id.error());
           crashPoint("announced");
-          self->settle(*id);
+          self->id_ = *id;
+          self->join({});
         });
-    if (!queued) fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
+    if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
   /// The storage's lock makes writers take turns, those of other workers too.
-  void settle(std::int64_t id) {
+  void settle() {
     const bool queued = uploads_.storage_.submit(
-        [id, file = file_, folders = &uploads_.folders_, host = order_.host, path = request_.path,
-         isDelete = isDelete()](Storage& storage) -> Result<void> {
+        [id = id_, file = file_, folders = &uploads_.folders_, host = order_.host,
+         path = request_.path, isDelete = isDelete()](Storage& storage) -> Result<void> {
           auto before = storage.latestUpload(host, path);
           if (!before) return before.error();
           UploadOutcome outcome = UploadOutcome::kDeleted;
@@ -210,18 +234,18 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
                                       : hadRecord ? (*before)->sha256
                                                   : file->previousSha256());
         },
-        [self = shared_from_this(), id](Result<void> settled) {
+        [self = shared_from_this()](Result<void> settled) {
           if (settled) {
             crashPoint("recorded");
             return self->succeed();
           }
-          self->afterFailedSettling(id, settled.error());
+          self->afterFailedSettling(settled.error());
         });
-    if (!queued) afterFailedSettling(id, {ErrorCode::kBusy, "too many jobs wait for the storage"});
+    if (!queued) afterFailedSettling({ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
   /// Once the file has its name, its pending record, which is on the disk, tells recovery so.
-  void afterFailedSettling(std::int64_t id, const Error& error) {
+  void afterFailedSettling(const Error& error) {
     if (file_->isPublished()) {
       spdlog::error("an upload's record stays pending until the next start: {}", error.message);
       return onLane(
@@ -231,10 +255,14 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           },
           [](Task& self) { self.succeed(); });
     }
-    const bool queued = uploads_.storage_.submit(
-        [id](Storage& storage) { return storage.dropUpload(id); }, [](Result<void>) {});
-    if (!queued) spdlog::warn("the record of an upload that failed stays pending");
+    dropRecord();
     fail(error);
+  }
+
+  void dropRecord() {
+    const bool queued = uploads_.storage_.submit(
+        [id = id_](Storage& storage) { return storage.dropUpload(id); }, [](Result<void>) {});
+    if (!queued) spdlog::warn("the record of an upload that failed stays pending");
   }
 
   void succeed() {
@@ -274,6 +302,10 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   std::shared_ptr<UploadFile> file_;
   std::string chunk_;  ///< received, not yet on the lane
   std::uint64_t received_ = 0;
+  int awaited_ = 0;               ///< of the file's fsync and the record's commit
+  std::optional<Error> failure_;  ///< of either
+  bool quotaReached_ = false;     ///< which is what failed
+  std::int64_t id_ = 0;           ///< of the pending record; 0: there is none
 };
 
 Uploads::Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,

@@ -30,8 +30,8 @@ struct UploadOrder {
 /// Loop thread only; made in the worker. An upload goes through these steps, and an answer that
 /// says it is stored comes after the last:
 ///
-///   body, chunk by chunk, to a file without a name; fsync         threads of its own
-///   the record, as pending, committed                              storage thread
+///   body, chunk by chunk, to a file without a name                 threads of its own
+///   its fsync, and beside it the record, as pending, committed     those, and the storage thread
 ///   rename; the folder's fsync; the record, as settled, committed  storage thread, under its lock
 ///
 /// Uploads that wait for the storage thread share its commits and the folders' fsync. A crash
