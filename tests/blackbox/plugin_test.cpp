@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/capsule.h"
+#include "tests/support/spartan_client.h"
 
 namespace egalaxyd {
 namespace {
@@ -83,6 +84,16 @@ TEST_F(GuestbookExample, AsksForWhatItNeeds) {
   const Reply page = capsule.get("/book");
   EXPECT_EQ(page.meta, "text/gemini") << page;
   EXPECT_THAT(page.body, HasSubstr("Nobody has been here yet"));
+}
+
+TEST_F(GuestbookExample, SeesADataBlockOfSpartanAsItsQuery) {
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  const SpartanReply page = askSpartan(capsule.spartanPort(), "localhost /book 0\r\n");
+  EXPECT_EQ(page.header, "2 text/gemini") << page;
+  EXPECT_THAT(page.body, HasSubstr("Nobody has been here yet"));
+  const SpartanReply signing = askSpartan(capsule.spartanPort(), "localhost /book 5\r\nhello");
+  EXPECT_EQ(signing.header, "4 This page is for certificates: come over Gemini") << signing;
 }
 
 TEST_F(GuestbookExample, ListsTheNewestFirstAndMakesNoLinkOfALine) {
