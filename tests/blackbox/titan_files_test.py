@@ -132,7 +132,7 @@ class Files(TitanCase):
             self.assert_refused(answer, *range(50, 60))
             self.assertLess(answer.seconds, 20)
         self.assertTrue(self.file("/open/fifo").is_fifo())
-        self.assertEqual(self.ask("/open/fifo", ";edit").body, b"")
+        self.assert_refused(self.ask("/open/fifo", ";edit"), *range(50, 60))
 
     def test_hidden_files(self):
         self.plant("/open/.hidden", b"old")

@@ -67,7 +67,7 @@ void DirectorySite::serve(Request request, Responder reply, Services& services) 
   const std::string_view path = request.sitePath();
   auto found = find(path, request.path, Waiting::kNever);
   if (found.ok() || found.error().code != ErrorCode::kBusy) {
-    return std::move(reply).send(responseOf(request, std::move(found), services));
+    return answer(std::move(request), std::move(reply), std::move(found), services);
   }
 
   struct Pending {
@@ -81,9 +81,25 @@ void DirectorySite::serve(Request request, Responder reply, Services& services) 
         return find(sitePath, title, Waiting::kAllowed);
       },
       [this, pending, &services](Result<Found> late) {
-        std::move(pending->reply).send(responseOf(pending->request, std::move(late), services));
+        answer(std::move(pending->request), std::move(pending->reply), std::move(late), services);
       });
   if (!queued) std::move(pending->reply).send(busyFailure());
+}
+
+/// A file to edit that is not there yet is an empty one.
+void DirectorySite::answer(Request request, Responder reply, Result<Found> found,
+                           Services& services) {
+  const bool missing = !found && found.error().code == ErrorCode::kNotFound;
+  if (request.upload && missing) {
+    UploadPlace place = placeOf(request);
+    return services.uploads.offerNew(std::move(place), host_, std::move(request), std::move(reply));
+  }
+  std::move(reply).send(responseOf(request, std::move(found), services));
+}
+
+UploadPlace DirectorySite::placeOf(const Request& request) const {
+  return {root_, std::string(request.sitePath().substr(1)), neverServed_,
+          args_.upload->createDirectories};
 }
 
 void DirectorySite::handleUpload(Request request, Responder reply, Services& services) {
@@ -92,8 +108,7 @@ void DirectorySite::handleUpload(Request request, Responder reply, Services& ser
   }
   if (request.upload->edit) return serve(std::move(request), std::move(reply), services);
   UploadOrder order;
-  order.place = {root_, std::string(request.sitePath().substr(1)), neverServed_,
-                 args_.upload->createDirectories};
+  order.place = placeOf(request);
   order.host = host_;
   order.mime = uploadType(request);
   if (args_.upload->quota) {
@@ -161,9 +176,7 @@ Response DirectorySite::responseOf(const Request& request, Result<Found> found,
   return redirectToFolder(request);
 }
 
-/// A file that is not there yet is an empty one to write.
 Response DirectorySite::editResponse(Result<Found> found, Services& services) const {
-  if (!found && found.error().code == ErrorCode::kNotFound) return Response::gemtext("");
   if (!found) return openFailure(found.error());
   auto* hit = std::get_if<FoundFile>(&*found);
   if (hit == nullptr) return Response::failure(Status::kBadRequest, "A folder cannot be edited");

@@ -12,6 +12,7 @@
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 #include "worker/site/site.h"
+#include "worker/upload/upload_file.h"
 
 namespace egalaxyd {
 
@@ -42,6 +43,8 @@ class DirectorySite final : public Site {
   void serve(Request request, Responder reply, Services& services);
   void handleUpload(Request request, Responder reply, Services& services);
   std::optional<Response> refuse(const Request& request) const;
+  void answer(Request request, Responder reply, Result<Found> found, Services& services);
+  UploadPlace placeOf(const Request& request) const;
   bool isHidden(std::string_view sitePath) const;
   /// Any thread. `sitePath` as Request::sitePath, `title` for a listing. kBusy: ask the pool.
   Result<Found> find(std::string_view sitePath, const std::string& title, Waiting waiting) const;

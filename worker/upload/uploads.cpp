@@ -215,18 +215,18 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   void settle() {
     const bool queued = uploads_.storage_.submit(
         [id = id_, file = file_, folders = &uploads_.folders_, host = order_.host,
-         path = request_.path, isDelete = isDelete()](Storage& storage) -> Result<void> {
+         path = request_.path, isDelete = isDelete()](Storage& storage) -> Result<std::int64_t> {
           auto before = storage.latestUpload(host, path);
           if (!before) return before.error();
           UploadOutcome outcome = UploadOutcome::kDeleted;
           if (isDelete) {
-            if (auto removed = file->remove(); !removed) return removed;
+            if (auto removed = file->remove(); !removed) return removed.error();
           } else {
             const auto replaced = file->publish();
             if (!replaced) return replaced.error();
             outcome = *replaced ? UploadOutcome::kReplaced : UploadOutcome::kStored;
           }
-          if (auto added = folders->add(file->folder()); !added) return added;
+          if (auto added = folders->add(file->folder()); !added) return added.error();
           const bool hadRecord = *before && !(*before)->sha256.empty();
           const bool hadFile = outcome != UploadOutcome::kStored;
           return storage.settleUpload(id, outcome,
@@ -234,7 +234,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
                                       : hadRecord ? (*before)->sha256
                                                   : file->previousSha256());
         },
-        [self = shared_from_this()](Result<void> settled) {
+        [self = shared_from_this()](Result<std::int64_t> settled) {
           if (settled) {
             crashPoint("recorded");
             return self->succeed();
@@ -321,6 +321,27 @@ Uploads::~Uploads() = default;
 
 void Uploads::carryOut(UploadOrder order, Request request, Responder reply) {
   std::make_shared<Task>(*this, std::move(order), std::move(request), std::move(reply))->start();
+}
+
+void Uploads::offerNew(UploadPlace place, const std::string& host, Request request,
+                       Responder reply) {
+  struct Pending {
+    Request request;
+    Responder reply;
+  };
+  // Shared, so that it is still here when the lane takes no more.
+  const auto waiting = std::make_shared<Pending>(Pending{std::move(request), std::move(reply)});
+  place.createFolders = false;
+  const bool queued = lane_.submit(
+      [place = std::move(place)] { return UploadFile(place).findVictim(); },
+      [this, waiting, host](Result<void> found) {
+        if (found) return std::move(waiting->reply).send(busyFailure());  // it has come meanwhile
+        if (found.error().code == ErrorCode::kNotFound) {
+          return std::move(waiting->reply).send(Response::gemtext(""));
+        }
+        refuse(host, waiting->request, refusalOf(found.error()), std::move(waiting->reply));
+      });
+  if (!queued) std::move(waiting->reply).send(busyFailure());
 }
 
 void Uploads::refuse(const std::string& host, const Request& request, Response refusal,

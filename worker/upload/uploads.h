@@ -45,6 +45,8 @@ class Uploads {
 
   /// Stores the request's body, or deletes the file when there is none. `request` may write there.
   void carryOut(UploadOrder order, Request request, Responder reply);
+  /// Answers an edit of what is no file that can be read: an empty page where nothing has the name.
+  void offerNew(UploadPlace place, const std::string& host, Request request, Responder reply);
   /// Remembers that `request` was refused, and answers with `refusal`. Of a flood of refusals, not
   /// every one is remembered.
   void refuse(const std::string& host, const Request& request, Response refusal, Responder reply);
