@@ -200,15 +200,16 @@ class MemoryStorage final : public Storage {
     return insertUpload(pending);
   }
 
-  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
-                            std::string_view previousSha256) override {
-    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+  Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+                                    std::string_view previousSha256) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
     const auto found = state_.uploads.find(id);
     if (found == state_.uploads.end()) return noSuchUpload(id);
-    found->second.outcome = outcome;
-    found->second.previousSha256 = previousSha256;
-    state_.latest[{found->second.host, found->second.path}] = id;
-    return {};
+    UploadRecord record = std::move(found->second);
+    state_.uploads.erase(found);
+    record.outcome = outcome;
+    record.previousSha256 = previousSha256;
+    return recordUpload(record);
   }
 
   Result<void> dropUpload(std::int64_t id) override {

@@ -268,14 +268,20 @@ class SqliteStorage final : public Storage {
     });
   }
 
-  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
-                            std::string_view previousSha256) override {
-    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+  Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+                                    std::string_view previousSha256) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
       auto record = showUpload(id);
       if (!record) return record.error();
-      if (auto done = forgetLatest(record->host, record->path); !done) return done;
-      return db_.run("UPDATE uploads SET latest = 1, outcome = ?, previous_sha256 = ? WHERE id = ?",
-                     toString(outcome), previousSha256, id);
+      if (auto done = forgetLatest(record->host, record->path); !done) return done.error();
+      const auto newest = newestUpload();
+      if (!newest) return newest;
+      const std::int64_t settled = *newest == id ? id : *newest + 1;
+      auto done = db_.run(
+          "UPDATE uploads SET id = ?, latest = 1, outcome = ?, previous_sha256 = ? WHERE id = ?",
+          settled, toString(outcome), previousSha256, id);
+      if (!done) return done.error();
+      return settled;
     });
   }
 
@@ -361,6 +367,13 @@ class SqliteStorage final : public Storage {
   Result<void> forgetLatest(std::string_view host, std::string_view path) {
     return db_.run("UPDATE uploads SET latest = 0 WHERE host = ? AND path = ? AND latest = 1", host,
                    path);
+  }
+
+  Result<std::int64_t> newestUpload() {
+    SqliteQuery query(db_, "SELECT max(id) FROM uploads");
+    const std::int64_t id = query.next() ? query.integer(0) : 0;
+    if (query.failed()) return query.error();
+    return id;
   }
 
   Result<std::int64_t> insertUpload(const UploadRecord& record, bool latest) {

@@ -148,9 +148,10 @@ class Storage {
   /// follow. kNoSpace where the user's files and announced uploads would exceed `quota`.
   virtual Result<std::int64_t> announceUpload(const UploadRecord& record,
                                               const std::optional<UploadQuota>& quota) = 0;
-  /// It has happened: the pending record becomes the latest of its path.
-  virtual Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
-                                    std::string_view previousSha256) = 0;
+  /// It has happened: the pending record becomes the latest of its path, under a new id, which is
+  /// returned: ids follow the changes of the files, not their announcements.
+  virtual Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+                                            std::string_view previousSha256) = 0;
   /// It will not happen: the pending record goes.
   virtual Result<void> dropUpload(std::int64_t id) = 0;
   /// Those that neither happened nor did not, by id.

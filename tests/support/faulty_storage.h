@@ -116,8 +116,8 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->announceUpload(record, quota);
   }
-  Result<void> settleUpload(std::int64_t id, UploadOutcome outcome,
-                            std::string_view previousSha256) override {
+  Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+                                    std::string_view previousSha256) override {
     if (fails()) return *trouble_;
     return inner_->settleUpload(id, outcome, previousSha256);
   }

@@ -296,16 +296,13 @@ class ManyAtOnce(Served):
         self.assertEqual(statuses, [30] * writers)
         page = (server.folder.path / "up/page").read_bytes()
         self.assertIn(page, bodies)
-        # Each was replaced by the next: the records are one chain.
+        # Each was replaced by the next: the records are one chain, in the order of their ids.
         records = server.uploads()
         self.assertEqual([record["outcome"] for record in records],
                          ["stored"] + ["replaced"] * (writers - 1))
-        follower = {record["previous_sha256"]: record["sha256"] for record in records}
-        self.assertEqual(sorted(follower.values()), sorted(map(sha256, bodies)))
-        chain = [""]
-        while chain[-1] in follower:
-            chain.append(follower[chain[-1]])
-        self.assertEqual(len(chain), 1 + writers)
+        chain = [record["sha256"] for record in records]
+        self.assertEqual(sorted(chain), sorted(map(sha256, bodies)))
+        self.assertEqual([record["previous_sha256"] for record in records], ["", *chain[:-1]])
         self.assertEqual(chain[-1], sha256(page))
 
 

@@ -101,10 +101,14 @@ Result<void> settlePending(const fs::path& database, const std::vector<UploadTre
     const UploadOutcome outcome = record.sha256.empty()           ? UploadOutcome::kDeleted
                                   : record.previousSha256.empty() ? UploadOutcome::kStored
                                                                   : UploadOutcome::kReplaced;
-    const auto done = happened ? (*storage)->settleUpload(record.id, outcome, record.previousSha256)
-                               : (*storage)->dropUpload(record.id);
-    if (!done) return done;
-    ++(happened ? recovered.settled : recovered.dropped);
+    if (happened) {
+      const auto settled = (*storage)->settleUpload(record.id, outcome, record.previousSha256);
+      if (!settled) return settled.error();
+      ++recovered.settled;
+    } else {
+      if (auto dropped = (*storage)->dropUpload(record.id); !dropped) return dropped;
+      ++recovered.dropped;
+    }
   }
   return {};
 }

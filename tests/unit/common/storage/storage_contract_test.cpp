@@ -314,13 +314,26 @@ TEST_P(StorageContract, AnAnnouncedUploadBecomesTheLatestOnceItIsSettled) {
   ASSERT_EQ(must(storage_->pendingUploads()).size(), 1u);
   EXPECT_EQ(must(storage_->pendingUploads())[0].id, id);
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->size, 1u);
-  must(storage_->settleUpload(id, UploadOutcome::kReplaced, fingerprint("01d")));
-  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->id, id);
-  EXPECT_EQ(must(storage_->showUpload(id)).previousSha256, fingerprint("01d"));
-  EXPECT_EQ(must(storage_->showUpload(id)).outcome, UploadOutcome::kReplaced);
+  const auto settled =
+      must(storage_->settleUpload(id, UploadOutcome::kReplaced, fingerprint("01d")));
+  EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->id, settled);
+  EXPECT_EQ(must(storage_->showUpload(settled)).previousSha256, fingerprint("01d"));
+  EXPECT_EQ(must(storage_->showUpload(settled)).outcome, UploadOutcome::kReplaced);
   EXPECT_TRUE(must(storage_->pendingUploads()).empty());
   EXPECT_EQ(storage_->settleUpload(999, UploadOutcome::kStored, "").error().code,
             ErrorCode::kNotFound);
+}
+
+TEST_P(StorageContract, SettledUploadsStandInTheOrderInWhichTheyHappened) {
+  const auto first = must(storage_->announceUpload(stored("/x", 1), std::nullopt));
+  const auto second = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
+  must(storage_->settleUpload(second, UploadOutcome::kStored, ""));
+  must(storage_->settleUpload(first, UploadOutcome::kReplaced, ""));
+  const auto records = must(storage_->listUploads({}));
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].size, 1u);
+  EXPECT_EQ(records[0].id, must(storage_->latestUpload("example.org", "/x"))->id);
+  EXPECT_EQ(records[1].size, 2u);
 }
 
 TEST_P(StorageContract, AnAnnouncedUploadThatDoesNotHappenLeavesNoRecord) {
