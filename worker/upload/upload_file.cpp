@@ -11,6 +11,7 @@
 
 #include "common/errno_error.h"
 #include "common/log.h"
+#include "common/sha256.h"
 #include "worker/upload/crash_point.h"
 
 namespace egalaxyd {
@@ -48,7 +49,6 @@ Result<void> UploadFile::append(std::string_view bytes) {
     if (auto created = createContent(); !created) return created;
     crashPoint("created");
   }
-  sum_.add(bytes);
   while (!bytes.empty()) {
     const ssize_t took = ::write(content_.get(), bytes.data(), bytes.size());
     if (took < 0 && errno == EINTR) continue;
@@ -59,15 +59,10 @@ Result<void> UploadFile::append(std::string_view bytes) {
   return {};
 }
 
-Result<void> UploadFile::complete() {
-  sha256_ = sum_.hex();
-  return lookAtOld();
-}
-
-Result<void> UploadFile::sync() {
+Result<void> UploadFile::finish() {
   if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
   crashPoint("synced");
-  return {};
+  return lookAtOld();
 }
 
 Result<void> UploadFile::findVictim() {

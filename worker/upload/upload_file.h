@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "common/result.h"
-#include "common/sha256.h"
 #include "common/unique_fd.h"
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
@@ -30,7 +29,7 @@ struct UploadPlace {
 
 /// The new content lies in a file without a name, on the target's own file system, until publish()
 /// gives it one: readers see the old file or the new. Destroyed before that, it leaves nothing.
-/// One thread at a time; the digests may be read while sync() runs.
+/// One thread at a time.
 ///
 /// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
 /// has the name is no regular file), kInvalid (the name cannot be used), kPermission, kNoSpace,
@@ -44,15 +43,12 @@ class UploadFile {
 
   /// Adds to the new content; the first call opens the folder.
   Result<void> append(std::string_view bytes);
-  /// The content is complete: now it has a digest, and the file that it replaces was looked at.
-  Result<void> complete();
-  /// The content is on the disk when this returns.
-  Result<void> sync();
-  /// Instead of the three above: looks at the file that is to go; kNotFound where there is none.
+  /// The content is complete: it is on the disk when this returns, and the file that it replaces
+  /// was looked at.
+  Result<void> finish();
+  /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
   Result<void> findVictim();
 
-  /// After complete(): SHA-256 of the new content.
-  const std::string& sha256() const { return sha256_; }
   /// SHA-256 of the file that had the name when it was looked at; "" without one.
   const std::string& previousSha256() const { return previousSha256_; }
 
@@ -78,8 +74,6 @@ class UploadFile {
   std::string name_;
   std::string unfinished_;  ///< the content's name on its way; "": it has none
   std::vector<std::pair<UniqueFd, std::string>> made_;  ///< folders, with what they stand in
-  Sha256 sum_;
-  std::string sha256_;
   std::string previousSha256_;
   bool published_ = false;
 };

@@ -89,6 +89,17 @@ bool hasHappened(const UploadTree& tree, const UploadRecord& record) {
   return sum && *sum == record.sha256;
 }
 
+Result<void> settle(Storage& storage, const UploadRecord& record) {
+  const auto before = storage.latestUpload(record.host, record.path);
+  if (!before) return before.error();
+  const std::string previous = *before ? (*before)->sha256 : "";
+  const UploadOutcome outcome = record.sha256.empty() ? UploadOutcome::kDeleted
+                                : previous.empty()    ? UploadOutcome::kStored
+                                                      : UploadOutcome::kReplaced;
+  const auto settled = storage.settleUpload(record.id, outcome, previous);
+  return settled ? Result<void>() : settled.error();
+}
+
 Result<void> settlePending(const fs::path& database, const std::vector<UploadTree>& trees,
                            RecoveredUploads& recovered) {
   auto storage = openSqliteStorage(database, {});
@@ -98,12 +109,8 @@ Result<void> settlePending(const fs::path& database, const std::vector<UploadTre
   for (const UploadRecord& record : *pending) {
     const UploadTree* tree = treeOf(trees, record);
     const bool happened = tree != nullptr && hasHappened(*tree, record);
-    const UploadOutcome outcome = record.sha256.empty()           ? UploadOutcome::kDeleted
-                                  : record.previousSha256.empty() ? UploadOutcome::kStored
-                                                                  : UploadOutcome::kReplaced;
     if (happened) {
-      const auto settled = (*storage)->settleUpload(record.id, outcome, record.previousSha256);
-      if (!settled) return settled.error();
+      if (auto settled = settle(**storage, record); !settled) return settled;
       ++recovered.settled;
     } else {
       if (auto dropped = (*storage)->dropUpload(record.id); !dropped) return dropped;

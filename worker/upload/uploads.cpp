@@ -11,6 +11,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/path.h"
+#include "common/sha256.h"
 #include "common/units.h"
 #include "worker/file/file_body.h"
 #include "worker/site/redirect_site.h"
@@ -124,6 +125,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
       if (!bytes) return self->failBody(bytes.error());
       if (bytes->empty()) return self->finish();
       self->received_ += bytes->size();
+      self->sum_.add(*bytes);
       self->chunk_ += *bytes;
       // The end is asked for at once: a small body takes one trip through the lane.
       if (self->received_ == self->request_.upload->size) return self->readBody();
@@ -136,31 +138,25 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
            [](Task& self) { self.readBody(); });
   }
 
+  /// The content's way to the disk and the record's need not wait for each other.
   void finish() {
-    onLane(
+    awaited_ = 2;
+    const bool queued = uploads_.lane_.submit(
         [file = file_, chunk = std::exchange(chunk_, {})]() -> Result<void> {
           if (auto appended = file->append(chunk); !appended) return appended;
-          return file->complete();
+          return file->finish();
         },
-        [](Task& self) { self.secure(); });
+        [self = shared_from_this()](Result<void> finished) { self->join(std::move(finished)); });
+    if (!queued) join(Error{ErrorCode::kBusy, "too many uploads wait"});
+    announce(sum_.hex());
   }
 
   void findVictim() {
     onLane([file = file_] { return file->findVictim(); },
            [](Task& self) {
              self.awaited_ = 1;
-             self.announce();
+             self.announce("");
            });
-  }
-
-  /// The content's way to the disk and the record's need not wait for each other.
-  void secure() {
-    awaited_ = 2;
-    const bool queued = uploads_.lane_.submit(
-        [file = file_] { return file->sync(); },
-        [self = shared_from_this()](Result<void> synced) { self->join(std::move(synced)); });
-    if (!queued) join(Error{ErrorCode::kBusy, "too many uploads wait"});
-    announce();
   }
 
   /// Once both have ended: on, or back.
@@ -185,10 +181,10 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     return user->value_or("");
   }
 
-  void announce() {
+  /// `sha256`: of the new content; "" when there is none.
+  void announce(std::string sha256) {
     UploadRecord record = uploads_.recordOf(order_.host, request_, order_.mime);
-    record.sha256 = file_->sha256();
-    record.previousSha256 = file_->previousSha256();
+    record.sha256 = std::move(sha256);
     const bool queued = uploads_.storage_.submit(
         [record, names = names(),
          quota = order_.quota](Storage& storage) mutable -> Result<std::int64_t> {
@@ -302,6 +298,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   std::shared_ptr<UploadFile> file_;
   std::string chunk_;  ///< received, not yet on the lane
   std::uint64_t received_ = 0;
+  Sha256 sum_;                    ///< of what was received
   int awaited_ = 0;               ///< of the file's fsync and the record's commit
   std::optional<Error> failure_;  ///< of either
   bool quotaReached_ = false;     ///< which is what failed
