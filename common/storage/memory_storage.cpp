@@ -17,7 +17,9 @@ struct State {
   std::map<std::string, std::map<std::string, Value>, std::less<>> metadata;  ///< by user
   std::map<std::int64_t, UploadRecord> uploads;                               ///< by id
   std::map<std::pair<std::string, std::string>, std::int64_t> latest;         ///< by host and path
+  std::map<std::int64_t, UploadRecord> pending;                               ///< by id
   std::int64_t lastId = 0;
+  std::int64_t lastPending = 0;
 };
 
 class MemoryStorage final : public Storage {
@@ -168,6 +170,9 @@ class MemoryStorage final : public Storage {
     for (auto& [number, record] : state_.uploads) {
       if (record.user == id) record.user.clear();
     }
+    for (auto& [number, record] : state_.pending) {
+      if (record.user == id) record.user.clear();
+    }
     state_.metadata.erase(found->first);
     state_.users.erase(found);
     return {};
@@ -196,36 +201,35 @@ class MemoryStorage final : public Storage {
       }
     }
     UploadRecord pending = record;
-    pending.outcome = UploadOutcome::kPending;
-    return insertUpload(pending);
+    pending.id = ++state_.lastPending;
+    if (!state_.users.count(pending.user)) pending.user.clear();
+    state_.pending.emplace(pending.id, pending);
+    return pending.id;
   }
 
-  Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+  Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
                                     std::string_view previousSha256) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
-    const auto found = state_.uploads.find(id);
-    if (found == state_.uploads.end()) return noSuchUpload(id);
+    const auto found = state_.pending.find(pending);
+    if (found == state_.pending.end()) {
+      return Error{ErrorCode::kNotFound, "no pending upload " + std::to_string(pending)};
+    }
     UploadRecord record = std::move(found->second);
-    state_.uploads.erase(found);
+    state_.pending.erase(found);
     record.outcome = outcome;
     record.previousSha256 = previousSha256;
     return recordUpload(record);
   }
 
-  Result<void> dropUpload(std::int64_t id) override {
+  Result<void> dropUpload(std::int64_t pending) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed;
-    const auto found = state_.uploads.find(id);
-    const bool pending =
-        found != state_.uploads.end() && found->second.outcome == UploadOutcome::kPending;
-    if (pending) state_.uploads.erase(found);
+    state_.pending.erase(pending);
     return {};
   }
 
   Result<std::vector<UploadRecord>> pendingUploads() override {
     std::vector<UploadRecord> records;
-    for (const auto& [id, record] : state_.uploads) {
-      if (record.outcome == UploadOutcome::kPending) records.push_back(record);
-    }
+    for (const auto& [id, record] : state_.pending) records.push_back(record);
     return records;
   }
 
@@ -246,7 +250,9 @@ class MemoryStorage final : public Storage {
 
   Result<UploadRecord> showUpload(std::int64_t id) override {
     const auto found = state_.uploads.find(id);
-    if (found == state_.uploads.end()) return noSuchUpload(id);
+    if (found == state_.uploads.end()) {
+      return Error{ErrorCode::kNotFound, "no upload " + std::to_string(id)};
+    }
     return found->second;
   }
 
@@ -260,14 +266,16 @@ class MemoryStorage final : public Storage {
   Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
                                         std::string_view prefix) override {
     std::uint64_t bytes = 0;
-    for (const auto& [id, record] : state_.uploads) {
-      const auto latest = state_.latest.find({record.host, record.path});
-      const bool counts = record.outcome == UploadOutcome::kPending ||
-                          (latest != state_.latest.end() && latest->second == id &&
-                           record.outcome != UploadOutcome::kDeleted);
-      if (!counts || record.user != user || record.host != host) continue;
-      if (isBeneath(record.path, prefix)) bytes += record.size;
+    const auto count = [&](const UploadRecord& record) {
+      const bool counts =
+          record.user == user && record.host == host && isBeneath(record.path, prefix);
+      if (counts) bytes += record.size;
+    };
+    for (const auto& [place, id] : state_.latest) {
+      const UploadRecord& record = state_.uploads.at(id);
+      if (record.outcome != UploadOutcome::kDeleted) count(record);
     }
+    for (const auto& [id, record] : state_.pending) count(record);
     return bytes;
   }
 
@@ -294,10 +302,6 @@ class MemoryStorage final : public Storage {
                kMaxRefusedUploads) {
       state_.uploads.erase(std::find_if(state_.uploads.begin(), state_.uploads.end(), refused));
     }
-  }
-
-  static Error noSuchUpload(std::int64_t id) {
-    return {ErrorCode::kNotFound, "no upload " + std::to_string(id)};
   }
 
   static Error noSuchUser(std::string_view id) {

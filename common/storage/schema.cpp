@@ -75,6 +75,35 @@ constexpr const char* kSteps[] = {
     CREATE INDEX uploads_pending ON uploads(id) WHERE outcome = 'pending';
     CREATE INDEX uploads_refused ON uploads(id) WHERE outcome = 'refused';
     )",
+    R"(
+    -- Announced uploads come and go with each upload, so they stand where no index has to follow.
+    CREATE TABLE pending_uploads(
+      id INTEGER PRIMARY KEY,
+      time INTEGER NOT NULL,
+      protocol TEXT NOT NULL,
+      host TEXT NOT NULL,
+      path TEXT NOT NULL,
+      user TEXT REFERENCES users ON DELETE SET NULL,
+      client TEXT NOT NULL,
+      mime TEXT NOT NULL,
+      size INTEGER NOT NULL,
+      sha256 TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO pending_uploads
+      SELECT id, time, protocol, host, path, user, client, mime, size, sha256
+      FROM uploads WHERE outcome = 'pending';
+    DELETE FROM uploads WHERE outcome = 'pending';
+    DROP INDEX uploads_pending;
+    DROP INDEX uploads_there;
+    CREATE INDEX uploads_there ON uploads(user, host, path, size)
+      WHERE latest = 1 AND outcome IN ('stored', 'replaced');
+    -- Each index is a page to write for each upload: one for both, and none for nobody.
+    DROP INDEX uploads_latest;
+    DROP INDEX uploads_place;
+    CREATE INDEX uploads_place ON uploads(host, path, latest);
+    DROP INDEX uploads_user;
+    CREATE INDEX uploads_user ON uploads(user) WHERE user IS NOT NULL;
+    )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);
 

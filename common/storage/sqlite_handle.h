@@ -57,6 +57,7 @@ class SqliteConnection {
   Error fail();                                 ///< the failure that has just happened
 
   std::string file_;
+  std::unique_ptr<std::chrono::milliseconds> patience_;  ///< the busy handler's
   std::unique_ptr<sqlite3, CloseSqlite> connection_;
   std::map<std::string, std::unique_ptr<sqlite3_stmt, FinalizeSqlite>, std::less<>> statements_;
   std::optional<Error> trouble_;

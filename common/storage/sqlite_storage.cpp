@@ -262,37 +262,49 @@ class SqliteStorage final : public Storage {
           return Error{ErrorCode::kNoSpace, "the user's quota is reached"};
         }
       }
-      UploadRecord pending = record;
-      pending.outcome = UploadOutcome::kPending;
-      return insertUpload(pending, false);
+      auto done = db_.run(
+          "INSERT INTO pending_uploads(time, protocol, host, path, user, client, mime, size, "
+          "sha256) VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?)",
+          seconds(record.time), record.protocol, record.host, record.path, record.user,
+          record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256);
+      if (!done) return done.error();
+      return db_.lastRowId();
     });
   }
 
-  Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+  Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
                                     std::string_view previousSha256) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
-      auto record = showUpload(id);
-      if (!record) return record.error();
-      if (auto done = forgetLatest(record->host, record->path); !done) return done.error();
-      const auto newest = newestUpload();
-      if (!newest) return newest;
-      const std::int64_t settled = *newest == id ? id : *newest + 1;
       auto done = db_.run(
-          "UPDATE uploads SET id = ?, latest = 1, outcome = ?, previous_sha256 = ? WHERE id = ?",
-          settled, toString(outcome), previousSha256, id);
+          "UPDATE uploads SET latest = 0 WHERE latest = 1 AND "
+          "host = (SELECT host FROM pending_uploads WHERE id = ?1) AND "
+          "path = (SELECT path FROM pending_uploads WHERE id = ?1)",
+          pending);
       if (!done) return done.error();
-      return settled;
+      done = db_.run(
+          "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
+          "previous_sha256, outcome, latest) SELECT time, protocol, host, path, user, client, "
+          "mime, size, sha256, ?2, ?3, 1 FROM pending_uploads WHERE id = ?1",
+          pending, previousSha256, toString(outcome));
+      if (!done) return done.error();
+      if (db_.changes() == 0) {
+        return Error{ErrorCode::kNotFound, fmt::format("no pending upload {}", pending)};
+      }
+      const std::int64_t id = db_.lastRowId();
+      if (auto dropped = dropUpload(pending); !dropped) return dropped.error();
+      return id;
     });
   }
 
-  Result<void> dropUpload(std::int64_t id) override {
-    return atomically(*this, Access::kWrite, [&] {
-      return db_.run("DELETE FROM uploads WHERE id = ? AND outcome = 'pending'", id);
-    });
+  Result<void> dropUpload(std::int64_t pending) override {
+    return atomically(*this, Access::kWrite,
+                      [&] { return db_.run("DELETE FROM pending_uploads WHERE id = ?", pending); });
   }
 
   Result<std::vector<UploadRecord>> pendingUploads() override {
-    SqliteQuery query(db_, std::string(kUploadColumns) + "WHERE outcome = 'pending' ORDER BY id");
+    SqliteQuery query(db_,
+                      "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, "
+                      "'', '', '' FROM pending_uploads ORDER BY id");
     std::vector<UploadRecord> records;
     while (query.next()) records.push_back(uploadOf(query));
     if (query.failed()) return query.error();
@@ -343,10 +355,12 @@ class SqliteStorage final : public Storage {
                                         std::string_view prefix) override {
     const PathRange range(prefix);
     SqliteQuery query(db_,
-                      "SELECT sum(size) FROM uploads WHERE user IS nullif(?, '') AND host = ? AND "
-                      "(path = ? OR (path >= ? AND path < ?)) AND "
-                      "((latest = 1 AND outcome IN ('stored', 'replaced')) OR "
-                      "outcome = 'pending')",
+                      "SELECT sum(size) FROM ("
+                      "SELECT user, host, path, size FROM uploads "
+                      "WHERE latest = 1 AND outcome IN ('stored', 'replaced') UNION ALL "
+                      "SELECT user, host, path, size FROM pending_uploads) "
+                      "WHERE user IS nullif(?, '') AND host = ? AND "
+                      "(path = ? OR (path >= ? AND path < ?))",
                       user, host, range.self, range.first, range.last);
     std::uint64_t bytes = 0;
     if (query.next()) bytes = static_cast<std::uint64_t>(query.integer(0));
@@ -367,13 +381,6 @@ class SqliteStorage final : public Storage {
   Result<void> forgetLatest(std::string_view host, std::string_view path) {
     return db_.run("UPDATE uploads SET latest = 0 WHERE host = ? AND path = ? AND latest = 1", host,
                    path);
-  }
-
-  Result<std::int64_t> newestUpload() {
-    SqliteQuery query(db_, "SELECT max(id) FROM uploads");
-    const std::int64_t id = query.next() ? query.integer(0) : 0;
-    if (query.failed()) return query.error();
-    return id;
   }
 
   Result<std::int64_t> insertUpload(const UploadRecord& record, bool latest) {

@@ -47,7 +47,6 @@ struct Visit {
 };
 
 enum class UploadOutcome {
-  kPending,   ///< announced: the file may be the old one or the new
   kStored,    ///< a new file
   kReplaced,  ///< the content of a file that was there
   kDeleted,
@@ -144,17 +143,18 @@ class Storage {
   /// Returns the record's id. A user who has been forgotten meanwhile is left out. Only a file that
   /// changed has a new latest record; of refused ones, the newest kMaxRefusedUploads stay.
   virtual Result<std::int64_t> recordUpload(const UploadRecord& record) = 0;
-  /// Records, as pending, what is about to happen to a file; settleUpload() or dropUpload() must
-  /// follow. kNoSpace where the user's files and announced uploads would exceed `quota`.
+  /// Notes what is about to happen to a file, and returns the note's id; settleUpload() or
+  /// dropUpload() must follow. kNoSpace where the user's files and announced uploads would exceed
+  /// `quota`.
   virtual Result<std::int64_t> announceUpload(const UploadRecord& record,
                                               const std::optional<UploadQuota>& quota) = 0;
-  /// It has happened: the pending record becomes the latest of its path, under a new id, which is
-  /// returned: ids follow the changes of the files, not their announcements.
-  virtual Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
+  /// It has happened: the note becomes a record, the latest of its path, whose id is returned.
+  virtual Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
                                             std::string_view previousSha256) = 0;
-  /// It will not happen: the pending record goes.
-  virtual Result<void> dropUpload(std::int64_t id) = 0;
-  /// Those that neither happened nor did not, by id.
+  /// It will not happen: the note goes.
+  virtual Result<void> dropUpload(std::int64_t pending) = 0;
+  /// Announced, and neither settled nor dropped: the file may be the old one or the new. By the
+  /// notes' ids; what the records say of the outcome means nothing.
   virtual Result<std::vector<UploadRecord>> pendingUploads() = 0;
   /// Newest first; of one second, the last recorded first.
   virtual Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) = 0;

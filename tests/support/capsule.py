@@ -225,12 +225,19 @@ class Capsule:
 
     def uploads(self, where="1", *values):
         """Rows of the upload records, oldest first, as dictionaries."""
+        return self.rows("uploads", where, *values)
+
+    def pending_uploads(self):
+        """Rows of what was announced and neither settled nor dropped."""
+        return self.rows("pending_uploads")
+
+    def rows(self, table, where="1", *values):
         database = sqlite3.connect(f"file:{self.folder.path}/state/egalaxyd.db?mode=ro", uri=True,
                                    timeout=PATIENCE)
         with contextlib.closing(database):
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(
-                f"SELECT * FROM uploads WHERE {where} ORDER BY id", values)]
+                f"SELECT * FROM {table} WHERE {where} ORDER BY id", values)]
 
     def temporary_files(self):
         return [path for path in self.folder.path.rglob(TEMPORARY + "*")]

@@ -66,7 +66,7 @@ class Served(unittest.TestCase):
 
     def assert_nothing_unfinished(self, server):
         self.assertEqual(server.temporary_files(), [])
-        self.assertEqual(server.uploads("outcome = 'pending'"), [])
+        self.assertEqual(server.pending_uploads(), [])
 
     def assert_consistent(self, server):
         """Files and records tell the same, nothing is unfinished."""

@@ -74,11 +74,11 @@ TEST_F(UploadRecovery, SettlesWhatHasHappenedAndDropsWhatHasNot) {
   write("deep/old.gmi", "old");
   write("still.gmi", "here");
   announce("/wiki/new.gmi", "new");
-  const auto unhappened = announce("/wiki/deep/old.gmi", "newer");
-  const auto missing = announce("/wiki/missing.gmi", "text");
+  announce("/wiki/deep/old.gmi", "newer");
+  announce("/wiki/missing.gmi", "text");
   announce("/wiki/gone.gmi", "");
-  const auto kept = announce("/wiki/still.gmi", "");
-  const auto elsewhere = announce("/other/x", "text");
+  announce("/wiki/still.gmi", "");
+  announce("/other/x", "text");
   const RecoveredUploads recovered = must(recoverUploads(config_));
   EXPECT_EQ(recovered.settled, 2u);
   EXPECT_EQ(recovered.dropped, 4u);
@@ -87,9 +87,7 @@ TEST_F(UploadRecovery, SettlesWhatHasHappenedAndDropsWhatHasNot) {
   };
   EXPECT_EQ(latest("/wiki/new.gmi"), UploadOutcome::kStored);
   EXPECT_EQ(latest("/wiki/gone.gmi"), UploadOutcome::kDeleted);
-  for (const auto id : {unhappened, missing, kept, elsewhere}) {
-    EXPECT_EQ(storage_->showUpload(id).error().code, ErrorCode::kNotFound) << id;
-  }
+  EXPECT_EQ(must(storage_->listUploads({})).size(), 2u);
   EXPECT_TRUE(must(storage_->pendingUploads()).empty());
 }
 

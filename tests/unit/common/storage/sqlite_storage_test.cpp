@@ -64,6 +64,26 @@ TEST_F(Sqlite, MigrationKeepsWhatIsThere) {
   EXPECT_EQ(must(open()->showUser(user)).id, user);
 }
 
+TEST_F(Sqlite, MigrationKeepsUploadsThatAnOlderServerHadAnnounced) {
+  must(migrateStorage(file_));
+  runSql(file_, R"(
+    DROP TABLE pending_uploads;
+    CREATE INDEX uploads_pending ON uploads(id) WHERE outcome = 'pending';
+    CREATE UNIQUE INDEX uploads_latest ON uploads(host, path) WHERE latest = 1;
+    INSERT INTO uploads VALUES
+      (1, 10, 'titan', 'example.org', '/a', NULL, '', 'text/plain', 3, 'aa', '', 'stored', 1, ''),
+      (2, 20, 'titan', 'example.org', '/b', NULL, '', 'text/plain', 4, 'bb', '', 'pending', 0, '');
+    PRAGMA user_version = 3;
+  )");
+  must(migrateStorage(file_));
+  const auto storage = open();
+  const auto pending = must(storage->pendingUploads());
+  ASSERT_EQ(pending.size(), 1u);
+  EXPECT_EQ(pending[0].path, "/b");
+  EXPECT_EQ(must(storage->listUploads({})).size(), 1u);
+  EXPECT_EQ(must(storage->bytesUploadedBy("", "example.org", "/")), 7u);
+}
+
 TEST_F(Sqlite, MigrationGivesTheFileToTheWorkersAccount) {
   const Account account{"somebody", ::getuid() == 0 ? 4711 : ::getuid(),
                         ::getuid() == 0 ? 4712 : ::getgid()};
