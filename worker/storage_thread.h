@@ -22,7 +22,7 @@
 namespace egalaxyd {
 
 struct StorageThreadOptions {
-  std::size_t queueLimit = 256;   ///< jobs; more are refused
+  std::size_t queueLimit = 4096;  ///< jobs; more are refused
   std::size_t visitLimit = 4096;  ///< users whose visits wait to be written; more are not counted
   std::chrono::milliseconds visitDelay{1000};   ///< at most, from a visit to its record
   std::chrono::milliseconds reopenDelay{3000};  ///< between attempts to open the storage

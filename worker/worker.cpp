@@ -27,7 +27,8 @@ namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kPoolThreads = 2;
-constexpr std::size_t kPoolQueue = 256;
+/// More than there may be exchanges: a crowd waits, none of it is refused.
+constexpr std::size_t kPoolQueue = 4096;
 /// How long a write may wait for another worker's.
 constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);

@@ -23,7 +23,7 @@ namespace {
 
 /// Threads that write and fsync: as many uploads can share one commit of the file system's journal.
 constexpr std::size_t kLaneThreads = 8;
-constexpr std::size_t kLaneQueue = 512;
+constexpr std::size_t kLaneQueue = 4096;
 /// Refusals that are recorded at once, and then per second.
 constexpr double kRefusalBurst = 60;
 constexpr double kRefusalsPerSecond = 1;

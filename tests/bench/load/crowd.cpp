@@ -46,6 +46,7 @@ Report Crowd::run() {
   for (Client& client : clients_) {
     if (!options_.simultaneous) {
       startNext(client);
+      serveEvents(0);  // those that have begun are not kept waiting by those that have not
     } else if (client.isHeld()) {
       client.speak();
     }
