@@ -9,7 +9,7 @@
 namespace egalaxyd {
 namespace {
 
-constexpr std::string_view kShells[] = {"bash", "zsh", "fish"};
+const std::vector<std::string> kShells{"bash", "zsh", "fish"};
 
 /// What may stand behind some words: "certificate" and {"create", "show"}.
 struct Level {
@@ -34,7 +34,9 @@ std::vector<Level> allLevels() {
       words += (words.empty() ? "" : " ") + word;
     }
   }
-  for (const std::string_view shell : kShells) add(levels, "completion", std::string(shell));
+  for (const std::string& shell : kShells) add(levels, "completion", shell);
+  for (const std::string& level : kLogLevels) add(levels, "log", level);
+  add(levels, "worker restart", "all");
   return levels;
 }
 
@@ -116,9 +118,7 @@ int printCompletion(const Invocation& invocation) {
   } else if (shell == "fish") {
     invocation.out << fishScript();
   } else {
-    invocation.err << fmt::format("egalaxyctl completion: '{}' is not one of {}\n", shell,
-                                  fmt::join(kShells, ", "));
-    return kExitUsage;
+    return refuseValue(invocation, "completion", shell, kShells);
   }
   return 0;
 }
