@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "common/protocol.h"
 #include "common/result.h"
@@ -45,7 +46,8 @@ struct AnswerLine {
 /// Fails with kInvalid when the protocol knows no such line.
 Result<AnswerLine> parseAnswerLine(Protocol protocol, std::string text);
 
-/// A terminal obeys control characters: they are not for a server to send.
-std::string printable(std::string text);
+/// With '?' for what is no printable UTF-8: a terminal obeys control characters, and they are not
+/// for a server to send.
+std::string printable(std::string_view text);
 
 }  // namespace egalaxyd

@@ -218,6 +218,8 @@ TEST(CompletionCommand, KnowsEveryCommandAndOption) {
       }
     }
   }
+  EXPECT_TRUE(run({"completion", "zsh"}).out.starts_with("#compdef egalaxyctl\n"))
+      << "compinit passes over a file that does not begin so";
   EXPECT_EQ(run({"completion", "csh"}).code, kExitUsage);
 }
 
