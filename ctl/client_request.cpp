@@ -44,7 +44,11 @@ Result<Target> parseTarget(std::string url, Protocol usual) {
   if (url.find("://") == std::string::npos) url = fmt::format("{}://{}", nameOf(usual), url);
   auto parsed = parseUri(url);
   if (const auto* error = std::get_if<UriError>(&parsed)) {
-    return Error{ErrorCode::kInvalid, fmt::format("{}: {}", printable(url), describe(*error))};
+    const bool ascii = std::all_of(url.begin(), url.end(), [](char c) { return (c & 0x80) == 0; });
+    const char* hint =
+        *error == UriError::kHost && !ascii ? "; write it as xn--..., its ASCII form" : "";
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: {}{}", printable(url), describe(*error), hint)};
   }
   Uri& uri = std::get<Uri>(parsed);
   const auto protocol = std::find_if(kProtocols.begin(), kProtocols.end(),

@@ -156,13 +156,14 @@ class Client(unittest.TestCase):
                               cwd=self.folder.path, timeout=PATIENCE, check=False,
                               env={**env, **(environment or {})}, **options)
 
-    def on_terminal(self, *words, environment=None, until=None):
-        """(exit code, what a terminal was sent). `until(text)` sees it grow."""
+    def on_terminal(self, *words, environment=None, until=None, out=None):
+        """(exit code, what a terminal was sent). `until(text)` sees it grow; the standard output
+        goes to the file `out` instead."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, 0x5414, struct.pack("HHHH", 25, 120, 0, 0))  # TIOCSWINSZ
         env = {**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})}
         child = subprocess.Popen([program("egalaxyctl"), *map(str, words)], stdin=theirs,
-                                 stdout=theirs, stderr=theirs, env=env, cwd=self.folder.path)
+                                 stdout=out or theirs, stderr=theirs, env=env, cwd=self.folder.path)
         os.close(theirs)
         text = b""
         end = time.monotonic() + PATIENCE
@@ -398,7 +399,8 @@ class Client(unittest.TestCase):
         empty.write_bytes(b"")
         self.assert_ran(self.ctl("put", empty, self.titan("/up/gone.gmi")), 65, b"", "--delete")
         self.assertTrue((self.up / "gone.gmi").exists())
-        self.assert_ran(self.ctl("put", "--delete", self.titan("/up/gone.gmi")), 0)
+        self.assert_ran(self.ctl("put", "--delete", self.titan("/up/gone.gmi")), 0,
+                        b"It has been deleted.\n")
         self.assertFalse((self.up / "gone.gmi").exists())
         self.assert_ran(self.ctl("put", "--delete", self.titan("/up/gone.gmi")), 5, b"", "51 ")
 
@@ -460,6 +462,28 @@ class Client(unittest.TestCase):
         self.assertRegex(text, r"\r\x1b\[K\d+\.\d [KM]iB of 19\.1 MiB, \d+%, \d+\.\d [KM]iB/s")
         self.assertTrue(text.endswith(f"\r\x1b[Kspartan://localhost:{server.port}/x\r\n"), text)
         self.assertNotIn("\n", text[:-2], "it stays in one line")
+
+    def test_progress_of_a_page_that_goes_into_a_file(self):
+        for to_file in (True, False):
+            seen = threading.Event()
+
+            def slow(connection, seen=seen, to_file=to_file):
+                read_line(connection)
+                connection.sendall(b"2 text/plain\r\n")
+                end = time.monotonic() + (PATIENCE if to_file else 1.3)
+                while not seen.is_set() and time.monotonic() < end:
+                    connection.sendall(b"x" * 4096)
+                    seen.wait(0.02)
+            with FakeServer(slow) as server, open(self.folder.path / "got", "wb") as got:
+                code, text = self.on_terminal(
+                    "get", f"spartan://localhost:{server.port}/x", out=got if to_file else None,
+                    until=lambda text, seen=seen: seen.set() if b"iB/s" in text else None)
+            self.assertEqual(code, 0, text)
+            if to_file:
+                self.assertRegex(text, r"\r\x1b\[K\d+\.\d KiB, \d+\.\d KiB/s.*\r\x1b\[K$")
+                self.assertEqual(set((self.folder.path / "got").read_bytes()), {ord("x")})
+            else:
+                self.assertEqual(set(text), {"x"}, "the page itself is on the terminal")
 
     def test_progress_is_not_drawn_elsewhere(self):
         release = threading.Event()

@@ -42,6 +42,18 @@ TEST(ClientRequest, RefusesWhatItCannotAsk) {
   }
 }
 
+TEST(ClientRequest, TellsHowANameBeyondAsciiIsWritten) {
+  const auto parsed = parseTarget(
+      "gemini://b\xC3\xBC"
+      "cher.example/",
+      Protocol::kGemini);
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_NE(parsed.error().message.find("xn--"), std::string::npos) << parsed.error().message;
+  const auto other = parseTarget("gemini://_:_/", Protocol::kGemini);
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().message.find("xn--"), std::string::npos) << other.error().message;
+}
+
 TEST(ClientRequest, ReadsOverGeminiByTheUrlWithoutItsFragment) {
   EXPECT_EQ(readingRequest(target("gemini://a:1/b%20c?d#e")), "gemini://a:1/b%20c?d\r\n");
 }
