@@ -20,6 +20,7 @@ inline constexpr int kExitSoftware = 70;
 inline constexpr int kExitCannotCreate = 73;
 inline constexpr int kExitIo = 74;
 inline constexpr int kExitBusy = 75;
+inline constexpr int kExitProtocol = 76;
 inline constexpr int kExitPermission = 77;
 
 /// What the command line said, and where answers go. The streams must outlive it.
@@ -30,9 +31,12 @@ struct Invocation {
   std::map<std::string, std::string> options;
   std::ostream& out;
   std::ostream& err;
+  bool colour = false;  ///< `out` shows it: a terminal, and nobody said NO_COLOR
 
   bool has(const std::string& option) const { return options.count(option) != 0; }
 };
+
+inline const std::vector<std::string> kLogLevels{"trace", "debug", "info", "warn", "error"};
 
 struct Command {
   std::string_view words;      ///< "certificate create"
@@ -48,6 +52,7 @@ int createCertificate(const Invocation& invocation);
 int showCertificate(const Invocation& invocation);
 int printToken(const Invocation& invocation);
 int getUrl(const Invocation& invocation);
+int putFile(const Invocation& invocation);
 int checkConfiguration(const Invocation& invocation);
 int showStatus(const Invocation& invocation);
 int showStatistics(const Invocation& invocation);

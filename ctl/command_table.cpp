@@ -19,9 +19,12 @@ constexpr Command kCommands[] = {
      &checkConfiguration},
     {"completion", "bash|zsh|fish", "print a completion script for a shell", 1, 1, "",
      &printCompletion},
-    {"get", "URL [--head] [--verbose]", "fetch a gemini:// page", 1, 1, "head verbose", &getUrl},
+    {"get", "URL [--head] [--verbose]", "fetch a gemini:// or spartan:// page", 1, 1,
+     "cert head key timeout verbose", &getUrl},
     {"log", "LEVEL", "log from LEVEL on, until the next reload: trace to error", 1, 1, "json",
      &changeLogLevel},
+    {"put", "FILE URL [--token T] [--mime M]", "upload to a titan:// or spartan:// URL", 1, 2,
+     "cert delete head key mime timeout token verbose", &putFile},
     {"reload", "", "start anew with the configuration as it is now", 0, 0, "json", &reloadServer},
     {"stats", "[--watch[=SEC]] [--format F]",
      "totals, latencies and memory; F: text, json, prometheus", 0, 0, "format json watch",
@@ -39,22 +42,37 @@ bool beginsWith(const std::vector<std::string>& arguments, const std::vector<std
          std::equal(words.begin(), words.end(), arguments.begin());
 }
 
-/// The commands that may have been meant: those of the group "certificate", or of near names.
-std::vector<const Command*> meant(const std::string& word) {
-  std::vector<std::string> firstWords;
-  for (const Command& command : kCommands) {
-    const std::string first = splitWords(command.words).front();
-    if (std::find(firstWords.begin(), firstWords.end(), first) == firstWords.end()) {
-      firstWords.push_back(first);
+using CommandList = std::vector<const Command*>;
+
+/// Those of `all` whose word at `place` is `word`, or else near to it.
+CommandList withWord(const CommandList& all, std::size_t place, const std::string& word) {
+  std::vector<std::string> known;
+  for (const Command* command : all) {
+    const auto words = splitWords(command->words);
+    if (words.size() > place) known.push_back(words[place]);
+  }
+  auto near = nearNames(word, known);
+  if (!near.empty() && near.front() == word) near = {word};
+  CommandList found;
+  for (const Command* command : all) {
+    const auto words = splitWords(command->words);
+    if (words.size() > place && std::find(near.begin(), near.end(), words[place]) != near.end()) {
+      found.push_back(command);
     }
   }
-  const auto near = nearNames(word, firstWords);
-  std::vector<const Command*> found;
-  for (const Command& command : kCommands) {
-    const std::string first = splitWords(command.words).front();
-    if (std::find(near.begin(), near.end(), first) != near.end()) found.push_back(&command);
-  }
   return found;
+}
+
+/// The commands that may have been meant: "certificate crate" means one, "certificate" or
+/// "certificate x" the group, "restart" is a second word without its first.
+CommandList meant(const std::vector<std::string>& words) {
+  CommandList all;
+  for (const Command& command : kCommands) all.push_back(&command);
+  const CommandList group = withWord(all, 0, words.front());
+  if (group.empty()) return withWord(all, 1, words.front());
+  if (words.size() == 1) return group;
+  const CommandList narrowed = withWord(group, 1, words[1]);
+  return narrowed.empty() ? group : narrowed;
 }
 
 int refuseUnknown(const Invocation& invocation) {
@@ -63,7 +81,7 @@ int refuseUnknown(const Invocation& invocation) {
     invocation.err << "egalaxyctl: no command given; these exist:\n" << commandList();
     return kExitUsage;
   }
-  const auto near = meant(words.front());
+  const CommandList near = meant(words);
   invocation.err << fmt::format("egalaxyctl: there is no command '{}'", fmt::join(words, " "))
                  << (near.empty() ? "; these exist:\n" : "; did you mean:\n");
   if (near.empty()) invocation.err << commandList();
@@ -151,6 +169,19 @@ std::string commandList(const Command* only) {
     list += fmt::format("  {:<40}{}\n", usage, command.summary);
   }
   return list;
+}
+
+int refuseLine(const Invocation& invocation, std::string_view command, std::string_view why) {
+  invocation.err << fmt::format("egalaxyctl {}: {}\n", command, why);
+  return kExitUsage;
+}
+
+int refuseValue(const Invocation& invocation, std::string_view command, std::string_view value,
+                const std::vector<std::string>& known) {
+  const auto near = nearNames(value, known);
+  const std::string hint = near.empty() ? "" : fmt::format("; did you mean {}?", near.front());
+  return refuseLine(invocation, command,
+                    fmt::format("'{}' is not one of {}{}", value, fmt::join(known, ", "), hint));
 }
 
 int complain(const Invocation& invocation, const Error& error) {

@@ -29,6 +29,13 @@ std::string commandList(const Command* only = nullptr);
 /// `text` cut at its spaces.
 std::vector<std::string> splitWords(std::string_view text);
 
+/// Complains about a command line: "egalaxyctl put: <why>"; gives kExitUsage.
+int refuseLine(const Invocation& invocation, std::string_view command, std::string_view why);
+
+/// Likewise of a word that is none of those known, and names the nearest.
+int refuseValue(const Invocation& invocation, std::string_view command, std::string_view value,
+                const std::vector<std::string>& known);
+
 /// Prints "egalaxyctl: <message>" and gives the exit code that fits.
 int complain(const Invocation& invocation, const Error& error);
 

@@ -9,7 +9,7 @@
 namespace egalaxyd {
 namespace {
 
-constexpr std::string_view kShells[] = {"bash", "zsh", "fish"};
+const std::vector<std::string> kShells{"bash", "zsh", "fish"};
 
 /// What may stand behind some words: "certificate" and {"create", "show"}.
 struct Level {
@@ -34,7 +34,9 @@ std::vector<Level> allLevels() {
       words += (words.empty() ? "" : " ") + word;
     }
   }
-  for (const std::string_view shell : kShells) add(levels, "completion", std::string(shell));
+  for (const std::string& shell : kShells) add(levels, "completion", shell);
+  for (const std::string& level : kLogLevels) add(levels, "log", level);
+  add(levels, "worker restart", "all");
   return levels;
 }
 
@@ -80,16 +82,25 @@ complete -o default -F _egalaxyctl egalaxyctl
                      dashed(kGlobalOptions), options, levels);
 }
 
-std::string zshScript() { return "autoload -U +X bashcompinit && bashcompinit\n" + bashScript(); }
+/// To be sourced, or found by compinit as the function _egalaxyctl, whose first call is already a
+/// completion.
+std::string zshScript() {
+  return "#compdef egalaxyctl\nautoload -U +X bashcompinit && bashcompinit\n" + bashScript() +
+         "if [[ $funcstack[1] == _egalaxyctl ]]; then _bash_complete -o default -F _egalaxyctl; "
+         "fi\n";
+}
 
 std::string fishScript() {
   std::string script = "complete -c egalaxyctl -n __fish_use_subcommand -f\n";
   for (const Level& level : allLevels()) {
-    const std::string where = level.words.empty() ? "__fish_use_subcommand"
-                                                  : fmt::format(
-                                                        "'__fish_seen_subcommand_from {}; and not "
-                                                        "__fish_seen_subcommand_from {}'",
-                                                        level.words, fmt::join(level.next, " "));
+    std::string where = "__fish_use_subcommand";
+    if (!level.words.empty()) {
+      where = "'";
+      for (const std::string& word : splitWords(level.words)) {
+        where += fmt::format("__fish_seen_subcommand_from {}; and ", word);
+      }
+      where += fmt::format("not __fish_seen_subcommand_from {}'", fmt::join(level.next, " "));
+    }
     script +=
         fmt::format("complete -c egalaxyctl -n {} -f -a '{}'\n", where, fmt::join(level.next, " "));
   }
@@ -116,9 +127,7 @@ int printCompletion(const Invocation& invocation) {
   } else if (shell == "fish") {
     invocation.out << fishScript();
   } else {
-    invocation.err << fmt::format("egalaxyctl completion: '{}' is not one of {}\n", shell,
-                                  fmt::join(kShells, ", "));
-    return kExitUsage;
+    return refuseValue(invocation, "completion", shell, kShells);
   }
   return 0;
 }

@@ -4,10 +4,15 @@
 #include <Poco/Util/Option.h>
 #include <Poco/Util/OptionSet.h>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <sstream>
 
 #include "common/poco_seam.h"
+#include "common/spelling.h"
 #include "common/version.h"
 #include "ctl/command_table.h"
 
@@ -15,10 +20,42 @@ namespace egalaxyd {
 
 using Poco::Util::Option;
 
+namespace {
+
+std::string_view variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// no-color.org: any text in NO_COLOR means none.
+bool wantsColour() {
+  return ::isatty(STDOUT_FILENO) == 1 && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
+}
+
+}  // namespace
+
 bool CtlApp::readCommandLine(int argc, char** argv) {
   const auto read = guarded("egalaxyctl", [&] { init(argc, argv); });
-  if (!read) std::cerr << read.error().message << "; see egalaxyctl --help\n";
+  if (!read) {
+    std::cerr << read.error().message << meantOption({argv, argv + argc})
+              << " See egalaxyctl --help.\n";
+  }
   return read.ok();
+}
+
+/// "; did you mean --verbose?" for the first option that does not exist, or ".".
+std::string CtlApp::meantOption(const std::vector<std::string>& words) const {
+  std::vector<std::string> known;
+  for (const Option& option : options()) known.push_back(option.fullName());
+  for (const std::string& word : words) {
+    if (!word.starts_with("--")) continue;
+    const std::string name = word.substr(2, word.find_first_of("=:") - 2);
+    const bool exists = std::any_of(known.begin(), known.end(),
+                                    [&](const auto& each) { return each.starts_with(name); });
+    const auto near = nearNames(name, known);
+    if (!exists) return near.empty() ? "." : "; did you mean --" + near.front() + "?";
+  }
+  return ".";
 }
 
 void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
@@ -35,8 +72,26 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(Option("format", "", "stats: text, json or prometheus").argument("FORMAT"));
   options.addOption(
       Option("watch", "", "stats: again every SEC seconds; 2 if not given").argument("SEC", false));
-  options.addOption(Option("head", "", "get: print the header of each response, and no body"));
-  options.addOption(Option("verbose", "", "get: tell about the connection and its certificate"));
+  options.addOption(Option("head", "", "get, put: print the header of each answer, and no body"));
+  options.addOption(
+      Option("verbose", "v", "get, put: tell about the connection and its certificate"));
+  options.addOption(
+      Option("timeout", "", "get, put: give up after SEC seconds without progress; 10 if not given")
+          .argument("SEC"));
+  options.addOption(Option("cert", "", "get, put: certificate to show to the server, PEM or DER")
+                        .argument("FILE"));
+  options.addOption(
+      Option("key", "", "get, put: its private key; in the file of --cert if not given")
+          .argument("FILE"));
+  options.addOption(Option("mime", "",
+                           "put: media type for Titan; what the names of FILE "
+                           "and URL tell if not given")
+                        .argument("TYPE"));
+  options.addOption(Option("token", "",
+                           "put: token for Titan; -: a line of the standard "
+                           "input; $EGALAXYCTL_TOKEN if not given")
+                        .argument("TOKEN"));
+  options.addOption(Option("delete", "", "put: delete the page at a titan:// URL"));
 }
 
 void CtlApp::handleOption(const std::string& name, const std::string& value) {
@@ -52,7 +107,7 @@ int CtlApp::main(const std::vector<std::string>& arguments) {
     printHelp(arguments);
     return EXIT_OK;
   }
-  const int code = runCommand({arguments, given_, std::cout, std::cerr});
+  const int code = runCommand({arguments, given_, std::cout, std::cerr, wantsColour()});
   if (std::cout.flush()) return code;
   std::cerr << "egalaxyctl: cannot write to the standard output\n";
   return code == 0 ? kExitIo : code;

@@ -20,6 +20,7 @@ class CtlApp : public Poco::Util::Application {
   int main(const std::vector<std::string>& arguments) override;
 
  private:
+  std::string meantOption(const std::vector<std::string>& words) const;
   void printHelp(const std::vector<std::string>& arguments) const;
 
   std::map<std::string, std::string> given_;

@@ -2,8 +2,10 @@
 #include <Poco/JSON/Array.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <ostream>
 
+#include "ctl/command_table.h"
 #include "ctl/control_client.h"
 #include "ctl/table.h"
 
@@ -23,26 +25,28 @@ std::string age(const Object& object, const std::string& name) {
 
 void printStatus(const Invocation& invocation, const Object& answer) {
   std::ostream& out = invocation.out;
+  const bool colour = invocation.colour;
   out << fmt::format("egalaxyd {}, {}, generation {}, process {}, up {}\n", text(answer, "version"),
-                     text(answer, "state"), text(answer, "generation"), text(answer, "pid"),
-                     age(answer, "uptime"));
+                     stateText(text(answer, "state"), colour), text(answer, "generation"),
+                     text(answer, "pid"), age(answer, "uptime"));
   for (const auto& each : *answer.getArray("listeners")) {
     const auto& listener = each.extract<Object::Ptr>();
     out << fmt::format("listening on {} for {}\n", text(*listener, "address"),
                        text(*listener, "protocols"));
   }
   const auto storage = answer.getObject("storage");
-  out << "database " << text(*storage, "state");
+  out << "database " << stateText(text(*storage, "state"), colour);
   if (storage->has("error")) out << ": " << text(*storage, "error");
   out << "\n\n";
   Table table({"worker", "generation", "pid", "state", "up", "open", "restarts", "last cause"});
+  table.showStates(3);
   for (const auto& each : *answer.getArray("workers")) {
     const auto& worker = each.extract<Object::Ptr>();
     table.add({text(*worker, "slot"), text(*worker, "generation"), text(*worker, "pid"),
                text(*worker, "state"), age(*worker, "age"), text(*worker, "connections"),
                text(*worker, "restarts"), text(*worker, "last_cause")});
   }
-  table.print(out);
+  table.print(out, colour);
   if (const auto failure = answer.getObject("reload_failure")) {
     out << "\nthe last reload failed:\n";
     for (const auto& complaint : *failure->getArray("complaints")) {
@@ -77,7 +81,11 @@ int restartWorker(const Invocation& invocation) {
 }
 
 int changeLogLevel(const Invocation& invocation) {
-  return askAndPrint(invocation, {"log", {{"level", invocation.arguments.front()}}}, &printNothing);
+  const std::string& level = invocation.arguments.front();
+  if (std::find(kLogLevels.begin(), kLogLevels.end(), level) == kLogLevels.end()) {
+    return refuseValue(invocation, "log", level, kLogLevels);
+  }
+  return askAndPrint(invocation, {"log", {{"level", level}}}, &printNothing);
 }
 
 }  // namespace egalaxyd

@@ -8,6 +8,7 @@
 #include <functional>
 #include <ostream>
 
+#include "ctl/command_table.h"
 #include "ctl/control_client.h"
 #include "ctl/json_output.h"
 #include "ctl/table.h"
@@ -37,7 +38,7 @@ void forEachProtocol(
   }
 }
 
-void printTotals(std::ostream& out, const Object& answer) {
+void printTotals(std::ostream& out, const Object& answer, bool colour) {
   const auto totals = answer.getObject("totals");
   std::vector<std::string> head{"", "total"};
   std::vector<Object::Ptr> workers;
@@ -67,13 +68,13 @@ void printTotals(std::ostream& out, const Object& answer) {
   }
   memory[1] = std::to_string(sum);
   table.add(memory);
-  table.print(out);
+  table.print(out, colour);
 }
 
-void printAnswers(std::ostream& out, const Object& answer) {
+void printAnswers(std::ostream& out, const Object& answer, bool colour) {
   forEachProtocol(answer, "answers", [&](const std::string& protocol, const Object& statuses) {
     if (statuses.size() == 0) return;
-    out << '\n' << protocol << " answers:";
+    out << '\n' << boldText(protocol + " answers:", colour);
     for (const std::string& status : statuses.getNames()) {
       out << fmt::format("  {} x {}", status, number(statuses, status));
     }
@@ -81,7 +82,7 @@ void printAnswers(std::ostream& out, const Object& answer) {
   });
 }
 
-void printLatencies(std::ostream& out, const Object& answer) {
+void printLatencies(std::ostream& out, const Object& answer, bool colour) {
   Table table({"milliseconds", "", "count", "p50", "p90", "p99", "p99.9"});
   bool any = false;
   forEachProtocol(answer, "latencies", [&](const std::string& protocol, const Object& spans) {
@@ -97,13 +98,13 @@ void printLatencies(std::ostream& out, const Object& answer) {
   });
   if (!any) return;
   out << '\n';
-  table.print(out);
+  table.print(out, colour);
 }
 
 void printText(const Invocation& invocation, const Object& answer) {
-  printTotals(invocation.out, answer);
-  printAnswers(invocation.out, answer);
-  printLatencies(invocation.out, answer);
+  printTotals(invocation.out, answer, invocation.colour);
+  printAnswers(invocation.out, answer, invocation.colour);
+  printLatencies(invocation.out, answer, invocation.colour);
 }
 
 void metric(std::ostream& out, const std::string& name, const char* type, const char* help) {
@@ -173,8 +174,7 @@ int showStatistics(const Invocation& invocation) {
   const auto format = own.options.find("format");
   const std::string form = format == own.options.end() ? "text" : format->second;
   if (form != "text" && form != "json" && form != "prometheus") {
-    own.err << "egalaxyctl stats: '" << form << "' is not one of text, json, prometheus\n";
-    return kExitUsage;
+    return refuseValue(own, "stats", form, {"text", "json", "prometheus"});
   }
   if (form == "json") own.options["json"] = "";
   const auto print = form == "prometheus" ? &printPrometheus : &printText;

@@ -7,17 +7,53 @@
 
 namespace egalaxyd {
 
-void Table::print(std::ostream& out) const {
+namespace {
+
+struct StateColour {
+  std::string_view state;
+  const char* code;
+};
+constexpr const char* kGreen = "32";
+constexpr const char* kYellow = "33";
+constexpr const char* kRed = "31";
+constexpr StateColour kStateColours[] = {
+    {"ready", kGreen},    {"serving", kGreen},   {"ok", kGreen},        {"starting", kYellow},
+    {"pausing", kYellow}, {"draining", kYellow}, {"stopping", kYellow}, {"killed", kRed},
+    {"ended", kRed},      {"degraded", kRed}};
+
+std::string painted(const std::string& text, std::string_view code) {
+  return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
+}
+
+}  // namespace
+
+std::string boldText(const std::string& text, bool colour) {
+  return colour && !text.empty() ? painted(text, "1") : text;
+}
+
+std::string stateText(const std::string& state, bool colour) {
+  const auto found = std::find_if(std::begin(kStateColours), std::end(kStateColours),
+                                  [&](const StateColour& each) { return each.state == state; });
+  return colour && found != std::end(kStateColours) ? painted(state, found->code) : state;
+}
+
+void Table::print(std::ostream& out, bool colour) const {
   std::vector<std::size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
   for (const auto& row : rows_) {
     std::string line;
+    std::size_t gap = 0;  // spaces that the next cell, if it is not empty, stands behind
     for (std::size_t i = 0; i < row.size(); ++i) {
-      line += fmt::format("{:<{}}", row[i], widths[i] + 2);
+      if (!row[i].empty()) {
+        line.append(gap, ' ');
+        gap = 0;
+        line += &row == &rows_.front() ? boldText(row[i], colour)
+                                       : stateText(row[i], colour && i == states_);
+      }
+      gap += widths[i] + 2 - row[i].size();
     }
-    line.erase(line.find_last_not_of(' ') + 1);
     out << line << '\n';
   }
 }

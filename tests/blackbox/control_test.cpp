@@ -167,9 +167,9 @@ TEST_F(Control, ChangesTheLogLevelOfAllProcesses) {
   EXPECT_EQ(ctl({"worker", "restart", "0"}).status.code, 0);
   EXPECT_TRUE(capsule.waitForLog("debug master", mark)) << capsule.log();
   EXPECT_TRUE(capsule.waitForLog("debug worker 0", mark)) << capsule.log();
-  const Finished wrong = ctl({"log", "loud"});
-  EXPECT_EQ(wrong.status.code, 1);
-  EXPECT_THAT(wrong.err, HasSubstr("trace, debug, info, warn or error"));
+  const Finished wrong = ctl({"log", "inof"});
+  EXPECT_EQ(wrong.status.code, 64);
+  EXPECT_THAT(wrong.err, HasSubstr("trace, debug, info, warn, error; did you mean info?"));
 }
 
 TEST_F(Control, StopAnswersWhenAllHaveEnded) {

@@ -154,6 +154,7 @@ class Capsule:
             self.kill()
             raise RuntimeError("egalaxyd did not become ready:\n" + self.log_since_start())
         self.port, self.titan_port = ports["Gemini and Titan"], ports.get("Titan")
+        self.spartan_port = ports.get("Spartan")
         return self
 
     def running(self):

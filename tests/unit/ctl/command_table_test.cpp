@@ -80,6 +80,29 @@ TEST(CommandTable, ListsTheContinuationsOfAnIncompleteCommand) {
   }
 }
 
+TEST(CommandTable, NarrowsAGroupToTheNearContinuations) {
+  for (const auto& line : {std::vector<std::string>{"certificate", "crate"},
+                           {"certficate", "create", "x"},
+                           {"create", "x"},
+                           {"certificate", "creat"}}) {
+    const auto ran = run(line);
+    EXPECT_EQ(ran.code, kExitUsage);
+    EXPECT_TRUE(has(ran.err, "  certificate create")) << ran.err;
+    EXPECT_FALSE(has(ran.err, "  certificate show")) << ran.err;
+  }
+  EXPECT_TRUE(has(run({"wroker", "restart"}).err, "  worker restart"));
+  EXPECT_TRUE(has(run({"restart", "all"}).err, "  worker restart"));
+}
+
+TEST(CommandTable, NamesTheNearestValue) {
+  EXPECT_TRUE(has(run({"log", "wran"}).err, "did you mean warn?"));
+  EXPECT_TRUE(has(run({"completion", "fihs"}).err, "did you mean fish?"));
+  EXPECT_TRUE(has(run({"stats"}, {{"format", "jsn"}}).err, "did you mean json?"));
+  const auto far = run({"log", "quietly"});
+  EXPECT_EQ(far.code, kExitUsage);
+  EXPECT_TRUE(has(far.err, "trace, debug, info, warn, error\n")) << far.err;
+}
+
 TEST(CommandTable, ListsAllCommandsWhenNoneIsNearOrNoneIsGiven) {
   for (const auto& line : {std::vector<std::string>{}, {"zzzzzzzz"}}) {
     const auto ran = run(line);
@@ -195,13 +218,60 @@ TEST(CompletionCommand, KnowsEveryCommandAndOption) {
       }
     }
   }
+  EXPECT_TRUE(run({"completion", "zsh"}).out.starts_with("#compdef egalaxyctl\n"))
+      << "compinit passes over a file that does not begin so";
   EXPECT_EQ(run({"completion", "csh"}).code, kExitUsage);
 }
 
-TEST(GetCommand, RefusesWhatIsNoGeminiUrl) {
-  for (const char* url : {"", "http://example.org/", "gemini:///x", "gemini://[::1/", "a\r\nb"}) {
+TEST(GetCommand, RefusesWhatItCannotFetch) {
+  for (const char* url : {"", "http://example.org/", "gemini:///x", "gemini://[::1/", "a\r\nb",
+                          "titan://example.org/x"}) {
     EXPECT_EQ(run({"get", url}).code, kExitUsage) << url;
   }
+  EXPECT_EQ(run({"get", "spartan://a/"}, {{"cert", "x.crt"}}).code, kExitUsage);
+}
+
+TEST(PutCommand, RefusesALineThatMeansNothing) {
+  const TempDir dir;
+  const std::string file = dir.write("a.gmi", "# A\n").string();
+  const struct {
+    std::vector<std::string> words;
+    std::map<std::string, std::string> options;
+    const char* why;
+  } cases[] = {
+      {{file}, {}, "URL is missing"},
+      {{file, "gemini://a/"}, {}, "titan://"},
+      {{file, "https://a/"}, {}, "https://"},
+      {{file, "titan://a/b;size=3"}, {}, "%3B"},
+      {{file, "titan://a/b"}, {{"mime", "text"}}, "--mime text"},
+      {{file, "titan://a/b"}, {{"key", "k"}}, "--cert"},
+      {{file, "titan://a/b"}, {{"timeout", "0"}}, "--timeout"},
+      {{file, "titan://a/b"}, {{"timeout", "1m"}}, "--timeout"},
+      {{"-", "titan://a/b"}, {{"token", "-"}}, "standard input"},
+      {{file, "titan://a/b"}, {{"delete", ""}}, "--delete"},
+      {{file, "spartan://a/b?c"}, {}, "query"},
+      {{file, "spartan://a/b"}, {{"token", "x"}}, "--token"},
+      {{file, "spartan://a/b"}, {{"mime", "text/plain"}}, "--mime"},
+      {{file, "spartan://a/b"}, {{"cert", "x"}}, "--cert"},
+      {{"spartan://a/b"}, {{"delete", ""}}, "--delete"},
+  };
+  for (const auto& c : cases) {
+    std::vector<std::string> line{"put"};
+    line.insert(line.end(), c.words.begin(), c.words.end());
+    const auto ran = run(line, c.options);
+    EXPECT_EQ(ran.code, kExitUsage) << ran.err;
+    EXPECT_TRUE(has(ran.err, c.why)) << ran.err;
+  }
+}
+
+TEST(PutCommand, RefusesAFileThatCannotBeSent) {
+  const TempDir dir;
+  EXPECT_EQ(run({"put", dir / "missing", "titan://a/b"}).code, kExitNoInput);
+  EXPECT_EQ(run({"put", dir.path(), "titan://a/b"}).code, kExitIo);
+  const auto empty = run({"put", dir.write("empty", ""), "titan://a/b"});
+  EXPECT_EQ(empty.code, kExitData);
+  EXPECT_TRUE(has(empty.err, "put --delete")) << empty.err;
+  EXPECT_EQ(run({"put", dir / "empty", "spartan://a/b"}).code, kExitData);
 }
 
 TEST(Reference, ResolvesAsText) {

@@ -1,0 +1,21 @@
+// What is to be uploaded, with its size, which goes before it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace egalaxyd {
+
+struct UploadSource {
+  UniqueFd file;  ///< stands where the upload begins
+  std::uint64_t size = 0;
+};
+
+/// `name` is a file, or "-" for the standard input. What has no size beforehand, a pipe, is read to
+/// its end into a temporary file without a name first.
+Result<UploadSource> openUpload(const std::string& name);
+
+}  // namespace egalaxyd

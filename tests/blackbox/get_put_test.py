@@ -1,0 +1,543 @@
+#!/usr/bin/env python3
+"""egalaxyctl as a client: get and put over Gemini, Titan and Spartan, against a real egalaxyd and
+against servers that misbehave. The programs are those of $EGALAXYD_BIN_DIR."""
+import contextlib
+import fcntl
+import os
+import pathlib
+import pty
+import select
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from capsule import PATIENCE, Capsule, Folder, make_certificate, program, sha256  # noqa: E402
+
+TOKEN = "semi;colon & sp\u00e4ce"
+BIG = 20_000_000
+SITES = """
+[sites.localhost."/"]
+module = "directory"
+root = "root"
+[sites.localhost."/old"]
+module = "redirect"
+to = "/page.gmi"
+[sites.localhost."/round"]
+module = "redirect"
+to = "/round"
+[sites.localhost."/away"]
+module = "redirect"
+to = "https://example.org/"
+[sites.localhost."/busy"]
+module = "reply"
+status = 41
+meta = "Later"
+[sites.localhost."/ask"]
+module = "input"
+[sites.localhost."/ask".sites."/"]
+module = "spy"
+[sites.localhost."/gate"]
+module = "authenticated"
+[sites.localhost."/gate".sites."/"]
+module = "spy"
+[sites.localhost."/up"]
+module = "directory"
+root = "up"
+[sites.localhost."/up".upload]
+over = ["titan", "spartan"]
+anyone = true
+delete = true
+max_size = "30MiB"
+mime = ["text/*", "image/png", "application/octet-stream"]
+[sites.localhost."/small"]
+module = "directory"
+root = "up"
+[sites.localhost."/small".upload]
+over = ["titan", "spartan"]
+anyone = true
+max_size = "1KiB"
+mime = ["text/*", "application/octet-stream"]
+[sites.localhost."/token"]
+module = "directory"
+root = "up"
+[sites.localhost."/token".upload]
+tokens = ["sha256:{token}"]
+[sites.localhost."/certified"]
+module = "directory"
+root = "up"
+[sites.localhost."/certified".upload]
+fingerprints = ["*"]
+"""
+
+
+class FakeServer:
+    """Lets `serve(connection)` deal with one connection, on a port that the kernel chose."""
+
+    def __init__(self, serve, context=None):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.result = None
+        self._thread = threading.Thread(target=self._run, args=(serve, context), daemon=True)
+        self._thread.start()
+
+    def _run(self, serve, context):
+        with contextlib.suppress(OSError):
+            connection = self._listener.accept()[0]
+            connection.settimeout(PATIENCE)
+            with connection:
+                if context:
+                    with context.wrap_socket(connection, server_side=True,
+                                             suppress_ragged_eofs=False) as tls:
+                        self.result = serve(tls)
+                else:
+                    self.result = serve(connection)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+        self._thread.join(PATIENCE)
+
+
+def read_line(connection):
+    line = b""
+    while not line.endswith(b"\r\n") and (byte := connection.recv(1)):
+        line += byte
+    return line
+
+
+def answering(answer):
+    """What reads a request line, says `answer` and ends, in order."""
+    def serve(connection):
+        line = read_line(connection)
+        connection.sendall(answer)
+        if isinstance(connection, ssl.SSLSocket):
+            with contextlib.suppress(OSError):
+                connection.unwrap()
+        return line
+    return serve
+
+
+class Client(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Folder()
+        cls.addClassCleanup(cls.folder.remove)
+        cls.root = cls.folder.make("root")
+        cls.up = cls.folder.make("up")
+        (cls.root / "page.gmi").write_bytes(b"# A page\n")
+        (cls.root / "dir").mkdir()
+        (cls.root / "dir" / "index.gmi").write_bytes(b"# A folder\n")
+        (cls.root / "big.bin").write_bytes(os.urandom(1_000_000))
+        cls.certificate, cls.key = make_certificate(cls.folder.path, "someone")
+        cls.big = cls.folder.path / "big"
+        cls.big.write_bytes(os.urandom(BIG))
+        cls.server = Capsule(SITES.replace("{token}", sha256(TOKEN.encode())),
+                             {"listen.spartan": '["127.0.0.1:0"]'}, cls.folder)
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+        cls.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        cls.tls.load_cert_chain(cls.certificate, cls.key)
+
+    def ctl(self, *words, environment=None, **options):
+        env = {name: value for name, value in os.environ.items()
+               if name not in ("EGALAXYCTL_TOKEN", "NO_COLOR")}
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run([program("egalaxyctl"), *map(str, words)], capture_output=True,
+                              cwd=self.folder.path, timeout=PATIENCE, check=False,
+                              env={**env, **(environment or {})}, **options)
+
+    def on_terminal(self, *words, environment=None, until=None, out=None):
+        """(exit code, what a terminal was sent). `until(text)` sees it grow; the standard output
+        goes to the file `out` instead."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, 0x5414, struct.pack("HHHH", 25, 120, 0, 0))  # TIOCSWINSZ
+        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})}
+        child = subprocess.Popen([program("egalaxyctl"), *map(str, words)], stdin=theirs,
+                                 stdout=out or theirs, stderr=theirs, env=env, cwd=self.folder.path)
+        os.close(theirs)
+        text = b""
+        end = time.monotonic() + PATIENCE
+        with contextlib.suppress(OSError):  # EIO: nobody holds the other end any more
+            while select.select([ours], [], [], max(0, end - time.monotonic()))[0]:
+                got = os.read(ours, 65536)
+                if not got:
+                    break
+                text += got
+                if until:
+                    until(text)
+        os.close(ours)
+        return child.wait(PATIENCE), text.decode()
+
+    def gemini(self, path):
+        return f"gemini://localhost:{self.server.port}{path}"
+
+    def titan(self, path):
+        return f"titan://localhost:{self.server.port}{path}"
+
+    def spartan(self, path):
+        return f"spartan://localhost:{self.server.spartan_port}{path}"
+
+    def assert_ran(self, ran, code, out=None, err=None):
+        self.assertEqual(ran.returncode, code, ran)
+        if out is not None:
+            self.assertEqual(ran.stdout, out, ran)
+        if err is not None:
+            self.assertIn(err, ran.stderr.decode(), ran)
+
+    # get
+
+    def test_a_page_comes_as_it_is(self):
+        for url in (self.gemini, self.spartan):
+            self.assert_ran(self.ctl("get", url("/page.gmi")), 0, b"# A page\n", "")
+            big = self.ctl("get", url("/big.bin"))
+            self.assert_ran(big, 0, (self.root / "big.bin").read_bytes())
+            self.assertEqual(big.stderr, b"")
+
+    def test_redirects_are_followed(self):
+        for url in (self.gemini, self.spartan):
+            self.assert_ran(self.ctl("get", url("/dir")), 0, b"# A folder\n")
+            self.assert_ran(self.ctl("get", url("/old")), 0, b"# A page\n")
+            self.assert_ran(self.ctl("get", url("/round")), 3, b"", "5 redirects are enough")
+        self.assert_ran(self.ctl("get", self.gemini("/away")), 3, b"", "another scheme")
+
+    def test_the_exit_code_is_the_kind_of_the_answer(self):
+        for url, code, text in ((self.gemini("/none"), 5, "51 "), (self.spartan("/none"), 4, "4 "),
+                                (self.gemini("/busy"), 4, "41 Later"),
+                                (self.gemini("/ask"), 1, "10 "), (self.gemini("/gate"), 6, "60 ")):
+            ran = self.ctl("get", url)
+            self.assert_ran(ran, code, b"")
+            self.assertTrue(ran.stderr.decode().startswith(text), ran)
+
+    def test_head_prints_the_first_lines_alone(self):
+        self.assert_ran(self.ctl("get", "--head", self.spartan("/dir")), 0,
+                        b"3 /dir/\n2 text/gemini\n")
+        ran = self.ctl("get", self.gemini("/none"), "--head")
+        self.assert_ran(ran, 5, b"51 Not found\n")
+        self.assertEqual(ran.stderr, b"")
+
+    def test_a_query_is_spartans_data(self):
+        ran = self.ctl("get", self.spartan("/ask?two%20words"))
+        self.assert_ran(ran, 0)
+        self.assertIn(b"input: two words", ran.stdout)
+        with FakeServer(lambda connection: (connection.recv(1000),
+                                            connection.sendall(b"2 text/plain\r\n"))) as server:
+            self.assert_ran(self.ctl("get", f"spartan://localhost:{server.port}/a?b%0Ac"), 0)
+        self.assertEqual(server.result[0], b"localhost /a 3\r\nb\nc")
+
+    def test_a_certificate_is_shown(self):
+        url = self.gemini("/gate")
+        self.assert_ran(self.ctl("get", url, "--cert", self.certificate, "--key", self.key), 0)
+        both = self.folder.path / "both.pem"
+        both.write_text(pathlib.Path(self.certificate).read_text()
+                        + pathlib.Path(self.key).read_text())
+        ran = self.ctl("get", url, "--cert", both)
+        self.assert_ran(ran, 0)
+        self.assertIn(b"CN=someone", ran.stdout)
+        self.assert_ran(self.ctl("get", url, "--cert", "missing.crt"), 66, b"", "missing.crt")
+
+    def test_a_certificate_is_not_shown_where_a_redirect_leads(self):
+        asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        asking.load_cert_chain(self.certificate, self.key)
+        asking.load_verify_locations(self.certificate)
+        asking.verify_mode = ssl.CERT_OPTIONAL
+
+        def who(answer):
+            def serve(connection):
+                shown = bool(connection.getpeercert())
+                answering(answer)(connection)
+                return shown
+            return serve
+        with FakeServer(who(b"20 text/plain\r\n"), asking) as second:
+            there = f"30 gemini://localhost:{second.port}/\r\n".encode()
+            with FakeServer(who(there), asking) as first:
+                self.assert_ran(self.ctl("get", f"gemini://localhost:{first.port}/", "--cert",
+                                         self.certificate, "--key", self.key), 0)
+        self.assertEqual((first.result, second.result), (True, False))
+
+    def test_verbose_tells_about_the_connection(self):
+        ran = self.ctl("get", "-v", self.gemini("/dir"))
+        self.assertRegex(ran.stderr.decode(),
+                         r"(?s)/dir: TLSv1.3 .*SHA-256 [0-9a-f]{64}.*/dir/: TLSv1.3 ")
+        self.assert_ran(self.ctl("get", "-v", self.spartan("/page.gmi")), 0, b"# A page\n",
+                        "without TLS")
+
+    # get, where something is wrong
+
+    def test_a_server_that_cannot_be_reached(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for scheme in ("gemini", "spartan"):
+            self.assert_ran(self.ctl("get", f"{scheme}://localhost:{port}/"), 69, b"",
+                            f"connect to localhost port {port}: Connection refused")
+            self.assert_ran(self.ctl("get", f"{scheme}://nowhere.invalid/"), 69, b"",
+                            "look up nowhere.invalid")
+
+    def test_a_server_that_speaks_something_else(self):
+        self.assert_ran(self.ctl("get", f"gemini://localhost:{self.server.spartan_port}/"), 69,
+                        b"", "does not speak TLS")
+        self.assert_ran(self.ctl("get", f"spartan://localhost:{self.server.port}/"), 69, b"",
+                        "without an answer")
+        for answer, why in ((b"HTTP/1.1 200 OK\r\n\r\n", "not Gemini"), (b"2 x\r\n", "not Gemini"),
+                            (b"20 " + b"x" * 5000 + b"\r\n", "longer than"),
+                            (b"x" * 5000, "longer than"), (b"20 text", "no whole line")):
+            with FakeServer(answering(answer), self.tls) as server:
+                self.assert_ran(self.ctl("get", f"gemini://localhost:{server.port}/"), 76, b"", why)
+        with FakeServer(answering(b"20 text/plain\r\nx")) as server:
+            self.assert_ran(self.ctl("get", f"spartan://localhost:{server.port}/"), 76, b"",
+                            "not Spartan")
+
+    def test_a_terminal_is_not_obeyed_by_a_server(self):
+        with FakeServer(answering(b"51 \x1b[2Jgone\r\n"), self.tls) as server:
+            self.assert_ran(self.ctl("get", f"gemini://localhost:{server.port}/"), 5, b"",
+                            "51 ?[2Jgone")
+
+    def test_a_spartan_redirect_stays_on_its_host(self):
+        for to in (b"spartan://elsewhere.invalid/", b"//elsewhere.invalid/", b"gemini://localhost/"):
+            with FakeServer(answering(b"3 " + to + b"\r\n")) as server:
+                self.assert_ran(self.ctl("get", f"spartan://localhost:{server.port}/"), 3, b"",
+                                "is not followed")
+
+    def test_a_page_that_is_cut_short_fails(self):
+        def cut(connection):
+            read_line(connection)
+            connection.sendall(b"20 text/plain\r\nhalf a pa")
+        with FakeServer(cut, self.tls) as server:
+            self.assert_ran(self.ctl("get", f"gemini://localhost:{server.port}/"), 69,
+                            b"half a pa", "close_notify")
+
+    def test_silence_ends_at_the_timeout(self):
+        done = threading.Event()
+
+        def silent(connection):
+            read_line(connection)
+            done.wait(PATIENCE)
+        for scheme, context in (("gemini", self.tls), ("spartan", None), ("gemini", None)):
+            done.clear()
+            with FakeServer(silent, context) as server:
+                self.assert_ran(self.ctl("get", "--timeout", "1",
+                                         f"{scheme}://localhost:{server.port}/"), 69, b"",
+                                "nothing happened for 1 s")
+                done.set()
+
+    # put
+
+    def test_an_upload_is_stored_and_found_where_the_answer_says(self):
+        source = self.folder.path / "note.gmi"
+        source.write_bytes(b"# A note\n")
+        for url in (self.titan, self.spartan):
+            ran = self.ctl("put", source, url("/up/note%20x.gmi"))
+            self.assert_ran(ran, 0)
+            self.assertEqual((self.up / "note x.gmi").read_bytes(), b"# A note\n")
+            self.assert_ran(self.ctl("get", ran.stdout.decode().strip()), 0, b"# A note\n")
+            (self.up / "note x.gmi").unlink()
+        self.assert_ran(self.ctl("put", "--head", source, self.spartan("/up/n.gmi")), 0,
+                        b"3 /up/n.gmi\n")
+
+    def test_a_large_upload_arrives_whole(self):
+        for url in (self.titan, self.spartan):
+            ran = self.ctl("put", self.big, url("/up/big"))
+            self.assert_ran(ran, 0)
+            self.assertEqual(ran.stderr, b"")
+            self.assertEqual((self.up / "big").read_bytes(), self.big.read_bytes())
+            (self.up / "big").unlink()
+
+    def test_the_standard_input_is_sent_with_its_size(self):
+        for url in (self.titan, self.spartan):
+            self.assert_ran(self.ctl("put", "-", url("/up/in.txt"), input=b"x" * 300_000), 0)
+            self.assertEqual((self.up / "in.txt").read_bytes(), b"x" * 300_000)
+        with open(self.big, "rb") as file:
+            file.seek(BIG - 10)
+            self.assert_ran(self.ctl("put", "-", self.titan("/up/rest.txt"), stdin=file), 0)
+        self.assertEqual((self.up / "rest.txt").read_bytes(), self.big.read_bytes()[-10:])
+
+    def test_the_media_type_is_said_or_guessed(self):
+        picture = self.folder.path / "dot.png"
+        picture.write_bytes(b"\x89PNG")
+        page = self.folder.path / "plain.txt"
+        page.write_bytes(b"words\n")
+        for number, (source, name, options, mime) in enumerate((
+                (picture, "a.png", (), "image/png"), (page, "b.txt", (), "text/plain"),
+                ("-", "c.gmi", (), "text/gemini"), ("-", "d", (), "application/octet-stream"),
+                (page, "e.txt", ("--mime", "text/x-own"), "text/x-own"))):
+            path = f"/up/type{number}{name}"
+            self.assert_ran(self.ctl("put", source, self.titan(path), *options, input=b"x"), 0)
+            self.assertEqual(self.server.uploads("path = ?", path)[0]["mime"], mime)
+        ran = self.ctl("put", page, self.titan("/up/f.txt"), "--mime", "video/mp4")
+        self.assert_ran(ran, 5, b"", "59 ")
+
+    def test_a_token_comes_from_the_line_a_pipe_or_the_environment(self):
+        page = self.folder.path / "t.gmi"
+        page.write_bytes(b"# T\n")
+        put = ("put", page, self.titan("/token/t.gmi"))
+        self.assert_ran(self.ctl(*put), 5, b"", "token")
+        self.assert_ran(self.ctl(*put, "--token", TOKEN), 0)
+        self.assert_ran(self.ctl(*put, "--token", "-", input=TOKEN.encode() + b"\n"), 0)
+        self.assert_ran(self.ctl(*put, environment={"EGALAXYCTL_TOKEN": TOKEN}), 0)
+        self.assert_ran(self.ctl(*put, "--token=wrong", environment={"EGALAXYCTL_TOKEN": TOKEN}), 5)
+
+    def test_a_certificate_may_write(self):
+        page = self.folder.path / "c.gmi"
+        page.write_bytes(b"# C\n")
+        put = ("put", page, self.titan("/certified/c.gmi"))
+        self.assert_ran(self.ctl(*put), 6, b"", "60 ")
+        self.assert_ran(self.ctl(*put, "--cert", self.certificate, "--key", self.key), 0)
+
+    def test_delete(self):
+        (self.up / "gone.gmi").write_bytes(b"# Gone\n")
+        (self.up / "gone.gmi").chmod(0o666)
+        empty = self.folder.path / "empty"
+        empty.write_bytes(b"")
+        self.assert_ran(self.ctl("put", empty, self.titan("/up/gone.gmi")), 65, b"", "--delete")
+        self.assertTrue((self.up / "gone.gmi").exists())
+        self.assert_ran(self.ctl("put", "--delete", self.titan("/up/gone.gmi")), 0,
+                        b"It has been deleted.\n")
+        self.assertFalse((self.up / "gone.gmi").exists())
+        self.assert_ran(self.ctl("put", "--delete", self.titan("/up/gone.gmi")), 5, b"", "51 ")
+
+    def test_a_refusal_is_shown_that_comes_while_the_body_is_sent(self):
+        for url, code in ((self.titan, 5), (self.spartan, 4)):
+            self.assert_ran(self.ctl("put", self.big, url("/small/big")), code, b"", "too large")
+
+    def test_a_refusal_is_shown_of_a_server_that_reads_no_body(self):
+        left = threading.Event()
+
+        def refuse(connection):
+            read_line(connection)
+            connection.sendall(b"50 No\r\n" if isinstance(connection, ssl.SSLSocket)
+                               else b"4 No\r\n")
+            left.wait(PATIENCE)
+        for scheme, context, code in (("titan", self.tls, 5), ("spartan", None, 4)):
+            left.clear()
+            with FakeServer(refuse, context) as server:
+                self.assert_ran(self.ctl("put", self.big, f"{scheme}://localhost:{server.port}/x"),
+                                code, b"", "No")
+                left.set()
+
+    def test_a_refusal_is_shown_of_a_server_that_resets(self):
+        def refuse(connection):
+            line = read_line(connection)
+            connection.sendall(b"4 No\r\n")
+            return line  # closing with bytes unread is a reset
+        with FakeServer(refuse) as server:
+            self.assert_ran(self.ctl("put", self.big, f"spartan://localhost:{server.port}/x"), 4,
+                            b"", "4 No")
+
+    def test_a_server_that_stops_reading_ends_at_the_timeout(self):
+        done = threading.Event()
+        for scheme, context in (("titan", self.tls), ("spartan", None)):
+            done.clear()
+            with FakeServer(lambda connection: done.wait(PATIENCE), context) as server:
+                self.assert_ran(self.ctl("put", self.big, "--timeout=1",
+                                         f"{scheme}://localhost:{server.port}/x"), 69, b"",
+                                "nothing happened for 1 s")
+                done.set()
+
+    # What a terminal sees.
+
+    def test_progress_is_drawn_on_a_terminal_and_wiped(self):
+        seen = threading.Event()
+
+        def slow(connection):
+            size = int(read_line(connection).split()[2])
+            while size > 0:
+                if not seen.is_set():
+                    seen.wait(0.02)
+                size -= len(connection.recv(16384 if not seen.is_set() else 1 << 20))
+            connection.sendall(b"3 /x\r\n")
+        with FakeServer(slow) as server:
+            code, text = self.on_terminal(
+                "put", self.big, f"spartan://localhost:{server.port}/x",
+                until=lambda text: seen.set() if b"%" in text else None)
+        self.assertEqual(code, 0, text)
+        self.assertRegex(text, r"\r\x1b\[K\d+\.\d [KM]iB of 19\.1 MiB, \d+%, \d+\.\d [KM]iB/s")
+        self.assertTrue(text.endswith(f"\r\x1b[Kspartan://localhost:{server.port}/x\r\n"), text)
+        self.assertNotIn("\n", text[:-2], "it stays in one line")
+
+    def test_progress_of_a_page_that_goes_into_a_file(self):
+        for to_file in (True, False):
+            seen = threading.Event()
+
+            def slow(connection, seen=seen, to_file=to_file):
+                read_line(connection)
+                connection.sendall(b"2 text/plain\r\n")
+                end = time.monotonic() + (PATIENCE if to_file else 1.3)
+                while not seen.is_set() and time.monotonic() < end:
+                    connection.sendall(b"x" * 4096)
+                    seen.wait(0.02)
+            with FakeServer(slow) as server, open(self.folder.path / "got", "wb") as got:
+                code, text = self.on_terminal(
+                    "get", f"spartan://localhost:{server.port}/x", out=got if to_file else None,
+                    until=lambda text, seen=seen: seen.set() if b"iB/s" in text else None)
+            self.assertEqual(code, 0, text)
+            if to_file:
+                self.assertRegex(text, r"\r\x1b\[K\d+\.\d KiB, \d+\.\d KiB/s.*\r\x1b\[K$")
+                self.assertEqual(set((self.folder.path / "got").read_bytes()), {ord("x")})
+            else:
+                self.assertEqual(set(text), {"x"}, "the page itself is on the terminal")
+
+    def test_progress_is_not_drawn_elsewhere(self):
+        release = threading.Event()
+
+        def slow(connection):
+            read_line(connection)
+            end = time.monotonic() + 1.3  # beyond the second after which it would be drawn
+            while (left := end - time.monotonic()) > 0:
+                connection.recv(16384)
+                release.wait(min(left, 0.02))
+            while connection.recv(1 << 20):
+                if not select.select([connection], [], [], 0.2)[0]:
+                    break
+            connection.sendall(b"3 /x\r\n")
+        with FakeServer(slow) as server:
+            ran = self.ctl("put", self.big, f"spartan://localhost:{server.port}/x")
+        self.assert_ran(ran, 0)
+        self.assertEqual(ran.stderr, b"")
+
+    def test_colours_are_for_terminals_that_want_them(self):
+        status = ("--socket", "run/control.sock", "status")
+        code, text = self.on_terminal(*status)
+        self.assertEqual(code, 0, text)
+        self.assertIn("\x1b[32mready\x1b[0m", text)
+        self.assertIn("\x1b[1mworker\x1b[0m", text)
+        for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+            self.assertNotIn("\x1b", self.on_terminal(*status, environment=environment)[1])
+        self.assertNotIn(b"\x1b", self.ctl(*status).stdout)
+        self.assertIn("\x1b[1mtotal\x1b[0m",
+                      self.on_terminal("--socket", "run/control.sock", "stats")[1])
+
+    # The command line.
+
+    def test_a_misspelt_option_is_recognised(self):
+        self.assert_ran(self.ctl("get", "--vrebose", "x"), 64, b"", "did you mean --verbose?")
+        self.assert_ran(self.ctl("put", "--tokn=secret", "a", "b"), 64, b"",
+                        "did you mean --token?")
+        self.assert_ran(self.ctl("--qqqqqqqq"), 64, b"", "See egalaxyctl --help")
+
+    def test_completion_in_bash(self):
+        script = self.ctl("completion", "bash").stdout.decode()
+
+        def complete(*words):
+            listed = " ".join(f"'{word}'" for word in ("egalaxyctl", *words))
+            ran = subprocess.run(
+                ["bash", "-c", f"{script}\nCOMP_WORDS=({listed}); COMP_CWORD={len(words)}\n"
+                 '_egalaxyctl; echo "${COMPREPLY[@]}"'], capture_output=True, text=True, check=True)
+            return ran.stdout.split()
+        self.assertEqual(complete("pu"), ["put"])
+        self.assertEqual(complete("log", "de"), ["debug"])
+        self.assertEqual(complete("put", "a.gmi", "--t"), ["--timeout", "--token"])
+        self.assertEqual(complete("get", "--c"), ["--cert"])
+        self.assertEqual(complete("certificate", ""), ["create", "show"])
+
+
+if __name__ == "__main__":
+    unittest.main()
