@@ -9,7 +9,7 @@ from .servers import start_egalaxyd
 
 GROWTH_BAR = 1.3
 ADDRESSES = 100_000
-PROXY = "127.0.0.2"
+PROXY = "127.0.0.99"
 
 
 def compare(bench, case, servers, load_cpus, loads=None, **load):

@@ -117,7 +117,7 @@ TEST_F(UsersTest, BelongToARequestWithACertificate) {
 TEST_F(UsersTest, AnswerAtOnceWhenTooMuchWaits) {
   int answered = 0;
   int busy = 0;
-  constexpr int kJobs = 600;
+  const auto jobs = static_cast<int>(StorageThreadOptions().queueLimit) + 100;
   std::promise<void> gate;
   users_.update(
       alice_, "k",
@@ -126,7 +126,7 @@ TEST_F(UsersTest, AnswerAtOnceWhenTooMuchWaits) {
         return std::string("v");
       },
       [&](Result<void>) { ++answered; });
-  for (int i = 1; i < kJobs; ++i) {
+  for (int i = 1; i < jobs; ++i) {
     users_.write(alice_, "k", "v", [&](Result<void> result) {
       ++answered;
       if (!result) busy += result.error().code == ErrorCode::kBusy;
@@ -134,7 +134,7 @@ TEST_F(UsersTest, AnswerAtOnceWhenTooMuchWaits) {
   }
   EXPECT_GT(busy, 0);
   gate.set_value();
-  while (answered < kJobs) harness_.turn();
+  while (answered < jobs) harness_.turn();
 }
 
 /// A storage that several openings share.
