@@ -20,6 +20,8 @@ namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kLongRecord = 8 * 1024;
+/// RFC 8446, section 5.1: what one record takes.
+constexpr std::size_t kFullRecord = 16 * 1024;
 
 }  // namespace
 
@@ -88,11 +90,16 @@ IoResult TlsTransport::read(std::span<char> into) {
 
 void TlsTransport::write(std::string_view bytes) {
   ERR_clear_error();
-  std::size_t taken = 0;
   // Records' overhead and close_notify; what is long does not stay here.
   if (bytes.size() < kLongRecord) held_.reserve(held_.size() + bytes.size() + 128);
-  // The bridge takes everything, so this cannot want to be repeated.
-  if (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &taken) != 1) failed_ = true;
+  while (!bytes.empty() && !failed_) {
+    const std::string_view record = bytes.substr(0, kFullRecord);
+    bytes.remove_prefix(record.size());
+    moreFollows_ = !bytes.empty();
+    // The bridge takes everything, so this cannot want to be repeated.
+    std::size_t taken = 0;
+    if (SSL_write_ex(ssl_, record.data(), record.size(), &taken) != 1) failed_ = true;
+  }
 }
 
 void TlsTransport::writeEnd() {
@@ -114,9 +121,10 @@ IoResult TlsTransport::send() {
 /// How much of `bytes` the socket took.
 std::size_t TlsTransport::push(std::string_view bytes) {
   std::size_t sent = 0;
+  // Records that follow each other fill segments together, and wake the client once for them.
+  const int flags = MSG_NOSIGNAL | (moreFollows_ ? MSG_MORE : 0);
   while (sent < bytes.size()) {
-    const ssize_t took =
-        ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    const ssize_t took = ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, flags);
     if (took < 0 && errno == EINTR) continue;
     failed_ = failed_ || (took < 0 && errno != EAGAIN);
     if (took < 0) break;

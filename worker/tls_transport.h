@@ -69,6 +69,7 @@ class TlsTransport final : public Transport {
   std::string held_;          ///< encrypted, not yet taken by the socket
   std::size_t untold_ = 0;    ///< taken by the socket, not yet counted by send()
   bool drained_ = false;      ///< during one call: the socket had no more than it gave
+  bool moreFollows_ = false;  ///< during one call: this record is not its last
   bool ended_ = false;        ///< the peer will send no more
   bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
   std::string serverName_;
