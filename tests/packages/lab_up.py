@@ -3,7 +3,7 @@
 import os
 import resource
 import shutil
-import subprocess
+import sys
 import urllib.request
 
 import lab
@@ -68,7 +68,7 @@ def make_machine(bare, root):
 
 lab.READY.unlink(missing_ok=True)
 require()
-subprocess.run([lab.HERE / "lab_down.py", lab.BUILD], check=True)  # what an interrupted run left
+lab.run(sys.executable, lab.HERE / "lab_down.py", lab.BUILD)  # what an interrupted run left
 lab.WORK.mkdir()
 make_bare(lab.WORK / "bare")
 make_base_image(lab.WORK / "bare")
