@@ -25,7 +25,6 @@ WORK = BUILD / "packages-lab"
 BASE = "docker.io/library/debian:bookworm-slim"
 MIRROR = "http://deb.debian.org/debian"
 PATIENCE = 60  # seconds; for what happens within a second or two on an idle machine
-
 READY = WORK / "ready"  # the lab is complete
 NETNS = 0x40000000  # CLONE_NEWNET
 
@@ -165,10 +164,12 @@ class Machine:
 
     ROOT = WORK / "machine"
     # Where there is no hierarchy of that kind, there is no such folder.
-    GROUPS = [folder / "egalaxyd-test"
+    GROUPS = [folder / f"egalaxyd-test-{os.getpid()}"
               for folder in map(pathlib.Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd",
                                                "/sys/fs/cgroup"))
               if (folder / "cgroup.procs").exists()]
+
+    leader = None  # its process 1, as this system counts
 
     def boot(self):
         """From here on this process and its children are in the machine's network."""
@@ -185,11 +186,13 @@ class Machine:
         os.close(there)
 
     def shut_down(self):
+        """To be called after boot() even when that failed."""
         _call("setns", self._home, NETNS)
         os.close(self._home)
-        self.run("systemctl", "poweroff", check=False)
         try:
-            self._nspawn.wait(PATIENCE)
+            if self.leader:
+                self.run("systemctl", "poweroff", check=False)
+                self._nspawn.wait(PATIENCE)
         finally:
             self._nspawn.kill()
             self._nspawn.wait()

@@ -48,8 +48,8 @@ machine = lab.Machine()
 
 
 def setUpModule():
-    machine.boot()
     unittest.addModuleCleanup(machine.shut_down)
+    machine.boot()
     shutil.copy(lab.package("egalaxyd_*.deb"), machine.path("/root/egalaxyd.deb"))
 
 
