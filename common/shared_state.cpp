@@ -10,6 +10,20 @@
 
 namespace egalaxyd {
 
+std::uint64_t WorkerSlot::value(Counter counter) const {
+  const auto index = static_cast<std::size_t>(counter);
+  if (index < kCountedCounters) return counters[index].load(std::memory_order_relaxed);
+  const std::size_t digit = index - kCountedCounters;  // that the status begins with; 0: any
+  std::uint64_t sum = 0;
+  for (const auto& statuses : answers) {
+    for (std::size_t status = 0; status < statuses.size(); ++status) {
+      if (digit != 0 && digit != (status < 10 ? status : status / 10)) continue;
+      sum += statuses[status].load(std::memory_order_relaxed);
+    }
+  }
+  return sum;
+}
+
 struct SharedState::Block {
   std::uint64_t seed = 0;
   /// One past the highest slot in use so far: sums and look-ups stop there.
@@ -57,8 +71,7 @@ void SharedState::workerGone(std::size_t index) {
 std::uint64_t SharedState::total(Counter counter) const {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < block_->used.load(std::memory_order_relaxed); ++i) {
-    sum += block_->slots[i].counters[static_cast<std::size_t>(counter)].load(
-        std::memory_order_relaxed);
+    sum += block_->slots[i].value(counter);
   }
   return sum;
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "common/ip_address.h"
 #include "common/latency.h"
@@ -25,33 +26,52 @@ enum class Counter : std::size_t {
   kConnectionsRefused,  ///< closed at once: too many from one address
   kHandshakes,          ///< completed
   kHandshakesFailed,
-  kRequests,     ///< answered, whatever the status
   kRateLimited,  ///< requests answered 44
   kTimeouts,     ///< connections closed at a deadline
   kBytesIn,      ///< request bytes, after decryption
   kBytesOut,     ///< response bytes, before encryption
+  kLogLinesDropped,
+  kUploadsStored,  ///< files written or replaced
+  kUploadsDeleted,
+  kUploadsRefused,
+  kUploadBytes,  ///< of stored files
+  // Sums over the answers, which are what is counted:
+  kRequests,  ///< answered, whatever the status
   kStatus1x,
   kStatus2x,
   kStatus3x,
   kStatus4x,
   kStatus5x,
   kStatus6x,
-  kLogLinesDropped,
-  kUploadsStored,  ///< files written or replaced
-  kUploadsDeleted,
-  kUploadsRefused,
-  kUploadBytes,  ///< of stored files
   kCount_
 };
+/// Those before this one are counted with WorkerSlot::add.
+inline constexpr std::size_t kCountedCounters = static_cast<std::size_t>(Counter::kRequests);
 
-/// As statistics name them, in the order of Counter.
-inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount_)>
-    kCounterNames{"connections",    "connections_refused", "handshakes",      "handshakes_failed",
-                  "requests",       "rate_limited",        "timeouts",        "bytes_in",
-                  "bytes_out",      "status_1x",           "status_2x",       "status_3x",
-                  "status_4x",      "status_5x",           "status_6x",       "log_lines_dropped",
-                  "uploads_stored", "uploads_deleted",     "uploads_refused", "upload_bytes"};
-static_assert(!kCounterNames.back().empty(), "each counter has a name");
+/// As statistics name them, in the order in which they are shown.
+inline constexpr std::array<std::pair<Counter, std::string_view>,
+                            static_cast<std::size_t>(Counter::kCount_)>
+    kCounterNames{{{Counter::kConnections, "connections"},
+                   {Counter::kConnectionsRefused, "connections_refused"},
+                   {Counter::kHandshakes, "handshakes"},
+                   {Counter::kHandshakesFailed, "handshakes_failed"},
+                   {Counter::kRequests, "requests"},
+                   {Counter::kRateLimited, "rate_limited"},
+                   {Counter::kTimeouts, "timeouts"},
+                   {Counter::kBytesIn, "bytes_in"},
+                   {Counter::kBytesOut, "bytes_out"},
+                   {Counter::kStatus1x, "status_1x"},
+                   {Counter::kStatus2x, "status_2x"},
+                   {Counter::kStatus3x, "status_3x"},
+                   {Counter::kStatus4x, "status_4x"},
+                   {Counter::kStatus5x, "status_5x"},
+                   {Counter::kStatus6x, "status_6x"},
+                   {Counter::kLogLinesDropped, "log_lines_dropped"},
+                   {Counter::kUploadsStored, "uploads_stored"},
+                   {Counter::kUploadsDeleted, "uploads_deleted"},
+                   {Counter::kUploadsRefused, "uploads_refused"},
+                   {Counter::kUploadBytes, "upload_bytes"}}};
+static_assert(!kCounterNames.back().second.empty(), "each counter has a name");
 
 /// Stretches of a request's time that are measured.
 enum class Span : std::size_t {
@@ -80,7 +100,7 @@ struct AddressCounts {
 
 /// Written by one worker process, read by all.
 struct alignas(64) WorkerSlot {
-  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Counter::kCount_)> counters{};
+  std::array<std::atomic<std::uint64_t>, kCountedCounters> counters{};
   std::array<std::atomic<std::int64_t>, static_cast<std::size_t>(Gauge::kCount_)> gauges{};
   /// Requests answered, by protocol and status.
   std::array<std::array<std::atomic<std::uint64_t>, kStatusEnd>, kProtocols.size()> answers{};
@@ -97,9 +117,7 @@ struct alignas(64) WorkerSlot {
   void add(Gauge gauge, std::int64_t n) {
     gauges[static_cast<std::size_t>(gauge)].fetch_add(n, std::memory_order_relaxed);
   }
-  std::uint64_t value(Counter counter) const {
-    return counters[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
-  }
+  std::uint64_t value(Counter counter) const;
   std::int64_t value(Gauge gauge) const {
     return gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
   }

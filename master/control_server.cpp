@@ -64,6 +64,12 @@ Result<void> bindTo(int fd, const std::string& path, const sockaddr_un& address,
   return {};
 }
 
+void turnAway(int fd) {
+  const std::string busy =
+      encodeControlAnswer(controlFailure("too many control clients; try again later"));
+  static_cast<void>(::send(fd, busy.data(), busy.size(), MSG_NOSIGNAL));
+}
+
 ControlPeer peerOf(int fd) {
   ucred credentials{};
   socklen_t size = sizeof credentials;
@@ -81,10 +87,17 @@ struct ControlServer::Client {
         watch(loop, [onReady = std::move(onReady)](IoEvents) { onReady(); }),
         deadline(loop, std::move(onLate)) {}
 
+  /// It got somewhere: patience begins anew.
+  void moved() {
+    since = Clock::now();
+    deadline.setAfter(kPatience);
+  }
+
   UniqueFd fd;
   ControlPeer peer;
   Watch watch;
   Timer deadline;
+  Clock::time_point since;  ///< when it last got somewhere
   std::string in;
   std::string out;
   bool scheduled = false;  ///< pump() is called at the end of this turn
@@ -116,20 +129,36 @@ void ControlServer::accept() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) return;
-    if (clients_.size() >= kMostClients) {
-      const std::string busy =
-          encodeControlAnswer(controlFailure("too many control clients; try again later"));
-      static_cast<void>(::send(socket.get(), busy.data(), busy.size(), MSG_NOSIGNAL));
+    if (!makeRoom()) {
+      turnAway(socket.get());
       continue;
     }
     const ClientId id = nextId_++;
     auto client = std::make_unique<Client>(
         loop_, std::move(socket), [this, id] { schedule(id); },
         [this, id] { drop(*clients_.at(id)); });
-    client->deadline.setAfter(kPatience);
+    client->moved();
     if (!client->watch.start(client->fd.get(), WatchMode::kEdge)) continue;
     clients_.emplace(id, std::move(client));
   }
+}
+
+/// Whoever has stood still longest yields, so that no crowd keeps the operator out; not one to whom
+/// an answer is owed. False: all are owed one.
+bool ControlServer::makeRoom() {
+  std::size_t here = 0;
+  Client* stillest = nullptr;
+  for (const auto& [id, client] : clients_) {
+    if (client->gone) continue;
+    ++here;
+    if (client->waiting || (stillest != nullptr && stillest->since <= client->since)) continue;
+    stillest = client.get();
+  }
+  if (here < kMostClients) return true;
+  if (stillest == nullptr) return false;
+  if (stillest->out.empty()) turnAway(stillest->fd.get());
+  drop(*stillest);
+  return true;
 }
 
 void ControlServer::answer(ClientId id, const Poco::JSON::Object& answer) {
@@ -138,7 +167,7 @@ void ControlServer::answer(ClientId id, const Poco::JSON::Object& answer) {
   Client& client = *found->second;
   client.waiting = false;
   client.out += encodeControlAnswer(answer);
-  client.deadline.setAfter(kPatience);
+  client.moved();
   flush(client);  // now: the master may be about to end
   schedule(id);
 }
@@ -175,7 +204,7 @@ bool ControlServer::flush(Client& client) {
       return false;
     }
     client.out.erase(0, static_cast<std::size_t>(sent));
-    client.deadline.setAfter(kPatience);
+    client.moved();
   }
   return !client.gone;
 }

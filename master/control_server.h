@@ -32,6 +32,7 @@ class ControlServer {
   using Handler =
       std::function<void(ClientId client, const ControlRequest& request, const ControlPeer& peer)>;
 
+  /// Beyond it, those that stood still longest yield to new ones.
   static constexpr std::size_t kMostClients = 64;
   /// Longest time for a whole request, and for any progress in reading an answer.
   static constexpr std::chrono::seconds kPatience{10};
@@ -54,6 +55,7 @@ class ControlServer {
  private:
   struct Client;
   void accept();
+  bool makeRoom();
   void schedule(ClientId id);
   void pump(ClientId id);
   bool flush(Client& client);

@@ -77,6 +77,11 @@ Failure failureOf(const Complaints& complaints) {
   return failure;
 }
 
+Complaints everyComplaint(LoadedConfig loaded) {
+  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, loaded.complaints));
+  return std::move(loaded.complaints);
+}
+
 std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
     const ListenerSet& previous) {

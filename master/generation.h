@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/config.h"
+#include "common/config_loader.h"
 #include "common/privilege.h"
 #include "master/listener_set.h"
 #include "worker/worker.h"
@@ -33,6 +34,8 @@ struct Failure {
 /// `error` as a Failure: 69 where something is taken, 77 without permission, else `otherwise`.
 Failure failureOf(const Error& error, int otherwise);
 Failure failureOf(const Complaints& complaints);
+/// Beside `loaded`'s complaints all that serving it would bring up: certificates, roots, plug-ins.
+Complaints everyComplaint(LoadedConfig loaded);
 
 /// Reads certificates, opens roots and sockets. `previous` is the listener set in use, if any.
 std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(

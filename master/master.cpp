@@ -266,7 +266,9 @@ void Master::act(const BuildGeneration&) {
   std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
   const Generation& serving = *generations_.at(supervisor_.serving());
   LoadedConfig loaded = hooks_.load();
-  if (!loaded.complaints.empty()) return rejectReload(failureOf(loaded.complaints));
+  if (!loaded.complaints.empty()) {
+    return rejectReload(failureOf(everyComplaint(std::move(loaded))));
+  }
   if (loaded.config.server.stateDir != serving.config.server.stateDir) {
     spdlog::warn("server.state_dir stays {} until a restart",
                  serving.config.server.stateDir.string());
@@ -302,6 +304,7 @@ void Master::act(const GenerationServes& action) {
       spdlog::warn("the master's log stays as it was: {}", opened.error().message);
     }
     logListeners(generation);
+    closeOlderListeners(generation.number);
   }
   spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),
                listed(urls));
@@ -312,6 +315,13 @@ void Master::act(const GenerationServes& action) {
   verdict.set("ok", true);
   verdict.set("generation", generation.number);
   answerAll(reloadAwaited_, verdict);
+}
+
+/// Nobody accepts on them any more: a client is refused, and does not wait for the last to drain.
+void Master::closeOlderListeners(std::uint64_t number) {
+  for (const auto& [older, generation] : generations_) {
+    if (older < number) generation->listeners = ListenerSet();
+  }
 }
 
 void Master::act(const GenerationFailed& action) {

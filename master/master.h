@@ -81,6 +81,7 @@ class Master {
   void forgetInChild(const Generation& mine);
   std::size_t takeSlot();
   void rejectReload(const Failure& failure);
+  void closeOlderListeners(std::uint64_t number);
   void armTick();
   std::string status() const;
 

@@ -157,9 +157,8 @@ LoadedConfig MasterApp::load() const {
 }
 
 int MasterApp::check() const {
-  LoadedConfig loaded = load();
-  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, loaded.complaints));
-  if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
+  const Complaints complaints = everyComplaint(load());
+  if (!complaints.empty()) return fail(failureOf(complaints));
   std::cout << "configuration OK\n";
   return EXIT_OK;
 }
@@ -178,7 +177,7 @@ int MasterApp::serve() {
     background_.emplace(std::move(*background));
   }
   const LoadedConfig loaded = load();
-  if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
+  if (!loaded.complaints.empty()) return fail(failureOf(everyComplaint(loaded)));
   Master master({.load = [this] { return load(); },
                  .beforeFork = [this, &loaded] { return beforeFork(loaded.config.log); },
                  .ready = [this](const auto& urls) { onReady(urls); }});

@@ -54,8 +54,9 @@ Totals totalsOf(const WorkerSlot& slot) {
 
 Object describeTotals(const Totals& now, const Totals& before) {
   Object object = jsonObject();
-  for (std::size_t i = 0; i < now.size(); ++i) {
-    object.set(std::string(kCounterNames[i]), now[i] - before[i]);
+  for (const auto& [counter, name] : kCounterNames) {
+    const auto i = static_cast<std::size_t>(counter);
+    object.set(std::string(name), now[i] - before[i]);
   }
   return object;
 }

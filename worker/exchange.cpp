@@ -27,11 +27,6 @@ constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
 /// Loop thread only, and only within one call: connections without bytes have no buffer.
 std::array<char, kLargestChunk> scratch;
 
-/// `digit`: the first of the status.
-Counter counterOf(char digit) {
-  return static_cast<Counter>(static_cast<int>(Counter::kStatus1x) + digit - '1');
-}
-
 /// Before the request line says more.
 Protocol protocolOf(ListenerKind listener) {
   switch (listener) {
@@ -314,8 +309,6 @@ void Exchange::begin(Response response) {
   if (incoming_) incoming_->body->end({ErrorCode::kIo, "the request was answered"});
   encodeHeader(response);
   if (querySecret_) meta_ = withoutQuery(meta_);
-  context_.counters.add(Counter::kRequests);
-  context_.counters.add(counterOf(header_[0]));
   context_.counters.addAnswer(protocol_, status_);
   if (response.status == Status::kSlowDown) context_.counters.add(Counter::kRateLimited);
   if (header_[0] == '2') body_ = std::move(response.body);

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -110,7 +111,10 @@ void Server::drain(std::function<void()> done) {
   draining_ = true;
   drained_ = std::move(done);
   resume_.cancel();
-  for (Listener& listener : listeners_) listener.watch.stop();
+  for (Listener& listener : listeners_) {
+    listener.watch.stop();
+    ::close(listener.socket.fd);
+  }
   if (open_ == 0) drained_();
 }
 

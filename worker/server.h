@@ -31,7 +31,8 @@ class Server final : public ConnectionKeeper {
 
   /// Begins to accept.
   Result<void> start();
-  /// Accepts no more. `done` is called once, when the last connection has ended.
+  /// Accepts no more and closes the listening sockets, whose address another configuration may have
+  /// given up. `done` is called once, when the last connection has ended.
   void drain(std::function<void()> done);
   /// Ends every connection at once; returns how many there were.
   std::size_t abortAll(std::string_view why);

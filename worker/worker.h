@@ -36,7 +36,7 @@ struct ListenerSocket {
 
 struct WorkerSetup {
   const ServingPlan* plan = nullptr;
-  std::vector<ListenerSocket> listeners;
+  std::vector<ListenerSocket> listeners;  ///< closed when the worker drains
   SharedState* shared = nullptr;
   std::size_t sharedSlot = 0;      ///< this process's slot in `shared`
   std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based

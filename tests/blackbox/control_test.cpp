@@ -8,7 +8,6 @@
 #include <algorithm>
 
 #include "tests/support/capsule.h"
-#include "tests/support/load.h"
 
 namespace egalaxyd {
 namespace {
@@ -20,12 +19,7 @@ class Control : public testing::Test {
  protected:
   void SetUp() override { capsule.page("index.gmi", "# One\n"); }
 
-  Finished ctl(std::vector<std::string> words) const {
-    std::vector<std::string> line{programPath("egalaxyctl"), "--socket",
-                                  (capsule.dir() / "run/control.sock").string()};
-    line.insert(line.end(), words.begin(), words.end());
-    return runProgram(line, capsule.dir().path());
-  }
+  Finished ctl(const std::vector<std::string>& words) const { return capsule.ctl(words); }
   Object::Ptr json(const std::vector<std::string>& words) const {
     std::vector<std::string> line{"--json"};
     line.insert(line.end(), words.begin(), words.end());
@@ -73,41 +67,6 @@ TEST_F(Control, ReloadAnswersWhenTheNewSitesAloneAreServed) {
     ASSERT_EQ(reload.status.code, 0) << reload.all();
     for (int k = 0; k < 4; ++k) ASSERT_EQ(capsule.get("/").body, page);
   }
-}
-
-TEST_F(Control, ReloadAndRestartFailNoRequest) {
-  capsule.start();
-  Load load(capsule.port(), capsule.url("/"), 3);
-  for (int i = 0; i < 5; ++i) {
-    EXPECT_EQ(ctl({"reload"}).status.code, 0);
-    ASSERT_TRUE(load.waitForServed(5)) << load.failures();
-  }
-  for (int i = 0; i < 3; ++i) {
-    const std::vector<pid_t> before = capsule.workerPids();
-    const Finished restart = ctl({"worker", "restart", "all"});
-    EXPECT_EQ(restart.status.code, 0) << restart.all();
-    ASSERT_TRUE(eventually([&] { return capsule.workerPids().size() == 2; })) << capsule.log();
-    for (const pid_t worker : capsule.workerPids()) {
-      EXPECT_THAT(before, testing::Not(testing::Contains(worker)));
-    }
-    ASSERT_TRUE(load.waitForServed(5)) << load.failures();
-  }
-  load.stop();
-  EXPECT_EQ(load.failed(), 0U) << load.failures();
-}
-
-TEST_F(Control, ABadConfigurationIsToldAndTheOldOneServesOn) {
-  capsule.start();
-  capsule.dir().write("egalaxyd.toml", "[server]\nwrokers = 3\n");
-  const Finished reload = ctl({"reload"});
-  EXPECT_EQ(reload.status.code, 1);
-  EXPECT_THAT(reload.err, HasSubstr("egalaxyd.toml:2: server.wrokers"));
-  EXPECT_THAT(reload.err, HasSubstr("generation 1 serves on"));
-  EXPECT_EQ(capsule.get("/").body, "# One\n");
-  EXPECT_THAT(ctl({"status"}).out, HasSubstr("the last reload failed:"));
-  capsule.writeConfig();
-  EXPECT_EQ(ctl({"reload"}).status.code, 0);
-  EXPECT_FALSE(json({"status"})->has("reload_failure"));
 }
 
 TEST_F(Control, RestartsOneWorker) {

@@ -36,6 +36,9 @@ TEST(CorpusReplay, UriKeepsItsProperties) { replay("uri", uri); }
 TEST(CorpusReplay, PathKeepsItsProperties) { replay("path", path); }
 TEST(CorpusReplay, EncoderKeepsItsProperties) { replay("encoder", encoder); }
 TEST(CorpusReplay, SpartanEncoderKeepsItsProperties) { replay("spartan_encoder", spartan_encoder); }
+TEST(CorpusReplay, ControlProtocolKeepsItsProperties) {
+  replay("control_protocol", control_protocol);
+}
 
 }  // namespace
 }  // namespace egalaxyd::fuzz

@@ -127,6 +127,11 @@ Reply Capsule::get(std::string_view path, const TlsSettings& settings) const {
   return fetch(port(), url(path), settings);
 }
 
+Finished Capsule::ctl(std::vector<std::string> words) const {
+  words.insert(words.begin(), {programPath("egalaxyctl"), "--socket", controlSocket().string()});
+  return runProgram(std::move(words), dir_.path());
+}
+
 std::vector<pid_t> Capsule::workerPids() const {
   std::vector<pid_t> pids;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {

@@ -58,6 +58,10 @@ class Capsule {
   std::string url(std::string_view path = "/", std::string_view host = "localhost") const;
   Reply get(std::string_view path, const TlsSettings& settings = {}) const;
 
+  std::filesystem::path controlSocket() const { return dir_ / "run/control.sock"; }
+  /// Runs `egalaxyctl WORDS...` against this server.
+  Finished ctl(std::vector<std::string> words) const;
+
   ChildProcess& process() { return *process_; }
   pid_t masterPid() const { return process_->pid(); }
   /// In the order of their birth.

@@ -2,7 +2,28 @@
 
 #include <sstream>
 
+#include "common/uri.h"
+#include "tests/support/gemini_client.h"
+#include "tests/support/spartan_client.h"
+
 namespace egalaxyd {
+namespace {
+
+/// What is wrong with the answer; "" when nothing is.
+std::string troubleOf(std::uint16_t port, const std::string& url) {
+  std::ostringstream text;
+  const auto uri = std::get<Uri>(parseUri(url));
+  if (uri.scheme == "spartan") {
+    const SpartanReply reply = askSpartan(port, uri.host + " " + uri.path + " 0\r\n");
+    if (reply.status != 2 || !reply.complete()) text << "spartan: " << reply;
+  } else {
+    const Reply reply = fetch(port, url);
+    if (reply.status != 20 || !reply.complete()) text << "gemini: " << reply;
+  }
+  return text.str();
+}
+
+}  // namespace
 
 Load::Load(std::uint16_t port, std::string url, unsigned clients) {
   for (unsigned i = 0; i < clients; ++i) {
@@ -12,16 +33,14 @@ Load::Load(std::uint16_t port, std::string url, unsigned clients) {
 
 void Load::run(std::uint16_t port, const std::string& url) {
   while (!stopping_) {
-    const Reply reply = fetch(port, url);
-    if (reply.status == 20 && reply.complete()) {
+    const std::string trouble = troubleOf(port, url);
+    if (trouble.empty()) {
       ++served_;
       continue;
     }
     ++failed_;
-    std::ostringstream text;
-    text << reply << '\n';
     const std::lock_guard lock(mutex_);
-    failures_ += text.str();
+    failures_ += trouble + "\n";
   }
 }
 

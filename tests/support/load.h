@@ -8,12 +8,10 @@
 #include <thread>
 #include <vector>
 
-#include "tests/support/gemini_client.h"
-
 namespace egalaxyd {
 
-/// Threads that fetch one URL again and again until stop(). What is not a whole response with
-/// status 20 counts as failed.
+/// Threads that fetch one URL of Gemini or Spartan again and again until stop(), each over a
+/// connection of its own every time. What is not a whole successful response counts as failed.
 class Load {
  public:
   Load(std::uint16_t port, std::string url, unsigned clients);

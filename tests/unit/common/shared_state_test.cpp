@@ -18,27 +18,27 @@ class SharedStateTest : public testing::Test {
 };
 
 TEST_F(SharedStateTest, StartsAtZero) {
-  EXPECT_EQ(state_->total(Counter::kRequests), 0u);
+  EXPECT_EQ(state_->total(Counter::kConnections), 0u);
   EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
 }
 
 TEST_F(SharedStateTest, SumsOverAllWorkers) {
-  state_->slot(0).add(Counter::kRequests, 3);
-  state_->slot(7).add(Counter::kRequests);
-  state_->slot(SharedState::kSlots - 1).add(Counter::kRequests, 5);
+  state_->slot(0).add(Counter::kConnections, 3);
+  state_->slot(7).add(Counter::kConnections);
+  state_->slot(SharedState::kSlots - 1).add(Counter::kConnections, 5);
   state_->slot(7).add(Gauge::kOpenConnections, 2);
-  EXPECT_EQ(state_->total(Counter::kRequests), 9u);
+  EXPECT_EQ(state_->total(Counter::kConnections), 9u);
   EXPECT_EQ(state_->total(Counter::kHandshakes), 0u);
   EXPECT_EQ(state_->total(Gauge::kOpenConnections), 2);
 }
 
 TEST_F(SharedStateTest, KeepsTotalsAndForgetsWhatADeadWorkerHeld) {
   const IpAddress client = address("192.0.2.1");
-  state_->slot(1).add(Counter::kRequests, 4);
+  state_->slot(1).add(Counter::kConnections, 4);
   state_->slot(1).add(Gauge::kOpenConnections, 4);
   ASSERT_TRUE(state_->takeAddress(1, client, 1));
   state_->workerGone(1);
-  EXPECT_EQ(state_->total(Counter::kRequests), 4u);
+  EXPECT_EQ(state_->total(Counter::kConnections), 4u);
   EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
   EXPECT_TRUE(state_->takeAddress(0, client, 1));
 }
@@ -52,6 +52,20 @@ TEST_F(SharedStateTest, CountsAnswersByProtocolAndStatus) {
   EXPECT_EQ(state_->answers(Protocol::kTitan, 59), 1u);
   EXPECT_EQ(state_->answers(Protocol::kSpartan, 2), 1u);
   EXPECT_EQ(state_->answers(Protocol::kTitan, 20), 0u);
+}
+
+TEST_F(SharedStateTest, AddsUpTheAnswersOfAllProtocols) {
+  state_->slot(0).addAnswer(Protocol::kGemini, 20);
+  state_->slot(3).addAnswer(Protocol::kSpartan, 2);
+  state_->slot(3).addAnswer(Protocol::kSpartan, 5);
+  state_->slot(3).addAnswer(Protocol::kTitan, 59);
+  state_->slot(3).addAnswer(Protocol::kGemini, kStatusEnd - 1);
+  EXPECT_EQ(state_->total(Counter::kRequests), 5u);
+  EXPECT_EQ(state_->slot(3).value(Counter::kRequests), 4u);
+  EXPECT_EQ(state_->total(Counter::kStatus1x), 0u);
+  EXPECT_EQ(state_->total(Counter::kStatus2x), 2u);
+  EXPECT_EQ(state_->total(Counter::kStatus5x), 2u);
+  EXPECT_EQ(state_->total(Counter::kStatus6x), 1u);
 }
 
 TEST_F(SharedStateTest, SumsLatenciesOverAllWorkersAndKeepsThem) {

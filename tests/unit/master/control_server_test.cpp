@@ -7,8 +7,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
+#include "tests/support/control_client.h"
 #include "tests/support/deadline.h"
 #include "tests/support/temp_dir.h"
 
@@ -17,44 +19,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-/// A client that sends and reads without waiting for ever.
-class Client {
- public:
-  explicit Client(const std::filesystem::path& path)
-      : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.string().copy(address.sun_path, sizeof address.sun_path - 1);
-    connected_ =
-        ::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  }
-  bool connected() const { return connected_; }
-  void send(std::string_view bytes) const {
-    ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
-  void finish() const { ::shutdown(fd_.get(), SHUT_WR); }
-  /// "" at the end of the stream, "(nothing)" when nothing came in time.
-  std::string line() {
-    const Deadline deadline;
-    while (held_.find('\n') == std::string::npos) {
-      pollfd readable{fd_.get(), POLLIN, 0};
-      if (::poll(&readable, 1, deadline.leftMs()) <= 0) return "(nothing)";
-      char bytes[4096];
-      const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
-      if (got <= 0) return "";
-      held_.append(bytes, static_cast<std::size_t>(got));
-    }
-    const std::string line = held_.substr(0, held_.find('\n'));
-    held_.erase(0, line.size() + 1);
-    return line;
-  }
-
- private:
-  UniqueFd fd_;
-  bool connected_ = false;
-  std::string held_;
-};
 
 /// A server on a thread of its own that echoes commands; "later" is answered by the next command.
 class ControlServerTest : public testing::Test {
@@ -75,6 +39,7 @@ class ControlServerTest : public testing::Test {
   void handle(ControlServer::ClientId client, const ControlRequest& request) {
     if (request.command == "later") {
       later_ = client;
+      ++askedLater_;
       return;
     }
     Poco::JSON::Object answer = jsonObject();
@@ -85,7 +50,7 @@ class ControlServerTest : public testing::Test {
     server_->answer(client, answer);
   }
   void expectServed() {
-    Client other(path_);
+    ControlClient other(path_);
     other.send("{\"v\":1,\"command\":\"hello\"}\n");
     EXPECT_EQ(other.line(), R"({"ok":true,"command":"hello"})");
   }
@@ -96,11 +61,12 @@ class ControlServerTest : public testing::Test {
   std::unique_ptr<ControlServer> server_ = std::make_unique<ControlServer>(
       loop_, [this](auto client, const auto& request, const auto&) { handle(client, request); });
   ControlServer::ClientId later_ = 0;
+  std::atomic<std::size_t> askedLater_ = 0;
   std::thread thread_;
 };
 
 TEST_F(ControlServerTest, AnswersLineByLineHoweverTheyArrive) {
-  Client client(path_);
+  ControlClient client(path_);
   client.send("{\"v\":1,\"comm");
   client.send("and\":\"a\"}\n{\"v\":1,\"command\":\"b\"}\n{\"v\":1,\"command\":\"c\"}\n");
   client.finish();
@@ -111,11 +77,11 @@ TEST_F(ControlServerTest, AnswersLineByLineHoweverTheyArrive) {
 }
 
 TEST_F(ControlServerTest, AnswersLaterEvenToAClientThatSaysNoMore) {
-  Client waiting(path_);
+  ControlClient waiting(path_);
   waiting.send("{\"v\":1,\"command\":\"later\"}\n");
   waiting.finish();
-  Client leaving(path_);
-  { Client gone(path_); }
+  ControlClient leaving(path_);
+  { ControlClient gone(path_); }
   expectServed();
   expectServed();
   EXPECT_EQ(waiting.line(), R"({"ok":true,"command":"hello"})");
@@ -131,7 +97,7 @@ TEST_F(ControlServerTest, IsForItsGroupAlone) {
 TEST_F(ControlServerTest, SendsNonsenseAway) {
   for (const std::string nonsense :
        {"\n", "GET / HTTP/1.1\r\n", "{\"v\":1}\n", "\xff\xfe\n", "{\"v\":1,\"command\":[]}\n"}) {
-    Client client(path_);
+    ControlClient client(path_);
     client.send(nonsense);
     EXPECT_THAT(client.line(), StartsWith(R"({"ok":false,"error":)")) << nonsense;
     EXPECT_EQ(client.line(), "") << nonsense;
@@ -140,34 +106,43 @@ TEST_F(ControlServerTest, SendsNonsenseAway) {
 }
 
 TEST_F(ControlServerTest, SendsALineWithoutEndAway) {
-  Client client(path_);
+  ControlClient client(path_);
   client.send(std::string(1'000'000, 'a'));
   EXPECT_THAT(client.line(), testing::AnyOf(HasSubstr("too long"), ""));
   expectServed();
 }
 
 TEST_F(ControlServerTest, KeepsTheOthersServedWhileOneDoesNotRead) {
-  Client lazy(path_);
+  ControlClient lazy(path_);
   for (int i = 0; i < 20; ++i) lazy.send("{\"v\":1,\"command\":\"large\"}\n");
   expectServed();
   expectServed();
 }
 
-TEST_F(ControlServerTest, TurnsClientsAwayBeyondItsLimitAndTakesOthersLater) {
-  {
-    std::vector<std::unique_ptr<Client>> crowd;
-    for (int i = 0; i < 200; ++i) {
-      crowd.push_back(std::make_unique<Client>(path_));
-      ASSERT_TRUE(crowd.back()->connected()) << i;
-    }
-    EXPECT_THAT(crowd.back()->line(), HasSubstr("too many control clients"));
-    EXPECT_EQ(crowd.back()->line(), "");
+TEST_F(ControlServerTest, LetsWhoeverStoodStillLongestYieldToNewClients) {
+  ControlClient first(path_);
+  std::vector<std::unique_ptr<ControlClient>> crowd;
+  for (int i = 0; i < 200; ++i) {
+    crowd.push_back(std::make_unique<ControlClient>(path_));
+    ASSERT_TRUE(crowd.back()->connected()) << i;
   }
-  EXPECT_TRUE(eventually([&] {
-    Client client(path_);
-    client.send("{\"v\":1,\"command\":\"hello\"}\n");
-    return client.line() == R"({"ok":true,"command":"hello"})";
-  }));
+  expectServed();
+  EXPECT_THAT(first.line(), HasSubstr("too many control clients"));
+  EXPECT_EQ(first.line(), "");
+  crowd.back()->send("{\"v\":1,\"command\":\"hello\"}\n");
+  EXPECT_EQ(crowd.back()->line(), R"({"ok":true,"command":"hello"})");
+}
+
+TEST_F(ControlServerTest, TurnsNewClientsAwayWhenAllAreOwedAnAnswer) {
+  std::vector<std::unique_ptr<ControlClient>> crowd;
+  for (std::size_t i = 0; i < ControlServer::kMostClients; ++i) {
+    crowd.push_back(std::make_unique<ControlClient>(path_));
+    crowd.back()->send("{\"v\":1,\"command\":\"later\"}\n");
+  }
+  ASSERT_TRUE(eventually([&] { return askedLater_ == ControlServer::kMostClients; }));
+  ControlClient late(path_);
+  EXPECT_THAT(late.line(), HasSubstr("too many control clients"));
+  EXPECT_EQ(late.line(), "");
 }
 
 TEST_F(ControlServerTest, TakesNoSocketFromAServerThatAnswers) {

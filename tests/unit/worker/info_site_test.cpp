@@ -18,8 +18,9 @@ using testing::HasSubstr;
 TEST(InfoSite, TellsOfTheProgramTheWorkerAndItsTotals) {
   InfoSite site;
   SiteHarness harness;
-  harness.shared().slot(2).add(Counter::kRequests, 41);
-  harness.shared().slot(7).add(Counter::kRequests, 1);
+  harness.shared().slot(2).addAnswer(Protocol::kGemini, 20);
+  harness.shared().slot(7).addAnswer(Protocol::kSpartan, 4);
+  harness.shared().slot(7).add(Counter::kConnections, 42);
   harness.shared().slot(7).add(Gauge::kOpenConnections, 3);
   const Answer answer = harness.ask(site, requestFor("/info", "/info"));
   EXPECT_EQ(answer.header(), "20 text/gemini");
@@ -29,7 +30,8 @@ TEST(InfoSite, TellsOfTheProgramTheWorkerAndItsTotals) {
        {std::string("version: ") + kVersion + "\n", std::string("host: ") + host.data() + "\n",
         std::string("  worker: 2 of 4\n"), std::string("  generation: 3\n"),
         std::string("  uptime: 1 d 01:00:0"), std::string("  connections: 20000\n"),
-        std::string("  write timeout: 30s\n"), std::string("  requests: 42\n"),
+        std::string("  write timeout: 30s\n"), std::string("  requests: 2\n"),
+        std::string("  connections: 42\n"), std::string("  answers 4x: 1\n"),
         std::string("  open connections: 3\n")}) {
     EXPECT_THAT(answer.body, HasSubstr(text));
   }

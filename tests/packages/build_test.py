@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""The packages are built, and the same tree makes the same ones."""
+import hashlib
+import shutil
+import unittest
+
+import lab
+
+lab.require_programs("cpack", "dpkg-shlibdeps", "file", "objdump")
+
+
+def pack():
+    lab.run("cpack", "--config", lab.BUILD / "CPackConfig.cmake", cwd=lab.BUILD)
+
+
+def checksums():
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in lab.PACKAGES.iterdir() if file.is_file()}
+
+
+class Build(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        shutil.rmtree(lab.PACKAGES, ignore_errors=True)
+        pack()
+
+    def test_the_same_tree_makes_the_same_packages(self):
+        before = checksums()
+        self.assertEqual(len(before), 3)
+        pack()
+        self.assertEqual(checksums(), before)
+
+    def test_manuals_and_completions_are_where_debian_looks(self):
+        deb = lab.package("egalaxyd_*.deb")
+        listed = lab.run("dpkg-deb", "--contents", deb).stdout
+        for file in ("man/man8/egalaxyd.8.gz", "man/man1/egalaxyctl.1.gz",
+                     "man/man5/egalaxyd.toml.5.gz", "bash-completion/completions/egalaxyctl",
+                     "zsh/vendor-completions/_egalaxyctl",
+                     "fish/vendor_completions.d/egalaxyctl.fish"):
+            self.assertIn(f" ./usr/share/{file}\n", listed)
+
+    def test_the_debian_programs_look_for_libraries_where_debian_has_them(self):
+        tree = lab.WORK / "unpacked"
+        tree.mkdir(parents=True)
+        lab.run("dpkg-deb", "--extract", lab.package("egalaxyd_*.deb"), tree)
+        self.addCleanup(shutil.rmtree, tree)
+        for program in ("usr/sbin/egalaxyd", "usr/bin/egalaxyctl"):
+            dynamic = lab.run("objdump", "-p", tree / program).stdout
+            self.assertNotRegex(dynamic, "R(UN)?PATH")
+
+
+lab.main()

@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""The Debian package in a real systemd: installed, reloaded, killed, frozen, stopped, removed."""
+import re
+import shutil
+import unittest
+
+import lab
+from benchlib.load import Load, failures
+
+CONFIGURATION = """
+[listen]
+gemini = [":1965", ":965"]      # the second needs the capability
+
+[rate_limit]
+enabled = false
+
+[log]
+target = "journal"
+
+[sites."localhost"."/"]
+module = "directory"
+root = "/srv/gemini/localhost"
+
+[sites."localhost"."/srv"]
+module = "directory"
+root = "/srv/gemini/localhost"
+
+[sites."localhost"."/srv".upload]
+anyone = true
+
+[sites."localhost"."/state"]
+module = "directory"
+root = "/var/lib/egalaxyd/notes"
+
+[sites."localhost"."/state".upload]
+anyone = true
+"""
+PLUGIN = """
+[sites."localhost"."/guestbook"]
+module = "plugin"
+library = "/usr/lib/egalaxyd/guestbook.so"
+class = "guestbook::Guestbook"
+"""
+FILE = "/etc/egalaxyd/egalaxyd.toml"
+DROP_IN = "/run/systemd/system/egalaxyd.service.d/test.conf"
+
+machine = lab.Machine()
+
+
+def setUpModule():
+    unittest.addModuleCleanup(machine.shut_down)
+    machine.boot()
+    shutil.copy(lab.package("egalaxyd_*.deb"), machine.path("/root/egalaxyd.deb"))
+
+
+def install():
+    machine.run("dpkg", "--install", "/root/egalaxyd.deb")
+
+
+def uninstall(how="--purge"):
+    machine.run("dpkg", how, "egalaxyd")
+    shutil.rmtree(machine.path("/srv/gemini"), ignore_errors=True)
+
+
+def master():
+    return int(machine.show("egalaxyd.service", "MainPID"))
+
+
+def workers():
+    """Their process ids, as the machine counts them."""
+    pid = master()
+    return {int(child) for child in machine.read(f"/proc/{pid}/task/{pid}/children").split()}
+
+
+def status_of(pid):
+    """The lines of its /proc/PID/status as a dictionary."""
+    lines = machine.read(f"/proc/{pid}/status").splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def configure(text):
+    machine.path(FILE).write_text(text)
+    for folder in ("/srv/gemini/localhost", "/var/lib/egalaxyd/notes"):
+        machine.run("install", "-d", "-o", "egalaxyd", "-g", "egalaxyd", folder)
+    machine.path("/srv/gemini/localhost/index.gmi").write_text("# Served from /srv\n")
+
+
+def upload(path, body):
+    request = f"titan://localhost{path};size={len(body)};mime=text/gemini\r\n".encode() + body
+    return lab.exchange(request)[0].decode()
+
+
+def load(seconds=4):
+    return Load(lab.BIN, "gemini://localhost/", seconds=seconds, connections=8)
+
+
+def serves_anew(old):
+    """Whether another master than `old` answers."""
+    return master() not in (0, old) and lab.answers()
+
+
+class FreshlyInstalled(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        install()
+        cls.addClassCleanup(uninstall)
+
+    def test_is_enabled_and_serves_its_welcome_page(self):
+        self.assertEqual(machine.show("egalaxyd.service", "UnitFileState"), "enabled")
+        self.assertEqual(machine.show("egalaxyd.service", "ActiveState"), "active")
+        self.assertIn("# egalaxyd is running", lab.gemini()[1])
+        self.assertRegex(lab.spartan(), "^2 text/gemini.*\r\n# egalaxyd is running")
+
+    def test_manuals_can_be_read(self):
+        for page in ("egalaxyd", "egalaxyctl", "egalaxyd.toml"):
+            self.assertIn("DESCRIPTION", machine.run("man", page).stdout)
+
+    def test_systemd_has_no_complaint_about_the_units(self):
+        verified = machine.run("systemd-analyze", "verify", "egalaxyd.service", "egalaxyd.socket")
+        self.assertEqual(verified.stdout, "")
+
+    def test_is_hardened(self):
+        shown = machine.run("systemd-analyze", "security", "egalaxyd.service").stdout
+        exposure = re.search(r"Overall exposure level for egalaxyd.service: ([\d.]+)", shown)
+        self.assertLessEqual(float(exposure.group(1)), 2.0)
+
+    def test_no_process_is_root_and_workers_have_no_capability(self):
+        account = machine.run("id", "-u", "egalaxyd").stdout.strip()
+        status = status_of(master())
+        self.assertEqual(set(status["Uid"].split()), {account})
+        self.assertEqual(status["CapPrm"], "0000000000000400")  # CAP_NET_BIND_SERVICE alone
+        self.assertGreater(len(workers()), 0)
+        for pid in workers():
+            confined = status_of(pid)
+            self.assertEqual(set(confined["Uid"].split()), {account})
+            self.assertEqual(confined["NoNewPrivs"], "1")
+            for held in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                self.assertEqual(int(confined[held], 16), 0)
+            # The worker's own filter, on top of the unit's.
+            self.assertEqual(int(confined["Seccomp_filters"]), int(status["Seccomp_filters"]) + 1)
+
+
+class Configured(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        install()
+        cls.addClassCleanup(uninstall)
+        configure(CONFIGURATION)
+        machine.run("systemctl", "restart", "egalaxyd")
+
+    def test_serves_ports_below_1024(self):
+        answer, _ = lab.exchange(b"gemini://localhost:965/\r\n", port=965)
+        self.assertIn(b"# Served from /srv", answer)
+
+    def test_stores_uploads_below_srv_and_in_the_state_folder(self):
+        for path, file in (("/srv/new.gmi", "/srv/gemini/localhost/new.gmi"),
+                           ("/state/new.gmi", "/var/lib/egalaxyd/notes/new.gmi")):
+            self.assertRegex(upload(path, b"# New\n"), "^30 gemini://localhost" + path)
+            self.assertEqual(machine.path(file).read_text(), "# New\n")
+
+    def test_serves_a_plug_in(self):
+        library = machine.path("/usr/lib/egalaxyd/guestbook.so")
+        library.parent.mkdir()
+        self.addCleanup(shutil.rmtree, library.parent)
+        shutil.copy(lab.BUILD / "example-plugin/build/guestbook.so", library)
+        configure(CONFIGURATION + PLUGIN)
+        machine.run("systemctl", "reload", "egalaxyd")
+        self.addCleanup(configure, CONFIGURATION)
+        lab.eventually(lambda: lab.gemini("/guestbook")[0].startswith("20 "), "a guestbook")
+
+    def test_reloads_under_load_without_a_failed_request(self):
+        running = load()
+        self.addCleanup(running.cancel)
+        for _ in range(3):
+            before = workers()
+            machine.run("systemctl", "reload", "egalaxyd")
+            lab.eventually(lambda: workers() and not workers() & before, "new workers alone")
+        self.assertTrue(running.running())
+        result = running.result()
+        self.assertGreater(result["ok"], 0)
+        self.assertEqual(failures(result), "none")
+
+    def test_a_reload_with_a_broken_file_fails_and_changes_nothing(self):
+        before = workers()
+        machine.path(FILE).write_text(CONFIGURATION + "[nonsense]\n")
+        self.addCleanup(configure, CONFIGURATION)
+        reloaded = machine.run("systemctl", "reload", "egalaxyd", check=False)
+        self.assertNotEqual(reloaded.returncode, 0)
+        self.assertTrue(lab.answers())
+        self.assertEqual(workers(), before)
+        self.assertEqual(machine.show("egalaxyd.service", "ActiveState"), "active")
+
+    def test_a_killed_worker_is_replaced_by_the_master(self):
+        first, before = master(), workers()
+        machine.run("bash", "-c", f"kill -KILL {min(before)}")
+        lab.eventually(lambda: len(workers()) == len(before) and min(before) not in workers(),
+                       "as many workers as before")
+        self.assertEqual(master(), first)
+        self.assertTrue(lab.answers())
+
+    def test_a_killed_master_is_started_again_by_systemd(self):
+        first, orphans = master(), workers()
+        machine.run("bash", "-c", f"kill -KILL {first}")
+        lab.eventually(lambda: serves_anew(first), "another master")
+        self.assertFalse(workers() & orphans)
+
+    def test_a_frozen_master_is_replaced_by_the_watchdog(self):
+        machine.run("mkdir", "-p", DROP_IN.rpartition("/")[0])
+        machine.run("bash", "-c", f"printf '[Service]\\nWatchdogSec=2s\\n' >{DROP_IN}")
+        self.addCleanup(machine.run, "bash", "-c", f"rm {DROP_IN} && systemctl daemon-reload")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "egalaxyd")
+        first = master()
+        machine.run("bash", "-c", f"kill -STOP {first}")
+        lab.eventually(lambda: serves_anew(first), "another master")
+        self.assertIn("Watchdog timeout", machine.journal())
+
+    def test_stops_and_stays_stopped(self):
+        self.addCleanup(machine.run, "systemctl", "start", "egalaxyd")
+        machine.run("systemctl", "stop", "egalaxyd")
+        self.assertEqual(machine.show("egalaxyd.service", "ActiveState"), "inactive")
+        self.assertEqual(machine.show("egalaxyd.service", "Result"), "success")
+        self.assertFalse(lab.answers())
+
+
+class WithTheSockets(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        install()
+        cls.addClassCleanup(uninstall)
+        configure(CONFIGURATION)
+        machine.run("systemctl", "stop", "egalaxyd.service")
+        machine.run("systemctl", "enable", "--now", "egalaxyd.socket")
+
+    def test_the_first_connection_starts_the_server(self):
+        machine.run("systemctl", "stop", "egalaxyd.service")
+        self.assertEqual(machine.show("egalaxyd.service", "ActiveState"), "inactive")
+        self.assertIn("# Served from /srv", lab.spartan())
+        self.assertEqual(machine.show("egalaxyd.service", "ActiveState"), "active")
+        self.assertIn("# Served from /srv", lab.gemini()[1])
+
+    def test_restarts_under_load_without_a_failed_request(self):
+        self.assertTrue(lab.answers())
+        running = load()
+        self.addCleanup(running.cancel)
+        for _ in range(2):
+            first = master()
+            machine.run("systemctl", "restart", "egalaxyd.service")
+            lab.eventually(lambda: serves_anew(first), "another master")
+        self.assertTrue(running.running())
+        self.assertEqual(failures(running.result()), "none")
+
+
+class Removed(unittest.TestCase):
+    """Files of the system that come and go by themselves are left out of the comparison."""
+
+    VOLATILE = re.compile(r"/(proc|sys|dev|run|tmp|root|srv)(/|$)|/var/(log|cache|tmp|lib/dpkg|backups)/"
+                          r"|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|/etc/\.pwd\.lock$"
+                          r"|/var/lib/systemd/(timers|coredump|random-seed)")
+
+    def files(self):
+        found = machine.run("find", "/", "-xdev").stdout.splitlines()
+        return {path for path in found if not self.VOLATILE.match(path)}
+
+    def test_removing_keeps_the_certificate_and_purging_leaves_nothing(self):
+        before = self.files()
+        install()
+        self.addCleanup(uninstall)
+        page = b"gemini://localhost/\r\n"
+        certificate = lab.exchange(page)[1]
+        machine.run("dpkg", "--remove", "egalaxyd")
+        self.assertFalse(lab.answers())
+        install()
+        self.assertEqual(lab.exchange(page)[1], certificate)
+        machine.run("dpkg", "--purge", "egalaxyd")
+        self.assertFalse(lab.answers())
+        self.assertEqual(self.files() - before, set())
+        self.assertNotEqual(machine.run("getent", "passwd", "egalaxyd", check=False).returncode, 0)
+
+    def test_upgrading_keeps_the_configuration_and_serves_on(self):
+        install()
+        self.addCleanup(uninstall)
+        configure(CONFIGURATION)
+        first = master()
+        install()
+        self.assertTrue(serves_anew(first))
+        self.assertIn("# Served from /srv", lab.gemini()[1])
+
+
+lab.require()
+lab.main()
