@@ -75,7 +75,8 @@ void Connection::onReady(IoEvents events) {
     case Phase::kActive:
       return exchange_->onReady();
     case Phase::kDraining:
-      return drain();
+      if (events.readable) drain();
+      return;
     case Phase::kQueued:
       // A request may end what its client sends, a ClientHello cannot.
       if (events.broken || (events.ended && listener_ != ListenerKind::kSpartan)) close();

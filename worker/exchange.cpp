@@ -153,7 +153,6 @@ void Exchange::readRequest() {
     lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
-      bodyMayFollow_ = true;
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
     return onRequestLine(std::get<RequestLine>(std::move(step)), bytes.substr(consumed));
@@ -164,7 +163,6 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
   if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
-  bodyMayFollow_ = line.upload && line.upload->size > 0;
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
   auto& [site, request, takes] = std::get<Routed>(routed);
@@ -383,12 +381,8 @@ bool Exchange::produce() {
   return true;
 }
 
-/// A client that was answered before it had sent its body goes on sending it.
-void Exchange::endGently(std::string_view why) {
-  const bool unsent = incoming_ ? incoming_->left > 0 : bodyMayFollow_;
-  const bool linger = !allWritten_ || unsent || transport_->mustLinger();
-  end(linger ? transport_->releaseSocket() : UniqueFd(), why);
-}
+/// The client has not received everything yet, and may still send.
+void Exchange::endGently(std::string_view why) { end(transport_->releaseSocket(), why); }
 
 void Exchange::end(UniqueFd socket, std::string_view why) {
   step_ = Step::kEnded;

@@ -119,7 +119,6 @@ class Exchange {
   std::string url_;
   std::string host_;  ///< Spartan's answers depend on these
   std::string path_;
-  bool bodyMayFollow_ = false;  ///< the line announced one, or could not be read
   /// What is known of a request body while it is awaited.
   struct Incoming {
     std::shared_ptr<RequestBody> body;

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 
-#include "worker/unreceived.h"
 
 namespace egalaxyd {
 
@@ -38,12 +37,6 @@ IoResult PlainTransport::send() {
   const std::size_t sent = std::exchange(untold_, 0);
   if (failed_) return {IoStatus::kFailed, sent};
   return {held_.empty() ? IoStatus::kDone : IoStatus::kBlocked, sent};
-}
-
-bool PlainTransport::mustLinger() {
-  char byte = 0;
-  return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ||
-         unreceivedBytes(socket_.get()) > 0;
 }
 
 /// How much of `bytes` the socket took.

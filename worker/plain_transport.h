@@ -24,7 +24,6 @@ class PlainTransport final : public Transport {
   void write(std::string_view bytes) override;
   void writeEnd() override { ended_ = true; }
   IoResult send() override;
-  bool mustLinger() override;
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }

@@ -14,7 +14,6 @@
 #include "common/ascii.h"
 #include "common/certificate.h"
 #include "common/certificate_names.h"
-#include "worker/unreceived.h"
 
 namespace egalaxyd {
 namespace {
@@ -132,13 +131,6 @@ std::size_t TlsTransport::push(std::string_view bytes) {
   }
   untold_ += sent;
   return sent;
-}
-
-bool TlsTransport::mustLinger() {
-  char byte = 0;
-  return !unread_.empty() || SSL_pending(ssl_) > 0 ||
-         ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ||
-         unreceivedBytes(socket_.get()) > 0;
 }
 
 int TlsTransport::receive(char* into, int size) {

@@ -44,7 +44,6 @@ class TlsTransport final : public Transport {
   void write(std::string_view bytes) override;
   void writeEnd() override;
   IoResult send() override;
-  bool mustLinger() override;
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }

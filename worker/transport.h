@@ -46,9 +46,6 @@ class Transport {
   virtual void writeEnd() = 0;
   /// kDone when nothing is held back; `bytes` counts what the socket took.
   virtual IoResult send() = 0;
-  /// Whether closing now could cost the peer its answer: it has sent bytes that read() has not
-  /// given out, or has not yet received all that send() handed to the kernel.
-  virtual bool mustLinger() = 0;
 
   virtual int fd() const = 0;
   /// Gives the socket up, for whoever drains and closes it.

@@ -19,7 +19,6 @@ struct ScriptedClient {
   bool shakesHands = true;        ///< false: the handshake waits
   bool broken = false;            ///< every operation fails
   std::size_t takes = SIZE_MAX;   ///< bytes that the socket takes before it blocks
-  bool surplus = false;           ///< unread bytes are there at the end
   std::string serverName;
   std::shared_ptr<const ClientIdentity> identity;
 
@@ -55,7 +54,6 @@ class ScriptedTransport final : public Transport {
     client_.gotEnd = client_.gotEnd || endHeld_;
     return {IoStatus::kDone, taken};
   }
-  bool mustLinger() override { return client_.surplus; }
   int fd() const override { return writable_.get(); }
   UniqueFd releaseSocket() override { return UniqueFd(); }
   std::string_view serverName() const override { return client_.serverName; }

@@ -105,14 +105,6 @@ TEST_F(PlainTransportTest, CountsWhatTheSocketTookOnce) {
   EXPECT_EQ(told, written);
 }
 
-TEST_F(PlainTransportTest, SeesSurplusAndUnreadBytes) {
-  EXPECT_FALSE(server_->mustLinger());
-  clientSends("first");
-  EXPECT_TRUE(server_->mustLinger());
-  EXPECT_EQ(serverReads(), "first");
-  EXPECT_FALSE(server_->mustLinger());
-}
-
 TEST_F(PlainTransportTest, APeerThatIsGoneFails) {
   client_.reset();
   server_->write("x");
