@@ -25,6 +25,8 @@ std::uint32_t epollMask(WatchMode mode) {
       return EPOLLIN | EPOLLEXCLUSIVE;
     case WatchMode::kEdge:
       return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    case WatchMode::kEdgeRead:
+      return EPOLLIN | EPOLLRDHUP | EPOLLET;
   }
   return 0;
 }
@@ -50,8 +52,18 @@ Result<void> Watch::start(int fd, WatchMode mode) {
     return errnoError("epoll_ctl", errno);
   }
   fd_ = fd;
+  wantsRoom_ = false;
   ++loop_.watchCount_;
   return {};
+}
+
+void Watch::wantRoom() {
+  if (wantsRoom_ || fd_ < 0) return;
+  wantsRoom_ = true;
+  epoll_event event{};
+  event.events = epollMask(WatchMode::kEdge);
+  event.data.ptr = this;
+  ::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_MOD, fd_, &event);
 }
 
 void Watch::stop() {

@@ -33,6 +33,7 @@ enum class WatchMode {
   kRead,        ///< level-triggered, readable
   kSharedRead,  ///< as kRead; of several processes that wait on it, only some are woken
   kEdge,        ///< edge-triggered, readable and writable: registered once, never changed
+  kEdgeRead,    ///< edge-triggered, readable; writable too after wantRoom()
 };
 
 class EventLoop;
@@ -48,6 +49,9 @@ class Watch {
 
   /// `fd` stays the caller's and must be open until stop(), forget() or the destructor.
   Result<void> start(int fd, WatchMode mode);
+  /// Of kEdgeRead: reports from now on when it is writable, at once if it is. Most answers fit into
+  /// the socket, and need not hear that they have been received.
+  void wantRoom();
   void stop();
   /// As stop(), where the descriptor is closed next: the kernel drops its registration by itself.
   void forget();
@@ -57,6 +61,7 @@ class Watch {
   friend class EventLoop;
   EventLoop& loop_;
   int fd_ = -1;
+  bool wantsRoom_ = false;
   std::function<void(IoEvents)> onReady_;
 };
 

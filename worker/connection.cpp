@@ -43,7 +43,7 @@ bool Connection::start() {
   const LimitsConfig& limits = keeper_.exchangeContext().limits;
   const bool shakesHands = listener_ != ListenerKind::kSpartan;
   deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
-  return watch_.start(socket_.get(), WatchMode::kEdge).ok();
+  return watch_.start(socket_.get(), WatchMode::kEdgeRead).ok();
 }
 
 void Connection::activate() {
@@ -65,12 +65,13 @@ void Connection::abort(std::string_view why) {
 }
 
 void Connection::onReady(IoEvents events) {
+  peerEnded_ = peerEnded_ || events.ended;
   switch (phase_) {
     case Phase::kProxyHeader:
       if (events.readable) takeProxyHeader();
       return;
     case Phase::kWaiting:
-      if (events.readable) gather(events.ended);  // the first report says that it is writable
+      if (events.readable) gather(events.ended);
       return;
     case Phase::kActive:
       return exchange_->onReady();
@@ -160,6 +161,8 @@ void Connection::drain() {
 }
 
 void Connection::onDrainDeadline() {
+  drain();
+  if (phase_ == Phase::kClosed) return;
   const int unreceived = unreceivedBytes(socket_.get());
   if (unreceived < unreceived_) lastMoved_ = loop_.now();
   unreceived_ = unreceived;
@@ -191,7 +194,7 @@ void Connection::continueLater() {
   loop_.defer([this] { onReady({.readable = true, .writable = true}); });
 }
 
-void Connection::ended(UniqueFd socket) {
+void Connection::ended(UniqueFd socket, bool bodyMayFollow) {
   loop_.defer([this] { exchange_.reset(); });  // it is on the stack
   keeper_.gaveSlotBack(*this);
   socket_ = std::move(socket);
@@ -200,7 +203,8 @@ void Connection::ended(UniqueFd socket) {
   lastMoved_ = loop_.now();
   deadline_.setAfter(kDrainTime);
   ::shutdown(socket_.get(), SHUT_WR);
-  continueLater();
+  // Else the loop reports what comes.
+  if (bodyMayFollow || peerEnded_) continueLater();
 }
 
 }  // namespace egalaxyd

@@ -91,8 +91,9 @@ class Connection final : public ExchangeOwner {
   void established() override;
   void progressed() override;
   Responder makeResponder() override { return keeper_.makeResponder(*this); }
+  void awaitRoom() override { watch_.wantRoom(); }
   void continueLater() override;
-  void ended(UniqueFd socket) override;
+  void ended(UniqueFd socket, bool bodyMayFollow) override;
 
   ConnectionKeeper& keeper_;
   EventLoop& loop_;
@@ -103,6 +104,7 @@ class Connection final : public ExchangeOwner {
   Clock::time_point lastMoved_;
   Phase phase_;
   const ListenerKind listener_;
+  bool peerEnded_ = false;           ///< as the loop has told; it tells so once
   bool lowWater_ = false;            ///< the kernel was told to wake us for no less than is missing
   std::uint32_t drained_ = 0;        ///< bytes thrown away so far
   std::uint32_t drainedBefore_ = 0;  ///< when last looked at

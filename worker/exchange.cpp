@@ -111,6 +111,7 @@ void Exchange::abort(std::string_view why) { end(UniqueFd(), why); }
 
 void Exchange::continueHandshake() {
   const IoResult result = transport_->handshake();
+  if (transport_->holdsBack()) owner_.awaitRoom();
   if (result.status == IoStatus::kBlocked) return;
   if (result.status != IoStatus::kDone) {
     context_.counters.add(Counter::kHandshakesFailed);
@@ -153,6 +154,7 @@ void Exchange::readRequest() {
     lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
+      bodyMayFollow_ = true;
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
     return onRequestLine(std::get<RequestLine>(std::move(step)), bytes.substr(consumed));
@@ -163,6 +165,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
   if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
+  bodyMayFollow_ = line.upload && line.upload->size > 0;
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
   auto& [site, request, takes] = std::get<Routed>(routed);
@@ -342,12 +345,13 @@ void Exchange::sendResponse() {
       owner_.progressed();
     }
     if (sent.status == IoStatus::kFailed) return end(UniqueFd(), "client left");
-    if (sent.status == IoStatus::kBlocked || bodyAwaited_) return;
+    if (sent.status == IoStatus::kBlocked) return owner_.awaitRoom();
+    if (bodyAwaited_) return;
     if (allWritten_) {
       context_.counters.addLatency(protocol_, Span::kRequest, Clock::now() - accepted_);
       return endGently("ok");
     }
-    if (bytesOut_ > 0 && !takesMore(transport_->fd())) return;
+    if (bytesOut_ > 0 && !takesMore(transport_->fd())) return owner_.awaitRoom();
     if (!produce()) return end(UniqueFd(), "body failed");
   }
   owner_.continueLater();
@@ -381,7 +385,7 @@ bool Exchange::produce() {
   return true;
 }
 
-/// The client has not received everything yet, and may still send.
+/// The client has yet to receive what was sent.
 void Exchange::endGently(std::string_view why) { end(transport_->releaseSocket(), why); }
 
 void Exchange::end(UniqueFd socket, std::string_view why) {
@@ -392,7 +396,7 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
   if (!requestSeen_) {
     spdlog::debug("{} ended before a request: {}", client_.text(context_.addressMask), why);
   }
-  owner_.ended(std::move(socket));
+  owner_.ended(std::move(socket), bodyMayFollow_);
 }
 
 void Exchange::writeAccessLog(std::string_view why) const {

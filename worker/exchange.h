@@ -46,11 +46,14 @@ class ExchangeOwner {
   virtual void progressed() = 0;
   /// Calls Exchange::respond with the answer, unless the exchange has ended by then.
   virtual Responder makeResponder() = 0;
+  /// Calls Exchange::onReady when the socket takes bytes again, which it did not.
+  virtual void awaitRoom() = 0;
   /// Calls Exchange::onReady soon, after other connections had their turn.
   virtual void continueLater() = 0;
   /// The exchange has ended; it is destroyed after the current callback. `socket` is open where
-  /// closing it now could cost the client its answer, otherwise empty.
-  virtual void ended(UniqueFd socket) = 0;
+  /// closing it now could cost the client its answer, otherwise empty. `bodyMayFollow`: bytes that
+  /// the socket has reported may still be in it.
+  virtual void ended(UniqueFd socket, bool bodyMayFollow) = 0;
 
  protected:
   ~ExchangeOwner() = default;
@@ -112,7 +115,8 @@ class Exchange {
   std::unique_ptr<Transport> transport_;
   Step step_ = Step::kHandshake;
   std::variant<GeminiParser, SpartanParser> parser_;
-  bool requestSeen_ = false;  ///< a whole line, well-formed or not
+  bool requestSeen_ = false;    ///< a whole line, well-formed or not
+  bool bodyMayFollow_ = false;  ///< the line announced one, or could not be read
   Protocol protocol_;
   Clock::time_point lineSeen_{};  ///< when the request line was whole
   bool answerBegun_ = false;      ///< its first bytes are on their way

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 
-
 namespace egalaxyd {
 
 PlainTransport::~PlainTransport() {

@@ -24,6 +24,7 @@ class PlainTransport final : public Transport {
   void write(std::string_view bytes) override;
   void writeEnd() override { ended_ = true; }
   IoResult send() override;
+  bool holdsBack() const override { return !held_.empty(); }
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }

@@ -44,6 +44,7 @@ class TlsTransport final : public Transport {
   void write(std::string_view bytes) override;
   void writeEnd() override;
   IoResult send() override;
+  bool holdsBack() const override { return !held_.empty(); }
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }

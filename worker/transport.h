@@ -47,6 +47,9 @@ class Transport {
   /// kDone when nothing is held back; `bytes` counts what the socket took.
   virtual IoResult send() = 0;
 
+  /// Whether the socket did not take all that there is to send.
+  virtual bool holdsBack() const = 0;
+
   virtual int fd() const = 0;
   /// Gives the socket up, for whoever drains and closes it.
   virtual UniqueFd releaseSocket() = 0;

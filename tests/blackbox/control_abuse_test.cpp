@@ -29,12 +29,12 @@ class ControlAbuse : public testing::Test {
     capsule.page("index.gmi", "# One\n");
     capsule.start();
     expectService();
-    memoryBefore_ = proportionalKib(capsule.masterPid());
+    memoryBefore_ = anonymousKib(capsule.masterPid());
   }
   void TearDown() override {
     expectService();
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what was freed
-    EXPECT_LT(proportionalKib(capsule.masterPid()), memoryBefore_ + kMostMoreKib);
+    EXPECT_LT(anonymousKib(capsule.masterPid()), memoryBefore_ + kMostMoreKib);
 #endif
   }
   std::unique_ptr<ControlClient> client() const {

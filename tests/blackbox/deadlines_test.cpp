@@ -101,7 +101,7 @@ TEST_F(Deadlines, HalfAHelloTakesNoMemory) {
   capsule.start();
   for (int i = 0; i < 10; ++i) expectServed();
   const pid_t worker = capsule.workerPids().at(0);
-  const std::size_t before = proportionalKib(worker);
+  const std::size_t before = anonymousKib(worker);
   std::vector<std::unique_ptr<GeminiClient>> halves;
   for (int i = 0; i < 250; ++i) {
     halves.push_back(std::make_unique<GeminiClient>(capsule.port()));
@@ -109,7 +109,7 @@ TEST_F(Deadlines, HalfAHelloTakesNoMemory) {
     ASSERT_TRUE(halves.back()->tcp().send(hello.substr(0, hello.size() / 2)));
   }
   expectServed();
-  EXPECT_LT(proportionalKib(worker), before + 250 * 12);
+  EXPECT_LT(anonymousKib(worker), before + 250 * 12);
 }
 
 TEST_F(Deadlines, AClientThatLeavesInItsHelloIsForgotten) {

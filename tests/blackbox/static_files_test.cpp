@@ -288,7 +288,7 @@ TEST_F(StaticFiles, KeepsItsMemoryFlatUnderSlowReaders) {
   capsule.start();
   EXPECT_EQ(capsule.get("/").status, 20);
   const pid_t worker = capsule.workerPids().at(0);
-  const std::size_t before = proportionalKib(worker);
+  const std::size_t before = anonymousKib(worker);
   TlsSettings settings;
   settings.tcp.receiveBuffer = 16 * 1024;
   std::vector<std::unique_ptr<GeminiClient>> readers;
@@ -301,7 +301,7 @@ TEST_F(StaticFiles, KeepsItsMemoryFlatUnderSlowReaders) {
     for (const auto& reader : readers) ASSERT_NE(reader->read(16 * 1024), "");
   }
   EXPECT_EQ(capsule.get("/").status, 20);
-  EXPECT_LT(proportionalKib(worker), before + 32 * 1024) << "KiB, from " << before;
+  EXPECT_LT(anonymousKib(worker), before + 32 * 1024) << "KiB, from " << before;
 }
 
 TEST_F(StaticFiles, KnowsMediaTypes) {

@@ -173,12 +173,12 @@ void Capsule::reload() {
   }
 }
 
-std::size_t proportionalKib(pid_t pid) {
+std::size_t anonymousKib(pid_t pid) {
   std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
   for (std::string line; std::getline(rollup, line);) {
-    if (line.rfind("Pss:", 0) == 0) return std::stoul(line.substr(4));
+    if (line.rfind("Anonymous:", 0) == 0) return std::stoul(line.substr(10));
   }
-  throw std::runtime_error("no Pss of process " + std::to_string(pid));
+  throw std::runtime_error("no memory of process " + std::to_string(pid));
 }
 
 }  // namespace egalaxyd

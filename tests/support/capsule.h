@@ -96,7 +96,8 @@ class Capsule {
   bool stopped_ = false;
 };
 
-/// Pages of memory that only this process uses plus its share of the others, in KiB.
-std::size_t proportionalKib(pid_t pid);
+/// Memory that is of no file, those shared with a parent or child too, in KiB: it does not change
+/// with what other processes do.
+std::size_t anonymousKib(pid_t pid);
 
 }  // namespace egalaxyd

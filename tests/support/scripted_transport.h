@@ -54,6 +54,7 @@ class ScriptedTransport final : public Transport {
     client_.gotEnd = client_.gotEnd || endHeld_;
     return {IoStatus::kDone, taken};
   }
+  bool holdsBack() const override { return !held_.empty(); }
   int fd() const override { return writable_.get(); }
   UniqueFd releaseSocket() override { return UniqueFd(); }
   std::string_view serverName() const override { return client_.serverName; }

@@ -39,19 +39,19 @@ struct Attempt {
   int error = 0;  ///< an errno; 0: `file` is open
 };
 
-/// The kernel opens a FIFO or a device for reading before anybody can ask what it is, so the first
-/// look is through an O_PATH descriptor.
+/// O_NONBLOCK: a FIFO is opened without a wait for its writer, and closed when that is seen.
 Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Waiting waiting) {
   if (path.find('\0') != std::string::npos) return {{}, ENOENT};
   if (waiting == Waiting::kNever) resolve |= RESOLVE_CACHED;
-  OpenFile seen{UniqueFd(openAt2(folder, path.c_str(), O_PATH, resolve))};
-  if (!seen.fd || ::fstat(seen.fd.get(), &seen.status) != 0) return {{}, errno};
-  if (seen.isFolder()) return {std::move(seen)};
-  if (!S_ISREG(seen.status.st_mode)) return {{}, ENOENT};
-  const int reading = O_RDONLY | O_NONBLOCK | O_NOCTTY;
-  OpenFile file{UniqueFd(openAt2(folder, path.c_str(), reading, resolve))};
+  OpenFile file{UniqueFd(openAt2(folder, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve))};
+  // A folder that may be entered and not listed.
+  if (!file.fd && errno == EACCES) {
+    file.fd = UniqueFd(openAt2(folder, path.c_str(), O_PATH | O_DIRECTORY, resolve));
+    if (!file.fd && errno == ENOTDIR) errno = EACCES;
+  }
+  if (!file.fd && (errno == ENXIO || errno == ENODEV)) return {{}, ENOENT};  // a socket, a device
   if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return {{}, errno};
-  if (!S_ISREG(file.status.st_mode)) return {{}, ENOENT};
+  if (!file.isFolder() && !S_ISREG(file.status.st_mode)) return {{}, ENOENT};
   return {std::move(file)};
 }
 

@@ -20,8 +20,8 @@ enum class Waiting {
   kAllowed,  ///< in the pool
 };
 
-/// A regular file, open for reading, or a folder (an O_PATH descriptor). `status` was taken from
-/// the descriptor. Nothing else is ever opened: a FIFO's writer does not notice a request.
+/// A regular file, open for reading, or a folder, which may be an O_PATH descriptor. `status` was
+/// taken from the descriptor. Nothing else is ever read or kept open.
 struct OpenFile {
   UniqueFd fd;
   struct stat status {};

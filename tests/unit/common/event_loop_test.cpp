@@ -52,6 +52,23 @@ TEST(EventLoop, ReportsAnEdgeOnce) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(EventLoop, ReportsRoomOnlyOnceItIsWanted) {
+  EventLoop loop;
+  const auto [here, there] = socketPair();
+  bool writable = false;
+  Watch watch(loop, [&](IoEvents events) { writable = writable || events.writable; });
+  ASSERT_TRUE(watch.start(here.get(), WatchMode::kEdgeRead).ok());
+  poke(there);
+  Timer end(loop, [&] { loop.stop(); });
+  end.setAfter(5ms);
+  loop.run();
+  EXPECT_FALSE(writable);
+  watch.wantRoom();
+  end.setAfter(5ms);
+  loop.run();
+  EXPECT_TRUE(writable);
+}
+
 TEST(EventLoop, ReportsAHangUpAsReadableAndWritable) {
   EventLoop loop;
   auto [here, there] = socketPair();

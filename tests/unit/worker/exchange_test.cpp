@@ -87,8 +87,9 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   Responder makeResponder() override {
     return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });
   }
+  void awaitRoom() override { ++roomAwaited_; }
   void continueLater() override { ++continued_; }
-  void ended(UniqueFd) override { ++ended_; }
+  void ended(UniqueFd, bool) override { ++ended_; }
 
   ScriptedClient client_;
   std::shared_ptr<ScriptedSite> site_ = std::make_shared<ScriptedSite>();
@@ -109,6 +110,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   std::unique_ptr<Exchange> exchange_;
   std::vector<Clock::duration> deadlines_;
   int continued_ = 0;
+  int roomAwaited_ = 0;
   int ended_ = 0;
 };
 
@@ -240,6 +242,7 @@ TEST_F(ExchangeTest, ASlowReaderGetsTheRestWhenItReads) {
   start();
   EXPECT_EQ(client_.got, "20 te");
   EXPECT_EQ(ended_, 0);
+  EXPECT_EQ(roomAwaited_, 1);
   client_.takes = SIZE_MAX;
   exchange_->onReady();
   EXPECT_EQ(client_.got, "20 text/gemini\r\ncontent\n");

@@ -117,7 +117,7 @@ TEST_F(UsersTest, BelongToARequestWithACertificate) {
 TEST_F(UsersTest, AnswerAtOnceWhenTooMuchWaits) {
   int answered = 0;
   int busy = 0;
-  const auto jobs = static_cast<int>(StorageThreadOptions().queueLimit) + 100;
+  const auto jobs = static_cast<int>(2 * StorageThreadOptions().queueLimit);
   std::promise<void> gate;
   users_.update(
       alice_, "k",
