@@ -50,21 +50,26 @@ void printFor(std::ostream& out, const X509* certificate) {
 }
 
 void printServed(const Invocation& invocation, const Object& answer) {
-  for (const auto& each : *answer.getArray("certificates")) {
-    const auto& row = each.extract<Object::Ptr>();
+  const auto rows = answer.getArray("certificates");
+  for (std::size_t i = 0; i < rows->size(); ++i) {
+    const auto row = rows->getObject(static_cast<unsigned>(i));
     const std::string validity = cellOf(*row, "validity");
-    if (row != answer.getArray("certificates")->getObject(0)) invocation.out << '\n';
+    const bool usual = validity == "valid" || validity == "-";
     const std::pair<const char*, std::string> lines[] = {
         {"file", cellOf(*row, "file")},
         {"hosts", wordsOf(*row, "hosts")},
         {"names", wordsOf(*row, "names")},
-        {"not after", cellOf(*row, "not_after") +
-                          (validity == "valid" || validity == "-" ? "" : "  " + validity)},
+        {"not after", cellOf(*row, "not_after") + (usual ? "" : "  " + validity)},
         {"SHA-256", cellOf(*row, "sha256")},
         {"error", cellOf(*row, "error")}};
+    if (i > 0) invocation.out << '\n';
     for (const auto& [name, value] : lines) {
       if (value != "-") invocation.out << fmt::format("{:<12}{}\n", name, value);
     }
+  }
+  const auto total = answer.getValue<std::size_t>("total");
+  if (total > rows->size()) {
+    invocation.out << fmt::format("\nand {} more, which end later\n", total - rows->size());
   }
 }
 

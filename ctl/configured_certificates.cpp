@@ -56,6 +56,7 @@ Object configuredCertificates(const Config& config) {
   }
   Object answer = jsonObject();
   answer.set("ok", true);
+  answer.set("total", rows.size());
   answer.set("certificates", rows);
   return answer;
 }

@@ -4,9 +4,12 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "common/certificate_json.h"
+#include "common/certificate_names.h"
 #include "common/privilege.h"
 #include "common/sandbox.h"
 #include "common/storage/schema.h"
@@ -22,8 +25,6 @@ using Poco::JSON::Object;
 
 /// How long a query may wait for a worker's write.
 constexpr auto kBusyTimeout = std::chrono::seconds(5);
-/// Rows of rate limits in one answer.
-constexpr std::size_t kMostLimits = 1'000;
 
 /// What the process of a query does: as a worker it may reach the database and nothing else.
 Object askStorage(const StorageQuery& query, const Config& config,
@@ -81,7 +82,7 @@ Object Master::describeLimits() const {
   const RateLimitConfig& config = current().config.rateLimit;
   const std::string_view off = unlimited(config);
   RateTable::Limited limited;
-  if (off.empty()) limited = shared_->rateLimited(policyOf(config), kMostLimits);
+  if (off.empty()) limited = shared_->rateLimited(policyOf(config), kMostControlRows);
   std::ranges::sort(limited.clients, std::greater(), &LimitedClient::remaining);
   Array rows;
   const auto now = std::chrono::system_clock::now();
@@ -121,18 +122,27 @@ Object Master::clearLimits(const ControlRequest& request) {
   return answer;
 }
 
+/// Those that end first come first, and are what stays of a long list.
 Object Master::describeCertificates() const {
+  const auto served = servedCertificates(*current().plan);
+  std::vector<std::pair<std::chrono::system_clock::time_point, std::size_t>> order;
+  for (std::size_t i = 0; i < served.size(); ++i) {
+    order.emplace_back(certificateNotAfter(served[i].leaf), i);
+  }
+  std::ranges::sort(order);
   Array rows;
-  for (const ServedCertificate& each : servedCertificates(*current().plan)) {
+  for (const auto& [end, index] : order) {
+    if (rows.size() == kMostControlRows) break;
     Array hosts;
-    for (const std::string& host : each.hosts) hosts.add(host);
-    Object row = describeCertificate(each.leaf);
+    for (const std::string& host : served[index].hosts) hosts.add(host);
+    Object row = describeCertificate(served[index].leaf);
     row.set("hosts", hosts);
-    row.set("file", each.file.string());
+    row.set("file", served[index].file.string());
     rows.add(row);
   }
   Object answer = jsonObject();
   answer.set("ok", true);
+  answer.set("total", served.size());
   answer.set("certificates", rows);
   return answer;
 }

@@ -320,13 +320,13 @@ TEST_F(OperatorOfCertificates, ListsThoseInUse) {
   capsule.start();
   const auto rows = json({"certificate", "list"})->getArray("certificates");
   ASSERT_EQ(rows->size(), 2u);
-  const auto made = rows->getObject(0);
+  const auto made = rows->getObject(1);
   EXPECT_EQ(made->getValue<std::string>("validity"), "valid");
   EXPECT_EQ(made->getArray("hosts")->size(), 2u);
   GeminiClient client(capsule.port());
   ASSERT_TRUE(client.handshake());
   EXPECT_EQ(made->getValue<std::string>("sha256"), client.serverFingerprint());
-  const auto other = rows->getObject(1);
+  const auto other = rows->getObject(0);
   EXPECT_EQ(other->getValue<std::string>("validity"), "expires soon");
   EXPECT_EQ(other->getValue<std::string>("sha256"), certificateFingerprint(soon.certificate.get()));
   const Finished text = ctl({"certificate", "list"});
