@@ -29,6 +29,13 @@ struct KeyedCertificate {
   KeyPtr key;
 };
 
+/// A certificate that the server uses.
+struct ServedCertificate {
+  std::vector<std::string> hosts;  ///< that it answers for, as the configuration names them
+  std::filesystem::path file;
+  const X509* leaf = nullptr;  ///< stays with whoever told
+};
+
 /// Every certificate of a PEM file in order, or the one of a DER file.
 Result<std::vector<X509Ptr>> readCertificates(const std::filesystem::path& file);
 /// A PEM or DER private key; one with a passphrase is refused, nobody is asked for it.

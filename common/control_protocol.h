@@ -5,6 +5,7 @@
 #include <Poco/JSON/Object.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@ namespace egalaxyd {
 inline constexpr int kControlVersion = 1;
 /// In the run-time folder.
 inline constexpr const char* kControlSocket = "control.sock";
+/// Rows of a list where none are asked for, and the most that can be.
+inline constexpr std::int64_t kUsualControlRows = 50;
+inline constexpr std::int64_t kMostControlRows = 1'000;
 /// Longest request, its line end not counted.
 inline constexpr std::size_t kMaxControlLine = 4096;
 
@@ -24,6 +28,12 @@ struct ControlRequest {
   std::string command;
   /// What else the object holds; numbers and booleans as they are written.
   std::map<std::string, std::string> arguments;
+
+  /// "" where there is none of that name.
+  std::string argument(const std::string& name) const {
+    const auto found = arguments.find(name);
+    return found == arguments.end() ? "" : found->second;
+  }
 };
 
 /// Reads a line without its end. Fails with kInvalid when it is no flat JSON object of this

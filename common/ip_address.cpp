@@ -31,6 +31,12 @@ IpAddress IpAddress::fromSockaddr(const sockaddr& address) {
   return result;
 }
 
+IpAddress IpAddress::fromBytes(const std::array<std::uint8_t, 16>& bytes) {
+  IpAddress result;
+  result.bytes_ = bytes;
+  return result;
+}
+
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   // inet_pton stops at a NUL and would accept what stands before it.
   if (text.find('\0') != std::string_view::npos) return std::nullopt;

@@ -21,6 +21,8 @@ class IpAddress {
   IpAddress() = default;
   /// Of an AF_INET or AF_INET6 address; anything else gives the unspecified address.
   static IpAddress fromSockaddr(const sockaddr& address);
+  /// Of the IPv6 form.
+  static IpAddress fromBytes(const std::array<std::uint8_t, 16>& bytes);
   /// "192.0.2.1", "2001:db8::1"; no brackets, no port, no zone.
   static std::optional<IpAddress> parse(std::string_view text);
 

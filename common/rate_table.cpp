@@ -1,10 +1,14 @@
 #include "common/rate_table.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace egalaxyd {
 namespace {
+
+/// By which IPv6 is counted.
+constexpr std::string_view kNetwork = "/64";
 
 /// Times are kept in tenths of a second: 32 bits last for 13 years.
 constexpr std::int64_t kTick = 100;
@@ -12,7 +16,7 @@ constexpr std::int64_t kTick = 100;
 /// A place unpacked: 18 bits of the hash tell clients of one set apart, at most 8 of them.
 struct Place {
   std::uint32_t tag = 0;    ///< 18 bits
-  std::uint32_t count = 0;  ///< 13 bits: requests in this period
+  std::uint32_t count = 0;  ///< 13 bits: requests in this period, or refused in this penalty
   bool penalised = false;
   std::uint32_t since = 0;  ///< ticks: start of the period or of the penalty
 
@@ -30,6 +34,23 @@ std::uint32_t ticks(std::chrono::milliseconds time) {
   return static_cast<std::uint32_t>((time.count() + kTick - 1) / kTick);
 }
 
+/// Until the penalty ends; 0 for a place without one.
+std::uint32_t ticksLeft(std::uint64_t word, std::uint32_t now, const RatePolicy& policy) {
+  const Place place = Place::unpack(word);
+  const std::uint32_t age = now - std::min(place.since, now);
+  const std::uint32_t lasts = ticks(policy.penalty);
+  return word != 0 && place.penalised && age < lasts ? lasts - age : 0;
+}
+
+std::uint32_t tickOf(std::chrono::milliseconds now) {
+  return static_cast<std::uint32_t>(now.count() / kTick) + 1;
+}
+
+std::size_t setOf(std::uint64_t hash) { return hash % RateTable::kSets; }
+std::uint32_t tagOf(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 46); }
+
+using Halves = std::array<std::uint64_t, 2>;
+
 /// What one more request at `now` makes of `place`.
 Place advance(Place place, std::uint32_t now, const RatePolicy& policy) {
   const std::uint32_t age = now - std::min(place.since, now);
@@ -40,6 +61,7 @@ Place advance(Place place, std::uint32_t now, const RatePolicy& policy) {
     place.penalised = false;
   } else if (place.penalised || place.count >= policy.requests) {
     place.since = now;
+    place.count = place.penalised ? std::min(place.count + 1, RateTable::kMostRefused) : 1;
     place.penalised = true;
   } else {
     ++place.count;
@@ -48,6 +70,18 @@ Place advance(Place place, std::uint32_t now, const RatePolicy& policy) {
 }
 
 }  // namespace
+
+std::string limitText(const IpAddress& client) {
+  return client.isV4() ? client.text() : client.text() + std::string(kNetwork);
+}
+
+std::optional<IpAddress> parseLimitText(std::string_view text) {
+  const bool network = text.ends_with(kNetwork);
+  if (network) text.remove_suffix(kNetwork.size());
+  const auto address = IpAddress::parse(text);
+  if (!address || (network && address->isV4())) return std::nullopt;
+  return address->limitKey();
+}
 
 std::uint64_t seededHash(const IpAddress& client, std::uint64_t seed) {
   // splitmix64 over the address's two halves.
@@ -68,9 +102,9 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
                                                           std::chrono::milliseconds now,
                                                           const RatePolicy& policy) {
   const std::uint64_t hash = seededHash(client, seed);
-  auto& set = sets_[hash % kSets];
-  const auto tag = static_cast<std::uint32_t>(hash >> 46);
-  const std::uint32_t tick = static_cast<std::uint32_t>(now.count() / kTick) + 1;
+  auto& set = sets_[setOf(hash)];
+  const std::uint32_t tag = tagOf(hash);
+  const std::uint32_t tick = tickOf(now);
   for (;;) {
     // The client's own place, else the first free one, else the one unheard of for longest. Two
     // workers that meet a new client at once choose the same place, and one of them looks again.
@@ -95,22 +129,75 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
     const Place after = advance(place, tick, policy);
     if (!chosen->compare_exchange_strong(before, after.pack(), std::memory_order_relaxed)) continue;
     if (!after.penalised) return std::nullopt;
+    writeAddress(addresses_[setOf(hash)][static_cast<std::size_t>(chosen - set.data())], client);
     return policy.penalty;
   }
 }
 
-std::size_t RateTable::penalised(std::chrono::milliseconds now, const RatePolicy& policy) const {
-  const std::uint32_t tick = static_cast<std::uint32_t>(now.count() / kTick) + 1;
-  std::size_t sum = 0;
-  for (const auto& set : sets_) {
-    for (const auto& way : set) {
-      const std::uint64_t word = way.load(std::memory_order_relaxed);
-      if (word == 0) continue;
+void RateTable::writeAddress(Address& place, const IpAddress& client) {
+  const auto halves = std::bit_cast<Halves>(client.bytes());
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    // Only once per penalty: workers that refuse the same client share this line of memory.
+    if (place[i].load(std::memory_order_relaxed) == halves[i]) continue;
+    place[i].store(halves[i], std::memory_order_relaxed);
+  }
+}
+
+IpAddress RateTable::readAddress(const Address& place) {
+  Halves halves{};
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    halves[i] = place[i].load(std::memory_order_relaxed);
+  }
+  return IpAddress::fromBytes(std::bit_cast<std::array<std::uint8_t, 16>>(halves));
+}
+
+RateTable::Limited RateTable::limited(std::uint64_t seed, std::chrono::milliseconds now,
+                                      const RatePolicy& policy, std::size_t most) const {
+  const std::uint32_t tick = tickOf(now);
+  Limited found;
+  for (std::size_t set = 0; set < kSets; ++set) {
+    for (std::size_t way = 0; way < kWays; ++way) {
+      const std::uint64_t word = sets_[set][way].load(std::memory_order_relaxed);
+      const std::uint32_t left = ticksLeft(word, tick, policy);
+      if (left == 0) continue;
+      ++found.total;
+      if (found.clients.size() == most) continue;
+      const IpAddress address = readAddress(addresses_[set][way]);
+      const std::uint64_t hash = seededHash(address, seed);
       const Place place = Place::unpack(word);
-      if (place.penalised && tick - std::min(place.since, tick) < ticks(policy.penalty)) ++sum;
+      if (setOf(hash) != set || tagOf(hash) != place.tag) continue;
+      found.clients.push_back({address, left * std::chrono::milliseconds(kTick), place.count});
     }
   }
-  return sum;
+  return found;
+}
+
+bool RateTable::clear(const IpAddress& client, std::uint64_t seed, std::chrono::milliseconds now,
+                      const RatePolicy& policy) {
+  const std::uint64_t hash = seededHash(client, seed);
+  for (auto& way : sets_[setOf(hash)]) {
+    std::uint64_t word = way.load(std::memory_order_relaxed);
+    // A request of that moment may be counted in between: it is forgotten as well.
+    while (Place::unpack(word).tag == tagOf(hash) && ticksLeft(word, tickOf(now), policy) > 0) {
+      if (way.compare_exchange_weak(word, 0, std::memory_order_relaxed)) return true;
+    }
+  }
+  return false;
+}
+
+std::size_t RateTable::clearAll(std::chrono::milliseconds now, const RatePolicy& policy) {
+  std::size_t cleared = 0;
+  for (auto& set : sets_) {
+    for (auto& way : set) {
+      std::uint64_t word = way.load(std::memory_order_relaxed);
+      while (ticksLeft(word, tickOf(now), policy) > 0) {
+        if (!way.compare_exchange_weak(word, 0, std::memory_order_relaxed)) continue;
+        ++cleared;
+        break;
+      }
+    }
+  }
+  return cleared;
 }
 
 }  // namespace egalaxyd

@@ -161,8 +161,10 @@ class SharedState {
   /// Counts one request of `client`; nullopt: it may pass, else how long it has to wait.
   std::optional<std::chrono::milliseconds> countRequest(const IpAddress& client,
                                                         const RatePolicy& policy);
-  /// Clients that are being made to wait now.
-  std::size_t rateLimitedClients(const RatePolicy& policy) const;
+  /// Those who are being made to wait now; at most `most` of them by address.
+  RateTable::Limited rateLimited(const RatePolicy& policy, std::size_t most) const;
+  /// Forgets one of them (a limitKey), or all; how many.
+  std::size_t clearRateLimits(const RatePolicy& policy, const std::optional<IpAddress>& client);
 
  private:
   struct Block;

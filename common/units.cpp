@@ -2,6 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -46,7 +47,91 @@ std::string textWithUnit(std::uint64_t value, const std::array<Unit, N>& units) 
   return {};
 }
 
+/// Takes the number that `text` begins with, of exactly `digits` digits and at most `most`.
+std::optional<int> takeNumber(std::string_view& text, std::size_t digits, int most) {
+  int number = 0;
+  if (text.size() < digits) return std::nullopt;
+  for (const char digit : text.substr(0, digits)) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    number = number * 10 + (digit - '0');
+  }
+  text.remove_prefix(digits);
+  return number <= most ? std::optional(number) : std::nullopt;
+}
+
+bool takeOneOf(std::string_view& text, std::string_view characters) {
+  if (text.empty() || characters.find(text.front()) == std::string_view::npos) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+std::optional<std::chrono::sys_days> takeDate(std::string_view& text) {
+  using std::chrono::day;
+  using std::chrono::month;
+  using std::chrono::year;
+  const auto y = takeNumber(text, 4, 9999);
+  const bool first = takeOneOf(text, "-");
+  const auto m = takeNumber(text, 2, 12);
+  const bool second = takeOneOf(text, "-");
+  const auto d = takeNumber(text, 2, 31);
+  if (!y || !first || !m || !second || !d || *y < 1970) return std::nullopt;
+  const std::chrono::year_month_day date(year(*y), month(static_cast<unsigned>(*m)),
+                                         day(static_cast<unsigned>(*d)));
+  if (!date.ok()) return std::nullopt;
+  return std::chrono::sys_days(date);
+}
+
+/// "08:00" or, with a leap second at most, "08:00:60".
+std::optional<std::chrono::seconds> takeTimeOfDay(std::string_view& text, bool withSeconds) {
+  const auto hours = takeNumber(text, 2, 23);
+  const bool first = takeOneOf(text, ":");
+  const auto minutes = takeNumber(text, 2, 59);
+  if (!hours || !first || !minutes) return std::nullopt;
+  const auto time = std::chrono::hours(*hours) + std::chrono::minutes(*minutes);
+  if (!withSeconds) return time;
+  if (!takeOneOf(text, ":")) return std::nullopt;
+  const auto seconds = takeNumber(text, 2, 60);
+  if (!seconds) return std::nullopt;
+  return time + std::chrono::seconds(*seconds);
+}
+
+/// "Z" or "+01:00": what to add to come to UTC.
+std::optional<std::chrono::seconds> takeOffset(std::string_view& text) {
+  if (takeOneOf(text, "Zz")) return std::chrono::seconds(0);
+  const bool ahead = text.starts_with('+');
+  if (!takeOneOf(text, "+-")) return std::nullopt;
+  const auto offset = takeTimeOfDay(text, false);
+  if (!offset) return std::nullopt;
+  return ahead ? -*offset : *offset;
+}
+
 }  // namespace
+
+std::optional<std::chrono::sys_seconds> parseTime(std::string_view text) {
+  const auto date = takeDate(text);
+  if (!date) return std::nullopt;
+  if (text.empty()) return *date;
+  if (!takeOneOf(text, "Tt ")) return std::nullopt;
+  const auto time = takeTimeOfDay(text, true);
+  if (!time) return std::nullopt;
+  if (takeOneOf(text, ".")) {
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    if (digits == 0) return std::nullopt;
+    text.remove_prefix(digits);
+  }
+  const auto offset = takeOffset(text);
+  if (!offset || !text.empty()) return std::nullopt;
+  return *date + *time + *offset;
+}
+
+std::string timeText(std::chrono::sys_seconds time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+}
 
 std::optional<std::chrono::milliseconds> parseDuration(std::string_view text) {
   const auto value = parseWithUnit(text, kTimeUnits, kLongestDuration);

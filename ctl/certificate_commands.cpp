@@ -1,36 +1,41 @@
+#include <Poco/JSON/Array.h>
+#include <Poco/JSON/Parser.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
 #include <ostream>
 
 #include "common/certificate.h"
+#include "common/certificate_json.h"
 #include "common/certificate_names.h"
+#include "common/config_loader.h"
+#include "common/poco_seam.h"
 #include "ctl/command_table.h"
+#include "ctl/configured_certificates.h"
+#include "ctl/control_client.h"
 #include "ctl/json_output.h"
+#include "ctl/server_program.h"
 
 namespace egalaxyd {
 namespace {
 
 namespace fs = std::filesystem;
+using Poco::JSON::Object;
 
-Poco::JSON::Object jsonOf(const X509* certificate) {
-  Poco::JSON::Array names;
-  for (const std::string& name : certificateNames(certificate)) names.add(name);
-  auto object = jsonObject();
-  object.set("subject", certificateSubject(certificate));
-  object.set("names", names);
-  object.set("not_before", certificateNotBeforeText(certificate));
-  object.set("not_after", certificateNotAfterText(certificate));
-  object.set("sha256", certificateFingerprint(certificate));
-  object.set("public_key_sha256", publicKeyFingerprint(certificate));
-  return object;
+std::string remark(const X509* certificate) {
+  const auto validity = describeCertificate(certificate).getValue<std::string>("validity");
+  if (validity == "valid") return "";
+  return validity == "not yet" ? " (not valid yet)" : " (" + validity + ")";
 }
 
-std::string validity(const X509* certificate) {
-  const auto now = std::chrono::system_clock::now();
-  if (now < certificateNotBefore(certificate)) return " (not valid yet)";
-  if (now > certificateNotAfter(certificate)) return " (expired)";
-  return "";
+std::string wordsOf(const Object& object, const std::string& name) {
+  std::string words;
+  const auto list = object.getArray(name);
+  if (list.isNull()) return "-";
+  for (const auto& each : *list) {
+    words += (words.empty() ? "" : " ") + each.toString();
+  }
+  return words.empty() ? "-" : words;
 }
 
 void printFor(std::ostream& out, const X509* certificate) {
@@ -38,10 +43,34 @@ void printFor(std::ostream& out, const X509* certificate) {
       {"subject", certificateSubject(certificate)},
       {"names", fmt::format("{}", fmt::join(certificateNames(certificate), " "))},
       {"not before", certificateNotBeforeText(certificate)},
-      {"not after", certificateNotAfterText(certificate) + validity(certificate)},
+      {"not after", certificateNotAfterText(certificate) + remark(certificate)},
       {"SHA-256", certificateFingerprint(certificate)},
       {"public key", publicKeyFingerprint(certificate)}};
   for (const auto& [name, value] : rows) out << fmt::format("{:<12}{}\n", name, value);
+}
+
+void printServed(const Invocation& invocation, const Object& answer) {
+  const auto rows = answer.getArray("certificates");
+  for (std::size_t i = 0; i < rows->size(); ++i) {
+    const auto row = rows->getObject(static_cast<unsigned>(i));
+    const std::string validity = cellOf(*row, "validity");
+    const bool usual = validity == "valid" || validity == "-";
+    const std::pair<const char*, std::string> lines[] = {
+        {"file", cellOf(*row, "file")},
+        {"hosts", wordsOf(*row, "hosts")},
+        {"names", wordsOf(*row, "names")},
+        {"not after", cellOf(*row, "not_after") + (usual ? "" : "  " + validity)},
+        {"SHA-256", cellOf(*row, "sha256")},
+        {"error", cellOf(*row, "error")}};
+    if (i > 0) invocation.out << '\n';
+    for (const auto& [name, value] : lines) {
+      if (value != "-") invocation.out << fmt::format("{:<12}{}\n", name, value);
+    }
+  }
+  const auto total = answer.getValue<std::size_t>("total");
+  if (total > rows->size()) {
+    invocation.out << fmt::format("\nand {} more, which end later\n", total - rows->size());
+  }
 }
 
 }  // namespace
@@ -61,7 +90,7 @@ int createCertificate(const Invocation& invocation) {
   }
   const X509* leaf = made->chain.front().get();
   if (invocation.has("json")) {
-    auto object = jsonOf(leaf);
+    auto object = describeCertificate(leaf);
     object.set("certificate", certificate.string());
     object.set("key", key.string());
     printJson(invocation.out, object);
@@ -72,12 +101,32 @@ int createCertificate(const Invocation& invocation) {
   return 0;
 }
 
+int listCertificates(const Invocation& invocation) {
+  if (invocation.has("socket") || controlSocketPath(invocation)) {
+    return askAndPrint(invocation, {"certificates", {}}, &printServed);
+  }
+  const auto dumped = dumpedConfiguration();
+  if (!dumped) return complain(invocation, dumped.error());
+  const auto answer = configuredCertificates(parseConfig(*dumped, "egalaxyd --dump").config);
+  if (invocation.has("json")) {
+    printJson(invocation.out, answer);
+    return 0;
+  }
+  invocation.err << "egalaxyctl: no server runs; those of the configuration are:\n";
+  const auto printed = guarded("the configuration", [&] {
+    // What was read has other types than what was put together.
+    Poco::JSON::Parser parser;
+    printServed(invocation, *parser.parse(encodeControlAnswer(answer)).extract<Object::Ptr>());
+  });
+  return printed ? 0 : complain(invocation, printed.error());
+}
+
 int showCertificate(const Invocation& invocation) {
   const auto chain = readCertificates(invocation.arguments.front());
   if (!chain) return complain(invocation, chain.error());
   if (invocation.has("json")) {
     Poco::JSON::Array all;
-    for (const X509Ptr& certificate : *chain) all.add(jsonOf(certificate.get()));
+    for (const X509Ptr& certificate : *chain) all.add(describeCertificate(certificate.get()));
     printJson(invocation.out, all);
     return 0;
   }

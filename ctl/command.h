@@ -50,6 +50,7 @@ struct Command {
 
 int createCertificate(const Invocation& invocation);
 int showCertificate(const Invocation& invocation);
+int listCertificates(const Invocation& invocation);
 int printToken(const Invocation& invocation);
 int getUrl(const Invocation& invocation);
 int putFile(const Invocation& invocation);
@@ -60,6 +61,13 @@ int reloadServer(const Invocation& invocation);
 int stopServer(const Invocation& invocation);
 int restartWorker(const Invocation& invocation);
 int changeLogLevel(const Invocation& invocation);
+int listUsers(const Invocation& invocation);
+int showUser(const Invocation& invocation);
+int forgetUser(const Invocation& invocation);
+int listUploads(const Invocation& invocation);
+int showUpload(const Invocation& invocation);
+int listLimits(const Invocation& invocation);
+int clearLimits(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
 
 }  // namespace egalaxyd

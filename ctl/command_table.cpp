@@ -13,6 +13,8 @@ namespace {
 constexpr Command kCommands[] = {
     {"certificate create", "HOST... [--dir DIR]", "make a self-signed certificate and its key", 1,
      kAnyNumber, "dir json", &createCertificate},
+    {"certificate list", "", "what the server uses, and which of it expires soon", 0, 0, "json",
+     &listCertificates},
     {"certificate show", "FILE", "names, fingerprints and dates of certificates", 1, 1, "json",
      &showCertificate},
     {"check", "[FILE]", "check a configuration, as egalaxyd --check does", 0, 1, "",
@@ -21,6 +23,9 @@ constexpr Command kCommands[] = {
      &printCompletion},
     {"get", "URL [--head] [--verbose]", "fetch a gemini:// or spartan:// page", 1, 1,
      "cert head key timeout verbose", &getUrl},
+    {"limits", "", "who is rate-limited, and until when", 0, 0, "json", &listLimits},
+    {"limits clear", "[ADDR]", "let one address, or all, ask again at once", 0, 1, "json",
+     &clearLimits},
     {"log", "LEVEL", "log from LEVEL on, until the next reload: trace to error", 1, 1, "json",
      &changeLogLevel},
     {"put", "FILE URL [--token T] [--mime M]", "upload to a titan:// or spartan:// URL", 1, 2,
@@ -33,6 +38,14 @@ constexpr Command kCommands[] = {
     {"stop", "", "let the server finish and end", 0, 0, "json", &stopServer},
     {"token", "[--bytes N]", "make an upload token and the line that accepts it", 0, 0,
      "bytes json", &printToken},
+    {"uploads", "[FILTERS] [--limit N]", "newest first; by --host, --path, --user or --since", 0, 0,
+     "host json limit path since user", &listUploads},
+    {"uploads show", "ID", "all about one upload", 1, 1, "json", &showUpload},
+    {"users", "[--limit N]", "holders of client certificates, last seen first", 0, 0, "json limit",
+     &listUsers},
+    {"users forget", "ID", "remove a user and all metadata; uploads stay", 1, 1, "json",
+     &forgetUser},
+    {"users show", "ID", "a user, the metadata and the last uploads", 1, 1, "json", &showUser},
     {"worker restart", "N|all", "replace workers one by one; each finishes what it has", 1, 1,
      "json", &restartWorker},
 };
@@ -142,10 +155,12 @@ std::vector<std::string> splitWords(std::string_view text) {
 std::span<const Command> commands() { return kCommands; }
 
 const Command* findCommand(const std::vector<std::string>& arguments) {
+  const Command* found = nullptr;
   for (const Command& command : kCommands) {
-    if (beginsWith(arguments, splitWords(command.words))) return &command;
+    if (!beginsWith(arguments, splitWords(command.words))) continue;
+    if (found == nullptr || command.words.size() > found->words.size()) found = &command;
   }
-  return nullptr;
+  return found;
 }
 
 int runCommand(const Invocation& invocation) {

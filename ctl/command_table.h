@@ -16,7 +16,7 @@ inline constexpr std::string_view kGlobalOptions = "help version socket";
 
 std::span<const Command> commands();
 
-/// The command that `arguments` begin with, or nullptr.
+/// The command that `arguments` begin with, the one of most words, or nullptr.
 const Command* findCommand(const std::vector<std::string>& arguments);
 
 /// Finds the command, checks number of arguments and options, runs it. Says on `err` what is wrong

@@ -55,10 +55,11 @@ std::string bashScript() {
         fmt::format("    '{}') candidates='{}' ;;\n", level.words, fmt::join(level.next, " "));
   }
   std::string options;
-  for (const Command& command : commands()) {
-    if (command.options.empty()) continue;
+  const auto all = commands();
+  for (auto command = all.rbegin(); command != all.rend(); ++command) {  // "users show" first
+    if (command->options.empty()) continue;
     options +=
-        fmt::format("    '{}'*) candidates+=' {}' ;;\n", command.words, dashed(command.options));
+        fmt::format("    '{}'*) candidates+=' {}' ;;\n", command->words, dashed(command->options));
   }
   return fmt::format(R"(_egalaxyctl() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" words='' candidates='' previous='' word i

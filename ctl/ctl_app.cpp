@@ -72,6 +72,15 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(Option("format", "", "stats: text, json or prometheus").argument("FORMAT"));
   options.addOption(
       Option("watch", "", "stats: again every SEC seconds; 2 if not given").argument("SEC", false));
+  options.addOption(
+      Option("limit", "", "users, uploads: most rows, up to 1000; 50 if not given").argument("N"));
+  options.addOption(Option("host", "", "uploads: to this host").argument("HOST"));
+  options.addOption(Option("path", "", "uploads: to this path, or beneath it").argument("PATH"));
+  options.addOption(Option("user", "", "uploads: of this user").argument("ID"));
+  options.addOption(Option("since", "",
+                           "uploads: from this time on, 2026-01-31 or 2026-01-31T08:00:00Z, or "
+                           "within this span, 2h or 3d")
+                        .argument("T"));
   options.addOption(Option("head", "", "get, put: print the header of each answer, and no body"));
   options.addOption(
       Option("verbose", "v", "get, put: tell about the connection and its certificate"));

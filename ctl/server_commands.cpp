@@ -7,17 +7,13 @@
 
 #include "ctl/command_table.h"
 #include "ctl/control_client.h"
+#include "ctl/json_output.h"
 #include "ctl/table.h"
 
 namespace egalaxyd {
 namespace {
 
 using Poco::JSON::Object;
-
-std::string text(const Object& object, const std::string& name) {
-  const auto value = object.get(name);
-  return value.isEmpty() ? "-" : value.toString();
-}
 
 std::string age(const Object& object, const std::string& name) {
   return object.has(name) ? durationWords(object.getValue<std::int64_t>(name)) : "-";
@@ -26,25 +22,25 @@ std::string age(const Object& object, const std::string& name) {
 void printStatus(const Invocation& invocation, const Object& answer) {
   std::ostream& out = invocation.out;
   const bool colour = invocation.colour;
-  out << fmt::format("egalaxyd {}, {}, generation {}, process {}, up {}\n", text(answer, "version"),
-                     stateText(text(answer, "state"), colour), text(answer, "generation"),
-                     text(answer, "pid"), age(answer, "uptime"));
+  out << fmt::format("egalaxyd {}, {}, generation {}, process {}, up {}\n",
+                     cellOf(answer, "version"), stateText(cellOf(answer, "state"), colour),
+                     cellOf(answer, "generation"), cellOf(answer, "pid"), age(answer, "uptime"));
   for (const auto& each : *answer.getArray("listeners")) {
     const auto& listener = each.extract<Object::Ptr>();
-    out << fmt::format("listening on {} for {}\n", text(*listener, "address"),
-                       text(*listener, "protocols"));
+    out << fmt::format("listening on {} for {}\n", cellOf(*listener, "address"),
+                       cellOf(*listener, "protocols"));
   }
   const auto storage = answer.getObject("storage");
-  out << "database " << stateText(text(*storage, "state"), colour);
-  if (storage->has("error")) out << ": " << text(*storage, "error");
+  out << "database " << stateText(cellOf(*storage, "state"), colour);
+  if (storage->has("error")) out << ": " << cellOf(*storage, "error");
   out << "\n\n";
   Table table({"worker", "generation", "pid", "state", "up", "open", "restarts", "last cause"});
   table.showStates(3);
   for (const auto& each : *answer.getArray("workers")) {
     const auto& worker = each.extract<Object::Ptr>();
-    table.add({text(*worker, "slot"), text(*worker, "generation"), text(*worker, "pid"),
-               text(*worker, "state"), age(*worker, "age"), text(*worker, "connections"),
-               text(*worker, "restarts"), text(*worker, "last_cause")});
+    table.add({cellOf(*worker, "slot"), cellOf(*worker, "generation"), cellOf(*worker, "pid"),
+               cellOf(*worker, "state"), age(*worker, "age"), cellOf(*worker, "connections"),
+               cellOf(*worker, "restarts"), cellOf(*worker, "last_cause")});
   }
   table.print(out, colour);
   if (const auto failure = answer.getObject("reload_failure")) {
@@ -56,7 +52,7 @@ void printStatus(const Invocation& invocation, const Object& answer) {
 }
 
 void printGeneration(const Invocation& invocation, const Object& answer) {
-  invocation.out << "generation " << text(answer, "generation") << " serves\n";
+  invocation.out << "generation " << cellOf(answer, "generation") << " serves\n";
 }
 
 void printNothing(const Invocation&, const Object&) {}

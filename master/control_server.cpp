@@ -162,11 +162,15 @@ bool ControlServer::makeRoom() {
 }
 
 void ControlServer::answer(ClientId id, const Poco::JSON::Object& answer) {
+  answerLine(id, encodeControlAnswer(answer));
+}
+
+void ControlServer::answerLine(ClientId id, std::string_view line) {
   const auto found = clients_.find(id);
   if (found == clients_.end() || found->second->gone) return;
   Client& client = *found->second;
   client.waiting = false;
-  client.out += encodeControlAnswer(answer);
+  client.out += line;
   client.moved();
   flush(client);  // now: the master may be about to end
   schedule(id);

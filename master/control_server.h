@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/control_protocol.h"
 #include "common/event_loop.h"
@@ -48,6 +49,8 @@ class ControlServer {
   Result<void> open(const std::filesystem::path& path, const std::optional<Account>& account);
   /// Nothing happens when the client has gone meanwhile.
   void answer(ClientId client, const Poco::JSON::Object& answer);
+  /// The same with a whole line.
+  void answerLine(ClientId client, std::string_view line);
 
   /// In a forked child: closes all descriptors. The object must not be used or destroyed there.
   void closeInChild();

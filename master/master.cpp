@@ -259,7 +259,7 @@ void Master::act(const AskToDrain& action) {
   static_cast<void>(processes_.at(action.worker)->worker.channel.send(ChannelMessage::kDrain));
 }
 
-void Master::act(const KillWorker& action) { killWorker(processes_.at(action.worker)->worker); }
+void Master::act(const KillWorker& action) { killProcess(processes_.at(action.worker)->worker); }
 
 void Master::act(const BuildGeneration&) {
   service_->reloading();
@@ -389,7 +389,7 @@ Result<void> Master::spawn(WorkerKey key) {
   spdlog::debug("worker {} of generation {} is process {}", key.number, key.generation,
                 process->worker.pid);
   if (!watched) {
-    killWorker(process->worker);
+    killProcess(process->worker);
     ::waitpid(process->worker.pid, nullptr, 0);
     slotTaken_[slot] = false;
     return watched.error();
@@ -405,6 +405,7 @@ void Master::forgetInChild(const Generation& mine) {
   ::close(signals_->fd());
   ::close(lock_->fd());
   if (control_) control_->closeInChild();
+  queries_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());
     ::close(process->worker.channel.fd());

@@ -19,6 +19,7 @@
 #include "master/control_server.h"
 #include "master/generation.h"
 #include "master/instance_lock.h"
+#include "master/query_runner.h"
 #include "master/service_manager.h"
 #include "master/spawner.h"
 #include "master/supervisor.h"
@@ -100,6 +101,13 @@ class Master {
   void noteReloadFailure(std::vector<std::string> complaints);
   void answerAll(std::vector<ClientId>& clients, const Poco::JSON::Object& answer);
 
+  // What it asks of the database, of limits and certificates: master_queries.cpp.
+  const Generation& current() const;
+  void controlQuery(ClientId client, const ControlRequest& request);
+  Poco::JSON::Object describeLimits() const;
+  Poco::JSON::Object clearLimits(const ControlRequest& request);
+  Poco::JSON::Object describeCertificates() const;
+
   MasterHooks hooks_;
   std::unique_ptr<EventLoop> loop_ = std::make_unique<EventLoop>();
   std::unique_ptr<SharedState> shared_;
@@ -118,6 +126,7 @@ class Master {
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   const Clock::time_point startedClock_ = Clock::now();
   std::optional<LogLevel> logLevel_;     ///< asked for at run time; until the next reload

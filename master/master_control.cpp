@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/version.h"
 #include "master/master_process.h"
+#include "master/storage_query.h"
 
 namespace egalaxyd {
 namespace {
@@ -29,11 +30,6 @@ std::int64_t secondsSince(std::chrono::system_clock::time_point when) {
 
 std::int64_t unixTime(std::chrono::system_clock::time_point when) {
   return std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
-}
-
-std::string argumentOf(const ControlRequest& request, const std::string& name) {
-  const auto found = request.arguments.find(name);
-  return found == request.arguments.end() ? "" : found->second;
 }
 
 std::optional<std::uint32_t> numberOf(const std::string& text) {
@@ -80,8 +76,14 @@ void Master::openControl(const Generation& first) {
 void Master::onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer) {
   if (request.command == "status") return control_->answer(client, describeStatus());
   if (request.command == "stats") return control_->answer(client, describeStatistics());
-  spdlog::info("control: \"{}\" from process {} of user {}", logQuote(request.command), peer.pid,
-               peer.uid);
+  if (request.command == "limits") return control_->answer(client, describeLimits());
+  if (request.command == "certificates") return control_->answer(client, describeCertificates());
+  const bool query = isStorageQuery(request.command);
+  if (query && request.command != "forget_user") return controlQuery(client, request);
+  const std::string what = request.command + (query ? " " + request.argument("id") : "");
+  spdlog::info("control: \"{}\" from process {} of user {}", logQuote(what), peer.pid, peer.uid);
+  if (query) return controlQuery(client, request);
+  if (request.command == "clear_limits") return control_->answer(client, clearLimits(request));
   if (request.command == "reload") return controlReload(client);
   if (request.command == "stop") return controlStop(client);
   if (request.command == "restart") return controlRestart(client, request);
@@ -107,7 +109,7 @@ void Master::controlStop(ClientId client) {
 
 /// Answered when all successors are ready.
 void Master::controlRestart(ClientId client, const ControlRequest& request) {
-  const std::string which = argumentOf(request, "worker");
+  const std::string which = request.argument("worker");
   const auto number = numberOf(which);
   if (which != "all" && !number) {
     return control_->answer(client,
@@ -120,7 +122,7 @@ void Master::controlRestart(ClientId client, const ControlRequest& request) {
 }
 
 void Master::controlLog(ClientId client, const ControlRequest& request) {
-  const std::string name = argumentOf(request, "level");
+  const std::string name = request.argument("level");
   const auto level = parseLogLevel(name);
   if (!level) {
     return control_->answer(

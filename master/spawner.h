@@ -1,19 +1,16 @@
 // Forks workers and learns how they ended.
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 
 #include "common/worker_channel.h"
+#include "master/forked_process.h"
 #include "master/supervisor.h"
 #include "worker/worker.h"
 
 namespace egalaxyd {
 
-struct SpawnedWorker {
-  pid_t pid = 0;
-  UniqueFd pidFd;  ///< readable once the process has ended
+struct SpawnedWorker : ForkedProcess {
   WorkerChannel channel;
 };
 
@@ -21,9 +18,6 @@ struct SpawnedWorker {
 /// runWorker(setup) with the other end of the returned channel. The process never returns from
 /// here. The caller must have one thread.
 Result<SpawnedWorker> spawnWorker(WorkerSetup setup, const std::function<void()>& forgetMaster);
-
-/// SIGKILL.
-void killWorker(const SpawnedWorker& worker);
 
 /// How a worker ended whose pidFd is readable; collects the process.
 ExitCause collectWorker(const SpawnedWorker& worker);

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/ascii.h"
+#include "common/certificate_files.h"
 #include "common/certificate_names.h"
 #include "common/errno_error.h"
 #include "common/poco_seam.h"
@@ -22,10 +23,19 @@ namespace egalaxyd {
 
 struct TlsContexts::State {
   std::vector<Poco::Net::Context::Ptr> contexts;
+  std::vector<ServedCertificate> served;  ///< of each context
   HostMap<SSL_CTX*> byName;
   SSL_CTX* fallback = nullptr;
 
-  void add(const std::string& name, SSL_CTX* context) { byName.add(name, context); }
+  void add(const SiteConfig& site, SSL_CTX* context) {
+    std::vector<std::string> names{site.host};
+    names.insert(names.end(), site.aliases.begin(), site.aliases.end());
+    for (const std::string& name : names) byName.add(name, context);
+    // The site's own is the newest, the one that sites share the first.
+    const bool own = contexts.back()->sslContext() == context;
+    auto& hosts = (own ? served.back() : served.front()).hosts;
+    hosts.insert(hosts.end(), names.begin(), names.end());
+  }
 };
 
 namespace {
@@ -128,10 +138,9 @@ void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& ident
 }
 
 /// The kept certificate of a host, or a new one.
-Result<KeyedCertificate> automaticCertificate(const SiteConfig& site,
-                                              const std::filesystem::path& folder, bool keep) {
-  const auto certificate = folder / (certificateFileStem(site.host) + ".crt");
-  const auto key = folder / (certificateFileStem(site.host) + ".key");
+Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const AutomaticFiles& files,
+                                              bool keep) {
+  const auto& [folder, certificate, key] = files;
   std::error_code ignored;
   if (std::filesystem::exists(certificate, ignored)) {
     auto kept = readKeyedCertificate(certificate, key);
@@ -158,12 +167,15 @@ TlsContexts::~TlsContexts() = default;
 
 SSL_CTX* TlsContexts::initial() const { return state_->fallback; }
 
+const std::vector<ServedCertificate>& TlsContexts::served() const { return state_->served; }
+
 std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeMissing,
                                                 Complaints& complaints) {
   std::unique_ptr<TlsContexts> built(new TlsContexts);
   State& state = *built->state_;
 
-  const auto add = [&](Result<KeyedCertificate> identity, const std::string& where) -> SSL_CTX* {
+  const auto add = [&](Result<KeyedCertificate> identity, const std::filesystem::path& file,
+                       const std::string& where) -> SSL_CTX* {
     auto context = identity ? makeContext(*identity, config.tls)
                             : Result<ContextPtr>(std::move(identity).error());
     if (!context) {
@@ -171,22 +183,24 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
       return nullptr;
     }
     state.contexts.push_back(*context);
-    return (*context)->sslContext();
+    SSL_CTX* made = (*context)->sslContext();
+    state.served.push_back({{}, file, SSL_CTX_get0_certificate(made)});
+    return made;
   };
 
   if (!config.tls.certificate.empty()) {
-    state.fallback = add(readKeyedCertificate(config.tls.certificate, config.tls.key),
-                         config.file.empty() ? "tls" : config.file.string() + ": tls");
+    state.fallback =
+        add(readKeyedCertificate(config.tls.certificate, config.tls.key), config.tls.certificate,
+            config.file.empty() ? "tls" : config.file.string() + ": tls");
   }
   const bool haveDefault = !config.tls.certificate.empty();
   for (const SiteConfig& site : config.sites) {
     SSL_CTX* context = state.fallback;
     if (!site.certificate.empty()) {
-      context = add(readKeyedCertificate(site.certificate, site.key), site.where);
+      context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
     } else if (!haveDefault && config.tls.autoCertificates) {
-      context =
-          add(automaticCertificate(site, config.server.stateDir / "certificates", makeMissing),
-              site.where);
+      const AutomaticFiles files(config.server.stateDir, site.host);
+      context = add(automaticCertificate(site, files, makeMissing), files.certificate, site.where);
     } else if (!haveDefault) {
       complaints.push_back({site.where,
                             "no certificate: set certificate and key here or in [tls], or "
@@ -194,8 +208,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
       continue;
     }
     if (context == nullptr) continue;
-    state.add(site.host, context);
-    for (const std::string& alias : site.aliases) state.add(alias, context);
+    state.add(site, context);
     if (state.fallback == nullptr || (!haveDefault && site.host == "*")) state.fallback = context;
   }
   for (const ContextPtr& context : state.contexts) {

@@ -30,6 +30,8 @@ class TlsContexts {
 
   /// The context that handshakes begin with; its servername callback picks the host's own.
   SSL_CTX* initial() const;
+  /// In the order of the configuration, the one of [tls] first.
+  const std::vector<ServedCertificate>& served() const;
 
  private:
   TlsContexts();

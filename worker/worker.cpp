@@ -268,6 +268,10 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
   return plan;
 }
 
+std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan) {
+  return plan.tls->served();
+}
+
 void recoverAfterCrash(const Config& config) {
   const auto recovered = recoverUploads(config);
   if (!recovered) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/certificate.h"
 #include "common/config.h"
 #include "common/privilege.h"
 #include "common/shared_state.h"
@@ -26,6 +27,9 @@ enum class PlanPurpose { kServe, kCheck };
 /// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
 ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints);
+
+/// The certificates that the plan's contexts hold; the leaves live as long as the plan.
+std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan);
 
 /// A listening, non-blocking socket that the master owns and every worker inherits.
 struct ListenerSocket {

@@ -141,12 +141,12 @@ class MemoryStorage final : public Storage {
     return values;
   }
 
-  Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) override {
+  Result<std::vector<User>> listUsers(std::size_t limit) override {
     std::vector<User> users;
-    for (auto user = state_.users.upper_bound(after);
-         user != state_.users.end() && users.size() < limit; ++user) {
-      users.push_back(user->second);
-    }
+    for (const auto& [id, user] : state_.users) users.push_back(user);
+    std::stable_sort(users.begin(), users.end(),
+                     [](const User& a, const User& b) { return a.lastSeen > b.lastSeen; });
+    if (users.size() > limit) users.resize(limit);
     return users;
   }
 
@@ -162,20 +162,29 @@ class MemoryStorage final : public Storage {
                  "several users begin with " + std::string(idOrPrefix) + "; give more digits"};
   }
 
-  Result<void> forgetUser(std::string_view id) override {
-    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+  Result<ForgottenUser> forgetUser(std::string_view id) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
     const auto found = state_.users.find(id);
     if (found == state_.users.end()) return noSuchUser(id);
+    ForgottenUser gone{.keys = found->second.keys.size()};
     for (const std::string& key : found->second.keys) state_.userOfKey.erase(key);
     for (auto& [number, record] : state_.uploads) {
-      if (record.user == id) record.user.clear();
+      if (record.user != id) continue;
+      record.user.clear();
+      record.client.clear();
+      ++gone.uploads;
+    }
+    if (const auto values = state_.metadata.find(id); values != state_.metadata.end()) {
+      gone.metadata = values->second.size();
+      state_.metadata.erase(values);
     }
     for (auto& [number, record] : state_.pending) {
-      if (record.user == id) record.user.clear();
+      if (record.user != id) continue;
+      record.user.clear();
+      record.client.clear();
     }
-    state_.metadata.erase(found->first);
     state_.users.erase(found);
-    return {};
+    return gone;
   }
 
   Result<std::int64_t> recordUpload(const UploadRecord& record) override {

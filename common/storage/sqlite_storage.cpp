@@ -209,14 +209,15 @@ class SqliteStorage final : public Storage {
     });
   }
 
-  Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) override {
-    return selectUsers("id > ? AND id < ?", after, "g", limit);
+  Result<std::vector<User>> listUsers(std::size_t limit) override {
+    return selectUsers("id >= ? AND id < ? ORDER BY last_seen DESC, id", "", "g", limit);
   }
 
   Result<User> showUser(std::string_view idOrPrefix) override {
     if (idOrPrefix.empty()) return Error{ErrorCode::kInvalid, "an empty user id"};
     // Ids are hex digits: what begins with the prefix sorts before the prefix and a 'g'.
-    auto users = selectUsers("id >= ? AND id < ?", idOrPrefix, std::string(idOrPrefix) + 'g', 2);
+    auto users =
+        selectUsers("id >= ? AND id < ? ORDER BY id", idOrPrefix, std::string(idOrPrefix) + 'g', 2);
     if (!users) return users.error();
     if (users->empty()) return noSuchUser(idOrPrefix);
     if (users->size() == 1) return std::move(users->front());
@@ -224,11 +225,24 @@ class SqliteStorage final : public Storage {
                  fmt::format("several users begin with {}; give more digits", idOrPrefix)};
   }
 
-  Result<void> forgetUser(std::string_view id) override {
-    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
-      if (auto done = db_.run("DELETE FROM users WHERE id = ?", id); !done) return done;
-      if (db_.changes() == 0) return noSuchUser(id);
-      return {};
+  Result<ForgottenUser> forgetUser(std::string_view id) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<ForgottenUser> {
+      // One by one, so that each is counted.
+      ForgottenUser gone;
+      std::uint64_t users = 0;
+      std::uint64_t pending = 0;
+      const std::pair<const char*, std::uint64_t*> steps[] = {
+          {"DELETE FROM metadata WHERE user = ?", &gone.metadata},
+          {"DELETE FROM user_keys WHERE user = ?", &gone.keys},
+          {"UPDATE uploads SET user = NULL, client = '' WHERE user = ?", &gone.uploads},
+          {"UPDATE pending_uploads SET user = NULL, client = '' WHERE user = ?", &pending},
+          {"DELETE FROM users WHERE id = ?", &users}};
+      for (const auto& [sql, count] : steps) {
+        if (auto done = db_.run(sql, id); !done) return done.error();
+        *count = db_.changes();
+      }
+      if (users == 0) return noSuchUser(id);
+      return gone;
     });
   }
 
@@ -420,7 +434,7 @@ class SqliteStorage final : public Storage {
                                         std::string_view to, std::size_t limit) {
     SqliteQuery query(db_,
                       fmt::format("SELECT id, first_seen, last_seen, visits FROM users WHERE {} "
-                                  "ORDER BY id LIMIT ?",
+                                  "LIMIT ?",
                                   where),
                       from, to, static_cast<std::int64_t>(limit));
     std::vector<User> users;

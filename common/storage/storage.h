@@ -30,6 +30,13 @@ struct User {
   std::vector<std::string> keys = {};  ///< SHA-256 of the user's public keys, sorted
 };
 
+/// What went with a user, and the upload records that stay.
+struct ForgottenUser {
+  std::uint64_t keys = 0;
+  std::uint64_t metadata = 0;
+  std::uint64_t uploads = 0;
+};
+
 /// One value of one user's metadata.
 struct MetadataEntry {
   std::string user;  ///< id
@@ -133,12 +140,13 @@ class Storage {
   /// Removes the metadata of users who were last seen before `lastSeen`; returns how many values.
   virtual Result<std::uint64_t> expireMetadata(WallTime lastSeen) = 0;
 
-  /// In the order of their ids, from the first one after `after`.
-  virtual Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) = 0;
+  /// Last seen first; of one second, in the order of their ids.
+  virtual Result<std::vector<User>> listUsers(std::size_t limit) = 0;
   /// By id or the beginning of one: kNotFound, or kInvalid where it fits several.
   virtual Result<User> showUser(std::string_view idOrPrefix) = 0;
-  /// With keys and metadata, by the whole id; upload records stay, without the user. kNotFound.
-  virtual Result<void> forgetUser(std::string_view id) = 0;
+  /// With keys and metadata, by the whole id. Upload records stay, without the user and the
+  /// address. kNotFound.
+  virtual Result<ForgottenUser> forgetUser(std::string_view id) = 0;
 
   /// Returns the record's id. A user who has been forgotten meanwhile is left out. Only a file that
   /// changed has a new latest record; of refused ones, the newest kMaxRefusedUploads stay.

@@ -95,15 +95,15 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->expireMetadata(lastSeen);
   }
-  Result<std::vector<User>> listUsers(std::size_t limit, std::string_view after) override {
+  Result<std::vector<User>> listUsers(std::size_t limit) override {
     if (fails()) return *trouble_;
-    return inner_->listUsers(limit, after);
+    return inner_->listUsers(limit);
   }
   Result<User> showUser(std::string_view idOrPrefix) override {
     if (fails()) return *trouble_;
     return inner_->showUser(idOrPrefix);
   }
-  Result<void> forgetUser(std::string_view id) override {
+  Result<ForgottenUser> forgetUser(std::string_view id) override {
     if (fails()) return *trouble_;
     return inner_->forgetUser(id);
   }

@@ -41,8 +41,76 @@ TEST_F(RateTableTest, ForgetsAfterThePeriod) {
 TEST_F(RateTableTest, TellsHowLongToWait) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(1), 1s));
   EXPECT_EQ(table_->count(client(1), kSeed, 1s, policy_), 10s);
-  EXPECT_EQ(table_->penalised(2s, policy_), 1u);
-  EXPECT_EQ(table_->penalised(12s, policy_), 0u);
+}
+
+TEST_F(RateTableTest, NamesThoseWhoAreMadeToWait) {
+  for (int i = 0; i < 6; ++i) passes(client(1), 1s);
+  for (int i = 0; i < 3; ++i) passes(client(2), 1s);
+  const auto limited = table_->limited(kSeed, 2s, policy_, 10);
+  EXPECT_EQ(limited.total, 1u);
+  ASSERT_EQ(limited.clients.size(), 1u);
+  EXPECT_EQ(limited.clients[0].address, client(1));
+  EXPECT_EQ(limited.clients[0].remaining, 9s);
+  EXPECT_EQ(limited.clients[0].refused, 3u);
+  EXPECT_EQ(table_->limited(kSeed, 12s, policy_, 10).total, 0u);
+}
+
+TEST_F(RateTableTest, CountsThoseItDoesNotName) {
+  for (int c = 1; c <= 5; ++c) {
+    for (int i = 0; i < 4; ++i) passes(client(c), 1s);
+  }
+  const auto limited = table_->limited(kSeed, 1s, policy_, 2);
+  EXPECT_EQ(limited.total, 5u);
+  EXPECT_EQ(limited.clients.size(), 2u);
+}
+
+TEST_F(RateTableTest, NamesNoOneWhereTheAddressDoesNotFit) {
+  for (int i = 0; i < 4; ++i) passes(client(1), 1s);
+  const auto limited = table_->limited(kSeed + 1, 1s, policy_, 10);
+  EXPECT_EQ(limited.total, 1u);
+  EXPECT_TRUE(limited.clients.empty());
+}
+
+TEST_F(RateTableTest, RemembersNoMoreRefusalsThanItCanHold) {
+  for (std::uint32_t i = 0; i < RateTable::kMostRefused + 100; ++i) passes(client(1), 1s);
+  EXPECT_EQ(table_->limited(kSeed, 1s, policy_, 1).clients.at(0).refused, RateTable::kMostRefused);
+  EXPECT_FALSE(passes(client(1), 1s));
+  EXPECT_TRUE(passes(client(1), 12s));
+}
+
+TEST_F(RateTableTest, ForgetsOneWhoIsMadeToWait) {
+  for (int i = 0; i < 4; ++i) {
+    passes(client(1), 1s);
+    passes(client(2), 1s);
+  }
+  EXPECT_FALSE(table_->clear(client(3), kSeed, 1s, policy_));
+  EXPECT_TRUE(table_->clear(client(1), kSeed, 1s, policy_));
+  EXPECT_FALSE(table_->clear(client(1), kSeed, 1s, policy_)) << "already";
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(1), 1s)) << "its whole allowance";
+  EXPECT_FALSE(passes(client(2), 1s));
+}
+
+TEST_F(RateTableTest, ForgetsAllWhoAreMadeToWaitAndNoOneElse) {
+  for (int c = 1; c <= 5; ++c) {
+    for (int i = 0; i < 4; ++i) passes(client(c), 1s);
+  }
+  for (int i = 0; i < 3; ++i) passes(client(6), 1s);
+  EXPECT_EQ(table_->clearAll(1s, policy_), 5u);
+  EXPECT_TRUE(passes(client(1), 1s));
+  EXPECT_FALSE(passes(client(6), 1s)) << "it had used its allowance";
+}
+
+TEST(LimitText, IsAnAddressOrAnIpv6Network) {
+  for (const auto& [text, written] :
+       {std::pair("192.0.2.1", "192.0.2.1"), std::pair("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        std::pair("2001:db8:1:2::/64", "2001:db8:1:2::/64")}) {
+    const auto client = parseLimitText(text);
+    ASSERT_TRUE(client) << text;
+    EXPECT_EQ(limitText(*client), written);
+  }
+  for (const char* text : {"", "/64", "192.0.2.1/64", "192.0.2.0/24", "2001:db8::/48", "nobody"}) {
+    EXPECT_FALSE(parseLimitText(text)) << text;
+  }
 }
 
 TEST_F(RateTableTest, ARequestDuringThePenaltyStartsItAnew) {

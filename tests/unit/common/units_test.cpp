@@ -74,5 +74,59 @@ TEST(Size, IsWrittenInTheLargestUnitThatDividesIt) {
   }
 }
 
+TEST(Time, ReadsWhatRfc3339Allows) {
+  const struct {
+    std::string_view text;
+    std::int64_t expected;
+  } cases[] = {{"1970-01-01", 0},
+               {"2026-01-31", 1'769'817'600},
+               {"2026-01-31T08:00:00Z", 1'769'846'400},
+               {"2026-01-31t08:00:00z", 1'769'846'400},
+               {"2026-01-31 08:00:00Z", 1'769'846'400},
+               {"2026-01-31T09:30:00.25+01:30", 1'769'846'400},
+               {"2026-01-30T22:00:00-10:00", 1'769'846'400},
+               {"2024-02-29", 1'709'164'800},
+               {"2016-12-31T23:59:60Z", 1'483'228'800}};
+  for (const auto& c : cases) {
+    const auto time = parseTime(c.text);
+    ASSERT_TRUE(time) << c.text;
+    EXPECT_EQ(time->time_since_epoch().count(), c.expected) << c.text;
+  }
+}
+
+TEST(Time, RefusesEverythingElse) {
+  for (const std::string_view text : {"",
+                                      "now",
+                                      "2026",
+                                      "2026-1-31",
+                                      "2026-13-01",
+                                      "2026-02-29",
+                                      "2026-00-10",
+                                      "1969-12-31",
+                                      "26-01-31",
+                                      "2026-01-31T",
+                                      "2026-01-31Z",
+                                      "2026-01-31T08:00Z",
+                                      "2026-01-31T08:00:00",
+                                      "2026-01-31T24:00:00Z",
+                                      "2026-01-31T08:60:00Z",
+                                      "2026-01-31T08:00:61Z",
+                                      "2026-01-31T08:00:00.Z",
+                                      "2026-01-31T08:00:00+1:00",
+                                      "2026-01-31T08:00:00+0100",
+                                      "2026-01-31T08:00:00Z ",
+                                      " 2026-01-31",
+                                      "2026-01-31T08:00:00ZZ",
+                                      "2026-01-31T08:00:00."}) {
+    EXPECT_EQ(parseTime(text), std::nullopt) << text;
+  }
+}
+
+TEST(Time, IsWrittenAsItIsRead) {
+  for (const std::string_view text : {"1970-01-01T00:00:00Z", "2026-01-31T23:59:58Z"}) {
+    EXPECT_EQ(timeText(*parseTime(text)), text);
+  }
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -53,6 +53,12 @@ TEST(CommandTable, FindsACommandByItsWords) {
   EXPECT_EQ(findCommand({}), nullptr);
 }
 
+TEST(CommandTable, TakesTheCommandOfMostWords) {
+  EXPECT_EQ(findCommand({"users"})->words, "users");
+  EXPECT_EQ(findCommand({"users", "show", "x"})->words, "users show");
+  EXPECT_EQ(findCommand({"limits", "clear"})->words, "limits clear");
+}
+
 TEST(CommandTable, NamesEachCommandOnceAndFitsATerminal) {
   std::set<std::string_view> names;
   for (const Command& command : commands()) {
@@ -122,6 +128,28 @@ TEST(CommandTable, RefusesAnOptionThatTheCommandDoesNotTake) {
   EXPECT_EQ(ran.code, kExitUsage);
   EXPECT_TRUE(has(ran.err, "takes no --dir")) << ran.err;
   EXPECT_EQ(run({"token"}, {{"socket", "/run/x"}}).code, 0);
+}
+
+TEST(ListCommands, RefuseOptionsThatMakeNoSense) {
+  for (const char* limit : {"", "0", "-1", "1001", "10x", "ten"}) {
+    for (const char* command : {"users", "uploads"}) {
+      const auto ran = run({command}, {{"limit", limit}, {"socket", "/nowhere"}});
+      EXPECT_EQ(ran.code, kExitUsage) << limit;
+      EXPECT_TRUE(has(ran.err, "is not a number from 1 to 1000")) << ran.err;
+    }
+  }
+  for (const char* since : {"", "2", "yesterday", "2026-02-30", "1w"}) {
+    const auto ran = run({"uploads"}, {{"since", since}, {"socket", "/nowhere"}});
+    EXPECT_EQ(ran.code, kExitUsage) << since;
+    EXPECT_TRUE(has(ran.err, "a time is wanted")) << ran.err;
+  }
+  EXPECT_EQ(run({"uploads"}, {{"user", ""}, {"socket", "/nowhere"}}).code, kExitUsage);
+}
+
+TEST(ListCommands, SayThatNoServerAnswers) {
+  const auto ran = run({"uploads"}, {{"since", "2h"}, {"limit", "5"}, {"socket", "/nowhere"}});
+  EXPECT_EQ(ran.code, kExitUnavailable);
+  EXPECT_EQ(ran.err, "egalaxyctl: no server answers at /nowhere\n");
 }
 
 TEST(TokenCommand, PrintsATokenAndTheLineThatAcceptsIt) {

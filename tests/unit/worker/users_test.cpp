@@ -169,7 +169,7 @@ TEST(UsersFaults, LeaveTheOldValueOrTheNewOne) {
     auto direct = storage.open();
     const auto value = must(direct->readMetadata(alice.fingerprint, "k"));
     EXPECT_EQ(value, succeeded ? "new" : "old") << "call " << n << " failed";
-    EXPECT_EQ(must(direct->listUsers(10, "")).size(), 1U);
+    EXPECT_EQ(must(direct->listUsers(10)).size(), 1U);
   }
   EXPECT_TRUE(succeeded);
 }

@@ -141,7 +141,7 @@ TEST_F(Sqlite, SaysThatAFileIsDamaged) {
     raw.write(junk.data(), static_cast<std::streamsize>(junk.size()));
   }
   const auto storage = open();
-  const auto users = storage->listUsers(10, "");
+  const auto users = storage->listUsers(10);
   ASSERT_FALSE(users);
   EXPECT_EQ(users.error().code, ErrorCode::kIo);
   EXPECT_NE(users.error().message.find("damaged"), std::string::npos) << users.error().message;

@@ -1,0 +1,22 @@
+// Where a host's automatic certificate and its key are kept.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "common/certificate_names.h"
+
+namespace egalaxyd {
+
+struct AutomaticFiles {
+  AutomaticFiles(const std::filesystem::path& stateDir, const std::string& host)
+      : folder(stateDir / "certificates"),
+        certificate(folder / (certificateFileStem(host) + ".crt")),
+        key(folder / (certificateFileStem(host) + ".key")) {}
+
+  std::filesystem::path folder;
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+};
+
+}  // namespace egalaxyd

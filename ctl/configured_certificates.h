@@ -1,0 +1,14 @@
+// The certificates of the configuration, where no server runs that could tell its own.
+#pragma once
+
+#include <Poco/JSON/Object.h>
+
+#include "common/config.h"
+
+namespace egalaxyd {
+
+/// What a server that starts with `config` now would tell: a row per certificate. One that cannot
+/// be read, or was not made yet, has an "error" instead of what is in it.
+Poco::JSON::Object configuredCertificates(const Config& config);
+
+}  // namespace egalaxyd

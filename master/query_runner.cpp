@@ -1,0 +1,135 @@
+#include "master/query_runner.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+#include "common/errno_error.h"
+#include "common/signal_source.h"
+
+namespace egalaxyd {
+namespace {
+
+bool writeAll(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+/// In the process. The lock on the state folder, sockets and workers are none of its business.
+int work(const QueryRunner::Work& body, int out) {
+  resetSignals();
+  spdlog::set_level(spdlog::level::off);  // the log's descriptor goes, too
+  if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
+  ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
+  // Should the master be gone by then.
+  ::alarm(static_cast<unsigned>(2 * QueryRunner::kPatience.count()));
+  return writeAll(out, body()) ? EX_OK : EX_IOERR;
+}
+
+Result<std::string> readAll(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return errnoError("look at the answer", errno);
+  const auto size = static_cast<std::size_t>(info.st_size);
+  if (size > QueryRunner::kMostBytes) {
+    return Error{ErrorCode::kNoSpace, "the answer is too long; ask for less"};
+  }
+  std::string text(size, '\0');
+  const ssize_t got = ::pread(fd, text.data(), size, 0);
+  if (got < 0 || static_cast<std::size_t>(got) != size) {
+    return errnoError("read the answer", got < 0 ? errno : EIO);
+  }
+  return text;
+}
+
+}  // namespace
+
+struct QueryRunner::Query {
+  Query(QueryRunner& runner, ForkedProcess forked, UniqueFd written, Done whenDone)
+      : process(std::move(forked)),
+        answer(std::move(written)),
+        done(std::move(whenDone)),
+        ended(runner.loop_,
+              [this, &runner](IoEvents) {
+                ended.stop();
+                runner.loop_.defer([this, &runner] { runner.onEnded(*this); });
+              }),
+        patience(runner.loop_, [this] {
+          late = true;
+          killProcess(process);
+        }) {}
+
+  ForkedProcess process;
+  UniqueFd answer;
+  Done done;
+  Watch ended;
+  Timer patience;
+  bool late = false;
+};
+
+QueryRunner::QueryRunner(EventLoop& loop) : loop_(loop) {}
+
+QueryRunner::~QueryRunner() {
+  for (const auto& query : queries_) {
+    killProcess(query->process);
+    ::waitpid(query->process.pid, nullptr, 0);
+  }
+}
+
+Result<void> QueryRunner::run(const Work& body, Done done) {
+  if (queries_.size() >= kMost) {
+    return Error{ErrorCode::kBusy, "the database is being asked too much at once; try again"};
+  }
+  UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC));
+  if (!answer) return errnoError("make a memory file", errno);
+  auto process = forkProcess([&] { return work(body, answer.get()); });
+  if (!process) return process.error();
+  auto query =
+      std::make_unique<Query>(*this, std::move(*process), std::move(answer), std::move(done));
+  if (auto watched = query->ended.start(query->process.pidFd.get(), WatchMode::kRead); !watched) {
+    killProcess(query->process);
+    ::waitpid(query->process.pid, nullptr, 0);
+    return watched;
+  }
+  query->patience.setAfter(kPatience);
+  queries_.push_back(std::move(query));
+  return {};
+}
+
+void QueryRunner::onEnded(Query& query) {
+  const auto found = std::ranges::find(queries_, &query, &std::unique_ptr<Query>::get);
+  const std::unique_ptr<Query> ended = std::move(*found);
+  queries_.erase(found);
+  const siginfo_t info = collectProcess(ended->process);
+  if (info.si_pid != 0 && info.si_code == CLD_EXITED && info.si_status == EX_OK) {
+    ended->done(readAll(ended->answer.get()));
+  } else if (ended->late) {
+    ended->done(Error{ErrorCode::kBusy,
+                      fmt::format("the database did not answer within {} s; it may be locked or "
+                                  "its disk be slow: try again",
+                                  kPatience.count())});
+  } else {
+    ended->done(Error{ErrorCode::kIo, "the process that asked the database " + endInWords(info)});
+  }
+}
+
+void QueryRunner::closeInChild() {
+  for (const auto& query : queries_) {
+    ::close(query->process.pidFd.get());
+    ::close(query->answer.get());
+  }
+}
+
+}  // namespace egalaxyd
