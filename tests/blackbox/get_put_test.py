@@ -536,7 +536,7 @@ class Client(unittest.TestCase):
         self.assertEqual(complete("log", "de"), ["debug"])
         self.assertEqual(complete("put", "a.gmi", "--t"), ["--timeout", "--token"])
         self.assertEqual(complete("get", "--c"), ["--cert"])
-        self.assertEqual(complete("certificate", ""), ["create", "show"])
+        self.assertEqual(complete("certificate", ""), ["create", "list", "show"])
 
 
 if __name__ == "__main__":
