@@ -1,7 +1,6 @@
 #include "common/sha256.h"
 
 #include <openssl/evp.h>
-#include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include <array>
@@ -29,8 +28,13 @@ std::string Sha256::hex() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int length = 0;
   EVP_DigestFinal_ex(context_.get(), digest.data(), &length);
+  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string digits;
-  for (unsigned int i = 0; i < length; ++i) digits += fmt::format("{:02x}", digest[i]);
+  digits.reserve(std::size_t{2} * length);
+  for (unsigned int i = 0; i < length; ++i) {
+    digits += kDigits[digest.at(i) >> 4];
+    digits += kDigits[digest.at(i) & 15];
+  }
   return digits;
 }
 

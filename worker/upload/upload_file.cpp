@@ -24,10 +24,8 @@ std::string unfinishedName() {
   return fmt::format("{}{}-{}", kUnfinishedPrefix, ::getpid(), next.fetch_add(1));
 }
 
-/// Reading is what fsync() needs; writing to a folder happens through its descriptor all the same.
-UniqueFd reopenFolder(const UniqueFd& folder) {
-  return UniqueFd(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-}
+/// A folder that may be entered, but not read, cannot be synced.
+bool canSync(const UniqueFd& folder) { return (::fcntl(folder.get(), F_GETFL) & O_PATH) == 0; }
 
 Error failed(std::string_view doing, std::string_view name, int error) {
   return errnoError(fmt::format("{} {}", doing, logQuote(name)), error);
@@ -62,14 +60,19 @@ Result<void> UploadFile::append(std::string_view bytes) {
 Result<void> UploadFile::finish() {
   if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
   crashPoint("synced");
-  return lookAtOld();
+  const auto old = statusOfName();
+  if (!old && old.error().code != ErrorCode::kNotFound) return old.error();
+  hasOld_ = old.ok();
+  if (hasOld_) ::fchmod(content_.get(), old->st_mode & 0777);
+  return {};
 }
 
 Result<void> UploadFile::findVictim() {
   if (auto opened = open(); !opened) return opened;
   const auto status = statusOfName();
   if (!status) return status.error();
-  return lookAtOld();
+  hasOld_ = true;
+  return {};
 }
 
 Result<void> UploadFile::open() {
@@ -96,8 +99,8 @@ Result<void> UploadFile::openFolder(const std::string& folder) {
   if (!opened->isFolder()) {
     return Error{ErrorCode::kExists, fmt::format("{} is no folder", logQuote(folder))};
   }
-  folder_ = reopenFolder(opened->fd);
-  if (!folder_) return failed("open folder", folder, errno);
+  if (!canSync(opened->fd)) return failed("read folder", folder, EACCES);
+  folder_ = std::move(opened->fd);
   return {};
 }
 
@@ -118,8 +121,8 @@ Result<void> UploadFile::makeFolder(const std::string& folder) {
   if (!within->isFolder()) {
     return Error{ErrorCode::kExists, fmt::format("{} is no folder", logQuote(parent))};
   }
-  UniqueFd outer = reopenFolder(within->fd);
-  if (!outer) return failed("open folder", parent, errno);
+  UniqueFd outer = std::move(within->fd);
+  if (!canSync(outer)) return failed("read folder", parent, EACCES);
   if (::mkdirat(outer.get(), name.c_str(), 0777) != 0) {
     if (errno == EEXIST) return {};  // another upload was faster
     return failed("make folder", folder, errno);
@@ -158,17 +161,13 @@ Result<struct stat> UploadFile::statusOfName() const {
   return status;
 }
 
-Result<void> UploadFile::lookAtOld() {
+Result<void> UploadFile::sumOld() {
   const UniqueFd old(::openat(folder_.get(), name_.c_str(),
                               O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!old && errno == ENOENT) return {};
-  const auto status = statusOfName();
-  if (!status) return status.error();
-  if (content_) ::fchmod(content_.get(), status->st_mode & 0777);
-  if (!old) return {};  // it may be replaced, but not read
+  if (!old) return {};
   auto sum = sha256OfFile(old.get());
   if (!sum) return std::move(sum).error();
-  previousSha256_ = std::move(*sum);
+  oldSha256_ = std::move(*sum);
   return {};
 }
 

@@ -43,14 +43,18 @@ class UploadFile {
 
   /// Adds to the new content; the first call opens the folder.
   Result<void> append(std::string_view bytes);
-  /// The content is complete: it is on the disk when this returns, and the file that it replaces
-  /// was looked at.
+  /// The content is complete: it is on the disk when this returns, with the mode of the file that
+  /// it replaces.
   Result<void> finish();
   /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
   Result<void> findVictim();
 
-  /// SHA-256 of the file that had the name when it was looked at; "" without one.
-  const std::string& previousSha256() const { return previousSha256_; }
+  /// Whether finish() or findVictim() saw a file with the name.
+  bool hasOld() const { return hasOld_; }
+  /// Reads all of that file for oldSha256().
+  Result<void> sumOld();
+  /// "" before sumOld(), and where the file had gone or may not be read.
+  const std::string& oldSha256() const { return oldSha256_; }
 
   /// The name changes hands, in one step; whether a file had it before. The folder is not yet on
   /// the disk: that is for the caller, with folder().
@@ -65,7 +69,6 @@ class UploadFile {
   Result<void> openFolder(const std::string& folder);
   Result<void> makeFolder(const std::string& folder);
   Result<void> createContent();
-  Result<void> lookAtOld();
   Result<struct stat> statusOfName() const;
 
   UploadPlace place_;
@@ -74,7 +77,8 @@ class UploadFile {
   std::string name_;
   std::string unfinished_;  ///< the content's name on its way; "": it has none
   std::vector<std::pair<UniqueFd, std::string>> made_;  ///< folders, with what they stand in
-  std::string previousSha256_;
+  bool hasOld_ = false;
+  std::string oldSha256_;
   bool published_ = false;
 };
 

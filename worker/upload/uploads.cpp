@@ -83,6 +83,11 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   }
 
  private:
+  struct Announced {
+    std::int64_t id;
+    bool fileIsRecorded;  ///< the file that has the name now
+  };
+
   bool isDelete() const { return request_.upload->size == 0; }
 
   /// `work()` on the lane, then `next` here; a failure ends the upload.
@@ -163,9 +168,22 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   void join(Result<void> done) {
     if (!done && !failure_) failure_ = std::move(done).error();
     if (--awaited_ > 0) return;
-    if (!failure_) return settle();
+    if (!failure_) return recorded_ || !file_->hasOld() ? settle() : sumOld();
     if (id_ != 0) dropRecord();
     quotaReached_ ? refuseQuota() : fail(*failure_);
+  }
+
+  /// Of a file that no record describes: somebody else put it there.
+  void sumOld() {
+    const bool queued = uploads_.lane_.submit([file = file_] { return file->sumOld(); },
+                                              [self = shared_from_this()](Result<void> done) {
+                                                if (done) return self->settle();
+                                                self->dropRecord();
+                                                self->fail(done.error());
+                                              });
+    if (queued) return;
+    dropRecord();
+    fail({ErrorCode::kBusy, "too many uploads wait"});
   }
 
   /// A certificate's two names; empty without one.
@@ -187,21 +205,27 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     record.sha256 = std::move(sha256);
     const bool queued = uploads_.storage_.submit(
         [record, names = names(),
-         quota = order_.quota](Storage& storage) mutable -> Result<std::int64_t> {
+         quota = order_.quota](Storage& storage) mutable -> Result<Announced> {
           if (!names.first.empty()) {
             auto user = storage.resolveUser(names.first, names.second, record.time);
             if (!user) return user.error();
             record.user = std::move(*user);
           }
-          return storage.announceUpload(record, quota);
+          const auto before = storage.latestUpload(record.host, record.path);
+          if (!before) return before.error();
+          const auto id = storage.announceUpload(record, quota);
+          if (!id) return id.error();
+          return Announced{*id, *before && !(*before)->sha256.empty()};
         },
-        [self = shared_from_this()](Result<std::int64_t> id) {
-          if (!id) {
-            self->quotaReached_ = id.error().code == ErrorCode::kNoSpace && self->order_.quota;
-            return self->join(id.error());
+        [self = shared_from_this()](Result<Announced> announced) {
+          if (!announced) {
+            const ErrorCode code = announced.error().code;
+            self->quotaReached_ = code == ErrorCode::kNoSpace && self->order_.quota;
+            return self->join(announced.error());
           }
           crashPoint("announced");
-          self->id_ = *id;
+          self->id_ = announced->id;
+          self->recorded_ = announced->fileIsRecorded;
           self->join({});
         });
     if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
@@ -228,7 +252,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           return storage.settleUpload(id, outcome,
                                       !hadFile    ? ""
                                       : hadRecord ? (*before)->sha256
-                                                  : file->previousSha256());
+                                                  : file->oldSha256());
         },
         [self = shared_from_this()](Result<std::int64_t> settled) {
           if (settled) {
@@ -303,6 +327,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   std::optional<Error> failure_;  ///< of either
   bool quotaReached_ = false;     ///< which is what failed
   std::int64_t id_ = 0;           ///< of the pending record; 0: there is none
+  bool recorded_ = false;         ///< the file that has the name: its sum is known
 };
 
 Uploads::Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
