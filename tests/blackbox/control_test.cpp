@@ -1,12 +1,12 @@
 // egalaxyctl against a running server.
 #include <Poco/JSON/Array.h>
-#include <Poco/JSON/Parser.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
 #include <algorithm>
 
+#include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {
@@ -20,13 +20,7 @@ class Control : public testing::Test {
   void SetUp() override { capsule.page("index.gmi", "# One\n"); }
 
   Finished ctl(const std::vector<std::string>& words) const { return capsule.ctl(words); }
-  Object::Ptr json(const std::vector<std::string>& words) const {
-    std::vector<std::string> line{"--json"};
-    line.insert(line.end(), words.begin(), words.end());
-    const Finished finished = ctl(line);
-    EXPECT_EQ(finished.status.code, 0) << finished.all();
-    return Poco::JSON::Parser().parse(finished.out).extract<Object::Ptr>();
-  }
+  Object::Ptr json(const std::vector<std::string>& words) const { return askJson(capsule, words); }
   std::uint64_t total(const std::string& name) const {
     return json({"stats"})->getObject("totals")->getValue<std::uint64_t>(name);
   }

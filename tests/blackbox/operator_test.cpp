@@ -1,6 +1,5 @@
 // What egalaxyctl tells an operator of users, uploads, rate limits and certificates.
 #include <Poco/JSON/Array.h>
-#include <Poco/JSON/Parser.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -9,6 +8,7 @@
 
 #include "common/certificate_names.h"
 #include "common/units.h"
+#include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/test_certificates.h"
 
@@ -31,19 +31,8 @@ class Operator : public testing::Test {
         "[sites.\"localhost\".\"/say\"]\nmodule = \"input\"\nas_meta = true\nkey = \"said\"\n");
   }
 
-  Finished ctl(std::vector<std::string> words) const {
-    std::vector<std::string> line{programPath("egalaxyctl"), "--socket",
-                                  (capsule.dir() / "run/control.sock").string()};
-    line.insert(line.end(), words.begin(), words.end());
-    return runProgram(line, capsule.dir().path());
-  }
-  Object::Ptr json(const std::vector<std::string>& words) const {
-    std::vector<std::string> line{"--json"};
-    line.insert(line.end(), words.begin(), words.end());
-    const Finished finished = ctl(line);
-    EXPECT_EQ(finished.status.code, 0) << finished.all();
-    return Poco::JSON::Parser().parse(finished.out).extract<Object::Ptr>();
-  }
+  Finished ctl(const std::vector<std::string>& words) const { return capsule.ctl(words); }
+  Object::Ptr json(const std::vector<std::string>& words) const { return askJson(capsule, words); }
   std::vector<std::string> paths(std::vector<std::string> filter) const {
     filter.insert(filter.begin(), "uploads");
     std::vector<std::string> found;

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/certificate_names.h"
+#include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/control_client.h"
 #include "tests/support/load.h"
@@ -78,9 +79,7 @@ class Reload : public testing::Test {
   std::string spartanUrl() const {
     return "spartan://localhost:" + std::to_string(capsule.spartanPort()) + "/";
   }
-  Object::Ptr status() const {
-    return Poco::JSON::Parser().parse(capsule.ctl({"--json", "status"}).out).extract<Object::Ptr>();
-  }
+  Object::Ptr status() const { return askJson(capsule, {"status"}); }
   /// The port of the listener on that address; 0 when there is none.
   std::uint16_t portOn(const std::string& host) const {
     const auto listeners = status()->getArray("listeners");
