@@ -15,6 +15,9 @@ std::size_t printableLength(std::string_view text);
 
 /// Whether all of `text` consists of such characters.
 bool isPrintable(std::string_view text);
+/// With '?' for each byte of what does not: a terminal obeys control characters, and they are not
+/// for a peer to send.
+std::string printable(std::string_view text);
 
 /// Decodes every %XX once; '+' stays '+'. nullopt when a '%' is not followed by two hex digits.
 std::optional<std::string> percentDecode(std::string_view text);

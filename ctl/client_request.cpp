@@ -92,14 +92,4 @@ Result<AnswerLine> parseAnswerLine(Protocol protocol, std::string text) {
   return AnswerLine{std::move(text), kind, std::move(meta)};
 }
 
-std::string printable(std::string_view text) {
-  std::string shown;
-  while (!text.empty()) {
-    const std::size_t length = printableLength(text);
-    shown += length == 0 ? "?" : text.substr(0, length);
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return shown;
-}
-
 }  // namespace egalaxyd

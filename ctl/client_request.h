@@ -46,8 +46,4 @@ struct AnswerLine {
 /// Fails with kInvalid when the protocol knows no such line.
 Result<AnswerLine> parseAnswerLine(Protocol protocol, std::string text);
 
-/// With '?' for what is no printable UTF-8: a terminal obeys control characters, and they are not
-/// for a server to send.
-std::string printable(std::string_view text);
-
 }  // namespace egalaxyd

@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "common/limits.h"
+#include "common/path.h"
 #include "ctl/command_table.h"
 #include "ctl/progress.h"
 #include "ctl/reference.h"

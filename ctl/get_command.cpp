@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include "common/ascii.h"
+#include "common/path.h"
 #include "ctl/command_table.h"
 #include "ctl/exchange.h"
 

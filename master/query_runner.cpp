@@ -66,17 +66,23 @@ struct QueryRunner::Query {
                 ended.stop();
                 runner.loop_.defer([this, &runner] { runner.onEnded(*this); });
               }),
-        patience(runner.loop_, [this] {
-          late = true;
-          killProcess(process);
-        }) {}
+        patience(runner.loop_, [this] { giveUp(); }) {}
+
+  /// A process that waits for a disk may outlive its end for as long; nobody has to wait with it.
+  void giveUp() {
+    killProcess(process);
+    std::exchange(done, nullptr)(
+        Error{ErrorCode::kBusy,
+              fmt::format("the database did not answer within {} s; it may be locked or its disk "
+                          "be slow: try again",
+                          kPatience.count())});
+  }
 
   ForkedProcess process;
   UniqueFd answer;
-  Done done;
+  Done done;  ///< empty once it was told
   Watch ended;
   Timer patience;
-  bool late = false;
 };
 
 QueryRunner::QueryRunner(EventLoop& loop) : loop_(loop) {}
@@ -84,7 +90,7 @@ QueryRunner::QueryRunner(EventLoop& loop) : loop_(loop) {}
 QueryRunner::~QueryRunner() {
   for (const auto& query : queries_) {
     killProcess(query->process);
-    ::waitpid(query->process.pid, nullptr, 0);
+    ::waitpid(query->process.pid, nullptr, WNOHANG);  // who waits for a disk is init's to collect
   }
 }
 
@@ -113,13 +119,9 @@ void QueryRunner::onEnded(Query& query) {
   const std::unique_ptr<Query> ended = std::move(*found);
   queries_.erase(found);
   const siginfo_t info = collectProcess(ended->process);
+  if (!ended->done) return;
   if (info.si_pid != 0 && info.si_code == CLD_EXITED && info.si_status == EX_OK) {
     ended->done(readAll(ended->answer.get()));
-  } else if (ended->late) {
-    ended->done(Error{ErrorCode::kBusy,
-                      fmt::format("the database did not answer within {} s; it may be locked or "
-                                  "its disk be slow: try again",
-                                  kPatience.count())});
   } else {
     ended->done(Error{ErrorCode::kIo, "the process that asked the database " + endInWords(info)});
   }

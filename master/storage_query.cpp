@@ -146,6 +146,7 @@ Object describe(const User& user) {
   return object;
 }
 
+/// JSON takes UTF-8 alone, and people read it on terminals.
 Object describe(const UploadRecord& record) {
   Object object = jsonObject();
   object.set("id", record.id);
@@ -153,14 +154,14 @@ Object describe(const UploadRecord& record) {
   object.set("outcome", std::string(toString(record.outcome)));
   object.set("protocol", record.protocol);
   object.set("host", record.host);
-  object.set("path", record.path);
+  object.set("path", printable(record.path));
   object.set("user", record.user);
   object.set("client", record.client);
-  object.set("mime", record.mime);
+  object.set("mime", printable(record.mime));
   object.set("size", record.size);
   object.set("sha256", record.sha256);
   object.set("previous_sha256", record.previousSha256);
-  object.set("why", record.why);
+  object.set("why", printable(record.why));
   return object;
 }
 

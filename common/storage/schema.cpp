@@ -14,8 +14,8 @@
 namespace egalaxyd {
 namespace {
 
-// Step N leads from version N to N + 1. A step that was released never changes. Workers of the
-// generation before go on with the old program: keep what they read and write.
+// Step N leads from version N to N + 1. A step that was released never changes. A start migrates, a
+// reload has nothing to do: it forks the same program.
 constexpr const char* kSteps[] = {
     R"(
     CREATE TABLE users(

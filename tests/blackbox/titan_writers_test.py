@@ -130,6 +130,11 @@ class Writers(TitanCase):
             self.assertEqual(record["outcome"], "refused")
             self.assertTrue(record["why"])
 
+    def test_a_type_that_is_none_is_recorded_as_none(self):
+        self.server.put("/open/type", b"abc", ";mime=%FF%1b%5B2J")
+        for record in self.records("/open/type"):
+            self.assertEqual((record["outcome"], record["mime"]), ("refused", ""))
+
     def test_refusals_that_are_recorded_say_why(self):
         self.server.put("/open/why", b"abc", ";mime=image/png")
         self.server.put("/quota/why", b"x" * 1025, certificate=self.second)

@@ -10,6 +10,7 @@
 
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/media_type.h"
 #include "common/path.h"
 #include "common/sha256.h"
 #include "common/units.h"
@@ -380,7 +381,8 @@ void Uploads::remember(const std::string& host, const Request& request, const st
   mayRemember_ = std::min(kRefusalBurst, mayRemember_ + since.count() * kRefusalsPerSecond);
   if (mayRemember_ < 1) return;
   mayRemember_ -= 1;
-  UploadRecord record = recordOf(host, request, mime);
+  // The type is why some are refused.
+  UploadRecord record = recordOf(host, request, isMediaType(mime) ? mime : "");
   record.outcome = UploadOutcome::kRefused;
   record.why = std::move(why);
   const std::string certificate = request.identity ? request.identity->fingerprint : "";

@@ -156,6 +156,7 @@ TEST(Path, TellsPrintableCharactersFromTheRest) {
   }
   EXPECT_TRUE(isPrintable("caf\xC3\xA9 au lait"));
   EXPECT_FALSE(isPrintable("caf\xC3"));
+  EXPECT_EQ(printable("caf\xC3\xA9 \x1b[2J\xFF"), "caf\xC3\xA9 ?[2J?");
 }
 
 TEST(TrailingSlash, IsAddedAndTaken) {

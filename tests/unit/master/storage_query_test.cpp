@@ -100,6 +100,14 @@ TEST_F(StorageQueryTest, ShowsOneUpload) {
   EXPECT_EQ(refusal("upload", {{"id", "99"}}), "no upload 99");
 }
 
+TEST_F(StorageQueryTest, ShowsNoBytesThatAClientMadeUp) {
+  UploadRecord record = stored("/x", 5, "");
+  record.mime = "\xFF\x1b[2J";
+  const std::int64_t id = must(storage_->recordUpload(record));
+  const auto shown = ask("upload", {{"id", std::to_string(id)}})->getObject("upload");
+  EXPECT_EQ(shown->getValue<std::string>("mime"), "??[2J");
+}
+
 TEST_F(StorageQueryTest, ShowsAUserWithMetadataAndUploads) {
   const std::string user = fingerprint("def");
   must(storage_->writeMetadata(user, "text", "grüße\n\"🌌\"", at(1)));
