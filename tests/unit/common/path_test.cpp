@@ -156,7 +156,15 @@ TEST(Path, TellsPrintableCharactersFromTheRest) {
   }
   EXPECT_TRUE(isPrintable("caf\xC3\xA9 au lait"));
   EXPECT_FALSE(isPrintable("caf\xC3"));
-  EXPECT_EQ(printable("caf\xC3\xA9 \x1b[2J\xFF"), "caf\xC3\xA9 ?[2J?");
+}
+
+TEST(Path, ShowsNothingThatATerminalObeys) {
+  EXPECT_EQ(printable("51 Pas trouv\xC3\xA9"), "51 Pas trouv\xC3\xA9");
+  EXPECT_EQ(printable("a\x1b[2J\x7f\r\n"), "a?[2J???");
+  EXPECT_EQ(printable("\xC2\x9B"
+                      "2J \xFF\xC3"),
+            "??2J ??");
+  EXPECT_EQ(printable(""), "");
 }
 
 TEST(TrailingSlash, IsAddedAndTaken) {

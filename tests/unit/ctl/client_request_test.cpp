@@ -122,14 +122,5 @@ TEST(ClientRequest, RefusesTheLineOfAnotherProtocol) {
   }
 }
 
-TEST(ClientRequest, ShowsNothingThatATerminalObeys) {
-  EXPECT_EQ(printable("51 Pas trouv\xC3\xA9"), "51 Pas trouv\xC3\xA9");
-  EXPECT_EQ(printable("a\x1b[2J\x7f\r\n"), "a?[2J???");
-  EXPECT_EQ(printable("\xC2\x9B"
-                      "2J \xFF\xC3"),
-            "??2J ??");
-  EXPECT_EQ(printable(""), "");
-}
-
 }  // namespace
 }  // namespace egalaxyd
