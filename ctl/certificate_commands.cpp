@@ -102,12 +102,14 @@ int createCertificate(const Invocation& invocation) {
 }
 
 int listCertificates(const Invocation& invocation) {
-  if (invocation.has("socket") || controlSocketPath(invocation)) {
-    return askAndPrint(invocation, {"certificates", {}}, &printServed);
+  const auto served = askServer(invocation, {"certificates", {}});
+  const bool noServer = !served && served.error().code == ErrorCode::kNotFound;
+  if (!noServer || invocation.has("socket")) {
+    return printAnswer(invocation, served, &printServed);
   }
   const auto dumped = dumpedConfiguration();
   if (!dumped) return complain(invocation, dumped.error());
-  const auto answer = configuredCertificates(parseConfig(*dumped, "egalaxyd --dump").config);
+  const Object answer = configuredCertificates(parseConfig(*dumped, "egalaxyd --dump").config);
   if (invocation.has("json")) {
     printJson(invocation.out, answer);
     return 0;

@@ -2,6 +2,8 @@
 
 #include <Poco/JSON/Array.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -10,6 +12,7 @@
 #include "common/certificate.h"
 #include "common/certificate_files.h"
 #include "common/certificate_json.h"
+#include "common/certificate_names.h"
 #include "common/control_protocol.h"
 
 namespace egalaxyd {
@@ -24,11 +27,19 @@ std::filesystem::path fileOf(const SiteConfig& site, const Config& config) {
   return AutomaticFiles(config.server.stateDir, site.host).certificate;
 }
 
-Object rowOf(const std::filesystem::path& file) {
+struct Row {
+  std::chrono::system_clock::time_point end;
+  Object object;
+};
+
+Row rowOf(const std::filesystem::path& file) {
   const auto chain = readCertificates(file);
-  if (chain) return describeCertificate(chain->front().get());
-  Object row = jsonObject();
-  row.set("error", chain.error().message);
+  if (chain) {
+    const X509* leaf = chain->front().get();
+    return {certificateNotAfter(leaf), describeCertificate(leaf)};
+  }
+  Row row{std::chrono::system_clock::time_point::max(), jsonObject()};
+  row.object.set("error", chain.error().message);
   return row;
 }
 
@@ -47,13 +58,15 @@ Object configuredCertificates(const Config& config) {
     names.add(site.host);
     for (const std::string& alias : site.aliases) names.add(alias);
   }
-  Array rows;
+  std::vector<Row> found;
   for (const auto& file : files) {
-    Object row = rowOf(file);
-    row.set("hosts", hosts[file]);
-    row.set("file", file.string());
-    rows.add(row);
+    found.push_back(rowOf(file));
+    found.back().object.set("hosts", hosts[file]);
+    found.back().object.set("file", file.string());
   }
+  std::ranges::stable_sort(found, {}, &Row::end);
+  Array rows;
+  for (const Row& row : found) rows.add(row.object);
   Object answer = jsonObject();
   answer.set("ok", true);
   answer.set("total", rows.size());

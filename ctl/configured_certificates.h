@@ -7,8 +7,9 @@
 
 namespace egalaxyd {
 
-/// What a server that starts with `config` now would tell: a row per certificate. One that cannot
-/// be read, or was not made yet, has an "error" instead of what is in it.
+/// What a server that starts with `config` now would tell: a row per certificate, those that
+/// end first before the others. One that cannot be read, or was not made yet, comes last and has an
+/// "error" instead of what is in it.
 Poco::JSON::Object configuredCertificates(const Config& config);
 
 }  // namespace egalaxyd

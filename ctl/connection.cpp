@@ -101,6 +101,15 @@ void Connection::Free::operator()(SSL* ssl) const {
   ERR_clear_error();
 }
 
+Result<void> Connection::checkIdentity(const KeyedCertificate& identity) {
+  ERR_clear_error();
+  const std::unique_ptr<SSL_CTX, Free> context(SSL_CTX_new(TLS_client_method()));
+  const std::unique_ptr<SSL, Free> ssl(context ? SSL_new(context.get()) : nullptr);
+  if (ssl && show(ssl.get(), identity)) return {};
+  return Error{ErrorCode::kInvalid,
+               fmt::format("cannot use the certificate: {}", reasonOf(ERR_peek_error(), false))};
+}
+
 Result<Connection> Connection::open(const Peer& peer, std::chrono::seconds patience,
                                     const KeyedCertificate* identity) {
   const auto addresses = lookUp(peer.host, peer.port);
@@ -130,12 +139,9 @@ Result<void> Connection::handshake(const Peer& peer, const KeyedCertificate* ide
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   ssl_.reset(SSL_new(context_.get()));
   const bool named = IpAddress::parse(peer.host) || (ssl_ && sendName(ssl_.get(), peer.host));
-  if (!ssl_ || !named || SSL_set_fd(ssl_.get(), fd_.get()) != 1) {
-    return Error{ErrorCode::kInvalid, fmt::format("cannot set up TLS for {}", peer.host)};
-  }
-  if (identity != nullptr && !show(ssl_.get(), *identity)) {
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("cannot use the certificate: {}", reasonOf(ERR_peek_error(), false))};
+  if (!ssl_ || !named || SSL_set_fd(ssl_.get(), fd_.get()) != 1 ||
+      (identity != nullptr && !show(ssl_.get(), *identity))) {
+    return Error{ErrorCode::kIo, fmt::format("cannot set up TLS for {}", peer.host)};
   }
   constexpr std::string_view kDoing = "TLS handshake";
   for (;;) {
@@ -157,7 +163,10 @@ Result<Connection::Tried> Connection::unfinished(std::string_view doing, int ret
   if (kind == SSL_ERROR_WANT_WRITE) return Tried{.waitFor = POLLOUT};
   if (kind == SSL_ERROR_ZERO_RETURN) return Tried{.ended = true};
   if (kind == SSL_ERROR_SYSCALL) return errnoError(doing, code);
-  return Error{ErrorCode::kIo, fmt::format("{}: {}", doing, reasonOf(ERR_peek_error(), shaken_))};
+  const unsigned long error = ERR_peek_error();
+  const bool otherProtocol = !shaken_ && ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER;
+  return Error{otherProtocol ? ErrorCode::kInvalid : ErrorCode::kIo,
+               fmt::format("{}: {}", doing, reasonOf(error, shaken_))};
 }
 
 Result<void> Connection::wait(std::string_view doing, short events) const {

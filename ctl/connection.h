@@ -25,6 +25,9 @@ struct Peer {
 /// tests and scripts.
 class Connection {
  public:
+  /// kInvalid when TLS takes no such certificate: its key is too short, for example.
+  static Result<void> checkIdentity(const KeyedCertificate& identity);
+
   /// Shows `identity` to a server that asks for a certificate; nullptr: has none. This and every
   /// later call give up after `patience` without any progress.
   static Result<Connection> open(const Peer& peer, std::chrono::seconds patience,

@@ -126,9 +126,8 @@ Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
   });
 }
 
-int askAndPrint(const Invocation& invocation, const ControlRequest& request,
+int printAnswer(const Invocation& invocation, const Result<Poco::JSON::Object::Ptr>& answer,
                 void (*print)(const Invocation&, const Poco::JSON::Object&)) {
-  const auto answer = askServer(invocation, request);
   if (!answer) {
     const int code = complain(invocation, answer.error());
     return answer.error().code == ErrorCode::kNotFound ? kExitUnavailable : code;
@@ -143,6 +142,11 @@ int askAndPrint(const Invocation& invocation, const ControlRequest& request,
     if (!printed) return complain(invocation, printed.error());
   }
   return done ? 0 : kExitRefused;
+}
+
+int askAndPrint(const Invocation& invocation, const ControlRequest& request,
+                void (*print)(const Invocation&, const Poco::JSON::Object&)) {
+  return printAnswer(invocation, askServer(invocation, request), print);
 }
 
 }  // namespace egalaxyd

@@ -18,8 +18,12 @@ Result<std::string> controlSocketPath(const Invocation& invocation);
 Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
                                           const ControlRequest& request);
 
-/// The whole of a command that asks one thing: the answer as JSON where --json is given, else by
-/// `print`. The exit code: 0, 1 when the server said no (what it said is printed), 69 without one.
+/// Prints what the server said, as JSON where --json is given, else by `print`, or why it said
+/// nothing. The exit code: 0, 1 when the server said no, 69 without a server.
+int printAnswer(const Invocation& invocation, const Result<Poco::JSON::Object::Ptr>& answer,
+                void (*print)(const Invocation&, const Poco::JSON::Object&));
+
+/// The whole of a command that asks one thing: askServer(), then printAnswer().
 int askAndPrint(const Invocation& invocation, const ControlRequest& request,
                 void (*print)(const Invocation&, const Poco::JSON::Object&));
 

@@ -63,6 +63,10 @@ std::optional<Manner> mannerOf(const Invocation& invocation, std::string_view co
     exitCode = complain(invocation, identity.error());
     return std::nullopt;
   }
+  if (const auto usable = Connection::checkIdentity(*identity); !usable) {
+    exitCode = complain(invocation, usable.error());
+    return std::nullopt;
+  }
   manner.identity = std::move(*identity);
   return manner;
 }

@@ -43,7 +43,7 @@ std::string redirectTarget(const Target& from, const Answer& answer);
 /// code: 0 for a success, else the first digit of the answer.
 int show(Answer& answer, const Invocation& invocation);
 
-/// Complains about an exchange that brought no whole answer; the exit code for it.
+/// Complains about a connection that brought no whole answer; the exit code for it.
 int failExchange(const Invocation& invocation, const Error& error);
 
 }  // namespace egalaxyd

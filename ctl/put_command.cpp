@@ -78,17 +78,21 @@ std::string mimeOf(const Invocation& invocation, const std::string& file, const 
   return "application/octet-stream";
 }
 
+Error becameShorter() {
+  return {ErrorCode::kIo, "the file became shorter while it was sent; nothing is stored"};
+}
+
 /// Stops early, and well, when the server answers before the end.
-Result<void> sendBody(Connection& connection, const UploadSource& source, std::ostream& err) {
+Result<void> sendBody(Connection& connection, UploadSource& source, std::ostream& err) {
   Progress progress(err, ::isatty(STDERR_FILENO) == 1, source.size);
   std::array<char, 64 * 1024> chunk;
   for (std::uint64_t left = source.size; left > 0;) {
     const ssize_t got =
         ::read(source.file.get(), chunk.data(), std::min<std::uint64_t>(left, chunk.size()));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errnoError("read the file", errno);
-    if (got == 0) {
-      return Error{ErrorCode::kIo, "the file became shorter while it was sent; nothing is stored"};
+    if (got <= 0) {
+      source.failed = got < 0 ? errnoError("read the file", errno) : becameShorter();
+      return *source.failed;
     }
     const auto count = static_cast<std::size_t>(got);
     const auto sent = connection.send({chunk.data(), count});
@@ -100,7 +104,7 @@ Result<void> sendBody(Connection& connection, const UploadSource& source, std::o
   return {};
 }
 
-Result<Answer> upload(const Target& target, const UploadLine& line, const UploadSource& source,
+Result<Answer> upload(const Target& target, const UploadLine& line, UploadSource& source,
                       const Manner& manner, const Invocation& invocation) {
   auto connection = connectTo(target, manner, true, invocation);
   if (!connection) return connection.error();
@@ -153,6 +157,7 @@ int putFile(const Invocation& invocation) {
   const UploadLine line{source.size, deletes ? "" : mimeOf(invocation, file, *target),
                         tokenOf(invocation)};
   auto answer = upload(*target, line, source, *manner, invocation);
+  if (source.failed) return complain(invocation, *source.failed);
   if (!answer) return failExchange(invocation, answer.error());
   return showOutcome(*target, *answer, invocation);
 }

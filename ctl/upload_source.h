@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "common/result.h"
@@ -12,6 +13,7 @@ namespace egalaxyd {
 struct UploadSource {
   UniqueFd file;  ///< stands where the upload begins
   std::uint64_t size = 0;
+  std::optional<Error> failed = {};  ///< why it could not be read to its end
 };
 
 /// `name` is a file, or "-" for the standard input. What has no size beforehand, a pipe, is read to

@@ -304,6 +304,7 @@ void Master::act(const GenerationServes& action) {
       spdlog::warn("the master's log stays as it was: {}", opened.error().message);
     }
     logListeners(generation);
+    warnAboutUnusedSockets(generation);
     closeOlderListeners(generation.number);
   }
   spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),

@@ -50,8 +50,9 @@ RatePolicy policyOf(const RateLimitConfig& config) {
 
 /// Why the table of rate limits has no say; "" when it has.
 std::string_view unlimited(const RateLimitConfig& config) {
-  if (!config.module.empty()) return "a plug-in decides (rate_limit.module), and it keeps its list";
-  return config.enabled ? "" : "rate_limit.enabled is false";
+  if (!config.enabled) return "rate_limit.enabled is false";
+  return config.module.empty() ? ""
+                               : "a plug-in decides (rate_limit.module), and it keeps its list";
 }
 
 }  // namespace

@@ -245,6 +245,15 @@ class Client(unittest.TestCase):
         self.assertIn(b"CN=someone", ran.stdout)
         self.assert_ran(self.ctl("get", url, "--cert", "missing.crt"), 66, b"", "missing.crt")
 
+    def test_a_certificate_that_tls_refuses_is_the_users_mistake(self):
+        weak = self.folder.path / "weak.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:512", "-nodes", "-subj", "/CN=weak",
+                        "-keyout", weak, "-out", self.folder.path / "weak.crt"], check=True,
+                       capture_output=True)
+        for words in (("get", self.gemini("/gate")), ("put", self.big, self.titan("/up/weak"))):
+            self.assert_ran(self.ctl(*words, "--cert", self.folder.path / "weak.crt", "--key", weak),
+                            65, b"", "cannot use the certificate: ee key too small")
+
     def test_a_certificate_is_not_shown_where_a_redirect_leads(self):
         asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         asking.load_cert_chain(self.certificate, self.key)
@@ -283,7 +292,7 @@ class Client(unittest.TestCase):
                             "look up nowhere.invalid")
 
     def test_a_server_that_speaks_something_else(self):
-        self.assert_ran(self.ctl("get", f"gemini://localhost:{self.server.spartan_port}/"), 69,
+        self.assert_ran(self.ctl("get", f"gemini://localhost:{self.server.spartan_port}/"), 76,
                         b"", "does not speak TLS")
         self.assert_ran(self.ctl("get", f"spartan://localhost:{self.server.port}/"), 69, b"",
                         "without an answer")
@@ -431,6 +440,21 @@ class Client(unittest.TestCase):
         with FakeServer(refuse) as server:
             self.assert_ran(self.ctl("put", self.big, f"spartan://localhost:{server.port}/x"), 4,
                             b"", "4 No")
+
+    def test_a_file_that_shrinks_meanwhile_is_no_fault_of_the_server(self):
+        shrinking = self.folder.path / "shrinking"
+
+        def shrink(connection):
+            read_line(connection)
+            os.truncate(shrinking, 1)
+            while connection.recv(65536):
+                pass
+        for scheme, context in (("titan", self.tls), ("spartan", None)):
+            shrinking.touch()
+            os.truncate(shrinking, 100_000_000)
+            with FakeServer(shrink, context) as server:
+                self.assert_ran(self.ctl("put", shrinking, f"{scheme}://localhost:{server.port}/x"),
+                                74, b"", "the file became shorter")
 
     def test_a_server_that_stops_reading_ends_at_the_timeout(self):
         done = threading.Event()

@@ -197,7 +197,7 @@ TEST_F(Symlinks, LeadAnywhereWhenFollowed) {
   }
 }
 
-TEST_F(StaticFiles, NeverOpensWhatIsNoFile) {
+TEST_F(StaticFiles, ServesNothingButFiles) {
   capsule.page("index.gmi", "# Root\n");
   const std::filesystem::path fifo = capsule.root() / "fifo.gmi";
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0666), 0);

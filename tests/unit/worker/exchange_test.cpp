@@ -89,7 +89,10 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   }
   void awaitRoom() override { ++roomAwaited_; }
   void continueLater() override { ++continued_; }
-  void ended(UniqueFd, bool) override { ++ended_; }
+  void ended(UniqueFd, bool bodyMayFollow) override {
+    ++ended_;
+    bodyMayFollow_ = bodyMayFollow;
+  }
 
   ScriptedClient client_;
   std::shared_ptr<ScriptedSite> site_ = std::make_shared<ScriptedSite>();
@@ -112,6 +115,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   int continued_ = 0;
   int roomAwaited_ = 0;
   int ended_ = 0;
+  std::optional<bool> bodyMayFollow_;  ///< as ended() was told last
 };
 
 TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
@@ -120,6 +124,7 @@ TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
   EXPECT_EQ(client_.got, "20 text/gemini\r\n# Hello\n");
   EXPECT_TRUE(client_.gotEnd);
   EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(bodyMayFollow_, false);
   EXPECT_EQ(shared_->total(Counter::kRequests), 1u);
   EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
   EXPECT_EQ(shared_->answers(Protocol::kGemini, 20), 1u);
@@ -173,6 +178,7 @@ TEST_F(ExchangeTest, AnswersNonsenseWithoutAskingASite) {
   start();
   EXPECT_EQ(client_.got.substr(0, 3), "59 ");
   EXPECT_TRUE(client_.gotEnd);
+  EXPECT_EQ(bodyMayFollow_, true);
   EXPECT_TRUE(site_->seen.empty());
 }
 
@@ -364,6 +370,7 @@ TEST_F(ExchangeTest, ADataBlockIsAnUploadWhereThoseAreTaken) {
 TEST_F(ExchangeTest, ADataBlockThatIsNotTakenIsRefusedByItsLength) {
   startSpartan({"h.test / 5\r\n"});
   EXPECT_EQ(client_.got, "4 Uploads are not enabled here\r\n");
+  EXPECT_EQ(bodyMayFollow_, true);
   client_.got.clear();
   site_->taken = Takes::kInput;
   startSpartan({"h.test / 65537\r\n"});
