@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/capsule.h"
+#include "tests/support/control_client.h"
 #include "tests/support/spartan_client.h"
 
 namespace egalaxyd {
@@ -129,6 +130,17 @@ TEST(RateLimiterExample, MakesAClientWaitOnceItsBucketIsEmpty) {
     return reply.status == 44;
   }));
   EXPECT_THAT(reply.meta, AnyOf("1", "2")) << reply;
+}
+
+TEST(RateLimiterExample, HasNoSayWhereRateLimitsAreOff) {
+  Capsule capsule;
+  capsule.page("index.gmi", "# Welcome\n");
+  capsule.set("rate_limit.enabled", "false");
+  capsule.set("rate_limit.module", "\"" + kExample + "\"");
+  capsule.start();
+  ControlClient control(capsule.controlSocket());
+  control.send("{\"v\":1,\"command\":\"limits\"}\n");
+  EXPECT_THAT(control.line(), HasSubstr("rate_limit.enabled is false"));
 }
 
 class PluginFaults : public testing::Test {
