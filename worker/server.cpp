@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +26,8 @@ constexpr int kAcceptsPerTurn = 16;
 constexpr std::size_t kHandshakes = 128;
 constexpr std::size_t kLeastHandshakes = 16;  ///< of one worker
 constexpr std::size_t kExchanges = 2700;
+/// Descriptors of a worker that are no client's: listeners, database, log, folders.
+constexpr std::size_t kOwnFiles = 64;
 /// Exchanges begun per turn: those under way come next.
 constexpr int kAdmissionsPerTurn = 8;
 /// What the kernel keeps of an answer beyond what is on its way to the client: with none that is
@@ -40,6 +43,15 @@ AdmissionLimits admissionLimits(unsigned workers) {
   return {.handshakes = std::max(kHandshakes / workers, kLeastHandshakes),
           .own = kExchanges / (2 * workers),
           .all = kExchanges};
+}
+
+/// How many connections the limit on open files allows: an exchange may need a descriptor for its
+/// page too, and the worker has some of its own.
+std::size_t connectionLimit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+  const std::size_t all = files.rlim_cur;
+  return all - std::min(kExchanges + kOwnFiles, all / 4);
 }
 
 /// What every connection takes over from its listener.
@@ -82,6 +94,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
                        .services = services,
                        .storage = storage},
       admission_(admissionLimits(setup.workerCount)),
+      connectionLimit_(connectionLimit()),
       resume_(loop_, [this] { resumeAccepting(); }),
       makeRoom_(loop_, [this] { makeRoom(); }) {
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
@@ -133,6 +146,9 @@ void Server::acceptFrom(Listener& listener) {
     if (shared_.total(Gauge::kOpenConnections) >=
         static_cast<std::int64_t>(plan_.config.limits.connections)) {
       return pauseAccepting("limits.connections is reached");
+    }
+    if (open_ >= connectionLimit_) {
+      return pauseAccepting("the limit on open files (LimitNOFILE of the service) is near");
     }
     sockaddr_storage address{};
     socklen_t length = sizeof address;

@@ -83,6 +83,7 @@ class Server final : public ConnectionKeeper {
   std::deque<Listener> listeners_;
   std::vector<Place> places_;
   std::vector<std::uint32_t> freePlaces_;
+  const std::size_t connectionLimit_;
   std::size_t open_ = 0;
   std::size_t mostExchanges_ = 0;
   bool admitting_ = false;  ///< admit() has been deferred

@@ -1,6 +1,7 @@
 // Clients that do not move, and those who must not suffer from them.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <memory>
 #include <string>
@@ -92,6 +93,23 @@ TEST_F(Deadlines, ClientsThatStandStillYieldToOneThatWorks) {
     still.push_back(std::make_unique<GeminiClient>(capsule.port()));
     ASSERT_TRUE(still.back()->tcp().send(still.back()->takeHello()));
   }
+  expectServed();
+}
+
+TEST_F(Deadlines, ACrowdLeavesDescriptorsForThePagesOfThoseWhoAreThere) {
+  const rlimit few{256, 256};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  capsule.set("server.workers", "1");
+  capsule.set("limits.connections_per_ip", "0");
+  capsule.start();
+  GeminiClient first(capsule.port());
+  ASSERT_TRUE(first.handshake()) << first.error();
+  std::vector<std::unique_ptr<TcpClient>> crowd;
+  for (int i = 0; i < 220; ++i) crowd.push_back(std::make_unique<TcpClient>(capsule.port()));
+  EXPECT_TRUE(capsule.waitForLog("the limit on open files"));
+  first.send(capsule.url("/") + "\r\n");
+  EXPECT_EQ(first.read(3), "20 ");
+  crowd.clear();
   expectServed();
 }
 
