@@ -235,7 +235,7 @@ bool ControlServer::takeLine(ClientId id, Client& client) {
   return true;
 }
 
-/// False: nothing more to read for now.
+/// False: all that has come is read.
 bool ControlServer::fill(Client& client) {
   std::array<char, kMaxControlLine> bytes;
   ssize_t got = 0;
