@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "common/units.h"
+#include "ctl/command_table.h"
 #include "ctl/json_output.h"
 #include "ctl/table.h"
 
@@ -35,7 +36,8 @@ void printMore(std::ostream& out) {
   out << fmt::format("there are more; --limit N shows up to {}\n", kMostControlRows);
 }
 
-std::optional<int> addLimit(const Invocation& invocation, ControlRequest& request) {
+std::optional<int> addLimit(const Invocation& invocation, std::string_view command,
+                            ControlRequest& request) {
   const auto given = invocation.options.find("limit");
   if (given == invocation.options.end()) return std::nullopt;
   const std::string& text = given->second;
@@ -43,16 +45,12 @@ std::optional<int> addLimit(const Invocation& invocation, ControlRequest& reques
   const auto read = std::from_chars(text.data(), text.data() + text.size(), limit);
   const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
   if (!whole || limit < 1 || limit > kMostControlRows) {
-    return refuse(invocation,
-                  fmt::format("--limit {} is not a number from 1 to {}", text, kMostControlRows));
+    return refuseLine(
+        invocation, command,
+        fmt::format("--limit {} is not a number from 1 to {}", text, kMostControlRows));
   }
   request.arguments["limit"] = text;
   return std::nullopt;
-}
-
-int refuse(const Invocation& invocation, const std::string& mistake) {
-  invocation.err << "egalaxyctl: " << mistake << '\n';
-  return kExitUsage;
 }
 
 }  // namespace egalaxyd

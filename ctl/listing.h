@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/control_protocol.h"
 #include "ctl/command.h"
@@ -22,9 +23,9 @@ void printUploads(const Invocation& invocation, const Poco::JSON::Array& records
 /// After a list that was cut.
 void printMore(std::ostream& out);
 
-/// Takes --limit over into the request. nullopt: done, else the exit code, and why on `err`.
-std::optional<int> addLimit(const Invocation& invocation, ControlRequest& request);
-/// Says what is wrong with the line and gives kExitUsage.
-int refuse(const Invocation& invocation, const std::string& mistake);
+/// Takes --limit over into the request of `command`. nullopt: done, else the exit code, and why on
+/// `err`.
+std::optional<int> addLimit(const Invocation& invocation, std::string_view command,
+                            ControlRequest& request);
 
 }  // namespace egalaxyd

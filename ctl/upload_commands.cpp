@@ -65,20 +65,22 @@ int listUploads(const Invocation& invocation) {
   for (const char* name : {"host", "path", "user"}) {
     const auto given = invocation.options.find(name);
     if (given == invocation.options.end()) continue;
-    if (given->second.empty()) return refuse(invocation, fmt::format("--{} is empty", name));
+    if (given->second.empty())
+      return refuseLine(invocation, "uploads", fmt::format("--{} is empty", name));
     request.arguments[name] = given->second;
   }
   if (const auto since = invocation.options.find("since"); since != invocation.options.end()) {
     const auto seconds = sinceOf(since->second);
     if (!seconds) {
-      return refuse(invocation,
-                    fmt::format("--since {}: a time is wanted, 2026-01-31 or 2026-01-31T08:00:00Z, "
-                                "or a span, 30s, 5m, 2h or 3d",
-                                since->second));
+      return refuseLine(
+          invocation, "uploads",
+          fmt::format("--since {}: a time is wanted, 2026-01-31 or 2026-01-31T08:00:00Z, "
+                      "or a span, 30s, 5m, 2h or 3d",
+                      since->second));
     }
     request.arguments["since"] = std::to_string(*seconds);
   }
-  if (const auto wrong = addLimit(invocation, request)) return *wrong;
+  if (const auto wrong = addLimit(invocation, "uploads", request)) return *wrong;
   return askAndPrint(invocation, request, &printList);
 }
 

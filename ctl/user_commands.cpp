@@ -90,7 +90,7 @@ void printForgotten(const Invocation& invocation, const Object& answer) {
 
 int listUsers(const Invocation& invocation) {
   ControlRequest request{"users", {}};
-  if (const auto wrong = addLimit(invocation, request)) return *wrong;
+  if (const auto wrong = addLimit(invocation, "users", request)) return *wrong;
   return askAndPrint(invocation, request, &printUsers);
 }
 
