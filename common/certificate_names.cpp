@@ -1,7 +1,6 @@
 #include "common/certificate_names.h"
 
 #include <arpa/inet.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -17,6 +16,7 @@
 
 #include "common/openssl_support.h"
 #include "common/path.h"
+#include "common/sha256.h"
 
 namespace egalaxyd {
 namespace {
@@ -37,15 +37,6 @@ std::string escapeControls(std::string_view text) {
   return out;
 }
 
-std::string sha256Hex(const unsigned char* data, std::size_t size) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned int length = 0;
-  if (EVP_Digest(data, size, digest.data(), &length, EVP_sha256(), nullptr) != 1) return "";
-  std::string hex;
-  for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
-}
-
 /// SHA-256 of what an i2d function writes.
 template <class Encode>
 std::string fingerprintOf(Encode encode) {
@@ -53,7 +44,8 @@ std::string fingerprintOf(Encode encode) {
   unsigned char* der = nullptr;
   const int size = encode(&der);
   if (size < 0) return "";
-  std::string hex = sha256Hex(der, static_cast<std::size_t>(size));
+  std::string hex = sha256Hex({reinterpret_cast<const char*>(der),  // NOLINT
+                               static_cast<std::size_t>(size)});
   OPENSSL_free(der);
   return hex;
 }

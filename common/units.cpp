@@ -1,5 +1,6 @@
 #include "common/units.h"
 
+#include <spdlog/fmt/chrono.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
@@ -125,12 +126,16 @@ std::optional<std::chrono::sys_seconds> parseTime(std::string_view text) {
 }
 
 std::string timeText(std::chrono::sys_seconds time) {
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(time - day);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", time);
+}
+
+std::optional<std::int64_t> parseNumber(std::string_view text, std::int64_t least,
+                                        std::int64_t most) {
+  std::int64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, number);
+  const bool fits = error == std::errc() && stopped == end && number >= least && number <= most;
+  return fits ? std::optional(number) : std::nullopt;
 }
 
 std::optional<std::chrono::milliseconds> parseDuration(std::string_view text) {

@@ -3,12 +3,12 @@
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <csignal>
 #include <ostream>
 
 #include "common/limits.h"
 #include "common/path.h"
+#include "common/units.h"
 #include "ctl/command_table.h"
 #include "ctl/progress.h"
 #include "ctl/reference.h"
@@ -18,14 +18,6 @@ namespace {
 
 /// Status, space, META and CRLF, and as much again for servers that are generous.
 constexpr std::size_t kMaxLineBytes = 2 * (kMaxMetaBytes + 5);
-
-/// Whole seconds, as `stats --watch` takes them; 0 when it makes no sense.
-int secondsOf(const std::string& text) {
-  int seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && seconds >= 1 && seconds <= 3600 ? seconds : 0;
-}
 
 Error noLine(std::size_t received) {
   if (received > kMaxLineBytes) {
@@ -44,7 +36,7 @@ std::optional<Manner> mannerOf(const Invocation& invocation, std::string_view co
   Manner manner;
   const auto& options = invocation.options;
   if (const auto timeout = options.find("timeout"); timeout != options.end()) {
-    manner.patience = std::chrono::seconds(secondsOf(timeout->second));
+    manner.patience = std::chrono::seconds(parseNumber(timeout->second, 1, 3600).value_or(0));
     if (manner.patience.count() == 0) {
       exitCode = refuseLine(invocation, command, "--timeout takes whole seconds, 1 to 3600");
       return std::nullopt;

@@ -2,7 +2,6 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <charconv>
 #include <ostream>
 
 #include "common/units.h"
@@ -41,10 +40,7 @@ std::optional<int> addLimit(const Invocation& invocation, std::string_view comma
   const auto given = invocation.options.find("limit");
   if (given == invocation.options.end()) return std::nullopt;
   const std::string& text = given->second;
-  std::int64_t limit = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), limit);
-  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
-  if (!whole || limit < 1 || limit > kMostControlRows) {
+  if (!parseNumber(text, 1, kMostControlRows)) {
     return refuseLine(
         invocation, command,
         fmt::format("--limit {} is not a number from 1 to {}", text, kMostControlRows));

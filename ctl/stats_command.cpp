@@ -4,10 +4,10 @@
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <functional>
 #include <ostream>
 
+#include "common/units.h"
 #include "ctl/command_table.h"
 #include "ctl/control_client.h"
 #include "ctl/json_output.h"
@@ -158,13 +158,9 @@ void printPrometheus(const Invocation& invocation, const Object& answer) {
   }
 }
 
-/// Whole seconds between two looks; 0 when it makes no sense.
-int intervalOf(const std::string& text) {
-  if (text.empty()) return 2;
-  int interval = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), interval);
-  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
-  return whole && interval >= 1 && interval <= 3600 ? interval : 0;
+/// Seconds between two looks; nullopt when it makes no sense.
+std::optional<std::int64_t> intervalOf(const std::string& text) {
+  return text.empty() ? 2 : parseNumber(text, 1, 3600);
 }
 
 }  // namespace
@@ -180,18 +176,15 @@ int showStatistics(const Invocation& invocation) {
   const auto print = form == "prometheus" ? &printPrometheus : &printText;
   const auto watch = own.options.find("watch");
   if (watch == own.options.end()) return askAndPrint(own, {"stats", {}}, print);
-  const int interval = intervalOf(watch->second);
-  if (interval == 0) {
-    own.err << "egalaxyctl stats: --watch takes whole seconds, 1 to 3600\n";
-    return kExitUsage;
-  }
+  const auto interval = intervalOf(watch->second);
+  if (!interval) return refuseLine(own, "stats", "--watch takes whole seconds, 1 to 3600");
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   for (;;) {
     if (terminal) own.out << "\x1b[H\x1b[2J";
     const int code = askAndPrint(own, {"stats", {}}, print);
     if (code != 0) return code;
     if (!own.out.flush()) return kExitRefused;
-    ::poll(nullptr, 0, interval * 1000);
+    ::poll(nullptr, 0, static_cast<int>(*interval * 1000));
   }
 }
 

@@ -2,19 +2,19 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <array>
-#include <charconv>
 #include <ostream>
 
 #include "common/sha256.h"
+#include "common/units.h"
 #include "ctl/command_table.h"
 #include "ctl/json_output.h"
 
 namespace egalaxyd {
 namespace {
 
-constexpr std::size_t kDefaultBytes = 32;
-constexpr std::size_t kMinBytes = 16;   // below, a token can be guessed
-constexpr std::size_t kMaxBytes = 256;  // above, it takes too much of Titan's 1024-byte line
+constexpr std::int64_t kDefaultBytes = 32;
+constexpr std::int64_t kMinBytes = 16;   // below, a token can be guessed
+constexpr std::int64_t kMaxBytes = 256;  // above, it takes too much of Titan's 1024-byte line
 
 /// RFC 4648, section 5, without padding: nothing in it needs percent-encoding in a URL.
 std::string base64Url(const std::vector<unsigned char>& bytes) {
@@ -31,27 +31,20 @@ std::string base64Url(const std::vector<unsigned char>& bytes) {
   return text;
 }
 
-/// 0 when `text` is not a number that is allowed.
-std::size_t byteCount(const std::string& text) {
-  std::size_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && count >= kMinBytes && count <= kMaxBytes ? count : 0;
-}
-
 }  // namespace
 
 int printToken(const Invocation& invocation) {
   const auto given = invocation.options.find("bytes");
-  const std::size_t count =
-      given == invocation.options.end() ? kDefaultBytes : byteCount(given->second);
-  if (count == 0) {
-    invocation.err << fmt::format("egalaxyctl token: --bytes {} is not a number from {} to {}\n",
-                                  given->second, kMinBytes, kMaxBytes);
-    return kExitUsage;
+  const auto count = given == invocation.options.end()
+                         ? std::optional(kDefaultBytes)
+                         : parseNumber(given->second, kMinBytes, kMaxBytes);
+  if (!count) {
+    return refuseLine(invocation, "token",
+                      fmt::format("--bytes {} is not a number from {} to {}", given->second,
+                                  kMinBytes, kMaxBytes));
   }
-  std::vector<unsigned char> random(count);
-  if (RAND_bytes(random.data(), static_cast<int>(count)) != 1) {
+  std::vector<unsigned char> random(static_cast<std::size_t>(*count));
+  if (RAND_bytes(random.data(), static_cast<int>(*count)) != 1) {
     return complain(invocation, {ErrorCode::kIo, "the system gives no random bytes"});
   }
   const std::string token = base64Url(random);

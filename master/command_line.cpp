@@ -1,9 +1,9 @@
 #include "master/command_line.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "common/config_loader.h"
+#include "common/units.h"
 
 namespace egalaxyd {
 namespace {
@@ -30,14 +30,11 @@ Result<void> addAddress(std::optional<std::vector<ListenAddress>>& list, std::st
 }
 
 Result<void> setWorkers(CommandLine& line, const std::string& value) {
-  std::uint32_t count = 0;
-  const char* end = value.data() + value.size();
-  const auto [stopped, error] = std::from_chars(value.data(), end, count);
-  const bool number = error == std::errc() && stopped == end && count > 0;
-  if (!number && value != "auto") {
+  const auto count = parseNumber(value, 1, UINT32_MAX);
+  if (!count && value != "auto") {
     return usage("--workers " + value + ": use a number from 1 on, or auto for one per CPU");
   }
-  line.workers = number ? count : 0;
+  line.workers = static_cast<std::uint32_t>(count.value_or(0));
   return {};
 }
 

@@ -2,11 +2,11 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <utility>
 
 #include "common/config_loader.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "common/version.h"
 #include "master/master_process.h"
 #include "master/storage_query.h"
@@ -30,13 +30,6 @@ std::int64_t secondsSince(std::chrono::system_clock::time_point when) {
 
 std::int64_t unixTime(std::chrono::system_clock::time_point when) {
   return std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
-}
-
-std::optional<std::uint32_t> numberOf(const std::string& text) {
-  std::uint32_t number = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (read.ec != std::errc() || read.ptr != text.data() + text.size()) return std::nullopt;
-  return number;
 }
 
 Array describeListeners(const ListenerSet& set) {
@@ -110,8 +103,10 @@ void Master::controlStop(ClientId client) {
 /// Answered when all successors are ready.
 void Master::controlRestart(ClientId client, const ControlRequest& request) {
   const std::string which = request.argument("worker");
-  const auto number = numberOf(which);
-  if (which != "all" && !number) {
+  std::optional<std::uint32_t> number;  // none: all
+  if (const auto given = parseNumber(which, 0, UINT32_MAX)) {
+    number = static_cast<std::uint32_t>(*given);
+  } else if (which != "all") {
     return control_->answer(client,
                             controlFailure("\"" + which + "\" is no worker: a number, or all"));
   }

@@ -4,12 +4,12 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "common/ascii.h"
 #include "common/path.h"
+#include "common/units.h"
 
 namespace egalaxyd {
 namespace {
@@ -53,10 +53,7 @@ class Arguments {
                       std::int64_t otherwise) {
     const auto text = take(name);
     if (!text) return otherwise;
-    std::int64_t value = 0;
-    const char* end = text->data() + text->size();
-    const auto read = std::from_chars(text->data(), end, value);
-    if (read.ec == std::errc() && read.ptr == end && value >= least && value <= most) return value;
+    if (const auto value = parseNumber(*text, least, most)) return *value;
     complain(fmt::format("{} \"{}\": a number from {} to {} is allowed", name, *text, least, most));
     return otherwise;
   }

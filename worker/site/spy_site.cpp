@@ -1,6 +1,5 @@
 #include "worker/site/spy_site.h"
 
-#include <spdlog/fmt/chrono.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <chrono>
@@ -12,6 +11,7 @@
 #include "common/certificate_names.h"
 #include "common/log.h"
 #include "common/path.h"
+#include "common/units.h"
 #include "worker/client_certificate.h"
 
 namespace egalaxyd {
@@ -44,8 +44,6 @@ std::string section(std::string_view title, const Facts& facts) {
   for (const auto& [name, value] : facts) text += factLine(name, value);
   return text + "```\n";
 }
-
-std::string timeText(WallTime time) { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", time); }
 
 std::string_view protocolName(Protocol protocol) {
   switch (protocol) {

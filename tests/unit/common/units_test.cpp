@@ -122,6 +122,15 @@ TEST(Time, RefusesEverythingElse) {
   }
 }
 
+TEST(Number, IsTakenWholeAndWithinItsBounds) {
+  EXPECT_EQ(parseNumber("0", 0, 9), 0);
+  EXPECT_EQ(parseNumber("9", 0, 9), 9);
+  EXPECT_EQ(parseNumber("-3", -5, 5), -3);
+  for (const char* text : {"", " 1", "1 ", "+1", "1x", "0x1", "10", "-1", "99999999999999999999"}) {
+    EXPECT_EQ(parseNumber(text, 0, 9), std::nullopt) << text;
+  }
+}
+
 TEST(Time, IsWrittenAsItIsRead) {
   for (const std::string_view text : {"1970-01-01T00:00:00Z", "2026-01-31T23:59:58Z"}) {
     EXPECT_EQ(timeText(*parseTime(text)), text);
