@@ -10,13 +10,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import unittest
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[1]
-sys.path.insert(0, str(SOURCE / "tests/bench"))
+sys.path[:0] = [str(SOURCE / "tests/bench"), str(SOURCE / "tests/support")]
+import capsule  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 PACKAGES = BUILD / "packages"
@@ -61,11 +61,9 @@ def run(*command, check=True, **options):
 
 def eventually(state, what, patience=PATIENCE):
     """The first true value of `state`; asks again and again until then."""
-    deadline = time.monotonic() + patience
-    while not (value := state()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {patience} s: {what}")
-        time.sleep(0.02)
+    value = capsule.eventually(state, patience)
+    if not value:
+        raise AssertionError(f"not within {patience} s: {what}")
     return value
 
 
