@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -25,15 +26,14 @@ struct TlsContexts::State {
   std::vector<Poco::Net::Context::Ptr> contexts;
   std::vector<ServedCertificate> served;  ///< of each context
   HostMap<SSL_CTX*> byName;
-  SSL_CTX* fallback = nullptr;
+  std::optional<std::size_t> fallback;  ///< of the contexts
 
-  void add(const SiteConfig& site, SSL_CTX* context) {
+  SSL_CTX* at(std::size_t context) const { return contexts[context]->sslContext(); }
+  void add(const SiteConfig& site, std::size_t context) {
     std::vector<std::string> names{site.host};
     names.insert(names.end(), site.aliases.begin(), site.aliases.end());
-    for (const std::string& name : names) byName.add(name, context);
-    // The site's own is the newest, the one that sites share the first.
-    const bool own = contexts.back()->sslContext() == context;
-    auto& hosts = (own ? served.back() : served.front()).hosts;
+    for (const std::string& name : names) byName.add(name, at(context));
+    auto& hosts = served[context].hosts;
     hosts.insert(hosts.end(), names.begin(), names.end());
   }
 };
@@ -165,7 +165,9 @@ Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const Auto
 TlsContexts::TlsContexts() : state_(std::make_unique<State>()) {}
 TlsContexts::~TlsContexts() = default;
 
-SSL_CTX* TlsContexts::initial() const { return state_->fallback; }
+SSL_CTX* TlsContexts::initial() const {
+  return state_->fallback ? state_->at(*state_->fallback) : nullptr;
+}
 
 const std::vector<ServedCertificate>& TlsContexts::served() const { return state_->served; }
 
@@ -175,17 +177,16 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
   State& state = *built->state_;
 
   const auto add = [&](Result<KeyedCertificate> identity, const std::filesystem::path& file,
-                       const std::string& where) -> SSL_CTX* {
+                       const std::string& where) -> std::optional<std::size_t> {
     auto context = identity ? makeContext(*identity, config.tls)
                             : Result<ContextPtr>(std::move(identity).error());
     if (!context) {
       complaints.push_back({where, context.error().message});
-      return nullptr;
+      return std::nullopt;
     }
     state.contexts.push_back(*context);
-    SSL_CTX* made = (*context)->sslContext();
-    state.served.push_back({{}, file, SSL_CTX_get0_certificate(made)});
-    return made;
+    state.served.push_back({{}, file, SSL_CTX_get0_certificate((*context)->sslContext())});
+    return state.served.size() - 1;
   };
 
   if (!config.tls.certificate.empty()) {
@@ -195,7 +196,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
   }
   const bool haveDefault = !config.tls.certificate.empty();
   for (const SiteConfig& site : config.sites) {
-    SSL_CTX* context = state.fallback;
+    std::optional<std::size_t> context = state.fallback;
     if (!site.certificate.empty()) {
       context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
     } else if (!haveDefault && config.tls.autoCertificates) {
@@ -207,9 +208,9 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
                             "tls.auto_certificates = true"});
       continue;
     }
-    if (context == nullptr) continue;
-    state.add(site, context);
-    if (state.fallback == nullptr || (!haveDefault && site.host == "*")) state.fallback = context;
+    if (!context) continue;
+    state.add(site, *context);
+    if (!state.fallback || (!haveDefault && site.host == "*")) state.fallback = context;
   }
   for (const ContextPtr& context : state.contexts) {
     SSL_CTX_callback_ctrl(context->sslContext(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
