@@ -16,6 +16,7 @@ namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kEventsPerTurn = 128;
+constexpr std::uint32_t kEdgeMask = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 std::uint32_t epollMask(WatchMode mode) {
   switch (mode) {
@@ -24,9 +25,7 @@ std::uint32_t epollMask(WatchMode mode) {
     case WatchMode::kSharedRead:
       return EPOLLIN | EPOLLEXCLUSIVE;
     case WatchMode::kEdge:
-      return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    case WatchMode::kEdgeRead:
-      return EPOLLIN | EPOLLRDHUP | EPOLLET;
+      return kEdgeMask;
   }
   return 0;
 }
@@ -61,7 +60,7 @@ void Watch::wantRoom() {
   if (wantsRoom_ || fd_ < 0) return;
   wantsRoom_ = true;
   epoll_event event{};
-  event.events = epollMask(WatchMode::kEdge);
+  event.events = kEdgeMask | EPOLLOUT;
   event.data.ptr = this;
   ::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_MOD, fd_, &event);
 }

@@ -32,8 +32,7 @@ struct IoEvents {
 enum class WatchMode {
   kRead,        ///< level-triggered, readable
   kSharedRead,  ///< as kRead; of several processes that wait on it, only some are woken
-  kEdge,        ///< edge-triggered, readable and writable: registered once, never changed
-  kEdgeRead,    ///< edge-triggered, readable; writable too after wantRoom()
+  kEdge,        ///< edge-triggered, readable; writable too after wantRoom()
 };
 
 class EventLoop;
@@ -49,7 +48,7 @@ class Watch {
 
   /// `fd` stays the caller's and must be open until stop(), forget() or the destructor.
   Result<void> start(int fd, WatchMode mode);
-  /// Of kEdgeRead: reports from now on when it is writable, at once if it is. Most answers fit into
+  /// Of kEdge: reports from now on when it is writable, at once if it is. Most answers fit into
   /// the socket, and need not hear that they have been received.
   void wantRoom();
   void stop();

@@ -204,7 +204,7 @@ bool ControlServer::flush(Client& client) {
         ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) {
-      if (errno != EAGAIN) drop(client);
+      errno == EAGAIN ? client.watch.wantRoom() : drop(client);
       return false;
     }
     client.out.erase(0, static_cast<std::size_t>(sent));

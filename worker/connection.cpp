@@ -43,7 +43,7 @@ bool Connection::start() {
   const LimitsConfig& limits = keeper_.exchangeContext().limits;
   const bool shakesHands = listener_ != ListenerKind::kSpartan;
   deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
-  return watch_.start(socket_.get(), WatchMode::kEdgeRead).ok();
+  return watch_.start(socket_.get(), WatchMode::kEdge).ok();
 }
 
 void Connection::activate() {

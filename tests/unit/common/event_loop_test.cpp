@@ -46,6 +46,7 @@ TEST(EventLoop, ReportsAnEdgeOnce) {
   });
   poke(there);
   ASSERT_TRUE(watch.start(here.get(), WatchMode::kEdge).ok());
+  watch.wantRoom();
   Timer end(loop, [&] { loop.stop(); });
   end.setAfter(5ms);
   loop.run();
@@ -57,7 +58,7 @@ TEST(EventLoop, ReportsRoomOnlyOnceItIsWanted) {
   const auto [here, there] = socketPair();
   bool writable = false;
   Watch watch(loop, [&](IoEvents events) { writable = writable || events.writable; });
-  ASSERT_TRUE(watch.start(here.get(), WatchMode::kEdgeRead).ok());
+  ASSERT_TRUE(watch.start(here.get(), WatchMode::kEdge).ok());
   poke(there);
   Timer end(loop, [&] { loop.stop(); });
   end.setAfter(5ms);
