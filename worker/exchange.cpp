@@ -102,7 +102,7 @@ void Exchange::onDeadline() {
     return begin(Response::failure(Status::kCgiError, "No answer in time"));
   }
   if (step_ != Step::kRequest) return abort("timeout");
-  transport_->writeEnd();
+  transport_->writeLast({});
   static_cast<void>(transport_->send());
   endGently("timeout");
 }
@@ -140,7 +140,7 @@ void Exchange::readRequest() {
     if (result.status == IoStatus::kBlocked) return;
     if (result.status == IoStatus::kFailed) return end(UniqueFd(), "client left");
     if (result.status == IoStatus::kEnd) {
-      transport_->writeEnd();
+      transport_->writeLast({});
       static_cast<void>(transport_->send());
       return endGently("client left");
     }
@@ -374,14 +374,15 @@ bool Exchange::produce() {
   const std::string_view bytes =
       headerSize == 0 ? chunk.bytes
                       : std::string_view(scratch.data(), headerSize + chunk.bytes.size());
-  if (!bytes.empty()) transport_->write(bytes);
+  allWritten_ = chunk.state == BodyChunk::State::kEnd;
+  if (allWritten_) {
+    transport_->writeLast(bytes);
+  } else if (!bytes.empty()) {
+    transport_->write(bytes);
+  }
   bytesOut_ += bytes.size();
   header_.clear();
-  if (chunk.state == BodyChunk::State::kEnd) {
-    body_.reset();
-    transport_->writeEnd();
-    allWritten_ = true;
-  }
+  if (allWritten_) body_.reset();
   return true;
 }
 

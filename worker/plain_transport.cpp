@@ -28,6 +28,11 @@ void PlainTransport::write(std::string_view bytes) {
   held_ = bytes;
 }
 
+void PlainTransport::writeLast(std::string_view bytes) {
+  ended_ = true;
+  write(bytes);
+}
+
 IoResult PlainTransport::send() {
   if (!held_.empty()) {
     held_.erase(0, push(held_));
@@ -41,9 +46,10 @@ IoResult PlainTransport::send() {
 /// How much of `bytes` the socket took.
 std::size_t PlainTransport::push(std::string_view bytes) {
   std::size_t sent = 0;
+  // The FIN fills the last segment, and wakes the client once for both.
+  const int flags = MSG_NOSIGNAL | (ended_ ? MSG_MORE : 0);
   while (sent < bytes.size()) {
-    const ssize_t took =
-        ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    const ssize_t took = ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, flags);
     if (took < 0 && errno == EINTR) continue;
     failed_ = took < 0 && errno != EAGAIN;
     if (took < 0) break;

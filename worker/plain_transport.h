@@ -10,7 +10,7 @@ namespace egalaxyd {
 
 /// Has no buffer but for what a slow reader leaves of the last chunk. The protocols without TLS
 /// mark a whole answer by an ordinary end of the connection: one that is destroyed before
-/// writeEnd() was sent is reset, so that the client knows that it has only a part.
+/// writeLast() was sent is reset, so that the client knows that it has only a part.
 class PlainTransport final : public Transport {
  public:
   explicit PlainTransport(UniqueFd socket) : socket_(std::move(socket)) {}
@@ -22,7 +22,7 @@ class PlainTransport final : public Transport {
   IoResult read(std::span<char> into) override;
   std::size_t chunk() const override { return kLargestChunk; }
   void write(std::string_view bytes) override;
-  void writeEnd() override { ended_ = true; }
+  void writeLast(std::string_view bytes) override;
   IoResult send() override;
   bool holdsBack() const override { return !held_.empty(); }
 

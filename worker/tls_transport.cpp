@@ -87,24 +87,28 @@ IoResult TlsTransport::read(std::span<char> into) {
   return {status};
 }
 
-void TlsTransport::write(std::string_view bytes) {
+void TlsTransport::write(std::string_view bytes) { encrypt(bytes, false); }
+
+void TlsTransport::writeLast(std::string_view bytes) {
+  encrypt(bytes, true);
+  if (failed_) return;
   ERR_clear_error();
+  SSL_shutdown(ssl_);
+}
+
+void TlsTransport::encrypt(std::string_view bytes, bool last) {
+  ERR_clear_error();
+  moreFollows_ = last;
   // Records' overhead and close_notify; what is long does not stay here.
   if (bytes.size() < kLongRecord) held_.reserve(held_.size() + bytes.size() + 128);
   while (!bytes.empty() && !failed_) {
     const std::string_view record = bytes.substr(0, kFullRecord);
     bytes.remove_prefix(record.size());
-    moreFollows_ = !bytes.empty();
+    moreFollows_ = last || !bytes.empty();
     // The bridge takes everything, so this cannot want to be repeated.
     std::size_t taken = 0;
     if (SSL_write_ex(ssl_, record.data(), record.size(), &taken) != 1) failed_ = true;
   }
-}
-
-void TlsTransport::writeEnd() {
-  if (failed_) return;
-  ERR_clear_error();
-  SSL_shutdown(ssl_);
 }
 
 IoResult TlsTransport::send() {
@@ -120,7 +124,7 @@ IoResult TlsTransport::send() {
 /// How much of `bytes` the socket took.
 std::size_t TlsTransport::push(std::string_view bytes) {
   std::size_t sent = 0;
-  // Records that follow each other fill segments together, and wake the client once for them.
+  // What follows fills the last segment, and wakes the client once for all.
   const int flags = MSG_NOSIGNAL | (moreFollows_ ? MSG_MORE : 0);
   while (sent < bytes.size()) {
     const ssize_t took = ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, flags);

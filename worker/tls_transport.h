@@ -42,7 +42,7 @@ class TlsTransport final : public Transport {
   IoResult read(std::span<char> into) override;
   std::size_t chunk() const override { return kLargestChunk; }
   void write(std::string_view bytes) override;
-  void writeEnd() override;
+  void writeLast(std::string_view bytes) override;
   IoResult send() override;
   bool holdsBack() const override { return !held_.empty(); }
 
@@ -55,6 +55,7 @@ class TlsTransport final : public Transport {
   friend class TlsIo;
 
   int receive(char* into, int size);
+  void encrypt(std::string_view bytes, bool last);
   int append(const char* from, int size);
   std::size_t push(std::string_view bytes);
   void keepUnread();
@@ -69,7 +70,7 @@ class TlsTransport final : public Transport {
   std::string held_;          ///< encrypted, not yet taken by the socket
   std::size_t untold_ = 0;    ///< taken by the socket, not yet counted by send()
   bool drained_ = false;      ///< during one call: the socket had no more than it gave
-  bool moreFollows_ = false;  ///< during one call: this record is not its last
+  bool moreFollows_ = false;  ///< another record or the FIN, at once
   bool ended_ = false;        ///< the peer will send no more
   bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
   std::string serverName_;

@@ -42,8 +42,10 @@ class Transport {
   /// Takes all of `bytes` (at most chunk()) and holds back what the socket does not; send()
   /// moves it. Write again only when send() said kDone.
   virtual void write(std::string_view bytes) = 0;
-  /// Ends our side after what was written: TLS's close_notify. Moved by send() as well.
-  virtual void writeEnd() = 0;
+  /// The same for the last of an answer, or for nothing, and ends our side behind it: TLS's
+  /// close_notify. The kernel may keep a part of it until the socket is shut down, so that the FIN
+  /// leaves in the same segment: shut it down as soon as send() says kDone.
+  virtual void writeLast(std::string_view bytes) = 0;
   /// kDone when nothing is held back; `bytes` counts what the socket took.
   virtual IoResult send() = 0;
 

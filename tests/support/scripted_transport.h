@@ -43,7 +43,10 @@ class ScriptedTransport final : public Transport {
     return {IoStatus::kDone, bytes.size()};
   }
   void write(std::string_view bytes) override { held_.append(bytes); }
-  void writeEnd() override { endHeld_ = true; }
+  void writeLast(std::string_view bytes) override {
+    write(bytes);
+    endHeld_ = true;
+  }
   IoResult send() override {
     if (client_.broken) return {IoStatus::kFailed};
     const std::size_t taken = std::min(client_.takes, held_.size());

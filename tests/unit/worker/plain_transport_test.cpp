@@ -1,12 +1,14 @@
 #include "worker/plain_transport.h"
 
 #include <gtest/gtest.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -145,10 +147,30 @@ TEST(PlainTransportEnd, APartOfAnAnswerEndsWithAReset) {
 TEST(PlainTransportEnd, AWholeAnswerEndsInOrder) {
   auto [client, server] = connectedPair();
   std::optional<PlainTransport> transport(std::in_place, std::move(server));
-  transport->writeEnd();
+  transport->writeLast({});
   EXPECT_EQ(transport->send().status, IoStatus::kDone);
   transport.reset();
   EXPECT_EQ(endingOf(client), 0);
+}
+
+std::uint32_t segmentsReceived(const UniqueFd& socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  EXPECT_EQ(::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+  return info.tcpi_segs_in;
+}
+
+TEST(PlainTransportEnd, TheLastBytesAndTheEndAreOneSegment) {
+  auto [client, server] = connectedPair();
+  PlainTransport transport(std::move(server));
+  const std::uint32_t before = segmentsReceived(client);
+  transport.writeLast("pong");
+  EXPECT_EQ(transport.send().bytes, 4U);
+  const UniqueFd socket = transport.releaseSocket();
+  ASSERT_EQ(::shutdown(socket.get(), SHUT_WR), 0);
+  std::array<char, 8> got;
+  EXPECT_EQ(::recv(client.get(), got.data(), got.size(), MSG_WAITALL), 4);
+  EXPECT_EQ(segmentsReceived(client), before + 1);
 }
 
 }  // namespace

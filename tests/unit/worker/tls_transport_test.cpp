@@ -102,8 +102,7 @@ TEST_F(TlsTransportTest, CarriesBytesBothWaysAndEndsWithCloseNotify) {
   ASSERT_EQ(shakeHands(), IoStatus::kDone);
   clientSends("ping");
   EXPECT_EQ(serverReads(), "ping");
-  server_->write("pong");
-  server_->writeEnd();
+  server_->writeLast("pong");
   EXPECT_EQ(server_->send().status, IoStatus::kDone);
   EXPECT_EQ(clientReads(), "pong");
   EXPECT_EQ(SSL_get_shutdown(client_) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
