@@ -58,12 +58,12 @@ Result<void> UploadFile::append(std::string_view bytes) {
 }
 
 Result<void> UploadFile::finish() {
-  if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
-  crashPoint("synced");
   const auto old = statusOfName();
   if (!old && old.error().code != ErrorCode::kNotFound) return old.error();
   hasOld_ = old.ok();
   if (hasOld_) ::fchmod(content_.get(), old->st_mode & 0777);
+  if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
+  crashPoint("synced");
   return {};
 }
 
