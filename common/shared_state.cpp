@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 #include "common/errno_error.h"
 
@@ -31,23 +32,27 @@ struct SharedState::Block {
   std::chrono::steady_clock::time_point made;
   std::array<WorkerSlot, kSlots> slots;
   RateTable rates;
+  ProcessMutex writersTurn;
 };
 
 Result<std::unique_ptr<SharedState>> SharedState::create() {
   void* memory = ::mmap(nullptr, sizeof(Block), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return errnoError("mmap shared memory", errno);
-  // The kernel hands out zeroed pages, and zero is every member's start; running constructors would
-  // touch all 29 MB.
+  // The kernel hands out zeroed pages, and zero is the start of every member but the mutex; running
+  // all constructors would touch all 29 MB.
   auto* block = static_cast<Block*>(memory);
   if (::getrandom(&block->seed, sizeof block->seed, 0) != sizeof block->seed) {
     return errnoError("getrandom", errno);
   }
+  new (&block->writersTurn) ProcessMutex;
   block->made = std::chrono::steady_clock::now();
   return std::unique_ptr<SharedState>(new SharedState(block));
 }
 
 SharedState::~SharedState() { ::munmap(block_, sizeof(Block)); }
+
+ProcessMutex& SharedState::writersTurn() { return block_->writersTurn; }
 
 WorkerSlot& SharedState::slot(std::size_t index) {
   std::size_t used = block_->used.load(std::memory_order_relaxed);

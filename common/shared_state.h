@@ -14,6 +14,7 @@
 
 #include "common/ip_address.h"
 #include "common/latency.h"
+#include "common/process_mutex.h"
 #include "common/protocol.h"
 #include "common/rate_table.h"
 #include "common/result.h"
@@ -131,7 +132,8 @@ struct alignas(64) WorkerSlot {
   }
 };
 
-/// Any process; lock-free throughout, so that a worker killed in the middle leaves nothing locked.
+/// Any process; lock-free but for the turn, so that a worker killed in the middle leaves nothing
+/// locked.
 class SharedState {
  public:
   /// Slots that can be in use at once: workers of the running generation and of those that drain.
@@ -147,6 +149,10 @@ class SharedState {
   const WorkerSlot& slot(std::size_t index) const;
   /// What the worker in this slot held is held no more: clears its gauges and address counts.
   void workerGone(std::size_t index);
+
+  /// Held by the worker that writes to the storage. What is not in here, such as a tool at the
+  /// database, is kept out by the storage's own lock.
+  ProcessMutex& writersTurn();
 
   std::uint64_t total(Counter counter) const;
   std::int64_t total(Gauge gauge) const;

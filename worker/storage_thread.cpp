@@ -41,8 +41,8 @@ StorageThread::~StorageThread() {
 bool StorageThread::enqueue(std::unique_ptr<Job> job) {
   {
     const std::lock_guard lock(mutex_);
-    if (queue_.size() >= options_.queueLimit) return false;
-    queue_.push_back(std::move(job));
+    if (readers_.size() + writers_.size() >= options_.queueLimit) return false;
+    (job->access == Access::kRead ? readers_ : writers_).push_back(std::move(job));
   }
   ++*pending_;
   wake_.notify_one();
@@ -80,11 +80,11 @@ std::string StorageThread::lastError() const {
 void StorageThread::runThread() {
   openStorage();
   for (bool last = false; !last;) {
-    Jobs jobs;
-    bool visitsAreDue = false;
+    bool read = false;
+    bool write = false;
     {
       std::unique_lock lock(mutex_);
-      while (!stopping_ && queue_.empty()) {
+      while (!stopping_ && readers_.empty() && writers_.empty()) {
         Clock::time_point until = storage_ ? Clock::time_point::max() : nextOpen_;
         if (!visits_.empty()) until = std::min(until, visitsDue_);
         if (until == Clock::time_point::max()) {
@@ -94,31 +94,25 @@ void StorageThread::runThread() {
         }
       }
       last = stopping_;
-      jobs.swap(queue_);
-      visitsAreDue = !visits_.empty() && (last || Clock::now() >= visitsDue_);
+      read = !readers_.empty();
+      write = !writers_.empty() || (!visits_.empty() && (last || Clock::now() >= visitsDue_));
     }
-    serve(std::move(jobs), visitsAreDue);
+    openStorage();
+    if (read) runGroup(Access::kRead);
+    if (write) runGroup(Access::kWrite);
   }
 }
 
-void StorageThread::serve(Jobs jobs, bool visitsAreDue) {
-  if (!openStorage()) {
-    for (const auto& job : jobs) job->fail(*trouble_);
-    if (visitsAreDue) putBack({});
-    return deliver(std::move(jobs));
+/// Takes its jobs once it has begun: those that came while it waited for another process's lock
+/// share its commit.
+void StorageThread::runGroup(Access access) {
+  std::unique_lock<ProcessMutex> turn;
+  if (access == Access::kWrite && options_.turn != nullptr) {
+    turn = std::unique_lock(*options_.turn, options_.turnPatience);
   }
-  Jobs readers;
-  Jobs writers;
-  for (auto& job : jobs) {
-    (job->access == Access::kRead ? readers : writers).push_back(std::move(job));
-  }
-  if (!readers.empty()) runGroup(std::move(readers), Access::kRead);
-  if (!writers.empty() || visitsAreDue) runGroup(std::move(writers), Access::kWrite);
-}
-
-void StorageThread::runGroup(Jobs jobs, Access access) {
+  Result<void> done = storage_ ? storage_->begin(access) : Result<void>(*trouble_);
+  Jobs jobs = takeJobs(access);
   Visits visits;
-  Result<void> done = storage_->begin(access);
   if (done) {
     for (const auto& job : jobs) job->run(*storage_);
     if (access == Access::kWrite) visits = takeVisits();
@@ -132,12 +126,18 @@ void StorageThread::runGroup(Jobs jobs, Access access) {
     // What the storage calls invalid, it will not take later either.
     if (done && (counted || counted.error().code == ErrorCode::kInvalid)) visits.clear();
   }
+  if (turn) turn.unlock();
   if (!done) {
     for (const auto& job : jobs) job->fail(done.error());
   }
   if (access == Access::kWrite && (!done || !visits.empty())) putBack(std::move(visits));
-  note(storage_->trouble(), access);
+  if (storage_) note(storage_->trouble(), access);
   deliver(std::move(jobs));
+}
+
+StorageThread::Jobs StorageThread::takeJobs(Access access) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(access == Access::kRead ? readers_ : writers_, {});
 }
 
 Result<void> StorageThread::addVisits(const Visits& visits) {
@@ -147,9 +147,9 @@ Result<void> StorageThread::addVisits(const Visits& visits) {
   return storage_->addVisits(batch);
 }
 
-bool StorageThread::openStorage() {
+void StorageThread::openStorage() {
   const Clock::time_point now = Clock::now();
-  if ((storage_ && !doubtful_) || now < nextOpen_) return storage_ != nullptr;
+  if ((storage_ && !doubtful_) || now < nextOpen_) return;
   nextOpen_ = now + options_.reopenDelay;
   doubtful_ = false;
   const bool wasOpen = storage_ != nullptr;
@@ -157,12 +157,11 @@ bool StorageThread::openStorage() {
   Result<std::unique_ptr<Storage>> opened = open_();
   if (!opened) {
     note(opened.error(), Access::kRead);
-    return false;
+    return;
   }
   storage_ = std::move(opened).value();
   // Whether opening it anew helped is for the next job to tell.
   if (!wasOpen) note({}, Access::kWrite);
-  return true;
 }
 
 StorageThread::Visits StorageThread::takeVisits() {

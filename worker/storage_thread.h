@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/event_loop.h"
+#include "common/process_mutex.h"
 #include "common/storage/storage.h"
 
 namespace egalaxyd {
@@ -29,14 +30,20 @@ struct StorageThreadOptions {
   /// Called on the thread when all of a group's writes have run: what else must be on the disk
   /// before they are. An error takes the group back.
   std::function<Result<void>()> beforeCommit = [] { return Result<void>(); };
+  /// Held from before a group of writes until its commit; nullptr: nobody else writes. It wakes
+  /// the next at once, which the storage's own lock does not.
+  ProcessMutex* turn = nullptr;
+  /// Many times what a group takes; who holds the turn longer hangs, and the storage's lock
+  /// decides.
+  std::chrono::milliseconds turnPatience{500};
 };
 
 /// Made in the worker, after the fork; submit() and recordVisit() belong to the loop's thread.
 ///
-/// All jobs that wait are run together, as one transaction with one commit; their answers are given
-/// once that is durable. Those that only read go first, in a transaction of their own, so that
-/// writers' locks and failures are not theirs. A job that fails is taken back alone. When the
-/// commit fails, every job of the group gets its error.
+/// All jobs that wait once the lock is there are run together, as one transaction with one commit;
+/// their answers are given once that is durable. Those that only read go first, in a transaction of
+/// their own, so that writers' locks and failures are not theirs. A job that fails is taken back
+/// alone. When the commit fails, every job of the group gets its error.
 ///
 /// A storage that cannot be opened, or fails, is opened anew every `reopenDelay`; meanwhile jobs
 /// are answered with its error. The destructor finishes what was submitted; how long a foreign
@@ -107,9 +114,9 @@ class StorageThread {
 
   bool enqueue(std::unique_ptr<Job> job);
   void runThread();
-  void serve(Jobs jobs, bool visitsAreDue);
-  void runGroup(Jobs jobs, Access access);
-  bool openStorage();
+  void runGroup(Access access);
+  Jobs takeJobs(Access access);
+  void openStorage();
   Visits takeVisits();
   Result<void> addVisits(const Visits& visits);
   void putBack(Visits visits);
@@ -123,7 +130,8 @@ class StorageThread {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  Jobs queue_;                    ///< guarded by mutex_
+  Jobs readers_;                  ///< guarded by mutex_
+  Jobs writers_;                  ///< guarded by mutex_
   Visits visits_;                 ///< guarded by mutex_
   Clock::time_point visitsDue_;   ///< guarded by mutex_; when there are visits
   bool stopping_ = false;         ///< guarded by mutex_

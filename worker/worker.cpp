@@ -76,7 +76,8 @@ class Worker {
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile] {
                    return openSqliteStorage(file, kStorageBusyTimeout);
                  },
-                 {.beforeCommit = [this] { return folders_.sync(); }}),
+                 {.beforeCommit = [this] { return folders_.sync(); },
+                  .turn = &setup_.shared->writersTurn()}),
         users_(storage_),
         uploads_(loop_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
                  setup_.plan->config.log.clientIp),

@@ -28,11 +28,14 @@ class FaultyStorage final : public Storage {
   /// Fails every call from now on, until healed with nullopt.
   void failAlways(std::optional<Error> error) { always_ = std::move(error); }
   int calls() const { return calls_; }
+  /// Called before each transaction begins, as if a lock were waited for.
+  void whileLocked(std::function<void(Access)> wait) { whileLocked_ = std::move(wait); }
   /// Outermost transactions that were committed.
   int commits() const { return commits_; }
 
   Result<void> begin(Access access) override {
     if (depth_ == 0) trouble_.reset();
+    if (depth_ == 0 && whileLocked_) whileLocked_(access);
     if (fails()) return *trouble_;
     Result<void> begun = inner_->begin(access);
     if (begun) ++depth_;
@@ -158,6 +161,7 @@ class FaultyStorage final : public Storage {
   std::unique_ptr<Storage> inner_;
   int failAt_;
   Error error_;
+  std::function<void(Access)> whileLocked_;
   std::optional<Error> always_;
   int calls_ = 0;
   int depth_ = 0;

@@ -120,6 +120,71 @@ TEST_F(StorageThreadTest, CommitsWhatWaitsTogetherOnce) {
   EXPECT_EQ(commits() - before, 3);
 }
 
+TEST_F(StorageThreadTest, CommitsWhatComesWhileItWaitsForTheLockWithTheRest) {
+  std::promise<void> waits;
+  std::promise<void> goesOn;
+  const auto waitOnce = [&, waited = false](Access access) mutable {
+    if (access == Access::kRead || std::exchange(waited, true)) return;
+    waits.set_value();
+    goesOn.get_future().wait();
+  };
+  start([&]() -> Opened {
+    auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), 0);
+    storage->whileLocked(waitOnce);
+    return std::unique_ptr<Storage>(std::move(storage));
+  });
+  const auto commitsUntilNow = [](Storage& storage) {
+    return Result<int>(dynamic_cast<FaultyStorage&>(storage).commits());
+  };
+  int seen = 0;
+  const auto done = [&](Result<int> commits) {
+    EXPECT_EQ(*commits, 0);
+    ++seen;
+  };
+  ASSERT_TRUE(thread_->submit(commitsUntilNow, done));
+  waits.get_future().wait();
+  ASSERT_TRUE(thread_->submit(commitsUntilNow, done));
+  goesOn.set_value();
+  runUntilIdle();
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(must(ask(commitsUntilNow)), 1);
+}
+
+TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
+  ProcessMutex mutex;
+  const auto isFree = [&] {
+    const std::unique_lock lock(mutex, std::chrono::milliseconds(0));
+    return lock.owns_lock();
+  };
+  StorageThreadOptions options = kPatient;
+  options.turn = &mutex;
+  start([] { return openFaulty(); }, options);
+  std::promise<void> writes;
+  std::promise<void> goesOn;
+  ASSERT_TRUE(thread_->submit(
+      [&](Storage&) {
+        writes.set_value();
+        goesOn.get_future().wait();
+        return Result<void>();
+      },
+      [](Result<void> done) { EXPECT_TRUE(done); }));
+  writes.get_future().wait();
+  EXPECT_FALSE(isFree());
+  goesOn.set_value();
+  runUntilIdle();
+  EXPECT_TRUE(isFree());
+}
+
+TEST_F(StorageThreadTest, DoesNotWaitForOneThatHangsInItsTurn) {
+  ProcessMutex mutex;
+  StorageThreadOptions options = kPatient;
+  options.turn = &mutex;
+  options.turnPatience = std::chrono::milliseconds(1);
+  const std::unique_lock lock(mutex, std::chrono::milliseconds(0));
+  start([] { return openFaulty(); }, options);
+  EXPECT_EQ(makeUser(), fingerprint("a"));
+}
+
 TEST_F(StorageThreadTest, AnswersOnceOthersCanSeeWhatWasWritten) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
