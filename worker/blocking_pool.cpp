@@ -26,12 +26,17 @@ BlockingPool::~BlockingPool() {
 }
 
 bool BlockingPool::enqueue(UniqueFunction<void()> job) {
+  if (!run(std::move(job))) return false;
+  ++pending_;
+  return true;
+}
+
+bool BlockingPool::run(UniqueFunction<void()> work) {
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= queueLimit_) return false;
-    queue_.push_back(std::move(job));
+    queue_.push_back(std::move(work));
   }
-  ++pending_;
   wake_.notify_one();
   return true;
 }

@@ -32,6 +32,9 @@ class BlockingPool {
     });
   }
 
+  /// The same for work that nobody waits for, from any thread.
+  bool run(UniqueFunction<void()> work);
+
   /// Jobs whose `done` has not run yet.
   std::size_t pending() const { return pending_; }
 

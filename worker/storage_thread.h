@@ -100,12 +100,16 @@ class StorageThread {
   struct TypedJob final : Job {
     TypedJob(Access a, Work w, Done d) : Job(a), work(std::move(w)), done(std::move(d)) {}
     void run(Storage& storage) override {
-      result.emplace(atomically(storage, access, [&] { return work(storage); }));
+      result.emplace(atomically(storage, access, [&] { return (*work)(storage); }));
+      work.reset();
     }
-    void fail(const Error& error) override { result.emplace(error); }
+    void fail(const Error& error) override {
+      work.reset();
+      result.emplace(error);
+    }
     void answer() override { done(std::move(*result)); }
 
-    Work work;
+    std::optional<Work> work;  ///< what it holds is freed on the thread
     Done done;
     std::optional<std::invoke_result_t<Work&, Storage&>> result;
   };

@@ -9,7 +9,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from benchlib import proc  # noqa: E402
 from benchlib.load import run_load  # noqa: E402
-from benchlib.servers import Workspace, free_port, start_floor, start_store_floor  # noqa: E402
+from benchlib.servers import (  # noqa: E402
+    Workspace, free_port, start_egalaxyd, start_floor, start_store_floor)
+from benchlib.uploads import upload_site  # noqa: E402
 
 BIN = pathlib.Path(sys.argv.pop(1)).resolve()
 
@@ -63,6 +65,14 @@ class Smoke(unittest.TestCase):
             self.assertEqual((result["ok"], result["failed"]), (40, 0))
             stored = [path for path in floor.folder.iterdir() if path.name != "output"]
             self.assertEqual([path.stat().st_size for path in stored], [2048] * 40)
+
+    def test_spartan_uploads_are_stored_and_counted(self):
+        sites, folder = upload_site(self.space, "spartan")
+        with start_egalaxyd(BIN, self.space, sites=sites, spartan=True) as server:
+            result = run_load(BIN, server.url("/spartan/", scheme="spartan"), requests=40,
+                              connections=8, upload=2048, lid=20)
+            self.assertEqual((result["ok"], result["failed"]), (40, 0))
+            self.assertEqual([path.stat().st_size for path in folder.iterdir()], [2048] * 40)
 
     def test_an_upload_that_is_not_acknowledged_is_a_failure(self):
         result = run_load(BIN, self.floor.url("/up/", scheme="titan"), requests=5, upload=100)

@@ -29,7 +29,7 @@ struct UploadPlace {
 
 /// The new content lies in a file without a name, on the target's own file system, until publish()
 /// gives it one: readers see the old file or the new. Destroyed before that, it leaves nothing.
-/// One thread at a time.
+/// One thread at a time; the destructor of what is not published touches the disk as well.
 ///
 /// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
 /// has the name is no regular file), kInvalid (the name cannot be used), kPermission, kNoSpace,

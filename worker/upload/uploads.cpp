@@ -312,7 +312,8 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   }
 
   void refuse(Response refusal) {
-    file_.reset();
+    // Not here: what is unfinished is removed with it, gigabytes maybe.
+    static_cast<void>(uploads_.lane_.run([file = std::move(file_)] {}));
     uploads_.refuse(order_.host, request_, std::move(refusal), std::move(reply_));
   }
 

@@ -34,9 +34,10 @@ void Client::prepareRequest() {
   asking_ = options_->target.requestLine;
   if (options_->upload.empty()) return;
   static unsigned number = 0;
+  const char* size = options_->target.wire == Wire::kGemini ? ";size=" : " ";
   upload_ = options_->target.requestLine + std::to_string(getpid()) + "-" +
-            std::to_string(number++ % kUploadNames) +
-            ";size=" + std::to_string(options_->upload.size()) + "\r\n" + options_->upload;
+            std::to_string(number++ % kUploadNames) + size +
+            std::to_string(options_->upload.size()) + "\r\n" + options_->upload;
   asking_ = upload_;
 }
 
@@ -118,9 +119,9 @@ bool Client::takeHeader(const char*& bytes, std::size_t& count) {
   bytes += part;
   count -= part;
   if (!newline) return header_.size() > kMaxHeaderBytes && end(Outcome::kStatus);
-  const std::string_view success = !options_->upload.empty()                ? "30 "
-                                   : options_->target.wire == Wire::kGemini ? "20 "
-                                                                            : "2 ";
+  const bool gemini = options_->target.wire == Wire::kGemini;
+  const std::string_view success =
+      options_->upload.empty() ? (gemini ? "20 " : "2 ") : (gemini ? "30 " : "3 ");
   const bool good = header_.starts_with(success) && header_.ends_with("\r\n") &&
                     header_.size() <= kMaxHeaderBytes;
   state_ = State::kBody;

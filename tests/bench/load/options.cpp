@@ -17,7 +17,7 @@ constexpr const char* kUsage =
     "  --protocol gemini|spartan   default: the URL's scheme\n"
     "  --connections C             open at once (64)\n"
     "  --simultaneous              all C connect first, then each sends one request\n"
-    "  --upload BYTES              store so many with Titan, in names that --url is the start of\n"
+    "  --upload BYTES              store so many by titan or spartan, in names that --url begins\n"
     "  --check-body FILE           every answer must hold these bytes\n"
     "  --body-size N               every answer must be this long\n"
     "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread, sip\n"
@@ -40,7 +40,7 @@ double positive(const char* name, const char* text) {
 }
 
 /// "gemini://localhost:1965/page"; no IPv6, no userinfo. Loopback only: this is no weapon.
-Target parseTarget(const std::string& url, const char* protocol) {
+Target parseTarget(const std::string& url, const char* protocol, bool upload) {
   Target target;
   const auto schemeEnd = url.find("://");
   if (schemeEnd == std::string::npos) wrong("not a URL: " + url);
@@ -65,11 +65,10 @@ Target parseTarget(const std::string& url, const char* protocol) {
       ntohl(target.address.sin_addr.s_addr) >> 24 != 127) {
     wrong("only localhost and 127.0.0.0/8 are talked to, not " + target.host);
   }
-  if (scheme == "titan") {
-    target.requestLine = url;
+  if (target.wire == Wire::kGemini) {
+    target.requestLine = upload ? url : url + "\r\n";
   } else {
-    target.requestLine =
-        target.wire == Wire::kGemini ? url + "\r\n" : target.host + " " + path + " 0\r\n";
+    target.requestLine = target.host + " " + path + (upload ? "" : " 0\r\n");
   }
   return target;
 }
@@ -195,11 +194,12 @@ Options parseOptions(int argc, char** argv) {
     }
   }
   if (url.empty()) wrong("--url is missing");
-  options.target = parseTarget(url, protocol);
-  options.stallTarget = parseTarget(stallUrl.empty() ? url : stallUrl, protocol);
-  if (url.starts_with("titan:") == options.upload.empty()) {
-    wrong("--upload and a titan URL want each other");
+  const bool upload = !options.upload.empty();
+  if (upload ? url.starts_with("gemini:") : url.starts_with("titan:")) {
+    wrong("--upload and a titan or spartan URL want each other");
   }
+  options.target = parseTarget(url, protocol, upload);
+  options.stallTarget = parseTarget(stallUrl.empty() ? url : stallUrl, protocol, false);
   if (options.simultaneous) {
     options.requests = static_cast<std::uint64_t>(options.connections);
     options.seconds = 0;

@@ -30,7 +30,7 @@ struct Stall {
 struct Target {
   Wire wire = Wire::kGemini;
   std::string host;         ///< as in the URL; also the SNI
-  std::string requestLine;  ///< CRLF included; of uploads only the URL, a name and the rest follow
+  std::string requestLine;  ///< CRLF included; of uploads only what is before the name
   sockaddr_in address{};
 };
 

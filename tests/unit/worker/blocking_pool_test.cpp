@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -35,6 +36,15 @@ TEST(BlockingPool, WorksElsewhereAndReportsOnTheLoop) {
   EXPECT_NE(worker, std::this_thread::get_id());
   EXPECT_NE(worker, std::thread::id());
   EXPECT_EQ(reporter, std::this_thread::get_id());
+}
+
+TEST(BlockingPool, RunsWhatNobodyWaitsFor) {
+  EventLoop loop;
+  BlockingPool pool(loop, 1, 4);
+  std::promise<std::thread::id> ran;
+  ASSERT_TRUE(pool.run([&] { ran.set_value(std::this_thread::get_id()); }));
+  EXPECT_EQ(pool.pending(), 0u);
+  EXPECT_NE(ran.get_future().get(), std::this_thread::get_id());
 }
 
 TEST(BlockingPool, HandsOverWhatCanOnlyBeMoved) {

@@ -100,6 +100,14 @@ TEST_F(StorageThreadTest, WorksElsewhereAndAnswersOnTheLoop) {
   EXPECT_EQ(answered, std::this_thread::get_id());
 }
 
+TEST_F(StorageThreadTest, FreesWhatAJobHeldBeforeItsAnswer) {
+  start([] { return openFaulty(); });
+  const auto held = std::make_shared<int>(1);
+  ASSERT_TRUE(thread_->submit([held](Storage&) { return Result<void>(); },
+                              [&](Result<void>) { EXPECT_EQ(held.use_count(), 1); }));
+  runUntilIdle();
+}
+
 TEST_F(StorageThreadTest, CommitsWhatWaitsTogetherOnce) {
   start([] { return openFaulty(); });
   const std::string user = makeUser();
