@@ -22,8 +22,9 @@
 namespace egalaxyd {
 namespace {
 
-/// Threads that write and fsync: as many uploads can share one commit of the file system's journal.
-constexpr std::size_t kLaneThreads = 8;
+/// Threads that write and fsync, so that uploads share commits of the file system's journal. More
+/// of them are woken for less each.
+constexpr std::size_t kLaneThreads = 4;
 constexpr std::size_t kLaneQueue = 4096;
 /// Refusals that are recorded at once, and then per second.
 constexpr double kRefusalBurst = 60;

@@ -56,10 +56,15 @@ def interleave(bench, servers, url_of, load_cpus, loads=None, **load):
 
 
 def ratio(figures, one, other):
-    """Of the medians; None when one of them did not run."""
+    """The median of the rounds' ratios; None when one of the two did not run."""
     if one not in figures or other not in figures:
         return None
-    return statistics.median(figures[one]["cost"]) / statistics.median(figures[other]["cost"])
+    return median_ratio(figures[one]["cost"], figures[other]["cost"])
+
+
+def median_ratio(ones, others):
+    """Of figures that were taken in turn: what slowed a whole round down slowed both."""
+    return statistics.median(a / b for a, b in zip(ones, others))
 
 
 def note_costs(table, case, figures, scale, unit):

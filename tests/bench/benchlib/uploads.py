@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from . import proc
-from .cost import enter_all
+from .cost import enter_all, median_ratio
 from .crowd import cores
 from .load import failures, run_load
 from .servers import start_egalaxyd, start_store_floor
@@ -82,7 +82,7 @@ def uploads(bench):
     # Like with like: the TLS server makes a handshake for each, the bare loop none.
     for one, other, bar in (("titan", "store floor", TLS_BAR),
                             ("spartan", "write, fsync, rename, fsync", DISK_BAR)):
-        ratio = statistics.median(a / b for a, b in zip(rates[one], rates[other]))
+        ratio = median_ratio(rates[one], rates[other])
         table.judge(f"uploads: {one} / {other}", f"{ratio:.2f}", f"at least {bar:.2f}",
                     ratio >= bar)
 
