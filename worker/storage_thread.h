@@ -47,7 +47,8 @@ struct StorageThreadOptions {
 ///
 /// A storage that cannot be opened, or fails, is opened anew every `reopenDelay`; meanwhile jobs
 /// are answered with its error. The destructor finishes what was submitted; how long a foreign
-/// lock can hold that up is up to the storage's busy timeout, which counts at most twice.
+/// lock can hold that up is up to the turn's patience and the storage's busy timeout, which count
+/// at most twice.
 class StorageThread {
  public:
   /// Called on the thread.
