@@ -17,10 +17,12 @@ ProcessMutex::ProcessMutex() {
 ProcessMutex::~ProcessMutex() { ::pthread_mutex_destroy(&mutex_); }
 
 bool ProcessMutex::try_lock_for(std::chrono::milliseconds patience) {
-  const auto until = std::chrono::steady_clock::now().time_since_epoch() + patience;
+  // The wall clock's: a step of it changes how long one that hangs is waited for, no more, and
+  // ThreadSanitizer does not know the call for another clock.
+  const auto until = std::chrono::system_clock::now().time_since_epoch() + patience;
   const auto seconds = std::chrono::floor<std::chrono::seconds>(until);
   const timespec at{.tv_sec = seconds.count(), .tv_nsec = (until - seconds).count()};
-  const int locked = ::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &at);
+  const int locked = ::pthread_mutex_timedlock(&mutex_, &at);
   // It protects nothing that its dead owner could have left half done.
   if (locked == EOWNERDEAD) ::pthread_mutex_consistent(&mutex_);
   return locked == 0 || locked == EOWNERDEAD;
