@@ -103,21 +103,23 @@ void StorageThread::runThread() {
   }
 }
 
-/// Takes its jobs once it has begun: those that came while it waited for another process's lock
-/// share its commit.
+/// Jobs that come while another process's lock is waited for share the commit; when the wait is in
+/// vain, theirs has only begun.
 void StorageThread::runGroup(Access access) {
+  const bool writes = access == Access::kWrite;
+  Jobs jobs = takeJobs(access);
   std::unique_lock<ProcessMutex> turn;
-  if (access == Access::kWrite && options_.turn != nullptr) {
+  if (writes && options_.turn != nullptr) {
     turn = std::unique_lock(*options_.turn, options_.turnPatience);
   }
   Result<void> done = storage_ ? storage_->begin(access) : Result<void>(*trouble_);
-  Jobs jobs = takeJobs(access);
   Visits visits;
   if (done) {
+    for (auto& job : takeJobs(access)) jobs.push_back(std::move(job));
     for (const auto& job : jobs) job->run(*storage_);
-    if (access == Access::kWrite) visits = takeVisits();
+    if (writes) visits = takeVisits();
     const Result<void> counted = addVisits(visits);
-    if (access == Access::kWrite) done = options_.beforeCommit();
+    if (writes) done = options_.beforeCommit();
     if (done) {
       done = storage_->commit();
     } else {
@@ -130,7 +132,7 @@ void StorageThread::runGroup(Access access) {
   if (!done) {
     for (const auto& job : jobs) job->fail(done.error());
   }
-  if (access == Access::kWrite && (!done || !visits.empty())) putBack(std::move(visits));
+  if (writes && (!done || !visits.empty())) putBack(std::move(visits));
   if (storage_) note(storage_->trouble(), access);
   deliver(std::move(jobs));
 }

@@ -73,6 +73,20 @@ class StorageThreadTest : public testing::Test {
     return release;
   }
 
+  /// The first transaction waits for `unlocked_`, as for another process's lock.
+  void startLocked(int failAt = 0) {
+    const auto waitOnce = [this, waited = false](Access) mutable {
+      if (std::exchange(waited, true)) return;
+      waits_.set_value();
+      unlocked_.get_future().wait();
+    };
+    start([=]() -> Opened {
+      auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), failAt);
+      storage->whileLocked(waitOnce);
+      return std::unique_ptr<Storage>(std::move(storage));
+    });
+  }
+
   int commits() {
     return must(ask([](Storage& storage) {
       return Result<int>(dynamic_cast<FaultyStorage&>(storage).commits());
@@ -81,6 +95,8 @@ class StorageThreadTest : public testing::Test {
 
   TempDir dir_;
   EventLoop loop_;
+  std::promise<void> waits_;     ///< of startLocked(): kept once it does
+  std::promise<void> unlocked_;  ///< the test's to keep
   std::optional<StorageThread> thread_;
 };
 
@@ -129,33 +145,35 @@ TEST_F(StorageThreadTest, CommitsWhatWaitsTogetherOnce) {
 }
 
 TEST_F(StorageThreadTest, CommitsWhatComesWhileItWaitsForTheLockWithTheRest) {
-  std::promise<void> waits;
-  std::promise<void> goesOn;
-  const auto waitOnce = [&, waited = false](Access access) mutable {
-    if (access == Access::kRead || std::exchange(waited, true)) return;
-    waits.set_value();
-    goesOn.get_future().wait();
-  };
-  start([&]() -> Opened {
-    auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), 0);
-    storage->whileLocked(waitOnce);
-    return std::unique_ptr<Storage>(std::move(storage));
-  });
   const auto commitsUntilNow = [](Storage& storage) {
     return Result<int>(dynamic_cast<FaultyStorage&>(storage).commits());
   };
+  startLocked();
   int seen = 0;
   const auto done = [&](Result<int> commits) {
     EXPECT_EQ(*commits, 0);
     ++seen;
   };
   ASSERT_TRUE(thread_->submit(commitsUntilNow, done));
-  waits.get_future().wait();
+  waits_.get_future().wait();
   ASSERT_TRUE(thread_->submit(commitsUntilNow, done));
-  goesOn.set_value();
+  unlocked_.set_value();
   runUntilIdle();
   EXPECT_EQ(seen, 2);
   EXPECT_EQ(must(ask(commitsUntilNow)), 1);
+}
+
+TEST_F(StorageThreadTest, AWaitInVainFailsOnlyThoseWhoWaitedFromItsBeginning) {
+  startLocked(1);
+  std::string outcome;
+  const auto nothing = [](Storage&) { return Result<void>(); };
+  const auto done = [&](Result<void> result) { outcome += result ? '+' : '-'; };
+  ASSERT_TRUE(thread_->submit(nothing, done));
+  waits_.get_future().wait();
+  ASSERT_TRUE(thread_->submit(nothing, done));
+  unlocked_.set_value();
+  runUntilIdle();
+  EXPECT_EQ(outcome, "-+");
 }
 
 TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
