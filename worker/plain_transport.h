@@ -1,9 +1,9 @@
 // A non-blocking socket as it is, for protocols without TLS.
 #pragma once
 
-#include <string>
 #include <utility>
 
+#include "worker/outbox.h"
 #include "worker/transport.h"
 
 namespace egalaxyd {
@@ -13,7 +13,7 @@ namespace egalaxyd {
 /// writeLast() was sent is reset, so that the client knows that it has only a part.
 class PlainTransport final : public Transport {
  public:
-  explicit PlainTransport(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit PlainTransport(UniqueFd socket) : socket_(std::move(socket)), outbox_(socket_.get()) {}
   ~PlainTransport() override;
   PlainTransport(const PlainTransport&) = delete;
   PlainTransport& operator=(const PlainTransport&) = delete;
@@ -21,22 +21,18 @@ class PlainTransport final : public Transport {
   IoResult handshake() override { return {IoStatus::kDone}; }
   IoResult read(std::span<char> into) override;
   std::size_t chunk() const override { return kLargestChunk; }
-  void write(std::string_view bytes) override;
+  void write(std::string_view bytes) override { outbox_.write(bytes); }
   void writeLast(std::string_view bytes) override;
-  IoResult send() override;
-  bool holdsBack() const override { return !held_.empty(); }
+  IoResult send() override { return outbox_.send(); }
+  bool holdsBack() const override { return !outbox_.empty(); }
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }
 
  private:
-  std::size_t push(std::string_view bytes);
-
   UniqueFd socket_;
-  std::string held_;        ///< not yet taken by the socket
-  std::size_t untold_ = 0;  ///< taken by the socket, not yet counted by send()
-  bool failed_ = false;     ///< the peer is gone
-  bool ended_ = false;      ///< the answer is whole once `held_` is sent
+  Outbox outbox_;
+  bool ended_ = false;  ///< the answer is whole once the outbox is empty
 };
 
 }  // namespace egalaxyd

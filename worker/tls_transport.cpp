@@ -48,7 +48,7 @@ TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
 TlsIo::~TlsIo() { BIO_meth_free(method_); }
 
 TlsTransport::TlsTransport(UniqueFd socket, TlsIo& io, SSL_CTX* context)
-    : socket_(std::move(socket)), io_(io), ssl_(SSL_new(context)) {
+    : socket_(std::move(socket)), outbox_(socket_.get()), io_(io), ssl_(SSL_new(context)) {
   BIO* bio = ssl_ == nullptr ? nullptr : BIO_new(io_.method_);
   if (bio == nullptr) {
     SSL_free(ssl_);
@@ -80,7 +80,7 @@ IoResult TlsTransport::read(std::span<char> into) {
   std::size_t got = 0;
   const int returned = SSL_read_ex(ssl_, into.data(), into.size(), &got);
   keepUnread();
-  if (!held_.empty()) static_cast<void>(send());  // an alert, or an answer to a key update
+  if (!outbox_.empty()) static_cast<void>(send());  // an alert, or an answer to a key update
   if (returned == 1) return {IoStatus::kDone, got};
   const IoStatus status = classify(returned);
   failed_ = status == IoStatus::kFailed;
@@ -91,20 +91,20 @@ void TlsTransport::write(std::string_view bytes) { encrypt(bytes, false); }
 
 void TlsTransport::writeLast(std::string_view bytes) {
   encrypt(bytes, true);
-  if (failed_) return;
+  if (failed_ || outbox_.failed()) return;
   ERR_clear_error();
   SSL_shutdown(ssl_);
 }
 
 void TlsTransport::encrypt(std::string_view bytes, bool last) {
   ERR_clear_error();
-  moreFollows_ = last;
+  outbox_.moreFollows(last);
   // Records' overhead and close_notify; what is long does not stay here.
-  if (bytes.size() < kLongRecord) held_.reserve(held_.size() + bytes.size() + 128);
-  while (!bytes.empty() && !failed_) {
+  if (bytes.size() < kLongRecord) outbox_.reserve(bytes.size() + 128);
+  while (!bytes.empty() && !failed_ && !outbox_.failed()) {
     const std::string_view record = bytes.substr(0, kFullRecord);
     bytes.remove_prefix(record.size());
-    moreFollows_ = last || !bytes.empty();
+    outbox_.moreFollows(last || !bytes.empty());
     // The bridge takes everything, so this cannot want to be repeated.
     std::size_t taken = 0;
     if (SSL_write_ex(ssl_, record.data(), record.size(), &taken) != 1) failed_ = true;
@@ -112,29 +112,8 @@ void TlsTransport::encrypt(std::string_view bytes, bool last) {
 }
 
 IoResult TlsTransport::send() {
-  if (!held_.empty()) {
-    held_ = held_.substr(push(held_));
-    if (held_.empty()) dropBuffer(held_);
-  }
-  const std::size_t sent = std::exchange(untold_, 0);
-  if (failed_) return {IoStatus::kFailed, sent};
-  return {held_.empty() ? IoStatus::kDone : IoStatus::kBlocked, sent};
-}
-
-/// How much of `bytes` the socket took.
-std::size_t TlsTransport::push(std::string_view bytes) {
-  std::size_t sent = 0;
-  // What follows fills the last segment, and wakes the client once for all.
-  const int flags = MSG_NOSIGNAL | (moreFollows_ ? MSG_MORE : 0);
-  while (sent < bytes.size()) {
-    const ssize_t took = ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent, flags);
-    if (took < 0 && errno == EINTR) continue;
-    failed_ = failed_ || (took < 0 && errno != EAGAIN);
-    if (took < 0) break;
-    sent += static_cast<std::size_t>(took);
-  }
-  untold_ += sent;
-  return sent;
+  const IoResult sent = outbox_.send();
+  return {failed_ ? IoStatus::kFailed : sent.status, sent.bytes};
 }
 
 int TlsTransport::receive(char* into, int size) {
@@ -164,13 +143,8 @@ int TlsTransport::receive(char* into, int size) {
 
 /// A short record waits for the next, so that they leave together; a long one is not copied.
 int TlsTransport::append(const char* from, int size) {
-  std::string_view bytes(from, static_cast<std::size_t>(size));
-  if (failed_) return size;  // nobody is there to receive it
-  if (bytes.size() >= kLongRecord) {
-    if (!held_.empty()) held_ = held_.substr(push(held_));
-    if (held_.empty()) bytes.remove_prefix(push(bytes));
-  }
-  if (!failed_) held_.append(bytes);
+  const std::string_view bytes(from, static_cast<std::size_t>(size));
+  bytes.size() < kLongRecord ? outbox_.hold(bytes) : outbox_.write(bytes);
   return size;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <string>
 
+#include "worker/outbox.h"
 #include "worker/transport.h"
 
 struct bio_method_st;
@@ -44,7 +45,7 @@ class TlsTransport final : public Transport {
   void write(std::string_view bytes) override;
   void writeLast(std::string_view bytes) override;
   IoResult send() override;
-  bool holdsBack() const override { return !held_.empty(); }
+  bool holdsBack() const override { return !outbox_.empty(); }
 
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }
@@ -57,20 +58,17 @@ class TlsTransport final : public Transport {
   int receive(char* into, int size);
   void encrypt(std::string_view bytes, bool last);
   int append(const char* from, int size);
-  std::size_t push(std::string_view bytes);
   void keepUnread();
   IoStatus classify(int returned) const;
   void learnPeer();
 
   UniqueFd socket_;
+  Outbox outbox_;  ///< of what is encrypted
   TlsIo& io_;
   SSL* ssl_;
   std::string_view arrived_;  ///< into io_'s inbox, during one call
   std::string unread_;        ///< what a call left of it, waiting for the next
-  std::string held_;          ///< encrypted, not yet taken by the socket
-  std::size_t untold_ = 0;    ///< taken by the socket, not yet counted by send()
   bool drained_ = false;      ///< during one call: the socket had no more than it gave
-  bool moreFollows_ = false;  ///< another record or the FIN, at once
   bool ended_ = false;        ///< the peer will send no more
   bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
   std::string serverName_;
