@@ -132,8 +132,8 @@ struct alignas(64) WorkerSlot {
   }
 };
 
-/// Any process; lock-free but for the turn, so that a worker killed in the middle leaves nothing
-/// locked.
+/// Any process; lock-free but for the turn, which the kernel takes back: a worker killed in the
+/// middle leaves nothing locked.
 class SharedState {
  public:
   /// Slots that can be in use at once: workers of the running generation and of those that drain.

@@ -33,7 +33,7 @@ class BlockingPool {
   }
 
   /// The same for work that nobody waits for, from any thread.
-  bool run(UniqueFunction<void()> work);
+  [[nodiscard]] bool run(UniqueFunction<void()> work);
 
   /// Jobs whose `done` has not run yet.
   std::size_t pending() const { return pending_; }

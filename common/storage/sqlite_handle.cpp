@@ -50,7 +50,7 @@ Error errorOf(const std::string& file, sqlite3* connection) {
 }
 
 /// How long from one look at a lock to the next. SQLite's own waiting soon sleeps for 25 ms and
-/// more at a time, which is many times what another worker's group of writes takes.
+/// more at a time, which is many times what a group of writes takes.
 constexpr std::chrono::microseconds kLook{500};
 
 /// SQLite's busy handler: whether to look again. `looks` counts those of this wait.

@@ -17,7 +17,7 @@ constexpr const char* kUsage =
     "  --protocol gemini|spartan   default: the URL's scheme\n"
     "  --connections C             open at once (64)\n"
     "  --simultaneous              all C connect first, then each sends one request\n"
-    "  --upload BYTES              store so many by titan or spartan, in names that --url begins\n"
+    "  --upload BYTES              store so many over titan or spartan, as --url and a number\n"
     "  --check-body FILE           every answer must hold these bytes\n"
     "  --body-size N               every answer must be this long\n"
     "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread, sip\n"
