@@ -81,6 +81,8 @@ struct LimitsConfig {
   milliseconds uploadTimeout{300'000};
   std::uint64_t uploadMinRate = 1024;  ///< bytes per second, over any 10 s
   milliseconds writeTimeout{30'000};   ///< without any progress of the client's reading
+  /// Bytes per second over any 30 s in which the client holds the answer up; nullopt: no limit.
+  std::optional<std::uint64_t> downloadMinRate = 1024;
   bool operator==(const LimitsConfig&) const = default;
 };
 

@@ -149,6 +149,9 @@ class Checker {
     mustBePositive("limits.upload_timeout", limits.uploadTimeout);
     mustBePositive("limits.upload_min_rate", limits.uploadMinRate, "0");
     mustBePositive("limits.write_timeout", limits.writeTimeout);
+    if (limits.downloadMinRate) {
+      mustBePositive("limits.download_min_rate", *limits.downloadMinRate, "0", ", or \"off\"");
+    }
     if (limits.connections != 0 && limits.connections < config_.server.workers) {
       complain("limits.connections",
                fmt::format("found {}; allowed: at least one for each of the {} workers",

@@ -114,6 +114,7 @@ void describe(V& v, LimitsConfig& c) {
   v.key("upload_timeout", c.uploadTimeout, forms::duration());
   v.key("upload_min_rate", c.uploadMinRate, forms::size());
   v.key("write_timeout", c.writeTimeout, forms::duration());
+  v.key("download_min_rate", c.downloadMinRate, forms::optionalSize());
 }
 
 template <class V>

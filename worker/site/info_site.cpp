@@ -94,7 +94,9 @@ std::string limitsPart(const LimitsConfig& limits) {
           factLine("request timeout", durationText(limits.requestTimeout)) +
           factLine("upload timeout", durationText(limits.uploadTimeout)) +
           factLine("upload rate at least", sizeText(limits.uploadMinRate) + "/s") +
-          factLine("write timeout", durationText(limits.writeTimeout)));
+          factLine("write timeout", durationText(limits.writeTimeout)) +
+          factLine("download rate at least",
+                   limits.downloadMinRate ? sizeText(*limits.downloadMinRate) + "/s" : "off"));
 }
 
 std::string totalsPart(const SharedState& shared) {

@@ -68,6 +68,7 @@ const Bad kLimits[] = {
     {"limits.upload_timeout = \"0s\"", "e.toml:1: limits.upload_timeout", "more than 0"},
     {"limits.upload_min_rate = 0", "e.toml:1: limits.upload_min_rate", "more than 0"},
     {"limits.write_timeout = \"0s\"", "e.toml:1: limits.write_timeout", "more than 0"},
+    {"limits.download_min_rate = 0", "e.toml:1: limits.download_min_rate", "or \"off\""},
     {"server.workers = 8\nlimits.connections = 7", "e.toml:2: limits.connections",
      "found 7; allowed: at least one for each of the 8 workers"},
     {"rate_limit.requests = 0", "e.toml:1: rate_limit.requests", "set rate_limit.enabled = false"},

@@ -134,7 +134,8 @@ handshake_timeout = "250ms"
 request_timeout = "1s"
 upload_timeout = "1h"
 upload_min_rate = 512
-write_timeout = "1d")")
+write_timeout = "1d"
+download_min_rate = "2KiB")")
                                   .limits;
   EXPECT_EQ(limits.connections, 1U);
   EXPECT_EQ(limits.connectionsPerIp, 0U);
@@ -143,7 +144,9 @@ write_timeout = "1d")")
   EXPECT_EQ(limits.uploadTimeout, milliseconds(3'600'000));
   EXPECT_EQ(limits.uploadMinRate, 512U);
   EXPECT_EQ(limits.writeTimeout, milliseconds(86'400'000));
+  EXPECT_EQ(limits.downloadMinRate, 2048U);
   EXPECT_EQ(good("limits.upload_min_rate = \"64KiB\"").limits.uploadMinRate, 65'536U);
+  EXPECT_EQ(good("limits.download_min_rate = \"off\"").limits.downloadMinRate, std::nullopt);
 }
 
 TEST(ConfigLoader, FindsPlugInsBesideItsFile) {
@@ -518,6 +521,8 @@ const Bad kBadValues[] = {
     {"[limits]\nupload_min_rate = \"1KB\"", "2: limits.upload_min_rate",
      "found \"1KB\"; allowed: a size such as \"64KiB\" or \"10MiB\""},
     {"[limits]\nupload_min_rate = -1", "2: limits.upload_min_rate", "found -1; allowed: a size"},
+    {"[limits]\ndownload_min_rate = \"fast\"", "2: limits.download_min_rate",
+     "found \"fast\"; allowed: a size such as \"64KiB\" or \"10MiB\""},
     {"[rate_limit]\nexempt = [\"localhost\"]", "2: rate_limit.exempt", "found \"localhost\""},
     {"[users]\nmetadata_ttl = \"never\"", "2: users.metadata_ttl", ", or \"off\""},
     {"[log]\nlevel = \"debgu\"", "2: log.level",
@@ -754,6 +759,7 @@ spartan = ["[::1]:0", "a.b:1"]
 public_ports = [1, 2]
 [limits]
 upload_min_rate = 1000
+download_min_rate = "off"
 handshake_timeout = "1500ms"
 [users]
 metadata_ttl = "off"

@@ -30,9 +30,9 @@ TEST(InfoSite, TellsOfTheProgramTheWorkerAndItsTotals) {
        {std::string("version: ") + kVersion + "\n", std::string("host: ") + host.data() + "\n",
         std::string("  worker: 2 of 4\n"), std::string("  generation: 3\n"),
         std::string("  uptime: 1 d 01:00:0"), std::string("  connections: 20000\n"),
-        std::string("  write timeout: 30s\n"), std::string("  requests: 2\n"),
-        std::string("  connections: 42\n"), std::string("  answers 4x: 1\n"),
-        std::string("  open connections: 3\n")}) {
+        std::string("  write timeout: 30s\n"), std::string("  download rate at least: 1KiB/s\n"),
+        std::string("  requests: 2\n"), std::string("  connections: 42\n"),
+        std::string("  answers 4x: 1\n"), std::string("  open connections: 3\n")}) {
     EXPECT_THAT(answer.body, HasSubstr(text));
   }
   for (const char* pattern :
