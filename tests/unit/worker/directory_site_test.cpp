@@ -123,8 +123,15 @@ TEST_F(DirectorySiteTest, KeepsTheQueryInARedirect) {
   Request request = requestFor("/dir");
   request.query = "a=%20b?\u00e9";
   EXPECT_EQ(ask(request).header(), "31 /dir/?a=%20b?%C3%A9");
+  request.query = "a;b=1";
+  EXPECT_EQ(ask(request).header(), "31 /dir/?a;b=1");
   request.query = "";
   EXPECT_EQ(ask(request).header(), "31 /dir/?");
+}
+
+TEST_F(DirectorySiteTest, RedirectsToAPathThatTitanReadsTheSame) {
+  dir_.makeDir("x;y");
+  EXPECT_EQ(get("/x;y").header(), "31 /x%3By/");
 }
 
 TEST_F(DirectorySiteTest, RedirectsWithAFullUrlOnAnotherPort) {
