@@ -38,18 +38,19 @@ struct Entry {
   bool isFolder() const { return S_ISDIR(status.st_mode); }
 };
 
-/// The status that a request for this entry would meet; nullopt where it would be refused.
-std::optional<struct stat> statusOf(const SiteRoot& root, const std::string& prefix, int folder,
-                                    const std::string& name) {
+/// The status that a request for this entry would meet; nullopt where it would be refused. Only a
+/// file that is opened is known to be no private key.
+Result<std::optional<struct stat>> statusOf(const SiteRoot& root, const std::string& prefix,
+                                            int folder, const std::string& name) {
+  using Status = std::optional<struct stat>;
   struct stat status {};
-  if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
-  if (S_ISLNK(status.st_mode)) {
-    auto target = root.open(prefix + name, Waiting::kAllowed);
-    if (!target) return std::nullopt;
-    status = target->status;
-  }
-  if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return std::nullopt;
-  return status;
+  if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Status();
+  if (S_ISDIR(status.st_mode)) return Status(status);
+  if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) return Status();
+  auto target = root.open(prefix + name, Waiting::kAllowed);
+  if (target) return Status(target->status);
+  const bool forNow = target.error().code == ErrorCode::kNoSpace;  // of descriptors, for one
+  return forNow ? Result<Status>(std::move(target).error()) : Status();
 }
 
 Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
@@ -78,8 +79,9 @@ Result<std::vector<Entry>> readEntries(const SiteRoot& root, const DirectoryPage
     const std::string name = found->d_name;
     if (name == "." || name == ".." || name == kHeaderName) continue;
     if ((name.starts_with('.') && !request.hidden) || pageLabel(name).empty()) continue;
-    if (const auto status = statusOf(root, prefix, folder, name))
-      entries.push_back({name, *status});
+    const auto status = statusOf(root, prefix, folder, name);
+    if (!status) return status.error();
+    if (*status) entries.push_back({name, **status});
   }
   return entries;
 }

@@ -167,7 +167,6 @@ Response DirectorySite::responseOf(const Request& request, Result<Found> found,
   if (request.upload) return editResponse(std::move(found), services);
   if (!found) return openFailure(found.error());
   if (auto* hit = std::get_if<FoundFile>(&*found)) {
-    if (neverServed_->contains(hit->file.status)) return Response::notFound();
     return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
   }
   if (auto* listing = std::get_if<Listing>(&*found)) {
@@ -180,7 +179,6 @@ Response DirectorySite::editResponse(Result<Found> found, Services& services) co
   if (!found) return openFailure(found.error());
   auto* hit = std::get_if<FoundFile>(&*found);
   if (hit == nullptr) return Response::failure(Status::kBadRequest, "A folder cannot be edited");
-  if (neverServed_->contains(hit->file.status)) return Response::notFound();
   return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
 }
 

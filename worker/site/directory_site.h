@@ -20,8 +20,8 @@ namespace egalaxyd {
 /// memory is answered at once, the rest from the pool.
 class DirectorySite final : public Site {
  public:
-  /// `host`: the site's name, for records. `root` is args.root, open. What `neverServed` holds is
-  /// as good as missing.
+  /// `host`: the site's name, for records. `root` is args.root, open, and knows what `neverServed`
+  /// holds, which uploads do not replace either.
   DirectorySite(std::string host, DirectoryArgs args, SiteRoot root,
                 std::shared_ptr<const PrivateFiles> neverServed);
   void handle(Request request, Responder reply, Services& services) override;

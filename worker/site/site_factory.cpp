@@ -50,7 +50,7 @@ struct SiteBuilder {
   using Built = Result<std::shared_ptr<Site>>;
 
   Built operator()(const DirectoryArgs& args) const {
-    auto root = SiteRoot::openAt(args.root, args.symlinks);
+    auto root = SiteRoot::openAt(args.root, args.symlinks, neverServed);
     if (!root) return std::move(root).error();
     DirectoryArgs complete = args;
     if (complete.lang.empty()) complete.lang = host.lang;
@@ -65,7 +65,8 @@ struct SiteBuilder {
       return Error{ErrorCode::kInvalid, args.path.string() + ": not a regular file"};
     }
     if (::access(args.path.c_str(), R_OK) != 0) return errnoError(args.path.string(), errno);
-    return std::shared_ptr<Site>(std::make_shared<FileSite>(args, host.lang, path == "/"));
+    return std::shared_ptr<Site>(
+        std::make_shared<FileSite>(args, host.lang, path == "/", neverServed));
   }
 
   Built operator()(const AuthenticatedArgs& args) const {
