@@ -11,14 +11,13 @@
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <mutex>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "common/errno_error.h"
 #include "common/log.h"
 #include "worker/body.h"
+#include "worker/file/once_per_file.h"
 #include "worker/file/private_key.h"
 
 namespace egalaxyd {
@@ -68,11 +67,11 @@ int readHead(OpenFile& file, std::size_t wanted, Waiting waiting) {
 }
 
 /// An errno, kPrivateKey among them, or 0: the file may be served.
-int examine(OpenFile& file, std::string_view path, const PrivateFiles* keys, Waiting waiting) {
-  if (keys != nullptr && keys->knows(file.status)) return kPrivateKey;
-  if (keys != nullptr && keys->haveName(path.substr(path.rfind('/') + 1))) {
+int examine(OpenFile& file, std::string_view path, const PrivateFiles& keys, Waiting waiting) {
+  if (keys.knows(file.status)) return kPrivateKey;
+  if (keys.haveName(path.substr(path.rfind('/') + 1))) {
     if (waiting == Waiting::kNever) return EAGAIN;
-    if (keys->contains(file.status)) return kPrivateKey;
+    if (keys.contains(file.status)) return kPrivateKey;
   }
   const auto upTo = [&](std::size_t most) {
     return static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), most));
@@ -86,16 +85,9 @@ int examine(OpenFile& file, std::string_view path, const PrivateFiles* keys, Wai
   return 0;
 }
 
-/// Once for each file: clients must not fill the log.
 void warnOfKey(std::string_view path, const struct stat& status) {
-  constexpr std::size_t kMostRemembered = 1000;
-  static std::mutex mutex;
-  static std::set<std::pair<dev_t, ino_t>> told;
-  {
-    const std::lock_guard lock(mutex);
-    if (told.size() >= kMostRemembered) told.clear();
-    if (!told.insert({status.st_dev, status.st_ino}).second) return;
-  }
+  static OncePerFile told;
+  if (!told.isFirst(status)) return;
   spdlog::warn("{} is a private key and is not served: move it out of what is served",
                logQuote(path));
 }
@@ -115,7 +107,7 @@ Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Wait
   if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return {{}, errno};
   if (file.isFolder()) return {std::move(file)};
   if (!S_ISREG(file.status.st_mode)) return {{}, ENOENT};
-  const int error = examine(file, path, keys, waiting);
+  const int error = keys == nullptr ? 0 : examine(file, path, *keys, waiting);
   if (error == kPrivateKey) warnOfKey(path, file.status);
   if (error != 0) return {{}, error};
   return {std::move(file)};
@@ -178,11 +170,19 @@ Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting,
 Result<SiteRoot> SiteRoot::openAt(const std::filesystem::path& path, SymlinkPolicy symlinks,
                                   std::shared_ptr<const PrivateFiles> keys) {
   UniqueFd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return errnoError("open folder " + path.string(), errno);
+  struct stat status {};
+  if (!folder || ::fstat(folder.get(), &status) != 0) {
+    return errnoError("open folder " + path.string(), errno);
+  }
   if (::faccessat(folder.get(), ".", X_OK, AT_EACCESS) != 0) {
     return errnoError("enter folder " + path.string(), errno);
   }
-  return SiteRoot(std::move(folder), symlinks, std::move(keys));
+  return SiteRoot(std::move(folder), status, symlinks, std::move(keys));
+}
+
+bool SiteRoot::isRemoved() const {
+  struct stat status {};
+  return ::fstat(folder_.get(), &status) == 0 && status.st_nlink == 0;
 }
 
 Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) const {

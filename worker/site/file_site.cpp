@@ -10,6 +10,7 @@
 #include "common/media_type.h"
 #include "worker/blocking_pool.h"
 #include "worker/file/file_body.h"
+#include "worker/file/private_key.h"
 
 namespace egalaxyd {
 namespace {
@@ -120,6 +121,7 @@ Result<FileSite::Content> FileSite::read(const std::filesystem::path& path, cons
     have += static_cast<std::size_t>(got);
   }
   bytes.resize(have);
+  if (isPrivateKey(bytes)) return Content();  // the file has changed since it was examined
   return std::make_shared<const std::string>(std::move(bytes));
 }
 

@@ -26,7 +26,7 @@ class FileSite final : public Site {
   /// `args.path` is absolute; `lang` is for text/gemini, "" for none. `atRoot`: mounted at the "/"
   /// of a map, which has two spellings where that map is itself mounted: "/area" and "/area/".
   FileSite(const FileArgs& args, std::string_view lang, bool atRoot = false,
-           std::shared_ptr<const PrivateFiles> neverServed = nullptr);
+           std::shared_ptr<const PrivateFiles> neverServed = std::make_shared<PrivateFiles>());
   void handle(Request request, Responder reply, Services& services) override;
 
  private:

@@ -28,7 +28,7 @@ class DirectorySiteTest : public testing::Test {
   std::unique_ptr<DirectorySite> site() {
     args_.root = dir_.path();
     const auto keys = std::make_shared<const PrivateFiles>(neverServed_);
-    auto root = SiteRoot::openAt(args_.root, args_.symlinks, keys);
+    auto root = ServedRoot::openAt(args_.root, args_.symlinks, keys);
     return std::make_unique<DirectorySite>("example.org", args_, std::move(root).value(), keys);
   }
   Answer get(std::string path, std::string_view mount = "/") {
@@ -295,6 +295,62 @@ TEST_F(DirectorySiteTest, AppendsCharsetAndLanguageWhereTheyBelong) {
   EXPECT_EQ(get("/a.old").meta, "text/plain; charset=latin1");
 }
 
+TEST_F(DirectorySiteTest, FollowsItsRootWhenThatIsReplaced) {
+  ServedRoots roots;
+  const auto look = [&] {
+    roots.look(harness_.pool(), true);
+    while (harness_.pool().pending() > 0) harness_.turn();
+  };
+  dir_.write("r1/page.gmi", "first");
+  dir_.write("r2/page.gmi", "second");
+  fs::create_directory_symlink("r1", dir_ / "current");
+  args_.listing = true;
+  args_.root = dir_ / "current";
+  const auto keys = std::make_shared<const PrivateFiles>();
+  const auto root = roots.open(args_.root, args_.symlinks, keys).value();
+  DirectorySite tree("example.org", args_, root, keys);
+  const auto get = [&](const char* path) { return harness_.ask(tree, requestFor(path)); };
+  EXPECT_EQ(get("/page.gmi").body, "first");
+
+  const auto begun = harness_.respond(tree, requestFor("/page.gmi"));
+  fs::create_directory_symlink("r2", dir_ / "next");
+  fs::rename(dir_ / "next", dir_ / "current");
+  look();
+  EXPECT_EQ(get("/page.gmi").body, "second");
+  std::string text;
+  EXPECT_TRUE(harness_.readBody(*begun->body, text));
+  EXPECT_EQ(text, "first");
+
+  fs::remove_all(dir_ / "r2");
+  EXPECT_EQ(get("/page.gmi").status, 41) << "before anybody has looked";
+  look();
+  EXPECT_EQ(get("/page.gmi").header(), "41 Away for a moment, try again soon");
+  EXPECT_EQ(get("/").status, 41);
+  look();
+  dir_.write("r2/page.gmi", "third");
+  look();
+  EXPECT_EQ(get("/page.gmi").body, "third");
+
+  fs::remove_all(dir_ / "r2");
+  dir_.write("r2", "a file");
+  look();
+  EXPECT_EQ(get("/page.gmi").status, 41);
+}
+
+TEST_F(DirectorySiteTest, KeepsItsRootWhileNothingIsReplaced) {
+  ServedRoots roots;
+  const auto keys = std::make_shared<const PrivateFiles>();
+  const auto root = roots.open(dir_.path(), SymlinkPolicy::kInside, keys).value();
+  EXPECT_EQ(roots.open(dir_.path(), SymlinkPolicy::kInside, keys).value(), root);
+  EXPECT_NE(roots.open(dir_.path(), SymlinkPolicy::kDeny, keys).value(), root);
+  const auto before = root->now();
+  roots.look(harness_.pool(), true);
+  roots.look(harness_.pool(), true);
+  EXPECT_EQ(harness_.pool().pending(), 1u) << "one look at a time";
+  while (harness_.pool().pending() > 0) harness_.turn();
+  EXPECT_EQ(root->now(), before);
+}
+
 TEST_F(DirectorySiteTest, AnswersNotFoundWhereItMayNotRead) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
   fs::permissions(dir_.write("private.gmi", "x"), fs::perms::none);
@@ -305,12 +361,12 @@ TEST_F(DirectorySiteTest, AnswersNotFoundWhereItMayNotRead) {
 class FileBodyTest : public testing::Test {
  protected:
   std::unique_ptr<FileBody> body(std::string_view name) {
-    auto file = openFile(dir_ / name, Waiting::kAllowed);
+    auto file = openFile(dir_ / name, Waiting::kAllowed, &noKeys_);
     return std::make_unique<FileBody>(std::move(file).value(), harness_.services());
   }
   /// A file of zeros that is open and, what it brings apart, on the disk alone.
   OpenFile uncached(std::string_view name, std::size_t size) {
-    auto file = openFile(dir_.write(name, std::string(size, '\0')), Waiting::kAllowed);
+    auto file = openFile(dir_.write(name, std::string(size, '\0')), Waiting::kAllowed, &noKeys_);
     constexpr unsigned kNowAndWait = SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     ::sync_file_range(file->fd.get(), 0, 0, kNowAndWait);  // fsync would wait for the journal too
     ::posix_fadvise(file->fd.get(), 0, 0, POSIX_FADV_DONTNEED);
@@ -327,6 +383,7 @@ class FileBodyTest : public testing::Test {
     return body.pull(scratch).state == BodyChunk::State::kLater;
   }
 
+  const PrivateFiles noKeys_;  ///< files are examined all the same
   const TempDir dir_;
   SiteHarness harness_;
 };
