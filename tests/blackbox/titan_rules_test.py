@@ -145,6 +145,8 @@ class Rules(TitanCase):
         self.assertEqual(self.file("/open/semi;colon").read_bytes(), b"abc")
         target = urllib.parse.urlsplit(answer.meta).path
         self.assertEqual(self.server.get(target).body, b"abc")
+        self.assertEqual(self.ask(target, ";size=4", b"next").status, 30)
+        self.assertEqual(self.file("/open/semi;colon").read_bytes(), b"next")
 
     # T7: the line.
 

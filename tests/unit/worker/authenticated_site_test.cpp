@@ -150,7 +150,10 @@ TEST_F(AuthenticatedSiteTest, MovesTheMountForAFolderWithin) {
   folder.root = dir_ / "root";
   PathMap sites;
   sites.add("/", std::make_shared<DirectorySite>(
-                     "example.org", folder, SiteRoot::openAt(folder.root, folder.symlinks).value(),
+                     "example.org", folder,
+                     ServedRoot::openAt(folder.root, folder.symlinks,
+                                        std::make_shared<const PrivateFiles>())
+                         .value(),
                      std::make_shared<const PrivateFiles>()));
   sites.add("/deep/x",
             std::make_shared<FileSite>(FileArgs{dir_.write("note.txt", "note"), ""}, "", false));
