@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -133,6 +134,23 @@ void EventLoop::post(UniqueFunction<void()> job) {
 
 void EventLoop::defer(UniqueFunction<void()> job) { deferred_.push_back(std::move(job)); }
 
+void EventLoop::containExceptions(std::function<void(std::string_view what)> report) {
+  reportException_ = std::move(report);
+}
+
+template <class Callback>
+void EventLoop::call(Callback&& callback) {
+  try {
+    callback();
+  } catch (const std::exception& e) {
+    if (!reportException_) throw;
+    reportException_(e.what());
+  } catch (...) {
+    if (!reportException_) throw;
+    reportException_("what is no std::exception");
+  }
+}
+
 void EventLoop::dispatch(std::span<epoll_event> events) {
   batch_ = events;
   while (!batch_.empty()) {
@@ -142,10 +160,11 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
     if (watch == nullptr) continue;  // the wake-up, or forgotten during this batch
     const bool broken = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
     const bool ended = broken || (event.events & EPOLLRDHUP) != 0;
-    watch->onReady_({.readable = ended || (event.events & EPOLLIN) != 0,
-                     .writable = broken || (event.events & EPOLLOUT) != 0,
-                     .ended = ended,
-                     .broken = broken});
+    const IoEvents seen{.readable = ended || (event.events & EPOLLIN) != 0,
+                        .writable = broken || (event.events & EPOLLOUT) != 0,
+                        .ended = ended,
+                        .broken = broken};
+    call([&] { watch->onReady_(seen); });
   }
 }
 
@@ -160,7 +179,7 @@ void EventLoop::runTimers() {
   while (!heap_.empty() && heap_.front()->when_ < now_) {
     Timer* due = heap_.front();
     removeAt(0);
-    due->onTime_();
+    call(due->onTime_);
   }
 }
 
@@ -173,13 +192,13 @@ void EventLoop::runPosted() {
     [[maybe_unused]] const auto got = ::read(wakeUp_.get(), &count, sizeof count);
     jobs.swap(posted_);
   }
-  for (auto& job : jobs) job();
+  for (auto& job : jobs) call(job);
 }
 
 void EventLoop::runDeferred() {
   std::vector<UniqueFunction<void()>> jobs;
   jobs.swap(deferred_);
-  for (auto& job : jobs) job();
+  for (auto& job : jobs) call(job);
 }
 
 int EventLoop::waitMilliseconds() const {

@@ -1,6 +1,9 @@
 #include "worker/blocking_pool.h"
 
+#include <spdlog/spdlog.h>
+
 #include <csignal>
+#include <exception>
 #include <utility>
 
 namespace egalaxyd {
@@ -58,7 +61,11 @@ void BlockingPool::runThread() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
-    job();
+    try {
+      job();
+    } catch (const std::exception& e) {
+      spdlog::error("a job failed: {}", e.what());
+    }
   }
 }
 

@@ -5,8 +5,11 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "common/event_loop.h"
@@ -25,10 +28,13 @@ class BlockingPool {
 
   /// `work()` runs on a pool thread and may touch only what it captured by value; `done(result)`
   /// runs on the loop with what work() returned. False when the queue is full: nothing will run.
+  /// What work() throws is the Error of a Result; where it returns none, `done` is not called.
   template <class Work, class Done>
   [[nodiscard]] bool submit(Work work, Done done) {
     return enqueue([this, work = std::move(work), done = std::move(done)]() mutable {
-      complete([result = work(), done = std::move(done)]() mutable { done(std::move(result)); });
+      complete([result = attempt(work), done = std::move(done)]() mutable {
+        if (result) done(std::move(*result));
+      });
     });
   }
 
@@ -39,6 +45,17 @@ class BlockingPool {
   std::size_t pending() const { return pending_; }
 
  private:
+  template <class Work, class Outcome = std::invoke_result_t<Work&>>
+  static std::optional<Outcome> attempt(Work& work) {
+    try {
+      return work();
+    } catch (const std::exception& e) {
+      if constexpr (std::is_constructible_v<Outcome, Error>) {
+        return Outcome(Error{ErrorCode::kIo, e.what()});
+      }
+      return std::nullopt;
+    }
+  }
   bool enqueue(UniqueFunction<void()> job);
   void complete(UniqueFunction<void()> done);
   void runThread();

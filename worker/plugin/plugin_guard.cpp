@@ -10,8 +10,6 @@
 namespace egalaxyd {
 namespace {
 
-constexpr auto kBetweenErrors = std::chrono::minutes(1);
-
 class GuardedBody final : public BodySource {
  public:
   GuardedBody(std::unique_ptr<BodySource> body, std::string name)
@@ -78,18 +76,6 @@ class Owed {
 };
 
 }  // namespace
-
-void RareError::log(const Error& error) {
-  const auto now = Clock::now();
-  if (now < next_) {
-    ++silent_;
-    return;
-  }
-  next_ = now + kBetweenErrors;
-  const std::string more = silent_ == 0 ? "" : fmt::format(" (and {} more since)", silent_);
-  silent_ = 0;
-  spdlog::error("{}{}", logQuote(error.message), more);
-}
 
 void GuardedSite::handle(Request request, Responder reply, Services& services) {
   const auto owed = std::make_shared<Owed>(std::move(reply), name_);

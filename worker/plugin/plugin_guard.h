@@ -8,8 +8,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "common/event_loop.h"
 #include "common/poco_seam.h"
+#include "worker/rare_error.h"
 #include "worker/router.h"
 #include "worker/site/reply_site.h"
 #include "worker/site/site.h"
@@ -25,16 +25,6 @@ auto contained(std::string_view doing, Call&& call) -> Result<std::invoke_result
     return Error{ErrorCode::kIo, std::string(doing) + ": threw what is no std::exception"};
   }
 }
-
-/// Logs an error at most once a minute, with the number of those that it kept to itself.
-class RareError {
- public:
-  void log(const Error& error);
-
- private:
-  Clock::time_point next_{};
-  std::uint64_t silent_ = 0;
-};
 
 /// An exception out of the site is that request's 42, whatever the site does with the responder
 /// later; one out of a body's pull() ends the connection.
