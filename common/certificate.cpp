@@ -26,6 +26,7 @@
 #include "common/errno_error.h"
 #include "common/log.h"
 #include "common/openssl_support.h"
+#include "common/regular_file.h"
 #include "common/unique_fd.h"
 
 namespace egalaxyd {
@@ -49,21 +50,9 @@ BioPtr bioOver(std::string_view bytes) {
 }
 
 Result<std::string> readFile(const fs::path& file) {
-  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return errnoError("open " + file.string(), errno);
-  std::string bytes;
-  std::array<char, 8192> chunk;
-  for (;;) {
-    const ssize_t got = ::read(fd.get(), chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errnoError("read " + file.string(), errno);
-    if (got == 0) return bytes;
-    bytes.append(chunk.data(), static_cast<std::size_t>(got));
-    if (bytes.size() > kMaxFileBytes) {
-      return Error{ErrorCode::kInvalid,
-                   file.string() + ": larger than 1 MiB, not a certificate or key"};
-    }
-  }
+  auto bytes = readRegularFile(file, kMaxFileBytes);
+  if (bytes) return bytes;
+  return Error{bytes.error().code, fmt::format("{}: {}", file.string(), bytes.error().message)};
 }
 
 bool isPem(std::string_view bytes) { return bytes.find("-----BEGIN ") != std::string_view::npos; }

@@ -6,6 +6,10 @@
 
 namespace egalaxyd {
 
+Complaint complaintOf(std::string where, const Error& error) {
+  return {std::move(where), error.message, mayPass(error.code)};
+}
+
 std::string ListenAddress::text() const {
   const bool v6 = host.find(':') != std::string::npos;
   return v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);

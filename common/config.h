@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/ip_address.h"
+#include "common/result.h"
 
 namespace egalaxyd {
 
@@ -28,8 +29,11 @@ inline constexpr milliseconds kForever = milliseconds::max();
 struct Complaint {
   std::string where;  ///< "egalaxyd.toml:12: limits.connections", or what else was looked at
   std::string text;   ///< what was found, what is allowed
+  /// It may be right later although nobody edits anything.
+  bool mayPass = false;
 };
 using Complaints = std::vector<Complaint>;
+Complaint complaintOf(std::string where, const Error& error);
 
 /// "HOST:PORT", "[V6]:PORT" or ":PORT" (every address); port 0 lets the kernel choose.
 struct ListenAddress {

@@ -78,6 +78,7 @@ class Checker {
     certificate("tls", config_.tls.certificate, config_.tls.key);
     limits();
     others();
+    sites();
     siteNames();
     for (const SiteConfig& site : config_.sites) checkSite(site);
     for (Complaint& complaint : checkRedirects(config_)) {
@@ -179,6 +180,13 @@ class Checker {
     if (config_.log.target.empty()) {
       complain("log.target", R"(found ""; allowed: "stderr", "journal" or a file)");
     }
+  }
+
+  /// Nobody wants a server that answers everything with 53; this is a file that was cut short.
+  void sites() {
+    if (!config_.sites.empty() || !config_.router.module.empty()) return;
+    complain("sites",
+             R"(there are none; write [sites."HOST"] with root = "FOLDER", or router.module)");
   }
 
   void siteNames() {

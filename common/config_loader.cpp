@@ -4,23 +4,23 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include "common/config_schema.h"
-#include "common/errno_error.h"
 #include "common/path.h"
+#include "common/regular_file.h"
 #include "common/spelling.h"
 
 namespace egalaxyd {
 namespace {
 
 using std::filesystem::path;
+
+/// A hundred times what ten thousand sites take.
+constexpr std::size_t kMaxConfigBytes = 256 << 20;
 
 std::string_view nodeType(const toml::node& node) {
   switch (node.type()) {
@@ -420,17 +420,12 @@ LoadedConfig parseConfig(std::string_view toml, const path& file) {
 }
 
 LoadedConfig loadConfig(const path& file) {
-  errno = 0;
-  std::ifstream stream(file, std::ios::binary);
-  stream.peek();  // a folder opens, and fails when it is read
-  if (stream.fail() && !stream.eof()) {
-    LoadedConfig failed;
-    failed.config.file = file;
-    failed.complaints.push_back({file.string(), errnoError("cannot be read", errno).message});
-    return failed;
-  }
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  return parseConfig(text, file);
+  const auto text = readRegularFile(file, kMaxConfigBytes);
+  if (text) return parseConfig(*text, file);
+  LoadedConfig failed;
+  failed.config.file = file;
+  failed.complaints.push_back(complaintOf(file.string(), text.error()));
+  return failed;
 }
 
 std::optional<ListenAddress> parseListenAddress(std::string_view text) {

@@ -1,6 +1,5 @@
 #include "common/event_loop.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -8,12 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <exception>
 #include <system_error>
 #include <utility>
 
 #include "common/errno_error.h"
-#include "common/log.h"
-#include "common/poco_seam.h"
 
 namespace egalaxyd {
 namespace {
@@ -31,12 +29,6 @@ std::uint32_t epollMask(WatchMode mode) {
       return kEdgeMask;
   }
   return 0;
-}
-
-/// A job that throws, which those of plug-ins may, ends alone: the others are other clients'.
-void runContained(UniqueFunction<void()>& job) {
-  const auto ran = contained("a job of the event loop", [&] { job(); });
-  if (!ran) spdlog::error("{}", logQuote(ran.error().message));
 }
 
 int orThrow(int fd, const char* what) {
@@ -142,6 +134,23 @@ void EventLoop::post(UniqueFunction<void()> job) {
 
 void EventLoop::defer(UniqueFunction<void()> job) { deferred_.push_back(std::move(job)); }
 
+void EventLoop::containExceptions(std::function<void(std::string_view what)> report) {
+  reportException_ = std::move(report);
+}
+
+template <class Callback>
+void EventLoop::call(Callback&& callback) {
+  try {
+    callback();
+  } catch (const std::exception& e) {
+    if (!reportException_) throw;
+    reportException_(e.what());
+  } catch (...) {
+    if (!reportException_) throw;
+    reportException_("what is no std::exception");
+  }
+}
+
 void EventLoop::dispatch(std::span<epoll_event> events) {
   batch_ = events;
   while (!batch_.empty()) {
@@ -155,10 +164,11 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
     if (watch == nullptr) continue;  // forgotten during this batch
     const bool broken = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
     const bool ended = broken || (event.events & EPOLLRDHUP) != 0;
-    watch->onReady_({.readable = ended || (event.events & EPOLLIN) != 0,
-                     .writable = broken || (event.events & EPOLLOUT) != 0,
-                     .ended = ended,
-                     .broken = broken});
+    const IoEvents seen{.readable = ended || (event.events & EPOLLIN) != 0,
+                        .writable = broken || (event.events & EPOLLOUT) != 0,
+                        .ended = ended,
+                        .broken = broken};
+    call([&] { watch->onReady_(seen); });
   }
 }
 
@@ -180,7 +190,7 @@ void EventLoop::runTimers() {
   while (!heap_.empty() && heap_.front()->when_ < now_) {
     Timer* due = heap_.front();
     removeAt(0);
-    due->onTime_();
+    call(due->onTime_);
   }
 }
 
@@ -190,13 +200,13 @@ void EventLoop::runPosted() {
     const std::lock_guard lock(postMutex_);
     jobs.swap(posted_);
   }
-  for (auto& job : jobs) runContained(job);
+  for (auto& job : jobs) call(job);
 }
 
 void EventLoop::runDeferred() {
   std::vector<UniqueFunction<void()>> jobs;
   jobs.swap(deferred_);
-  for (auto& job : jobs) runContained(job);
+  for (auto& job : jobs) call(job);
 }
 
 int EventLoop::waitMilliseconds() const {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "common/unique_fd.h"
@@ -102,6 +103,10 @@ class EventLoop {
   void run();
   void stop() { stopping_ = true; }
 
+  /// From now on what a callback throws goes to `report`, and the loop goes on with the next.
+  /// Without this it ends run().
+  void containExceptions(std::function<void(std::string_view what)> report);
+
   /// The time at which this turn began; cheap.
   Clock::time_point now() const { return now_; }
 
@@ -120,6 +125,8 @@ class EventLoop {
   friend class Watch;
   friend class Timer;
 
+  template <class Callback>
+  void call(Callback&& callback);
   void dispatch(std::span<epoll_event> events);
   void consumeWakeUp();
   void forget(const Watch& watch);
@@ -141,6 +148,7 @@ class EventLoop {
   std::size_t watchCount_ = 0;
   std::span<epoll_event> batch_;  ///< not yet dispatched
   std::vector<UniqueFunction<void()>> deferred_;
+  std::function<void(std::string_view)> reportException_;
   std::mutex postMutex_;
   std::vector<UniqueFunction<void()>> posted_;  ///< guarded by postMutex_
 };

@@ -18,12 +18,13 @@
 #include <ctime>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
 #include "common/errno_error.h"
 #include "common/path.h"
-#include "common/unique_fd.h"
+#include "common/regular_file.h"
 
 namespace egalaxyd {
 namespace {
@@ -32,6 +33,8 @@ namespace {
 constexpr std::size_t kMaxHeldBytes = 256 * 1024;
 /// How long the writer thread gathers lines before it writes them in one call.
 constexpr auto kGather = std::chrono::milliseconds(50);
+/// How soon the thread tries again to say that lines are missing.
+constexpr auto kRetell = std::chrono::seconds(1);
 /// Messages of this logger hold ready-made fields instead of a text.
 constexpr std::string_view kAccessLogger = "access";
 
@@ -128,7 +131,13 @@ class LineFormatter final : public spdlog::formatter {
   std::string process_;
 };
 
-Result<UniqueFd> openTarget(const LogConfig& config) {
+}  // namespace
+
+bool isLogFile(const LogConfig& config) {
+  return config.target != "stderr" && config.target != "journal";
+}
+
+Result<UniqueFd> openLogTarget(const LogConfig& config) {
   if (config.target == "stderr") {
     const int fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) return errnoError("log to stderr", errno);
@@ -139,11 +148,22 @@ Result<UniqueFd> openTarget(const LogConfig& config) {
     if (fd < 0) return errnoError("log to the journal", -fd);
     return UniqueFd(fd);
   }
-  const int fd =
-      ::open(config.target.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-  if (fd < 0) return errnoError("open the log " + config.target, errno);
-  return UniqueFd(fd);
+  UniqueFd fd(::open(config.target.c_str(),
+                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK,
+                     0640));
+  const int why = errno;
+  struct stat info {};
+  const bool known =
+      fd ? ::fstat(fd.get(), &info) == 0 : ::lstat(config.target.c_str(), &info) == 0;
+  if (known && !S_ISREG(info.st_mode) && !(fd && S_ISCHR(info.st_mode))) {
+    return Error{ErrorCode::kInvalid,
+                 "the log " + config.target + ": " + notRegular(info.st_mode).message};
+  }
+  if (!fd) return errnoError("open the log " + config.target, why);
+  return fd;
 }
+
+namespace {
 
 /// Whole lines to a descriptor, written where they stand or by a thread of the sink's own.
 class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
@@ -156,117 +176,157 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
     sigset_t before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    threaded_ = true;
     thread_ = std::thread([this] { runThread(); });
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   void stopThread() {
-    if (!thread_.joinable()) return;
+    if (!threaded_) return;
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     wake_.notify_one();
     thread_.join();
+    threaded_ = false;
   }
 
-  Result<void> reopen() {
-    if (!isFile()) return {};
-    auto opened = openTarget(config_);
-    if (!opened) return opened.error();
-    const std::lock_guard lock(fdMutex_);
-    fd_ = std::move(*opened);
-    return {};
-  }
-
-  Result<void> giveTo(uid_t uid, gid_t gid) {
-    struct stat info {};
-    if (!isFile() || ::fstat(fd_.get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
-    if (::fchown(fd_.get(), uid, gid) != 0) return errnoError("chown " + config_.target, errno);
-    return {};
+  void changeTarget(UniqueFd target) {
+    const std::lock_guard lock(mutex_);
+    next_ = std::move(target);
   }
 
   std::uint64_t takeDropped() { return dropped_.exchange(0); }
 
  private:
+  enum class Outcome { kDone, kStuck, kFailed };
+
   // base_sink's mutex_ is held here.
   void sink_it_(const spdlog::details::log_msg& message) override {
     line_.clear();
     formatter_->format(message, line_);
-    if (!thread_.joinable()) {
-      std::string line(line_.data(), line_.size());
-      if (!write(line, 0)) ++dropped_;
-      return;
-    }
-    if (held_.size() + line_.size() > kMaxHeldBytes) {
+    if (!threaded_) {
+      UniqueFd old;
+      takeNext(old);
+      untold_ = deliver({line_.data(), line_.size()}, untold_);
+    } else if (held_.size() + line_.size() > kMaxHeldBytes) {
       ++dropped_;
-      return;
+      ++untold_;
+    } else {
+      const bool wasEmpty = held_.empty();
+      held_.append(line_.data(), line_.size());
+      if (wasEmpty) wake_.notify_one();
     }
-    const bool wasEmpty = held_.empty();
-    held_.append(line_.data(), line_.size());
-    if (wasEmpty) wake_.notify_one();
   }
 
   void flush_() override {}
 
   void runThread() {
     std::string lines;
+    UniqueFd old;
     std::unique_lock lock(mutex_);
-    for (;;) {
-      wake_.wait(lock, [this] { return stopping_ || !held_.empty(); });
+    for (bool last = false; !last || !held_.empty();) {
+      const auto wanted = [this] { return stopping_ || !held_.empty(); };
+      if (untold_ == 0) {
+        wake_.wait(lock, wanted);
+      } else {
+        wake_.wait_for(lock, kRetell, wanted);
+      }
       if (!stopping_) wake_.wait_for(lock, kGather, [this] { return stopping_; });
       lines.swap(held_);
-      const bool last = stopping_;
+      const std::uint64_t untold = std::exchange(untold_, 0);
+      last = stopping_;
+      takeNext(old);
       lock.unlock();
-      while (!write(lines, 200)) {
-        // The target takes nothing: later lines are dropped meanwhile, and on the way out these
-        // are.
-        const std::lock_guard peek(mutex_);
-        if (stopping_) break;
-      }
+      old.reset();
+      const std::uint64_t still = deliverOrDrop(lines, untold);
       lines.clear();
       lock.lock();
-      if (last && held_.empty()) return;
+      untold_ += still;
     }
   }
 
-  /// Writes `lines` and empties it. False when the target took nothing for `patience`
-  /// milliseconds: what it took before that is gone from `lines`.
-  bool write(std::string& lines, int patience) {
-    const std::lock_guard lock(fdMutex_);
+  std::uint64_t deliverOrDrop(std::string_view lines, std::uint64_t untold) {
+    try {
+      return deliver(lines, untold);
+    } catch (const std::bad_alloc&) {
+      const auto lost = static_cast<std::uint64_t>(std::ranges::count(lines, '\n'));
+      dropped_ += lost;
+      return untold + lost;
+    }
+  }
+
+  /// Writes `lines`, behind a line that says how many before them are missing. How many then are
+  /// that the log does not tell of.
+  std::uint64_t deliver(std::string_view lines, std::uint64_t untold) {
+    std::string text = untold == 0 ? std::string() : missingLine(untold);
+    const std::size_t behindReport = lines.size();
+    text += lines;
+    Outcome outcome = write(text);
+    while (outcome == Outcome::kStuck && mayWait()) outcome = write(text);
+    if (outcome == Outcome::kDone) return 0;
+    const bool told = text.size() <= behindReport;
+    const auto lost =
+        static_cast<std::uint64_t>(std::ranges::count(told ? std::string_view(text) : lines, '\n'));
+    dropped_ += lost;
+    return told ? lost : lost + untold;
+  }
+
+  std::string missingLine(std::uint64_t untold) const {
+    const std::string text =
+        fmt::format("{} log lines were dropped: the log's target did not take them", untold);
+    spdlog::memory_buf_t out;
+    formatter_->format({"egalaxyd", spdlog::level::warn, text}, out);
+    return {out.data(), out.size()};
+  }
+
+  /// Later lines are dropped while the thread waits for the target, and on the way out these are.
+  bool mayWait() {
+    if (!threaded_) return false;
+    UniqueFd old;
+    const std::lock_guard peek(mutex_);
+    takeNext(old);
+    return !stopping_;
+  }
+
+  /// mutex_ is held. To close `old` may take long.
+  void takeNext(UniqueFd& old) {
+    if (next_) old = std::exchange(fd_, std::move(next_));
+  }
+
+  /// Takes off the front of `lines` what the target took.
+  Outcome write(std::string& lines) {
+    const int patience = threaded_ ? 200 : 0;
     while (!lines.empty()) {
       pollfd ready{fd_.get(), POLLOUT, 0};
-      if (::poll(&ready, 1, patience) == 0) return false;
+      if (::poll(&ready, 1, patience) == 0) return Outcome::kStuck;
       const ssize_t wrote = ::write(fd_.get(), lines.data(), pieceOf(lines));
       if (wrote < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-      if (wrote < 0) {  // disk full, reader gone: nothing that waiting would mend
-        dropped_ += static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
-        lines.clear();
-        return true;
-      }
+      if (wrote < 0) return Outcome::kFailed;  // disk full, reader gone
       lines.erase(0, static_cast<std::size_t>(wrote));
     }
-    return true;
+    return Outcome::kDone;
   }
 
   /// A file takes all lines in one call. A writable pipe takes PIPE_BUF bytes without waiting, and
   /// unmixed with other processes' lines when the piece ends with one.
   std::size_t pieceOf(const std::string& lines) const {
-    if (isFile() || lines.size() <= PIPE_BUF) return lines.size();
+    if (isLogFile(config_) || lines.size() <= PIPE_BUF) return lines.size();
     const std::size_t lastEnd = lines.rfind('\n', PIPE_BUF - 1);
     return lastEnd == std::string::npos ? PIPE_BUF : lastEnd + 1;
   }
 
-  bool isFile() const { return config_.target != "stderr" && config_.target != "journal"; }
-
   const LogConfig config_;
-  std::mutex fdMutex_;  ///< taken last
-  UniqueFd fd_;         ///< guarded by fdMutex_
+  UniqueFd fd_;  ///< the thread's, once there is one
   spdlog::memory_buf_t line_;
   std::condition_variable wake_;
-  std::string held_;       ///< guarded by base_sink's mutex_
-  bool stopping_ = false;  ///< guarded by base_sink's mutex_
+  std::string held_;          ///< guarded by base_sink's mutex_, as are those that follow
+  UniqueFd next_;             ///< to become fd_
+  std::uint64_t untold_ = 0;  ///< dropped lines that the log does not tell of
+  bool stopping_ = false;
   std::atomic<std::uint64_t> dropped_{0};
+  bool threaded_ = false;  ///< changes only while there is no thread
   std::thread thread_;
 };
 
@@ -292,10 +352,8 @@ spdlog::level::level_enum levelOf(LogLevel level) {
 
 }  // namespace
 
-Result<void> openLog(const LogConfig& config, std::string_view name) {
-  auto target = openTarget(config);
-  if (!target) return target.error();
-  auto sink = std::make_shared<LineSink>(config, std::move(*target));
+void useLog(const LogConfig& config, std::string_view name, UniqueFd target) {
+  auto sink = std::make_shared<LineSink>(config, std::move(target));
   sink->set_formatter(std::make_unique<LineFormatter>(config.format, config.target == "journal",
                                                       std::string(name)));
   auto logger = std::make_shared<spdlog::logger>("egalaxyd", sink);
@@ -307,6 +365,12 @@ Result<void> openLog(const LogConfig& config, std::string_view name) {
   accessAsJson = config.format == LogFormat::kJson;
   spdlog::set_default_logger(std::move(logger));
   currentSink = std::move(sink);
+}
+
+Result<void> openLog(const LogConfig& config, std::string_view name) {
+  auto target = openLogTarget(config);
+  if (!target) return target.error();
+  useLog(config, name, std::move(*target));
   return {};
 }
 
@@ -316,10 +380,8 @@ void startLogWriter() {
   if (currentSink) currentSink->startThread();
 }
 
-Result<void> reopenLog() { return currentSink ? currentSink->reopen() : Result<void>(); }
-
-Result<void> giveLogFileTo(uid_t uid, gid_t gid) {
-  return currentSink ? currentSink->giveTo(uid, gid) : Result<void>();
+void changeLogTarget(UniqueFd target) {
+  if (currentSink) currentSink->changeTarget(std::move(target));
 }
 
 void closeLog() {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <spdlog/spdlog.h>
-#include <sys/types.h>
 
 #include <chrono>
 #include <cstdint>
@@ -10,27 +9,33 @@
 #include <string_view>
 
 #include "common/config.h"
-#include "common/result.h"
+#include "common/unique_fd.h"
 
 namespace egalaxyd {
 
-/// Replaces the process's default logger (spdlog::info and its like), which writes where it stands:
-/// a target that does not take a line at once costs the line. `name`: "master", "worker 0". A
-/// worker calls it again after the fork. Fails when the target cannot be opened.
+/// Whether the target is a file, which may be rotated.
+bool isLogFile(const LogConfig& config);
+/// Opens what `config.target` names. Never waits, and follows no symbolic link: who may write to
+/// the folder must not lead a root master elsewhere. kInvalid where it is no regular file or
+/// device.
+Result<UniqueFd> openLogTarget(const LogConfig& config);
+/// Replaces the process's default logger (spdlog::info and its like) by one that writes to `target`
+/// where it stands: a target that does not take a line at once costs the line. `name`: "master",
+/// "worker 0". A worker calls it again after the fork.
+void useLog(const LogConfig& config, std::string_view name, UniqueFd target);
+/// Both of these.
 Result<void> openLog(const LogConfig& config, std::string_view name);
-/// From now on, until the next openLog().
+/// From now on, until the next useLog().
 void setLogLevel(LogLevel level);
 /// From here on a thread of its own writes, and gathers lines: a stuck or full target costs lines,
 /// never time. For processes that fork no more.
 void startLogWriter();
-/// Opens a file target again under its name, after a rotation; on failure the old one stays. Other
-/// targets: nothing.
-Result<void> reopenLog();
-/// Makes `uid` the owner of a file target, so that a worker without root can reopen it.
-Result<void> giveLogFileTo(uid_t uid, gid_t gid);
+/// Later lines go to `target`, which the same configuration names after a rotation. Never waits.
+void changeLogTarget(UniqueFd target);
 /// Writes out what is held back and ends the writer thread. Logging afterwards goes to stderr.
 void closeLog();
-/// Lines dropped since the last call because the target did not take them.
+/// Lines dropped since the last call because the target did not take them. Once it takes lines
+/// again, the log itself says how many are missing.
 std::uint64_t takeDroppedLogLines();
 
 /// `text` with control characters, quotes and backslashes escaped: no client can forge a line.

@@ -1,17 +1,18 @@
 #include "common/media_type.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "common/ascii.h"
 #include "common/limits.h"
+#include "common/regular_file.h"
 
 namespace egalaxyd {
 
 namespace {
+
+constexpr std::size_t kMaxMimeTypes = 16 << 20;
 
 struct Known {
   std::string_view extensions;  ///< separated by spaces
@@ -112,8 +113,8 @@ const MediaTypes& builtInTypes() {
 
 const MediaTypes& machineTypes() {
   static const MediaTypes types = [] {
-    std::ifstream file("/etc/mime.types");
-    return parseMimeTypes(std::string(std::istreambuf_iterator<char>(file), {}));
+    const auto file = readRegularFile("/etc/mime.types", kMaxMimeTypes);
+    return file ? parseMimeTypes(*file) : MediaTypes();
   }();
   return types;
 }

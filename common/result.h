@@ -19,6 +19,13 @@ enum class ErrorCode {
   kIo,          ///< anything else that the operating system reports
 };
 
+/// Whether what failed so may work later although nobody edits anything: a mount, an address or an
+/// account may come, a disk may be emptied.
+inline bool mayPass(ErrorCode code) {
+  return code == ErrorCode::kNotFound || code == ErrorCode::kNoSpace || code == ErrorCode::kBusy ||
+         code == ErrorCode::kIo;
+}
+
 /// `message` is for the operator's log or terminal, never for a client.
 struct Error {
   ErrorCode code = ErrorCode::kIo;

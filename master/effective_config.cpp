@@ -92,6 +92,8 @@ LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& env
   } else {
     loaded.complaints.push_back({"server.state_dir", paths.error().message});
   }
+  // Of a file that could not be read nothing else is to be said.
+  if (!loaded.complaints.empty() && config.lines.empty()) return loaded;
   for (Complaint& complaint : checkConfig(config)) {
     loaded.complaints.push_back(std::move(complaint));
   }

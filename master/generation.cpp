@@ -11,6 +11,7 @@
 
 #include "common/config_check.h"
 #include "common/limits.h"
+#include "common/log.h"
 #include "common/shared_state.h"
 #include "common/storage/schema.h"
 #include "master/effective_config.h"
@@ -53,25 +54,28 @@ std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port
   return url + "/";
 }
 
-/// Pages need no database: without one the server starts, and what needs it says so.
-void prepareStorage(const Generation& generation) {
-  const auto file = generation.config.server.stateDir / kDatabaseFile;
-  if (const auto migrated = migrateStorage(file, generation.account); !migrated) {
-    spdlog::error("users and uploads are not available: {}", migrated.error().message);
-  }
-}
-
 }  // namespace
 
 Failure failureOf(const Error& error, int otherwise) {
-  const int code = error.code == ErrorCode::kExists       ? EX_UNAVAILABLE
-                   : error.code == ErrorCode::kPermission ? EX_NOPERM
-                                                          : otherwise;
-  return {code, {error.message}};
+  switch (error.code) {
+    case ErrorCode::kExists:
+    case ErrorCode::kBusy:
+    case ErrorCode::kNotFound:
+      return {EX_UNAVAILABLE, {error.message}};
+    case ErrorCode::kNoSpace:
+    case ErrorCode::kIo:
+      return {EX_OSERR, {error.message}};
+    case ErrorCode::kPermission:
+      return {EX_NOPERM, {error.message}};
+    case ErrorCode::kInvalid:
+      break;
+  }
+  return {otherwise, {error.message}};
 }
 
 Failure failureOf(const Complaints& complaints) {
-  Failure failure{EX_CONFIG, {}};
+  const bool pass = std::ranges::all_of(complaints, &Complaint::mayPass);
+  Failure failure{pass ? EX_UNAVAILABLE : EX_CONFIG, {}};
   for (const Complaint& complaint : complaints) {
     failure.messages.push_back(complaint.where + ": " + complaint.text);
   }
@@ -85,15 +89,11 @@ Complaints everyComplaint(LoadedConfig loaded) {
   return std::move(loaded.complaints);
 }
 
-std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
-    std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
-    const ListenerSet& previous) {
+std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints) {
   auto generation = std::make_unique<Generation>();
-  generation->number = number;
   generation->config = config;
   generation->workers =
       config.server.workers == 0 ? std::min(usableCpus(), kMostWorkers) : config.server.workers;
-  Complaints complaints;
   if (generation->workers > kMostWorkers) {
     complaints.push_back({"server.workers", fmt::format("{} are too many: at most {} can run",
                                                         generation->workers, kMostWorkers)});
@@ -102,17 +102,37 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
   if (account) {
     generation->account = *account;
   } else {
-    complaints.push_back({"server.user", account.error().message});
+    complaints.push_back(complaintOf("server.user", account.error()));
   }
   generation->plan = buildServingPlan(config, PlanPurpose::kServe, complaints);
+  if (auto log = openLogTarget(config.log)) {
+    generation->log = std::move(*log);
+  } else {
+    complaints.push_back(complaintOf(config.where("log.target"), log.error()));
+  }
+  return generation;
+}
+
+void prepareStorage(const Generation& generation) {
+  const auto file = generation.config.server.stateDir / kDatabaseFile;
+  if (const auto migrated = migrateStorage(file, generation.account); !migrated) {
+    spdlog::error("users and uploads are not available: {}", migrated.error().message);
+  }
+}
+
+std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
+    std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
+    const ListenerSet& previous, const ResolvedNames* names) {
+  Complaints complaints;
+  auto generation = prepareGeneration(config, complaints);
   if (!complaints.empty()) return failureOf(complaints);
-  auto listeners = ListenerSet::open(config.listen, inherited, previous);
+  generation->number = number;
+  auto listeners = ListenerSet::open(config.listen, inherited, previous, names);
   if (!listeners) return failureOf(listeners.error(), EX_CONFIG);
   generation->listeners = std::move(*listeners);
   if (generation->listeners.listeners().empty()) {
     return failureOf(Complaints{{"listen.gemini", "nothing to listen on: name an address"}});
   }
-  prepareStorage(*generation);
   return generation;
 }
 

@@ -21,6 +21,7 @@ struct Generation {
   Config config;
   std::uint32_t workers = 1;
   std::optional<Account> account;  ///< that its workers become
+  UniqueFd log;                    ///< what its workers' log goes to
   ListenerSet listeners;
   ServingPlanPtr plan;
 };
@@ -31,16 +32,27 @@ struct Failure {
   std::vector<std::string> messages;
 };
 
-/// `error` as a Failure: 69 where something is taken, 77 without permission, else `otherwise`.
+/// `error` as a Failure. What may pass by itself is 69 (an address or a folder that is taken or not
+/// there) or 71 (no space, an I/O error): a service manager tries again. 77 without permission,
+/// else `otherwise`.
 Failure failureOf(const Error& error, int otherwise);
+/// 69 where all of them may pass by themselves, else 78.
 Failure failureOf(const Complaints& complaints);
 /// Beside `loaded`'s complaints all that serving it would bring up: certificates, roots, plug-ins.
 Complaints everyComplaint(LoadedConfig loaded);
 
-/// Reads certificates, opens roots and sockets. `previous` is the listener set in use, if any.
+/// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
+/// opens the workers' log. Blocking. With complaints it must not serve.
+std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
+/// Brings the database to this version's schema. Pages need none: what cannot be done is logged,
+/// and what needs the database says so to its clients.
+void prepareStorage(const Generation& generation);
+
+/// prepareGeneration(), and the sockets. `previous` is the listener set in use, if any. `names` as
+/// in ListenerSet::open().
 std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
-    const ListenerSet& previous);
+    const ListenerSet& previous, const ResolvedNames* names);
 
 /// "gemini://example.org:1966/" for each Gemini and Spartan socket and each host that is a whole
 /// name and answered there.

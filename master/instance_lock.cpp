@@ -28,7 +28,7 @@ std::string holder(int fd) {
 
 Result<InstanceLock> InstanceLock::take(const std::filesystem::path& stateDir) {
   const std::string path = (stateDir / "egalaxyd.lock").string();
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));
   if (!fd) return errnoError("open " + path, errno);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errnoError("lock " + path, errno);

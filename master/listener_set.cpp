@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -28,18 +29,28 @@ struct AddrInfoFree {
   void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
 };
 
-Result<std::unique_ptr<addrinfo, AddrInfoFree>> resolve(const ListenAddress& address,
-                                                        const char* host) {
+Error unresolved(const ListenAddress& address, const std::string& why) {
+  return {ErrorCode::kBusy, "listen on " + address.text() + ": the name cannot be resolved: " +
+                                why + "; mend the name, or wait for the network"};
+}
+
+using AddrInfos = std::unique_ptr<addrinfo, AddrInfoFree>;
+
+/// `numeric`: nobody is asked.
+Result<AddrInfos> resolve(const ListenAddress& address, const char* host, bool numeric) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV | (numeric ? AI_NUMERICHOST : 0);
   addrinfo* list = nullptr;
   const int rc = ::getaddrinfo(host, std::to_string(address.port).c_str(), &hints, &list);
+  if (rc == EAI_SYSTEM) return errnoError("listen on " + address.text(), errno);
   if (rc != 0) {
-    return Error{ErrorCode::kInvalid, "listen on " + address.text() + ": " + ::gai_strerror(rc)};
+    return Error{ErrorCode::kBusy, "listen on " + address.text() +
+                                       ": the name cannot be resolved: " + ::gai_strerror(rc) +
+                                       "; mend the name, or wait for the network"};
   }
-  return std::unique_ptr<addrinfo, AddrInfoFree>(list);
+  return AddrInfos(list);
 }
 
 Error bindError(const ListenAddress& address, int errnoValue) {
@@ -52,7 +63,7 @@ Error bindError(const ListenAddress& address, int errnoValue) {
         "; ports below 1024 need root or CAP_NET_BIND_SERVICE (for example: setcap "
         "cap_net_bind_service=+ep egalaxyd), or take a port from 1024 on";
   } else if (errnoValue == EADDRNOTAVAIL) {
-    error.code = ErrorCode::kInvalid;
+    error.code = ErrorCode::kBusy;  // the network may be on its way up
     error.message += "; use an address that this machine has, or :PORT for all of them";
   }
   return error;
@@ -86,24 +97,46 @@ bool holds(const Sockets& sockets, const addrinfo& to) {
 
 bool hasIpv6() { return static_cast<bool>(UniqueFd(::socket(AF_INET6, SOCK_STREAM, 0))); }
 
-Result<Sockets> bindAddress(const ListenAddress& address) {
+/// What a configured address comes to: several for a name, each as getaddrinfo(3) gave it.
+Result<std::vector<AddrInfos>> targetsOf(const ListenAddress& address, bool dualStack,
+                                         const ResolvedNames* names) {
+  std::vector<AddrInfos> targets;
   const bool everywhere = address.host.empty();
-  const bool dualStack = everywhere && hasIpv6();
-  const char* host = !everywhere ? address.host.c_str() : dualStack ? "::" : "0.0.0.0";
-  auto targets = resolve(address, host);
+  if (everywhere || names == nullptr || IpAddress::parse(address.host)) {
+    const char* host = !everywhere ? address.host.c_str() : dualStack ? "::" : "0.0.0.0";
+    auto resolved = resolve(address, host, names != nullptr);
+    if (!resolved) return resolved.error();
+    targets.push_back(std::move(*resolved));
+    return targets;
+  }
+  const auto [first, last] = names->equal_range(address.host);
+  if (first == last) return unresolved(address, "no address is known");
+  for (auto each = first; each != last; ++each) {
+    auto resolved = resolve(address, each->second.c_str(), true);
+    if (!resolved) return resolved.error();
+    targets.push_back(std::move(*resolved));
+  }
+  return targets;
+}
+
+Result<Sockets> bindAddress(const ListenAddress& address, const ResolvedNames* names) {
+  const bool dualStack = address.host.empty() && hasIpv6();
+  auto targets = targetsOf(address, dualStack, names);
   if (!targets) return targets.error();
   Sockets sockets;
   std::optional<Error> missing;
-  for (const addrinfo* to = targets->get(); to != nullptr; to = to->ai_next) {
-    if (holds(sockets, *to)) continue;
-    auto socket = bindOne(address, *to, dualStack);
-    if (socket) {
-      sockets.push_back(std::move(*socket));
-      if (address.port == 0) break;  // a name's further addresses would get other ports
-    } else if (socket.error().code == ErrorCode::kInvalid) {
-      missing = socket.error();  // one of a name's addresses that this machine does not have
-    } else {
-      return socket.error();
+  for (const AddrInfos& target : *targets) {
+    for (const addrinfo* to = target.get(); to != nullptr; to = to->ai_next) {
+      if (holds(sockets, *to)) continue;
+      if (address.port == 0 && !sockets.empty()) break;  // they would get other ports
+      auto socket = bindOne(address, *to, dualStack);
+      if (socket) {
+        sockets.push_back(std::move(*socket));
+      } else if (socket.error().code == ErrorCode::kBusy) {
+        missing = socket.error();  // one of a name's addresses that this machine does not have
+      } else {
+        return socket.error();
+      }
     }
   }
   if (sockets.empty() && missing) return *missing;
@@ -198,7 +231,7 @@ Result<std::vector<InheritedSocket>> takeInheritedSockets() {
 
 Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
                                       const std::vector<InheritedSocket>& inherited,
-                                      const ListenerSet& previous) {
+                                      const ListenerSet& previous, const ResolvedNames* names) {
   ListenerSet set;
   std::vector<Listener> kept = previous.listeners_;
   const auto add = [&](ListenerKind kind,
@@ -213,7 +246,7 @@ Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
       }
       if (sockets.empty()) sockets = takeKept(kept, address, kind);
       if (sockets.empty()) {
-        auto bound = bindAddress(address);
+        auto bound = bindAddress(address, names);
         if (!bound) return bound.error();
         sockets = std::move(*bound);
       }
@@ -225,6 +258,28 @@ Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
   if (auto added = add(ListenerKind::kTitan, config.titan); !added) return added.error();
   if (auto added = add(ListenerKind::kSpartan, config.spartan); !added) return added.error();
   return set;
+}
+
+ResolvedNames resolveNames(const ListenConfig& config, const ListenerSet& previous) {
+  ResolvedNames names;
+  for (const auto* addresses : {&config.gemini, &config.titan, &config.spartan}) {
+    for (const ListenAddress& address : *addresses) {
+      const auto& held = previous.listeners();
+      if (address.host.empty() || IpAddress::parse(address.host) || names.contains(address.host) ||
+          std::ranges::find(held, address, &ListenerSet::Listener::address) != held.end()) {
+        continue;
+      }
+      const auto resolved = resolve(address, address.host.c_str(), false);
+      for (const addrinfo* to = resolved ? resolved->get() : nullptr; to; to = to->ai_next) {
+        std::array<char, NI_MAXHOST> text{};
+        if (::getnameinfo(to->ai_addr, to->ai_addrlen, text.data(), text.size(), nullptr, 0,
+                          NI_NUMERICHOST) == 0) {
+          names.emplace(address.host, text.data());
+        }
+      }
+    }
+  }
+  return names;
 }
 
 std::vector<ListenerSocket> ListenerSet::sockets() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@ struct InheritedSocket {
 /// but a listening stream socket is an error. Empty when there is no socket unit.
 Result<std::vector<InheritedSocket>> takeInheritedSockets();
 
+/// Names of addresses, each with every numeric address that it has; a name that has none is
+/// missing.
+using ResolvedNames = std::multimap<std::string, std::string>;
+
 /// Sockets are shared between generations, so an address that did not change keeps its socket and
 /// the connections that wait on it. Master only.
 class ListenerSet {
@@ -39,11 +44,13 @@ class ListenerSet {
   /// Opens `config`'s addresses. Each comes from `inherited` (by its address; a socket that systemd
   /// named "gemini", "titan" or "spartan" stands in for that whole list), else from `previous`,
   /// else it is bound. Fails with kExists where an address is taken, kPermission where this process
-  /// may not bind, kInvalid where there is no such address; the message says which address and what
-  /// to do.
+  /// may not bind, kBusy where this machine has no such address, or no address for such a name, at
+  /// this time; the message says which address and what to do.
+  /// Names are looked up in `names`, which waits for nobody; nullptr: by asking a name server.
   static Result<ListenerSet> open(const ListenConfig& config,
                                   const std::vector<InheritedSocket>& inherited,
-                                  const ListenerSet& previous);
+                                  const ListenerSet& previous,
+                                  const ResolvedNames* names = nullptr);
 
   /// For workers, with real ports. The descriptors stay this object's.
   std::vector<ListenerSocket> sockets() const;
@@ -52,6 +59,9 @@ class ListenerSet {
  private:
   std::vector<Listener> listeners_;
 };
+
+/// Asks for those names in `config` whose addresses `previous` does not hold. Blocking.
+ResolvedNames resolveNames(const ListenConfig& config, const ListenerSet& previous);
 
 /// The port that `fd` listens on; 0 when it is no IP socket.
 std::uint16_t localPort(int fd);

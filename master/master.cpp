@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "master/master_process.h"
+#include "master/rehearsal.h"
 #include "master/server_paths.h"
 
 namespace egalaxyd {
@@ -25,6 +26,11 @@ constexpr auto kOneStop = std::chrono::milliseconds(10);
 constexpr auto kLivenessInterval = std::chrono::seconds(1);
 /// A worker whose loop has not moved for so many looks at it is killed.
 constexpr unsigned kMostMissedBeats = 15;
+
+/// How long a reload may read and make things; one whose process cannot be killed, since it waits
+/// for a dead mount, leaves room for another.
+constexpr auto kRehearsal = std::chrono::seconds(60);
+constexpr std::size_t kRehearsals = 4;
 
 void raiseDescriptorLimit() {
   rlimit limit{};
@@ -46,14 +52,21 @@ std::string counted(std::uint32_t workers) {
   return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s");
 }
 
-Result<void> openMasterLog(const LogConfig& config, const std::optional<Account>& workers) {
-  if (auto opened = openLog(config, "master"); !opened) return opened;
-  return workers ? giveLogFileTo(workers->uid, workers->gid) : Result<void>();
-}
-
 }  // namespace
 
-Master::Master(MasterHooks hooks) : hooks_(std::move(hooks)) {}
+Master::Master(MasterHooks hooks)
+    : hooks_(std::move(hooks)),
+      rehearsals_(std::make_unique<QueryRunner>(
+          *loop_, QuerySettings{.most = kRehearsals,
+                                .patience = kRehearsal,
+                                .busy = "earlier reloads still wait for something that does not "
+                                        "answer, most likely a mount",
+                                .late = fmt::format(
+                                    "the configuration could not be read within {} s: a mount, a "
+                                    "name server or a plug-in does not answer, or there is much to "
+                                    "make; what was made so far is kept: try again",
+                                    kRehearsal.count()),
+                                .process = "the process that read the configuration"})) {}
 
 Master::~Master() = default;
 
@@ -66,15 +79,16 @@ std::optional<Failure> Master::prepare(const Config& config) {
   auto inherited = takeInheritedSockets();
   if (!inherited) return failureOf(inherited.error(), EX_CONFIG);
   inherited_ = std::move(*inherited);
-  auto built = buildGeneration(newest_, config, inherited_, {});
+  auto built = buildGeneration(newest_, config, inherited_, {}, nullptr);
   if (auto* failure = std::get_if<Failure>(&built)) return *failure;
+  prepareStorage(*std::get<std::unique_ptr<Generation>>(built));
   generations_[newest_] = std::move(std::get<std::unique_ptr<Generation>>(built));
   return std::nullopt;
 }
 
 std::optional<Failure> Master::takeStateAndLog(const Config& config) {
   auto account = workerAccount(config.server.user, config.server.group);
-  if (!account) return failureOf(Complaints{{"server.user", account.error().message}});
+  if (!account) return failureOf(Complaints{complaintOf("server.user", account.error())});
   const ServerPaths paths{config.server.stateDir, config.server.runtimeDir};
   if (auto made = makeServerPaths(paths, *account); !made) {
     return failureOf(made.error(), EX_CANTCREAT);
@@ -82,7 +96,7 @@ std::optional<Failure> Master::takeStateAndLog(const Config& config) {
   auto lock = InstanceLock::take(paths.state);
   if (!lock) return failureOf(lock.error(), EX_CANTCREAT);
   lock_.emplace(std::move(*lock));
-  if (auto opened = openMasterLog(config.log, *account); !opened) {
+  if (auto opened = openLog(config.log, "master"); !opened) {
     return failureOf(opened.error(), EX_CANTCREAT);
   }
   return std::nullopt;
@@ -90,17 +104,21 @@ std::optional<Failure> Master::takeStateAndLog(const Config& config) {
 
 int Master::run() {
   std::signal(SIGPIPE, SIG_IGN);
-  signals_.emplace(*loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1},
-                   [this](int signal) { onSignal(signal); });
-  const Generation& first = *generations_.at(newest_);
+  Generation& first = *generations_.at(newest_);
   logListeners(first);
   warnAboutUnusedSockets(first);
   warnAboutAccount(first);
+  warnAboutOpenFiles(first);
   recoverAfterCrash(first.config);
+  // Until here, where it may take long, a signal ends the process as it does any other.
+  signals_.emplace(*loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1},
+                   [this](int signal) { onSignal(signal); });
   if (auto allowed = hooks_.beforeFork(); !allowed) {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
+  // stderr may be another one by now.
+  if (auto log = openLogTarget(first.config.log)) first.log = std::move(*log);
   openControl(first);
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
@@ -140,6 +158,20 @@ void Master::warnAboutAccount(const Generation& generation) const {
   }
 }
 
+/// Connections of a worker have descriptors, and so do the files that they are sent.
+void Master::warnAboutOpenFiles(const Generation& generation) const {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  const std::uint64_t wanted = generation.config.limits.connections;
+  const std::uint64_t most = connectionsWithin(limit.rlim_cur) * generation.workers;
+  if (most >= wanted) return;
+  spdlog::warn(
+      "limits.connections is {}, but {} with {} open files each can hold {}: raise the limit on "
+      "open files to {} (LimitNOFILE= in the unit, ulimit -Hn in a shell)",
+      wanted, counted(generation.workers), limit.rlim_cur, most,
+      openFilesFor((wanted + generation.workers - 1) / generation.workers));
+}
+
 void Master::onSignal(int signal) {
   if (signal == SIGUSR1) return reopenLogs();
   if (signal != SIGHUP) return onStopSignal(signal);
@@ -158,13 +190,27 @@ void Master::onStopSignal(int signal) {
   perform(supervisor_.stop(now));
 }
 
+/// After a rotation: the master opens the files, since workers may not, and hands them over.
 void Master::reopenLogs() {
-  if (auto reopened = reopenLog(); !reopened) {
-    spdlog::warn("the old log stays in use: {}", reopened.error().message);
-  }
+  for (auto& [number, generation] : generations_) reopenLog(*generation);
   spdlog::info("SIGUSR1: logs were reopened");
+}
+
+void Master::reopenLog(Generation& generation) {
+  const LogConfig& config = generation.config.log;
+  if (!isLogFile(config)) return;
+  auto opened = openLogTarget(config);
+  if (!opened) return spdlog::warn("the old log stays in use: {}", opened.error().message);
+  generation.log = std::move(*opened);
+  if (generation.number == loggedBy_) {
+    if (auto own = openLogTarget(config)) changeLogTarget(std::move(*own));
+  }
   for (auto& [key, process] : processes_) {
-    static_cast<void>(process->worker.channel.send(ChannelMessage::kReopenLogs));
+    if (key.generation != generation.number) continue;
+    const auto sent =
+        process->worker.channel.send(ChannelMessage::kNewLog, {}, generation.log.get());
+    if (sent) continue;
+    spdlog::warn("worker {} writes on into the old log: {}", key.number, sent.error().message);
   }
 }
 
@@ -187,7 +233,9 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kReady) {
     perform(supervisor_.workerReady(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kRefused) {
-    perform(supervisor_.workerRefused(process.key, received.text, now));
+    perform(supervisor_.workerRefused(process.key, received.text, false, now));
+  } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kHindered) {
+    perform(supervisor_.workerRefused(process.key, received.text, true, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kClosed) {
     perform(supervisor_.workerClosed(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kStorage) {
@@ -261,25 +309,51 @@ void Master::act(const AskToDrain& action) {
 
 void Master::act(const KillWorker& action) { killProcess(processes_.at(action.worker)->worker); }
 
+/// Status, respawns, stop and the watchdog go on meanwhile.
 void Master::act(const BuildGeneration&) {
   service_->reloading();
   std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
-  const Generation& serving = *generations_.at(supervisor_.serving());
+  const auto begun = rehearsals_->run(
+      [this] {
+        const Generation& serving = *generations_.at(supervisor_.serving());
+        return rehearse([this] { return loadForReload(false); }, serving.listeners).encode();
+      },
+      [this](const Result<std::string>& answer) { onRehearsed(answer); });
+  if (!begun) rejectReload(failureOf(begun.error(), EX_OSERR));
+}
+
+/// The folders in use stay.
+LoadedConfig Master::loadForReload(bool tell) const {
+  const ServerConfig& serving = generations_.at(supervisor_.serving())->config.server;
   LoadedConfig loaded = hooks_.load();
-  if (!loaded.complaints.empty()) {
-    return rejectReload(failureOf(everyComplaint(std::move(loaded))));
+  ServerConfig& server = loaded.config.server;
+  if (tell && server.stateDir != serving.stateDir) {
+    spdlog::warn("server.state_dir stays {} until a restart", serving.stateDir.string());
   }
-  if (loaded.config.server.stateDir != serving.config.server.stateDir) {
-    spdlog::warn("server.state_dir stays {} until a restart",
-                 serving.config.server.stateDir.string());
-    loaded.config.server.stateDir = serving.config.server.stateDir;
+  if (tell && server.runtimeDir != serving.runtimeDir) {
+    spdlog::warn("server.runtime_dir stays {} until a restart", serving.runtimeDir.string());
   }
-  if (loaded.config.server.runtimeDir != serving.config.server.runtimeDir) {
-    spdlog::warn("server.runtime_dir stays {} until a restart",
-                 serving.config.server.runtimeDir.string());
-    loaded.config.server.runtimeDir = serving.config.server.runtimeDir;
+  server.stateDir = serving.stateDir;
+  server.runtimeDir = serving.runtimeDir;
+  return loaded;
+}
+
+void Master::onRehearsed(const Result<std::string>& answer) {
+  if (supervisor_.stopping()) return perform(supervisor_.generationRejected(Clock::now()));
+  const auto rehearsal = answer ? Rehearsal::decode(*answer) : Result<Rehearsal>(answer.error());
+  if (!rehearsal) return rejectReload(failureOf(rehearsal.error(), EX_SOFTWARE));
+  for (const auto& [level, text] : rehearsal->log) {
+    spdlog::log(spdlog::level::from_str(level), "{}", text);
   }
-  auto built = buildGeneration(newest_ + 1, loaded.config, inherited_, serving.listeners);
+  if (!rehearsal->complaints.empty()) return rejectReload(failureOf(rehearsal->complaints));
+  LoadedConfig loaded = loadForReload(true);
+  if (!loaded.complaints.empty()) return rejectReload(failureOf(loaded.complaints));
+  const auto level = spdlog::default_logger()->level();
+  spdlog::default_logger()->set_level(spdlog::level::off);  // the rehearsal has said it all
+  auto built =
+      buildGeneration(newest_ + 1, loaded.config, inherited_,
+                      generations_.at(supervisor_.serving())->listeners, &rehearsal->names);
+  spdlog::default_logger()->set_level(level);
   if (const auto* failure = std::get_if<Failure>(&built)) return rejectReload(*failure);
   auto& generation = std::get<std::unique_ptr<Generation>>(built);
   const auto workers = generation->workers;
@@ -300,11 +374,13 @@ void Master::act(const GenerationServes& action) {
   const std::vector<std::string> urls = servedUrls(generation);
   const auto tellReady = std::exchange(hooks_.ready, nullptr);
   if (!tellReady) {  // a reload
-    if (auto opened = openMasterLog(generation.config.log, generation.account); !opened) {
+    if (auto opened = openLog(generation.config.log, "master"); !opened) {
       spdlog::warn("the master's log stays as it was: {}", opened.error().message);
     }
+    loggedBy_ = generation.number;
     logListeners(generation);
     warnAboutUnusedSockets(generation);
+    warnAboutOpenFiles(generation);
     closeOlderListeners(generation.number);
   }
   spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),
@@ -373,6 +449,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.generation = generation.number;
   setup.account = generation.account;
   setup.logLevel = logLevel_;
+  setup.log = generation.log.get();
   auto spawned = spawnWorker(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
     slotTaken_[slot] = false;
@@ -407,6 +484,7 @@ void Master::forgetInChild(const Generation& mine) {
   ::close(lock_->fd());
   if (control_) control_->closeInChild();
   queries_->closeInChild();
+  rehearsals_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());
     ::close(process->worker.channel.fd());
@@ -419,6 +497,9 @@ void Master::forgetInChild(const Generation& mine) {
     for (const ListenerSocket& socket : generation->listeners.sockets()) {
       if (!keep.contains(socket.fd)) drop.insert(socket.fd);
     }
+  }
+  for (const auto& [number, generation] : generations_) {
+    if (generation.get() != &mine) ::close(generation->log.get());
   }
   for (const int fd : drop) ::close(fd);
 }

@@ -55,11 +55,13 @@ class Master {
   std::optional<Failure> takeStateAndLog(const Config& config);
   void logListeners(const Generation& generation) const;
   void warnAboutUnusedSockets(const Generation& generation) const;
+  void warnAboutOpenFiles(const Generation& generation) const;
   void warnAboutAccount(const Generation& generation) const;
 
   void onSignal(int signal);
   void onStopSignal(int signal);
   void reopenLogs();
+  void reopenLog(Generation& generation);
   void onChannel(Process& process);
   void onMessage(Process& process, const WorkerChannel::Received& received);
   void onEnded(WorkerKey worker);
@@ -71,6 +73,8 @@ class Master {
   void act(const AskToDrain& action);
   void act(const KillWorker& action);
   void act(const BuildGeneration& action);
+  void onRehearsed(const Result<std::string>& answer);
+  LoadedConfig loadForReload(bool tell) const;
   void act(const GenerationServes& action);
   void act(const GenerationFailed& action);
   void act(const GenerationGone& action);
@@ -127,8 +131,10 @@ class Master {
   std::optional<Timer> liveness_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
+  std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   const Clock::time_point startedClock_ = Clock::now();
+  std::uint64_t loggedBy_ = 1;           ///< the generation whose [log] is the master's
   std::optional<LogLevel> logLevel_;     ///< asked for at run time; until the next reload
   std::vector<ClientId> reloadAsked_;    ///< for the next reload to begin
   std::vector<ClientId> reloadAwaited_;  ///< for the one under way

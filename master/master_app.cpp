@@ -168,14 +168,16 @@ LoadedConfig MasterApp::load() const {
 
 int MasterApp::check() const {
   const Complaints complaints = everyComplaint(load());
-  if (!complaints.empty()) return fail(failureOf(complaints));
+  if (!complaints.empty()) return fail({EXIT_CONFIG, failureOf(complaints).messages});
   std::cout << "configuration OK\n";
   return EXIT_OK;
 }
 
 int MasterApp::dump() const {
   const LoadedConfig loaded = load();
-  if (!loaded.complaints.empty()) return fail(failureOf(loaded.complaints));
+  if (!loaded.complaints.empty()) {
+    return fail({EXIT_CONFIG, failureOf(loaded.complaints).messages});
+  }
   std::cout << dumpConfig(loaded.config);
   return EXIT_OK;
 }

@@ -7,13 +7,18 @@
 #include <string>
 
 #include "common/errno_error.h"
+#include "common/regular_file.h"
 #include "common/unique_fd.h"
 
 namespace egalaxyd {
 
 Result<PidFile> PidFile::write(const std::filesystem::path& path) {
-  const UniqueFd fd(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  const UniqueFd fd(::open(
+      path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644));
+  struct stat info {};
+  if (fd && ::fstat(fd.get(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return Error{ErrorCode::kInvalid, path.string() + ": " + notRegular(info.st_mode).message};
+  }
   const std::string pid = std::to_string(::getpid()) + "\n";
   if (!fd || ::write(fd.get(), pid.data(), pid.size()) != static_cast<ssize_t>(pid.size())) {
     return errnoError("write " + path.string(), errno);

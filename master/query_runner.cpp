@@ -1,6 +1,7 @@
 #include "master/query_runner.h"
 
 #include <spdlog/spdlog.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,9 @@
 namespace egalaxyd {
 namespace {
 
+/// Milliseconds for a killed process to be gone when the master leaves.
+constexpr int kLastWait = 100;
+
 bool writeAll(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
@@ -29,13 +33,13 @@ bool writeAll(int fd, std::string_view text) {
 }
 
 /// In the process. The lock on the state folder, sockets and workers are none of its business.
-int work(const QueryRunner::Work& body, int out) {
+int work(const QueryRunner::Work& body, int out, std::chrono::seconds patience) {
   resetSignals();
   spdlog::set_level(spdlog::level::off);  // the log's descriptor goes, too
   if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
   ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
   // Should the master be gone by then.
-  ::alarm(static_cast<unsigned>(2 * QueryRunner::kPatience.count()));
+  ::alarm(static_cast<unsigned>(2 * patience.count()));
   return writeAll(out, body()) ? EX_OK : EX_IOERR;
 }
 
@@ -66,16 +70,12 @@ struct QueryRunner::Query {
                 ended.stop();
                 runner.loop_.defer([this, &runner] { runner.onEnded(*this); });
               }),
-        patience(runner.loop_, [this] { giveUp(); }) {}
+        patience(runner.loop_, [this, &runner] { giveUp(runner.settings_.late); }) {}
 
   /// A process that waits for a disk may outlive its end for as long; nobody has to wait with it.
-  void giveUp() {
+  void giveUp(const std::string& late) {
     killProcess(process);
-    std::exchange(done, nullptr)(
-        Error{ErrorCode::kBusy,
-              fmt::format("the database did not answer within {} s; it may be locked or its disk "
-                          "be slow: try again",
-                          kPatience.count())});
+    std::exchange(done, nullptr)(Error{ErrorCode::kBusy, late});
   }
 
   ForkedProcess process;
@@ -85,22 +85,23 @@ struct QueryRunner::Query {
   Timer patience;
 };
 
-QueryRunner::QueryRunner(EventLoop& loop) : loop_(loop) {}
+QueryRunner::QueryRunner(EventLoop& loop, QuerySettings settings)
+    : loop_(loop), settings_(std::move(settings)) {}
 
 QueryRunner::~QueryRunner() {
   for (const auto& query : queries_) {
     killProcess(query->process);
+    pollfd ended{query->process.pidFd.get(), POLLIN, 0};
+    ::poll(&ended, 1, kLastWait);
     ::waitpid(query->process.pid, nullptr, WNOHANG);  // who waits for a disk is init's to collect
   }
 }
 
 Result<void> QueryRunner::run(const Work& body, Done done) {
-  if (queries_.size() >= kMost) {
-    return Error{ErrorCode::kBusy, "the database is being asked too much at once; try again"};
-  }
+  if (queries_.size() >= settings_.most) return Error{ErrorCode::kBusy, settings_.busy};
   UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC));
   if (!answer) return errnoError("make a memory file", errno);
-  auto process = forkProcess([&] { return work(body, answer.get()); });
+  auto process = forkProcess([&] { return work(body, answer.get(), settings_.patience); });
   if (!process) return process.error();
   auto query =
       std::make_unique<Query>(*this, std::move(*process), std::move(answer), std::move(done));
@@ -109,7 +110,7 @@ Result<void> QueryRunner::run(const Work& body, Done done) {
     ::waitpid(query->process.pid, nullptr, 0);
     return watched;
   }
-  query->patience.setAfter(kPatience);
+  query->patience.setAfter(settings_.patience);
   queries_.push_back(std::move(query));
   return {};
 }
@@ -123,7 +124,7 @@ void QueryRunner::onEnded(Query& query) {
   if (info.si_pid != 0 && info.si_code == CLD_EXITED && info.si_status == EX_OK) {
     ended->done(readAll(ended->answer.get()));
   } else {
-    ended->done(Error{ErrorCode::kIo, "the process that asked the database " + endInWords(info)});
+    ended->done(Error{ErrorCode::kIo, settings_.process + " " + endInWords(info)});
   }
 }
 

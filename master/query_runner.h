@@ -1,5 +1,5 @@
-// Questions to the database, each answered by a process of its own: SQLite may wait for a disk or a
-// lock, the master may not.
+// What may wait for a disk, a lock or a name server, each done by a process of its own: the master
+// may not wait.
 #pragma once
 
 #include <chrono>
@@ -14,14 +14,20 @@
 
 namespace egalaxyd {
 
+/// What its processes are for.
+struct QuerySettings {
+  std::size_t most = 4;               ///< processes at once
+  std::chrono::seconds patience{10};  ///< then a process is killed
+  std::string busy = "the database is being asked too much at once; try again";
+  std::string late =
+      "the database did not answer in time; it may be locked or its disk be slow: try again";
+  std::string process = "the process that asked the database";
+};
+
 /// Master only, on its loop. What a process has to say it writes into a memory file, whole, before
 /// it ends: no one waits for a reader.
 class QueryRunner {
  public:
-  /// Processes at once.
-  static constexpr std::size_t kMost = 4;
-  /// Then a process is killed.
-  static constexpr std::chrono::seconds kPatience{10};
   /// Longest text that is taken.
   static constexpr std::size_t kMostBytes = 4 * 1024 * 1024;
 
@@ -30,7 +36,7 @@ class QueryRunner {
   /// In the master, once, never from within run(): the text, or why there is none.
   using Done = std::function<void(Result<std::string> text)>;
 
-  explicit QueryRunner(EventLoop& loop);
+  explicit QueryRunner(EventLoop& loop, QuerySettings settings = {});
   /// Kills what still runs; those are not told.
   ~QueryRunner();
   QueryRunner(const QueryRunner&) = delete;
@@ -47,6 +53,7 @@ class QueryRunner {
   void onEnded(Query& query);
 
   EventLoop& loop_;
+  const QuerySettings settings_;
   std::vector<std::unique_ptr<Query>> queries_;
 };
 

@@ -49,6 +49,9 @@ Result<void> makeDir(const fs::path& dir, const std::optional<Account>& owner) {
   if (::mkdir(dir.c_str(), 0750) != 0) {
     const int why = errno;
     if (why == EEXIST && fs::is_directory(dir, error)) return {};  // another start was faster
+    if (why == EEXIST) {
+      return Error{ErrorCode::kInvalid, dir.string() + " is no folder: move it away"};
+    }
     return errnoError("make folder " + dir.string(), why);
   }
   if (owner && ::chown(dir.c_str(), owner->uid, owner->gid) != 0) {

@@ -93,7 +93,7 @@ Actions Supervisor::workerClosed(WorkerKey key, Time) {
   return settle();
 }
 
-Actions Supervisor::workerRefused(WorkerKey key, std::string_view why, Time now) {
+Actions Supervisor::workerRefused(WorkerKey key, std::string_view why, bool mayPass, Time now) {
   Worker* worker = living(key);
   if (worker == nullptr || worker->state != State::kStarting) return settle();
   Generation& generation = *generationOf(key.generation);
@@ -101,10 +101,12 @@ Actions Supervisor::workerRefused(WorkerKey key, std::string_view why, Time now)
   if (generation.phase == Phase::kServing) {
     report(true, text);
     worker->deadline = now + policy_.mutedLid;
-  } else if (serving_ == 0) {
-    giveUp(text);
-  } else {
+  } else if (serving_ != 0) {
     fail(generation, text);
+  } else if (mayPass) {
+    report(true, text);  // its exit is one of its tries
+  } else {
+    giveUp(text, EX_CONFIG);
   }
   return settle();
 }
@@ -147,7 +149,8 @@ Actions Supervisor::workerExited(WorkerKey key, const ExitCause& cause, Time now
     report(true, text);
     fail(generation, text + " before its generation was ready");
   } else if (worker->quickDeaths + 1 >= policy_.firstStartTries) {
-    giveUp(fmt::format("{}; {} tries failed, giving up", text, policy_.firstStartTries));
+    giveUp(fmt::format("{}; {} tries failed, giving up", text, policy_.firstStartTries),
+           EX_UNAVAILABLE);
   } else {
     replace(*worker, cause, now);
   }
@@ -349,9 +352,9 @@ void Supervisor::endRestart(std::string failure) {
   actions_.emplace_back(RestartEnded{std::move(failure)});
 }
 
-void Supervisor::giveUp(std::string why) {
+void Supervisor::giveUp(std::string why, int exitCode) {
   report(true, std::move(why));
-  exitCode_ = EX_CONFIG;
+  exitCode_ = exitCode;
   for (Generation& generation : generations_) killAll(generation);
 }
 

@@ -71,7 +71,7 @@ struct Report {
   bool problem = false;
   std::string text;
 };
-/// No worker is left: end with this code.
+/// No worker is left: end with this code. 69 when the first workers died, 78 when they refused.
 struct Leave {
   int exitCode = 0;
 };
@@ -119,8 +119,8 @@ class Supervisor {
   Actions workerReady(WorkerKey worker, Time now);
   /// It was asked to drain and accepts nothing any more.
   Actions workerClosed(WorkerKey worker, Time now);
-  /// It said why it cannot serve; its exit follows.
-  Actions workerRefused(WorkerKey worker, std::string_view why, Time now);
+  /// It said why it cannot serve, and whether that may pass by itself; its exit follows.
+  Actions workerRefused(WorkerKey worker, std::string_view why, bool mayPass, Time now);
   /// It does what no worker does; `what`, for the log: "sent what no worker sends".
   Actions workerMisbehaved(WorkerKey worker, std::string_view what, Time now);
   /// Its channel is closed; normally its exit follows at once.
@@ -192,7 +192,7 @@ class Supervisor {
   void endRestart(std::string failure);
   /// Behind the places: not one whose death leaves a place empty.
   static bool isExtra(const Generation& generation, const Worker& worker);
-  void giveUp(std::string why);
+  void giveUp(std::string why, int exitCode);
   void fail(Generation& generation, std::string why);
   void replace(Worker& worker, const ExitCause& cause, Time now);
   void checkAllReady(Generation& generation, Time now);

@@ -5,8 +5,10 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "common/event_loop.h"
@@ -24,12 +26,14 @@ class BlockingPool {
   BlockingPool& operator=(const BlockingPool&) = delete;
 
   /// `work()` runs on a pool thread and may touch only what it captured by value; `done(result)`
-  /// runs on the loop with what work() returned. After an exception out of work(), which is logged,
-  /// `done` is destroyed uncalled, on the loop. False when the queue is full: nothing will run.
+  /// runs on the loop with what work() returned. What work() throws is the Error of a Result; where
+  /// it returns none, it is logged and `done` is destroyed uncalled, on the loop. False when the
+  /// queue is full: nothing will run.
   template <class Work, class Done>
   [[nodiscard]] bool submit(Work work, Done done) {
     return enqueue([this, work = std::move(work), done = std::move(done)]() mutable {
-      complete([result = work(), done = std::move(done)]() mutable { done(std::move(result)); });
+      complete(
+          [result = attempt(work), done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 
@@ -40,6 +44,18 @@ class BlockingPool {
   std::size_t pending() const { return pending_; }
 
  private:
+  template <class Work, class Outcome = std::invoke_result_t<Work&>>
+  static Outcome attempt(Work& work) {
+    if constexpr (std::is_constructible_v<Outcome, Error>) {
+      try {
+        return work();
+      } catch (const std::exception& e) {
+        return Error{ErrorCode::kIo, e.what()};
+      }
+    } else {
+      return work();
+    }
+  }
   bool enqueue(UniqueFunction<void()> job);
   void complete(UniqueFunction<void()> done);
   void runThread();

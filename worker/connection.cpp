@@ -34,34 +34,68 @@ Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueF
       phase_(viaProxy ? Phase::kProxyHeader : Phase::kWaiting),
       listener_(listener),
       socket_(std::move(socket)),
-      watch_(loop, [this](IoEvents events) { onReady(events); }),
-      deadline_(loop, [this] { onDeadline(); }) {}
+      watch_(loop, [this](IoEvents events) { contain([&] { onReady(events); }); }),
+      deadline_(loop, [this] { contain([this] { onDeadline(); }); }) {}
 
 Connection::~Connection() = default;
 
-bool Connection::start() {
-  const LimitsConfig& limits = keeper_.exchangeContext().limits;
-  const bool shakesHands = listener_ != ListenerKind::kSpartan;
-  deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
-  return watch_.start(socket_.get(), WatchMode::kEdge).ok();
+template <class Step>
+void Connection::contain(Step&& step) noexcept {
+  try {
+    step();
+  } catch (const std::exception& e) {
+    fail(e.what());
+  } catch (...) {
+    fail("what is no std::exception");
+  }
+}
+
+void Connection::fail(std::string_view what) noexcept {
+  keeper_.failed(*this, what);
+  try {
+    end("failed");
+  } catch (...) {
+    // Then the keeper aborts it once more.
+  }
+}
+
+bool Connection::start() noexcept {
+  bool watched = false;
+  contain([&] {
+    const LimitsConfig& limits = keeper_.exchangeContext().limits;
+    const bool shakesHands = listener_ != ListenerKind::kSpartan;
+    deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
+    watched = watch_.start(socket_.get(), WatchMode::kEdge).ok();
+  });
+  return watched;
 }
 
 void Connection::activate() {
-  phase_ = Phase::kActive;
-  lastMoved_ = loop_.now();
-  exchange_ =
-      std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, accepted_,
-                                 keeper_.makeTransport(listener_, std::move(socket_)));
-  exchange_->start();
+  contain([this] {
+    phase_ = Phase::kActive;
+    lastMoved_ = loop_.now();
+    exchange_ =
+        std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, accepted_,
+                                   keeper_.makeTransport(listener_, std::move(socket_)));
+    exchange_->start();
+  });
 }
 
 void Connection::respond(std::optional<Response> response) {
-  if (phase_ == Phase::kActive) exchange_->respond(std::move(response));
+  contain([&] {
+    if (phase_ == Phase::kActive) exchange_->respond(std::move(response));
+  });
 }
 
 void Connection::abort(std::string_view why) {
-  if (phase_ == Phase::kActive) return exchange_->abort(why);
-  if (phase_ != Phase::kClosed) close();
+  contain([&] { end(why); });
+}
+
+void Connection::end(std::string_view why) {
+  if (phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kActive && exchange_) return exchange_->abort(why);
+  if (phase_ == Phase::kActive) keeper_.gaveSlotBack(*this);  // it did not come to an exchange
+  close();
 }
 
 void Connection::onReady(IoEvents events) {
@@ -193,7 +227,7 @@ void Connection::progressed() {
 }
 
 void Connection::continueLater() {
-  loop_.defer([this] { onReady({.readable = true, .writable = true}); });
+  loop_.defer([this] { contain([this] { onReady({.readable = true, .writable = true}); }); });
 }
 
 void Connection::ended(UniqueFd socket, bool bodyMayFollow) {

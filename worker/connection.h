@@ -30,8 +30,11 @@ class ConnectionKeeper {
   virtual void moved(Connection& connection) = 0;
   /// The slot is free again.
   virtual void gaveSlotBack(Connection& connection) = 0;
-  /// Nothing is left to do; the keeper destroys it after the current callback.
+  /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing, and
+  /// neither does gaveSlotBack().
   virtual void closed(Connection& connection) = 0;
+  /// It threw `what`, and could not end itself for the same reason: to be aborted later.
+  virtual void failed(Connection& connection, std::string_view what) = 0;
   /// Calls `job` with the connection if it still exists then.
   virtual Responder makeResponder(Connection& connection) = 0;
 
@@ -39,6 +42,7 @@ class ConnectionKeeper {
   ~ConnectionKeeper() = default;
 };
 
+/// Whatever it throws, out of memory for example, ends this connection alone.
 /// Loop thread only; neither copied nor moved. About 250 bytes while it waits.
 class Connection final : public ExchangeOwner {
  public:
@@ -54,7 +58,7 @@ class Connection final : public ExchangeOwner {
   ~Connection();
 
   /// Watches for the first message; false when the kernel cannot.
-  bool start();
+  bool start() noexcept;
   /// Takes its slot: becomes an exchange and does what can be done now.
   void activate();
   /// The exchange's answer has come from its site.
@@ -78,6 +82,11 @@ class Connection final : public ExchangeOwner {
  private:
   enum class Phase { kProxyHeader, kWaiting, kQueued, kActive, kDraining, kClosed };
 
+  /// Runs a step of it; the only way in for whoever calls.
+  template <class Step>
+  void contain(Step&& step) noexcept;
+  void fail(std::string_view what) noexcept;
+  void end(std::string_view why);
   void onReady(IoEvents events);
   void onDeadline();
   void takeProxyHeader();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "common/log.h"
@@ -70,7 +71,12 @@ Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, Listene
 }
 
 Exchange::~Exchange() {
-  if (incoming_) incoming_->body->end({ErrorCode::kIo, "the client left"});
+  if (!incoming_) return;
+  try {
+    incoming_->body->end({ErrorCode::kIo, "the client left"});
+  } catch (const std::exception& e) {  // of the site, which is told
+    spdlog::error("a site could not take the end of a request's body: {}", e.what());
+  }
 }
 
 void Exchange::start() {

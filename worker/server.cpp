@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <optional>
+#include <string>
 #include <unordered_set>
 #include <utility>
 
@@ -45,13 +47,10 @@ AdmissionLimits admissionLimits(unsigned workers) {
           .all = kExchanges};
 }
 
-/// How many connections the limit on open files allows: an exchange may need a descriptor for its
-/// page too, and the worker has some of its own.
 std::size_t connectionLimit() {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
-  const std::size_t all = files.rlim_cur;
-  return all - std::min(kExchanges + kOwnFiles, all / 4);
+  return connectionsWithin(files.rlim_cur);
 }
 
 /// What every connection takes over from its listener.
@@ -71,6 +70,14 @@ HostMap<bool> spartanHosts(const Config& config) {
 }
 
 }  // namespace
+
+std::uint64_t connectionsWithin(std::uint64_t openFiles) {
+  return openFiles - std::min<std::uint64_t>(kExchanges + kOwnFiles, openFiles / 4);
+}
+
+std::uint64_t openFilesFor(std::uint64_t connections) {
+  return std::min<std::uint64_t>(connections + kExchanges + kOwnFiles, (connections * 4 + 2) / 3);
+}
 
 struct Server::Listener {
   Listener(Server& server, const ListenerSocket& listenerSocket)
@@ -142,47 +149,61 @@ std::size_t Server::abortAll(std::string_view why) {
 }
 
 void Server::acceptFrom(Listener& listener) {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (shared_.total(Gauge::kOpenConnections) >=
-        static_cast<std::int64_t>(plan_.config.limits.connections)) {
-      return pauseAccepting("limits.connections is reached");
-    }
-    if (open_ >= connectionLimit_) {
-      return pauseAccepting("the limit on open files (LimitNOFILE of the service) is near");
-    }
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    UniqueFd socket(::accept4(listener.socket.fd, generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!socket) {
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        return pauseAccepting("no file descriptors or memory left");
-      }
-      if (errno == EAGAIN) return;
-      continue;  // a client that left before it was taken
-    }
-    accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
+  for (int i = 0; i < kAcceptsPerTurn && acceptOne(listener); ++i) {
   }
+}
+
+/// False when there are no more for now.
+bool Server::acceptOne(Listener& listener) {
+  if (shared_.total(Gauge::kOpenConnections) >=
+      static_cast<std::int64_t>(plan_.config.limits.connections)) {
+    return pauseAccepting("limits.connections is reached");
+  }
+  if (open_ >= connectionLimit_) {
+    return pauseAccepting("the limit on open files (LimitNOFILE of the service) is near");
+  }
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  UniqueFd socket(::accept4(listener.socket.fd, generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!socket) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      return pauseAccepting("no file descriptors or memory left");
+    }
+    return errno != EAGAIN;  // else a client that left before it was taken
+  }
+  try {
+    accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
+  } catch (const std::bad_alloc&) {
+    return pauseAccepting("no memory left");
+  }
+  return true;
 }
 
 void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
   WorkerSlot& counters = exchangeContext_.counters;
   counters.add(Counter::kConnections);
   const bool viaProxy = isProxy(client);
-  if (!viaProxy && !takeAddress(client)) return;
-  if (freePlaces_.empty()) {
-    freePlaces_.push_back(static_cast<std::uint32_t>(places_.size()));
-    places_.emplace_back();
-  }
+  if (freePlaces_.empty()) addPlace();
   const std::uint32_t index = freePlaces_.back();
-  freePlaces_.pop_back();
   Place& place = places_[index];
   const Connection::Id id{index, place.serial};
-  place.connection =
+  auto connection =
       std::make_unique<Connection>(*this, loop_, id, std::move(socket), listener, client, viaProxy);
+  // Nothing throws from here on.
+  if (!viaProxy && !takeAddress(client)) return;
+  freePlaces_.pop_back();
+  place.connection = std::move(connection);
   ++open_;
   counters.add(Gauge::kOpenConnections, 1);
   if (!place.connection->start()) place.connection->abort("cannot be watched");
+}
+
+/// With room in freePlaces_ for all of them, so that a place can be given back at any time.
+void Server::addPlace() {
+  if (freePlaces_.capacity() <= places_.size()) freePlaces_.reserve(2 * places_.size() + 1);
+  places_.emplace_back();
+  freePlaces_.push_back(static_cast<std::uint32_t>(places_.size() - 1));
 }
 
 bool Server::takeAddress(const IpAddress& client) {
@@ -204,13 +225,14 @@ bool Server::isProxy(const IpAddress& client) const {
                      [&](const Cidr& network) { return network.contains(client); });
 }
 
-void Server::pauseAccepting(const char* why) {
+bool Server::pauseAccepting(const char* why) {
   if (loop_.now() - lastComplaint_ > kComplaintInterval) {
     lastComplaint_ = loop_.now();
     spdlog::warn("new connections wait: {}; {} are open here", why, open_);
   }
   for (Listener& listener : listeners_) listener.watch.stop();
   resume_.setAfter(kPause);
+  return false;
 }
 
 void Server::resumeAccepting() {
@@ -222,8 +244,14 @@ void Server::resumeAccepting() {
 }
 
 /// At the turn's end: established work goes before new work.
-void Server::admitSoon() {
-  if (!std::exchange(admitting_, true)) loop_.defer([this] { admit(); });
+void Server::admitSoon() noexcept {
+  if (std::exchange(admitting_, true)) return;
+  try {
+    loop_.defer([this] { admit(); });
+  } catch (const std::bad_alloc&) {
+    admitting_ = false;
+    retryEnds_ = true;
+  }
 }
 
 /// First come, first served.
@@ -267,8 +295,7 @@ void Server::destroy(Connection::Id id) {
     shared_.releaseAddress(sharedSlot_, place.connection->client());
   }
   exchangeContext_.counters.add(Gauge::kOpenConnections, -1);
-  place.connection.reset();
-  ++place.serial;
+  place = Place{place.serial + 1, nullptr};
   freePlaces_.push_back(id.index);
   --open_;
   if (draining_ && open_ == 0) drained_();
@@ -295,7 +322,37 @@ void Server::gaveSlotBack(Connection& connection) {
 void Server::established(Connection& connection) { admission_.establish(connection, loop_.now()); }
 
 void Server::closed(Connection& connection) {
-  loop_.defer([this, id = connection.id()] { destroy(id); });
+  const Connection::Id id = connection.id();
+  places_[id.index].failed = false;
+  try {
+    loop_.defer([this, id] { destroy(id); });
+  } catch (const std::bad_alloc&) {
+    places_[id.index].closed = true;
+    retryEnds_ = true;
+  }
+}
+
+void Server::failed(Connection& connection, std::string_view what) {
+  places_[connection.id().index].failed = true;
+  retryEnds_ = true;
+  try {
+    errors_.log(
+        {ErrorCode::kNoSpace, "a connection was ended by an exception: " + std::string(what)});
+  } catch (const std::bad_alloc&) {
+    // It was for the log alone.
+  }
+}
+
+void Server::retryEnds() {
+  if (!std::exchange(retryEnds_, false)) return;
+  for (Place& place : places_) {
+    if (std::exchange(place.closed, false)) {
+      closed(*place.connection);
+    } else if (place.failed) {
+      place.connection->abort("failed");
+    }
+  }
+  admitSoon();
 }
 
 Responder Server::makeResponder(Connection& connection) {

@@ -12,6 +12,7 @@
 #include "common/event_loop.h"
 #include "worker/admission.h"
 #include "worker/connection.h"
+#include "worker/rare_error.h"
 #include "worker/shared_rate_limiter.h"
 #include "worker/tls_transport.h"
 #include "worker/worker.h"
@@ -36,6 +37,8 @@ class Server final : public ConnectionKeeper {
   void drain(std::function<void()> done);
   /// Ends every connection at once; returns how many there were.
   std::size_t abortAll(std::string_view why);
+  /// Ends what could not be ended for want of memory. To be called now and then.
+  void retryEnds();
   /// Under way now.
   std::size_t exchanges() const { return admission_.holders(); }
   /// At any time since the last call.
@@ -46,15 +49,19 @@ class Server final : public ConnectionKeeper {
   struct Place {
     std::uint32_t serial = 0;
     std::unique_ptr<Connection> connection;
+    bool failed = false;  ///< it threw something: to be aborted
+    bool closed = false;  ///< to be destroyed
   };
 
   void acceptFrom(Listener& listener);
+  bool acceptOne(Listener& listener);
+  void addPlace();
   void accept(UniqueFd socket, ListenerKind listener, const IpAddress& client);
   RateLimiter* chooseRateLimiter();
   bool isProxy(const IpAddress& client) const;
-  void pauseAccepting(const char* why);
+  bool pauseAccepting(const char* why);
   void resumeAccepting();
-  void admitSoon();
+  void admitSoon() noexcept;
   void admit();
   void makeRoom();
   std::size_t exchangesElsewhere() const;
@@ -69,6 +76,7 @@ class Server final : public ConnectionKeeper {
   void moved(Connection& connection) override { admission_.moved(connection); }
   void gaveSlotBack(Connection& connection) override;
   void closed(Connection& connection) override;
+  void failed(Connection& connection, std::string_view what) override;
   Responder makeResponder(Connection& connection) override;
 
   const ServingPlan& plan_;
@@ -92,6 +100,8 @@ class Server final : public ConnectionKeeper {
   Timer resume_;
   Timer makeRoom_;
   Clock::time_point lastComplaint_{};
+  RareError errors_;
+  bool retryEnds_ = false;  ///< a place is marked
 };
 
 }  // namespace egalaxyd

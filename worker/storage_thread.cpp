@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <exception>
 
 namespace egalaxyd {
 namespace {
@@ -208,7 +209,11 @@ void StorageThread::deliver(Jobs jobs) {
   loop_.post([pending = pending_, jobs = std::move(jobs)]() mutable {
     for (const auto& job : jobs) {
       --*pending;
-      job->answer();
+      try {
+        job->answer();
+      } catch (const std::exception& e) {  // the others' answers are none of its business
+        spdlog::error("an answer of the storage was lost: {}", e.what());
+      }
     }
   });
 }

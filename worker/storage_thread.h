@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -101,8 +102,15 @@ class StorageThread {
   struct TypedJob final : Job {
     TypedJob(Access a, Work w, Done d) : Job(a), work(std::move(w)), done(std::move(d)) {}
     void run(Storage& storage) override {
-      result.emplace(atomically(storage, access, [&] { return (*work)(storage); }));
+      result.emplace(atomically(storage, access, [&] { return attempt(storage); }));
       work.reset();
+    }
+    std::invoke_result_t<Work&, Storage&> attempt(Storage& storage) {
+      try {
+        return (*work)(storage);
+      } catch (const std::exception& e) {
+        return Error{ErrorCode::kIo, e.what()};
+      }
     }
     void fail(const Error& error) override {
       work.reset();

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -53,10 +54,14 @@ int chooseByName(SSL* ssl, int*, void* argument) {
   const auto* byName = static_cast<const HostMap<SSL_CTX*>*>(argument);
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (name == nullptr) return SSL_TLSEXT_ERR_OK;
-  const auto host = canonicalHost(name);
-  SSL_CTX* const* found = host ? byName->find(*host) : nullptr;
-  if (found != nullptr) SSL_set_SSL_CTX(ssl, *found);
-  return SSL_TLSEXT_ERR_OK;
+  try {
+    const auto host = canonicalHost(name);
+    SSL_CTX* const* found = host ? byName->find(*host) : nullptr;
+    const bool chosen = found == nullptr || SSL_set_SSL_CTX(ssl, *found) != nullptr;
+    return chosen ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+  } catch (const std::bad_alloc&) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;  // no exception passes through OpenSSL
+  }
 }
 
 int acceptAnyCertificate(X509_STORE_CTX*, void*) { return 1; }
@@ -131,6 +136,15 @@ std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
   return names;
 }
 
+/// A router out of a plug-in may serve without sites: to TLS that is one for every host.
+std::vector<SiteConfig> sitesOf(const Config& config) {
+  if (!config.sites.empty() || config.router.module.empty()) return config.sites;
+  SiteConfig any;
+  any.host = "*";
+  any.where = config.where("router.module");
+  return {any};
+}
+
 void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& identity,
                            const std::filesystem::path& file) {
   const auto has = certificateNames(identity.chain.front().get());
@@ -187,7 +201,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     auto context = identity ? makeContext(*identity, config.tls)
                             : Result<ContextPtr>(std::move(identity).error());
     if (!context) {
-      complaints.push_back({where, context.error().message});
+      complaints.push_back(complaintOf(where, context.error()));
       return std::nullopt;
     }
     const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
@@ -205,7 +219,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
             config.file.empty() ? "tls" : config.file.string() + ": tls");
   }
   const bool haveDefault = !config.tls.certificate.empty();
-  for (const SiteConfig& site : config.sites) {
+  for (const SiteConfig& site : sitesOf(config)) {
     std::optional<std::size_t> context = state.fallback;
     if (!site.certificate.empty()) {
       context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
@@ -221,6 +235,9 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     if (!context) continue;
     state.add(site, *context);
     if (!state.fallback || (!haveDefault && site.host == "*")) state.fallback = context;
+  }
+  if (!state.fallback && complaints.empty()) {
+    complaints.push_back({config.where("tls"), "there is no certificate to serve with"});
   }
   for (const ContextPtr& context : state.contexts) {
     SSL_CTX_callback_ctrl(context->sslContext(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,

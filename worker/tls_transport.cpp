@@ -41,7 +41,11 @@ TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
     return got;
   });
   BIO_meth_set_write(method_, [](BIO* bio, const char* from, int size) {
-    return static_cast<TlsTransport*>(BIO_get_data(bio))->append(from, size);
+    try {
+      return static_cast<TlsTransport*>(BIO_get_data(bio))->append(from, size);
+    } catch (const std::bad_alloc&) {
+      return -1;  // no exception passes through OpenSSL
+    }
   });
 }
 
@@ -183,6 +187,8 @@ void TlsTransport::learnPeer() {
       .notBefore = certificateNotBefore(certificate),
       .notAfter = certificateNotAfter(certificate),
       .certificate = std::shared_ptr<const X509>(SSL_get1_peer_certificate(ssl_), X509Free())});
+  // Nobody may become the user without a name for want of memory.
+  if (identity_->fingerprint.empty()) throw std::bad_alloc();
 }
 
 }  // namespace egalaxyd

@@ -4,7 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <new>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "common/config_loader.h"
@@ -16,6 +18,7 @@
 #include "common/storage/sqlite_storage.h"
 #include "worker/blocking_pool.h"
 #include "worker/plugin/plugin_loader.h"
+#include "worker/rare_error.h"
 #include "worker/server.h"
 #include "worker/serving_plan.h"
 #include "worker/site/site_factory.h"
@@ -35,6 +38,9 @@ constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
 /// Exchanges at once that leave memory behind worth giving back.
 constexpr std::size_t kStorm = 64;
+/// How long and how often a thread that is not the loop's waits for memory.
+constexpr auto kMemoryPause = std::chrono::milliseconds(10);
+constexpr int kMemoryTries = 200;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
 /// What the sites read, those within others too, and what may come to its place.
@@ -58,17 +64,34 @@ void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
   }
 }
 
-/// What this generation's sites read and the log writes.
+/// What this generation's sites read and write.
 SandboxRules sandboxRules(const Config& config) {
   SandboxRules rules;
   rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
   for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts);
   // The database, and the files that SQLite makes beside it.
   rules.writable.push_back(config.server.stateDir);
-  if (config.log.target != "stderr" && config.log.target != "journal") {
-    rules.writable.push_back(std::filesystem::path(config.log.target).parent_path());
-  }
   return rules;
+}
+
+/// Out of memory, the loop's thread gives up one connection; the others, whose work belongs to
+/// many, wait for what that frees.
+void letThreadsWaitForMemory() {
+  static const std::thread::id loopThread = std::this_thread::get_id();
+  std::set_new_handler([] {
+    thread_local int tries = 0;
+    if (std::this_thread::get_id() == loopThread || ++tries % kMemoryTries == 0) {
+      throw std::bad_alloc();
+    }
+    std::this_thread::sleep_for(kMemoryPause);
+  });
+}
+
+int refuse(WorkerChannel& channel, const Error& error) {
+  spdlog::error("cannot serve: {}", error.message);
+  const auto kind = mayPass(error.code) ? ChannelMessage::kHindered : ChannelMessage::kRefused;
+  static_cast<void>(channel.send(kind, error.message));
+  return kWorkerExitRefused;
 }
 
 /// One worker process: its loop and all that runs on it.
@@ -99,27 +122,25 @@ class Worker {
         tick_(loop_, [this] { onTick(); }) {}
 
   int run() {
+    loop_.containExceptions([this](std::string_view what) {
+      errors_.log({ErrorCode::kNoSpace, "an exception ended a step: " + std::string(what)});
+    });
+    letThreadsWaitForMemory();
     server_.emplace(setup_, services_, storage_);
     auto started = channelWatch_.start(setup_.channel.fd(), WatchMode::kRead);
     if (started) started = server_->start();
-    if (!started) return refuse(started.error().message);
+    if (!started) return refuse(setup_.channel, started.error());
     tick_.setAfter(kTick);
     if (!setup_.channel.send(ChannelMessage::kReady)) return kWorkerExitDone;
     loop_.run();
     return audit();
   }
 
-  int refuse(const std::string& why) {
-    spdlog::error("cannot serve: {}", why);
-    static_cast<void>(setup_.channel.send(ChannelMessage::kRefused, why));
-    return kWorkerExitRefused;
-  }
-
  private:
   void onChannel() {
     using Kind = WorkerChannel::Received::Kind;
     for (;;) {
-      const auto received = setup_.channel.receive();
+      auto received = setup_.channel.receive(WorkerChannel::Files::kTake);
       if (received.kind == Kind::kNothing) return;
       if (received.kind != Kind::kMessage) {
         channelWatch_.stop();
@@ -130,10 +151,8 @@ class Worker {
       if (received.message == ChannelMessage::kLogLevel) {
         if (const auto level = parseLogLevel(received.text)) setLogLevel(*level);
       }
-      if (received.message == ChannelMessage::kReopenLogs) {
-        if (const auto reopened = reopenLog(); !reopened) {
-          spdlog::warn("the old log stays in use: {}", reopened.error().message);
-        }
+      if (received.message == ChannelMessage::kNewLog && received.file) {
+        changeLogTarget(std::move(received.file));
       }
     }
   }
@@ -165,10 +184,10 @@ class Worker {
     if (leaving_) return leave();
     setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
     if (setup_.workerNumber == 0) forgetOldMetadata();
+    server_->retryEnds();
     trimAfterStorm();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
       setup_.shared->slot(setup_.sharedSlot).add(Counter::kLogLinesDropped, dropped);
-      spdlog::warn("{} log lines were dropped: the log's target did not take them", dropped);
     }
     tick_.setAfter(kTick);
   }
@@ -232,6 +251,7 @@ class Worker {
   Timer drainLid_;
   Timer tick_;
   std::optional<Server> server_;
+  RareError errors_;
   std::string storageTrouble_;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
@@ -264,13 +284,13 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
   } else if (auto loaded = loadRouter(config.router.module)) {
     plan->router = std::move(*loaded);
   } else {
-    complaints.push_back({config.where("router.module"), loaded.error().message});
+    complaints.push_back(complaintOf(config.where("router.module"), loaded.error()));
   }
   if (!config.rateLimit.module.empty()) {
     if (auto loaded = loadRateLimiter(config.rateLimit.module)) {
       plan->rateLimiter = std::move(*loaded);
     } else {
-      complaints.push_back({config.where("rate_limit.module"), loaded.error().message});
+      complaints.push_back(complaintOf(config.where("rate_limit.module"), loaded.error()));
     }
   }
   return plan;
@@ -293,17 +313,12 @@ void recoverAfterCrash(const Config& config) {
 int runWorker(WorkerSetup setup) {
   resetSignals();
   const std::string name = "worker " + std::to_string(setup.workerNumber);
-  const auto logged = openLog(setup.plan->config.log, name);
-  if (!logged) {
-    static_cast<void>(setup.channel.send(ChannelMessage::kRefused, logged.error().message));
-    return kWorkerExitRefused;
-  }
+  useLog(setup.plan->config.log, name, UniqueFd(setup.log));
   if (setup.logLevel) setLogLevel(*setup.logLevel);
   const auto confined = confine(setup);
   int code = kWorkerExitRefused;
   if (!confined) {
-    spdlog::error("cannot serve: {}", confined.error().message);
-    static_cast<void>(setup.channel.send(ChannelMessage::kRefused, confined.error().message));
+    code = refuse(setup.channel, confined.error());
   } else {
     startLogWriter();
     spdlog::debug("sandbox: {}", confined->empty() ? "off" : *confined);

@@ -48,12 +48,19 @@ struct WorkerSetup {
   std::uint64_t generation = 1;
   std::optional<Account> account;    ///< to become, when the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
+  int log = -1;                      ///< what its log goes to; the worker owns its copy
   WorkerChannel channel;
 };
 
 /// Puts in order what a crash has left of uploads; says what it did in the log. Blocking; once,
 /// before the first worker is forked.
 void recoverAfterCrash(const Config& config);
+
+/// How many connections a worker accepts that may open so many files: an exchange may need a
+/// descriptor for its page too, and the worker has some of its own.
+std::uint64_t connectionsWithin(std::uint64_t openFiles);
+/// The least limit with which it accepts so many.
+std::uint64_t openFilesFor(std::uint64_t connections);
 
 /// Exit codes of a worker, for the master's log.
 inline constexpr int kWorkerExitDone = 0;

@@ -250,6 +250,42 @@ TEST_F(PluginFaults, ABadPluginFailsTheReloadAndTheOldGenerationStays) {
   EXPECT_EQ(capsule.get("/").body, "Hello");
 }
 
+/// As a dead mount or a name server does.
+TEST_F(PluginFaults, AReloadThatTakesLongHoldsNothingUp) {
+  capsule.start();
+  const auto go = (capsule.dir() / "go").string();
+  capsule.sites(mount("/", testPlugin("good"), "Patient") + "args = { for = \"" + go + "\" }\n");
+  capsule.writeConfig();
+  capsule.process().signal(SIGHUP);
+  ASSERT_TRUE(capsule.waitForLog("SIGHUP: reload"));
+  EXPECT_EQ(capsule.ctl({"status"}).status.code, 0);
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+  const std::size_t mark = capsule.logMark();
+  capsule.process().signal(SIGHUP);  // a wish for later
+  capsule.process().signal(SIGUSR1);
+  EXPECT_TRUE(capsule.waitForLog("SIGUSR1", mark)) << capsule.log();
+  EXPECT_FALSE(capsule.logContains("generation 2", mark)) << capsule.log();
+  capsule.dir().write("go", "");
+  EXPECT_TRUE(capsule.waitForLog("ready: generation 2", mark)) << capsule.log();
+  EXPECT_TRUE(capsule.waitForLog("ready: generation 3", mark)) << capsule.log();
+  EXPECT_TRUE(eventually([&] { return capsule.get("/").body == "at last"; }));
+}
+
+TEST_F(PluginFaults, AReloadThatTakesLongHoldsNoRespawnAndNoStopUp) {
+  capsule.start();
+  capsule.sites(mount("/", testPlugin("good"), "Patient") + "args = { for = \"/no/such\" }\n");
+  capsule.writeConfig();
+  const std::vector<pid_t> workers = capsule.workerPids();
+  auto reload = std::async(std::launch::async, [this] { return capsule.ctl({"reload"}); });
+  ASSERT_TRUE(capsule.waitForLog("control: \"reload\""));
+  const std::size_t mark = capsule.logMark();
+  ::kill(workers.at(0), SIGKILL);
+  EXPECT_TRUE(capsule.waitForLog("replaced", mark)) << capsule.log();
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+  capsule.stop();
+  EXPECT_EQ(reload.get().status.code, 1);
+}
+
 TEST_F(PluginFaults, TheCheckNamesEveryBadPlugin) {
   capsule.sites(mount("/a", testPlugin("other_abi"), "A") +
                 mount("/b", testPlugin("missing_symbol"), "B") +
@@ -263,6 +299,18 @@ TEST_F(PluginFaults, TheCheckNamesEveryBadPlugin) {
                                 "none.so: No such file", "wrong_base.so"}) {
     EXPECT_THAT(check.all(), HasSubstr(complaint));
   }
+}
+
+TEST_F(PluginFaults, ARouterWithoutSitesHasACertificateOfItsOwn) {
+  capsule.set("router.module", "\"" + testPlugin("good") + ":OwnRouter\"");
+  capsule.sites("");
+  capsule.start();
+  const std::vector<pid_t> workers = capsule.workerPids();
+  TlsSettings settings;
+  settings.serverName = std::nullopt;
+  EXPECT_EQ(fetch(capsule.port(), capsule.url("/any", "plain"), settings).body, "Hello");
+  EXPECT_EQ(fetch(capsule.port(), capsule.url("/", "elsewhere"), settings).status, 53);
+  EXPECT_EQ(capsule.workerPids(), workers);
 }
 
 TEST_F(PluginFaults, ARouterOfItsOwnReplacesTheSiteMap) {

@@ -11,7 +11,6 @@
 namespace egalaxyd {
 namespace {
 
-constexpr auto kBetweenErrors = std::chrono::minutes(1);
 /// What a client may be told to wait.
 constexpr auto kLongestWait = std::chrono::hours(24);
 
@@ -161,18 +160,6 @@ std::shared_ptr<RequestBody> guardedBody(const std::shared_ptr<RequestBody>& bod
 }
 
 }  // namespace
-
-void RareError::log(const Error& error) {
-  const auto now = Clock::now();
-  if (now < next_) {
-    ++silent_;
-    return;
-  }
-  next_ = now + kBetweenErrors;
-  const std::string more = silent_ == 0 ? "" : fmt::format(" (and {} more since)", silent_);
-  silent_ = 0;
-  spdlog::error("{}{}", logQuote(error.message), more);
-}
 
 void GuardedSite::handle(Request request, Responder reply, Services& services) {
   const auto owed = std::make_shared<Owed>(std::move(reply), name_, services.loop);

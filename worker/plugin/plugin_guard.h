@@ -9,23 +9,13 @@
 #include <unordered_map>
 #include <utility>
 
-#include "common/event_loop.h"
 #include "common/poco_seam.h"
+#include "worker/rare_error.h"
 #include "worker/router.h"
 #include "worker/site/reply_site.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {
-
-/// Logs an error at most once a minute, with the number of those that it kept to itself.
-class RareError {
- public:
-  void log(const Error& error);
-
- private:
-  Clock::time_point next_{};
-  std::uint64_t silent_ = 0;
-};
 
 /// An exception out of the site, or out of its callback of the request's body, is that request's
 /// 42, whatever the site does with the responder later; one out of a body's pull(), or a chunk that

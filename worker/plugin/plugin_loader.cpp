@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/errno_error.h"
+#include "common/regular_file.h"
 #include "worker/plugin/plugin.h"
 #include "worker/plugin/plugin_guard.h"
 
@@ -55,6 +56,9 @@ Result<std::string> openLibrary(const fs::path& named) {
   struct stat status {};
   if (error || ::stat(path.c_str(), &status) != 0) {
     return errnoError(named.string(), error ? error.value() : errno);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return invalid(path.string() + ": " + notRegular(status.st_mode).message);
   }
   if (const auto known = opened.find(path.string()); known != opened.end()) {
     if (known->second != stampOf(status)) {

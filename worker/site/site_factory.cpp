@@ -40,7 +40,7 @@ struct SiteBuilder {
       if (site) {
         sites.add(mount.path, std::move(site).value());
       } else {
-        complaints.push_back({mount.where, site.error().message});
+        complaints.push_back(complaintOf(mount.where, site.error()));
       }
     }
     return sites;

@@ -15,13 +15,26 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 Complaints check(std::string_view toml) {
-  const LoadedConfig loaded = parseConfig(toml, "e.toml");
+  LoadedConfig loaded = parseConfig(toml, "e.toml");
   EXPECT_THAT(loaded.complaints, IsEmpty()) << toml;
+  if (loaded.config.sites.empty()) {  // not what this is about
+    loaded.config.sites = parseConfig("[sites.other]\nroot = \"/\"", "").config.sites;
+  }
   return checkConfig(loaded.config);
 }
 
 auto complaint(const std::string& where, const std::string& text) {
   return AllOf(Field(&Complaint::where, where), Field(&Complaint::text, HasSubstr(text)));
+}
+
+TEST(ConfigCheck, WantsSomethingToServe) {
+  for (const std::string toml :
+       {"", "[listen]\ngemini = [\":1\"]", "[sites]", "[tls]\ncertificate = \"c\"\nkey = \"k\""}) {
+    EXPECT_THAT(checkConfig(parseConfig(toml, "e.toml").config),
+                ElementsAre(Field(&Complaint::text, HasSubstr("[sites.\"HOST\"]"))))
+        << toml;
+  }
+  EXPECT_THAT(checkConfig(parseConfig("router.module = \"r.so\"", "e.toml").config), IsEmpty());
 }
 
 struct Bad {

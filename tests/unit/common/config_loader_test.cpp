@@ -630,7 +630,7 @@ TEST(ConfigLoader, SaysWhyAFileCannotBeRead) {
       ElementsAre(AllOf(Field(&Complaint::where, missing.string()),
                         Field(&Complaint::text, "cannot be read: No such file or directory"))));
   EXPECT_THAT(loadConfig(dir.path()).complaints,
-              ElementsAre(Field(&Complaint::text, "cannot be read: Is a directory")));
+              ElementsAre(Field(&Complaint::text, "is a folder, not a regular file")));
 }
 
 TEST(ListenAddress, IsReadAndWritten) {

@@ -1,7 +1,9 @@
 #include "common/event_loop.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,8 +13,10 @@
 #include <optional>
 #include <random>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -345,6 +349,39 @@ TEST(EventLoop, RunsWorkDeferredByDeferredWorkToo) {
   loop.defer([&] { deeper(); });
   loop.run();
   EXPECT_EQ(depth, 3);
+}
+
+TEST(EventLoopExceptions, EndNoOtherCallback) {
+  EventLoop loop;
+  std::vector<std::string> told;
+  std::vector<std::string> ran;
+  loop.containExceptions([&](std::string_view what) { told.emplace_back(what); });
+  const UniqueFd ready(::eventfd(1, EFD_CLOEXEC));
+  Watch watch(loop, [&](IoEvents) {
+    watch.stop();
+    throw std::runtime_error("watch");
+  });
+  ASSERT_TRUE(watch.start(ready.get(), WatchMode::kRead));
+  Timer timer(loop, [] { throw std::runtime_error("timer"); });
+  Timer later(loop, [&] { ran.emplace_back("timer"); });
+  timer.setAfter(std::chrono::milliseconds(1));
+  later.setAfter(std::chrono::milliseconds(2));
+  loop.post([] { throw std::runtime_error("post"); });
+  loop.post([&] { ran.emplace_back("post"); });
+  loop.defer([] { throw 1; });
+  loop.defer([&] { ran.emplace_back("defer"); });
+  Timer end(loop, [&] { loop.stop(); });
+  end.setAfter(std::chrono::milliseconds(20));
+  loop.run();
+  EXPECT_THAT(told,
+              testing::UnorderedElementsAre("watch", "timer", "post", "what is no std::exception"));
+  EXPECT_THAT(ran, testing::UnorderedElementsAre("timer", "post", "defer"));
+}
+
+TEST(EventLoopExceptions, LeaveRunWhereNobodyContainsThem) {
+  EventLoop loop;
+  loop.defer([] { throw std::runtime_error("out"); });
+  EXPECT_THROW(loop.run(), std::runtime_error);
 }
 
 }  // namespace

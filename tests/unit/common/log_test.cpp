@@ -2,10 +2,14 @@
 
 #include <Poco/JSON/Object.h>
 #include <Poco/JSON/Parser.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
+#include "tests/support/deadline.h"
 #include "tests/support/temp_dir.h"
 
 namespace egalaxyd {
@@ -118,7 +122,11 @@ TEST_F(LogTest, ReopensItsFileAfterARotation) {
   spdlog::info("before");
   std::filesystem::rename(dir_ / "log", dir_ / "log.1");
   spdlog::info("still in the old one");
-  ASSERT_TRUE(reopenLog().ok());
+  LogConfig config;
+  config.target = (dir_ / "log").string();
+  auto opened = openLogTarget(config);
+  ASSERT_TRUE(opened.ok());
+  changeLogTarget(std::move(*opened));
   spdlog::info("after");
   EXPECT_TRUE(dir_.read("log").ends_with("after\n"));
   EXPECT_TRUE(dir_.read("log.1").ends_with("still in the old one\n"));
@@ -131,6 +139,81 @@ TEST_F(LogTest, ATargetThatTakesNothingCostsLinesAndNoTime) {
   spdlog::info("lost");
   EXPECT_EQ(takeDroppedLogLines(), 1u);
   EXPECT_EQ(takeDroppedLogLines(), 0u);
+}
+
+/// A pipe with room for nothing, in the place of stderr while it lives.
+class FullStderr {
+ public:
+  FullStderr() {
+    int ends[2];
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    out_.reset(ends[0]);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+    while (::write(STDERR_FILENO, "\n", 1) == 1) {
+    }
+  }
+  ~FullStderr() { ::dup2(before_.get(), STDERR_FILENO); }
+
+  std::string drain() {
+    std::string all;
+    char chunk[4096];
+    for (ssize_t got = 0; (got = ::read(out_.get(), chunk, sizeof chunk)) > 0;) {
+      all.append(chunk, static_cast<std::size_t>(got));
+    }
+    return all;
+  }
+
+ private:
+  UniqueFd before_{::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)};
+  UniqueFd out_;
+};
+
+TEST_F(LogTest, SaysHowManyLinesAreMissingOnceItCan) {
+  FullStderr target;
+  ASSERT_TRUE(openLog(LogConfig(), "worker 0").ok());
+  for (int i = 0; i < 5; ++i) spdlog::info("lost");
+  EXPECT_EQ(takeDroppedLogLines(), 5u);
+  target.drain();
+  spdlog::info("kept");
+  const std::string all = target.drain();
+  EXPECT_NE(all.find("5 log lines were dropped"), std::string::npos) << all;
+  EXPECT_LT(all.find("5 log lines"), all.find("kept")) << all;
+  spdlog::info("also kept");
+  EXPECT_EQ(target.drain().find("dropped"), std::string::npos);
+}
+
+TEST_F(LogTest, TheWriterThreadSaysHowManyLinesAreMissingThoughNothingFollows) {
+  LogConfig config;
+  config.target = "/dev/full";
+  ASSERT_TRUE(openLog(config, "worker 0").ok());
+  startLogWriter();
+  std::uint64_t dropped = 0;
+  for (int i = 0; i < 3; ++i) {
+    spdlog::info("lost");
+    const std::uint64_t expected = dropped + 1;
+    ASSERT_TRUE(eventually([&] { return (dropped += takeDroppedLogLines()) == expected; }));
+  }
+  UniqueFd file(::open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  changeLogTarget(std::move(file));
+  EXPECT_TRUE(eventually(
+      [&] { return dir_.read("log").find("3 log lines were dropped") != std::string::npos; }));
+}
+
+TEST_F(LogTest, NeverWaitsForAReaderAndFollowsNoLink) {
+  LogConfig config;
+  for (const bool isFifo : {true, false}) {
+    const auto odd = dir_ / (isFifo ? "fifo" : "link");
+    ASSERT_EQ(isFifo ? ::mkfifo(odd.c_str(), 0600) : ::symlink("log", odd.c_str()), 0);
+    config.target = odd.string();
+    const auto opened = openLogTarget(config);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().code, ErrorCode::kInvalid);
+    EXPECT_NE(opened.error().message.find(isFifo ? "is a FIFO" : "is a symbolic link"),
+              std::string::npos)
+        << opened.error().message;
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "log"));
 }
 
 TEST_F(LogTest, SaysWhichTargetItCannotOpen) {

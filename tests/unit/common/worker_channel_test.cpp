@@ -1,7 +1,14 @@
 #include "common/worker_channel.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <iterator>
+
+#include "tests/support/temp_dir.h"
 
 namespace egalaxyd {
 namespace {
@@ -73,6 +80,38 @@ TEST_F(WorkerChannelTest, CallsUnknownKindsNonsense) {
 TEST_F(WorkerChannelTest, CallsAnOversizedMessageNonsense) {
   sendRaw("\x02" + std::string(WorkerChannel::kMaxText + 1, 'x'));
   EXPECT_EQ(master_.receive().kind, Kind::kNonsense);
+}
+
+int openDescriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<int>(std::distance(begin(all), end(all)));
+}
+
+TEST_F(WorkerChannelTest, CarriesAFileToTheWorker) {
+  const TempDir dir;
+  dir.write("log", "");
+  {
+    const UniqueFd file(::open((dir / "log").c_str(), O_WRONLY | O_CLOEXEC));
+    ASSERT_TRUE(master_.send(ChannelMessage::kNewLog, "", file.get()).ok());
+  }
+  ASSERT_TRUE(master_.send(ChannelMessage::kNewLog).ok());
+  const auto got = worker_.receive(WorkerChannel::Files::kTake);
+  EXPECT_EQ(got.message, ChannelMessage::kNewLog);
+  ASSERT_TRUE(got.file);
+  EXPECT_NE(::fcntl(got.file.get(), F_GETFD) & FD_CLOEXEC, 0);
+  EXPECT_EQ(::write(got.file.get(), "line\n", 5), 5);
+  EXPECT_EQ(dir.read("log"), "line\n");
+  EXPECT_FALSE(worker_.receive(WorkerChannel::Files::kTake).file);
+}
+
+TEST_F(WorkerChannelTest, TheMasterTakesNoFileOfAWorker) {
+  const UniqueFd file(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const int before = openDescriptors();
+  ASSERT_TRUE(worker_.send(ChannelMessage::kReady, "", file.get()).ok());
+  const auto got = master_.receive();
+  EXPECT_EQ(got.kind, Kind::kMessage);
+  EXPECT_FALSE(got.file);
+  EXPECT_EQ(openDescriptors(), before);
 }
 
 }  // namespace

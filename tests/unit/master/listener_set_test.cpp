@@ -69,6 +69,13 @@ TEST(ListenerSet, OpensNonBlockingSocketsThatNoProgramInherits) {
   EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 }
 
+TEST(ListenerSet, AnAddressThatIsNotHereMayStillCome) {
+  const auto opened = ListenerSet::open(gemini({{"192.0.2.1", 0}}), {}, {});  // nobody's
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code, ErrorCode::kBusy);
+  EXPECT_NE(opened.error().message.find("192.0.2.1"), std::string::npos);
+}
+
 TEST(ListenerSet, NeverSharesAPortWithAnotherServer) {
   const ListenerSet set = openOrFail(gemini({kAnyPort}));
   EXPECT_EQ(option(set.sockets().at(0).fd, SOL_SOCKET, SO_REUSEPORT), 0);

@@ -75,7 +75,7 @@ TEST_F(QueryRunnerTest, RunsAFewAtOnceAndEndsThemWithItself) {
   };
   QueryRunner runner(loop_);
   const auto never = [](const Result<std::string>&) { FAIL(); };
-  for (std::size_t i = 0; i < QueryRunner::kMost; ++i) ASSERT_TRUE(runner.run(hang, never));
+  for (std::size_t i = 0; i < QuerySettings().most; ++i) ASSERT_TRUE(runner.run(hang, never));
   const auto refused = runner.run(hang, never);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);

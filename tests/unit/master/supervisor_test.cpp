@@ -62,7 +62,10 @@ class SupervisorTest : public testing::Test {
     return actions ? names(*actions) : Names{"error: " + actions.error().message};
   }
   Names refuses(std::uint64_t generation, std::uint32_t number) {
-    return names(supervisor_.workerRefused({generation, number}, "no", now_));
+    return names(supervisor_.workerRefused({generation, number}, "no", false, now_));
+  }
+  Names isHindered(std::uint64_t generation, std::uint32_t number) {
+    return names(supervisor_.workerRefused({generation, number}, "not now", true, now_));
   }
   Names reload() { return names(supervisor_.reload(now_)); }
   Names built(std::uint64_t generation, std::uint32_t workers) {
@@ -151,7 +154,18 @@ TEST_F(SupervisorTest, GivesUpWhenAWorkerFailsItsFirstStartThreeTimes) {
   dies(1, 0);
   EXPECT_EQ(after(200ms), (Names{"spawn 1/0"}));
   EXPECT_EQ(dies(1, 0), (Names{"kill 1/1"}));
-  EXPECT_EQ(dies(1, 1), (Names{"gone 1", "leave 78"}));
+  EXPECT_EQ(dies(1, 1), (Names{"gone 1", "leave 69"}));
+}
+
+TEST_F(SupervisorTest, TriesAgainWhenAWorkerIsHinderedAtTheFirstStart) {
+  start(1);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(isHindered(1, 0), IsEmpty());
+    EXPECT_THAT(dies(1, 0), IsEmpty());
+    EXPECT_EQ(after(200ms), (Names{"spawn 1/0"}));
+  }
+  EXPECT_THAT(isHindered(1, 0), IsEmpty());
+  EXPECT_EQ(dies(1, 0), (Names{"gone 1", "leave 69"}));
 }
 
 TEST_F(SupervisorTest, GivesUpAtOnceWhenAWorkerRefusesTheFirstStart) {
@@ -480,7 +494,9 @@ class World {
       case 1:
         return dying_.empty() ? void() : end(*dying_.begin());
       case 2:
-        return pick(0, 4) == 0 ? apply(supervisor_.workerRefused(anyone(), "no", now_)) : void();
+        return pick(0, 4) == 0
+                   ? apply(supervisor_.workerRefused(anyone(), "no", pick(0, 1) == 0, now_))
+                   : void();
       case 3:
         return apply(supervisor_.workerMisbehaved(anyone(), "lies", now_));
       case 4:

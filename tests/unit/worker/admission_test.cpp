@@ -27,6 +27,7 @@ class AdmissionTest : public testing::Test, public ConnectionKeeper {
   void moved(Connection&) override {}
   void gaveSlotBack(Connection&) override {}
   void closed(Connection&) override {}
+  void failed(Connection&, std::string_view) override {}
   Responder makeResponder(Connection&) override { std::abort(); }
 
   /// Admits the next in line, which is `connection`.

@@ -1,6 +1,8 @@
 // Classes that do what they should, and some that do not.
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -198,6 +200,20 @@ class Unborn final : public SitePlugin {
   void handle(Request, Responder, Services&) override {}
 };
 
+/// args: for. Takes as long to make as that file is missing.
+class Patient final : public SitePlugin {
+ public:
+  Result<void> configure(const PluginArguments& arguments) override {
+    while (!std::filesystem::exists(arguments.at("for"))) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return {};
+  }
+  void handle(Request, Responder reply, Services&) override {
+    std::move(reply).send(Response::gemtext("at last"));
+  }
+};
+
 /// Serves "plain", and "clumsy" clumsily; stumbles over "broken".
 class OwnRouter final : public Router {
  public:
@@ -243,6 +259,7 @@ EGALAXYD_BEGIN_SITES
 POCO_EXPORT_CLASS(Greeter)
 POCO_EXPORT_CLASS(Clumsy)
 POCO_EXPORT_CLASS(Unborn)
+POCO_EXPORT_CLASS(Patient)
 POCO_END_MANIFEST
 
 EGALAXYD_BEGIN_ROUTERS
