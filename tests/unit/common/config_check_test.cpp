@@ -225,7 +225,7 @@ const Bad kCircles[] = {
      "sends who asks for \"/old\" in circles"},
     {redirectAt("\"*\"", "/", "gemini://a.b/%path%"), "e.toml:3: sites.\"*\".\"/\".to",
      "in circles"},
-    {"[sites.a.\"/x\"]\nmodule = \"authenticated\"\n" +
+    {std::string("[sites.a.\"/x\"]\nmodule = \"authenticated\"\n") +
          "[sites.a.\"/x\".sites.\"/\"]\nmodule = \"redirect\"\nto = \"/x/y\"\n",
      "e.toml:5: sites.a.\"/x\".sites.\"/\".to", "in circles"},
 };
