@@ -102,7 +102,7 @@ EventLoop::EventLoop()
       wakeUp_(orThrow(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.ptr = nullptr;
+  event.data.ptr = this;
   orThrow(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wakeUp_.get(), &event), "epoll_ctl");
 }
 
@@ -138,8 +138,12 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
   while (!batch_.empty()) {
     const epoll_event event = batch_.front();
     batch_ = batch_.subspan(1);
+    if (event.data.ptr == this) {
+      consumeWakeUp();
+      continue;
+    }
     auto* watch = static_cast<Watch*>(event.data.ptr);
-    if (watch == nullptr) continue;  // the wake-up, or forgotten during this batch
+    if (watch == nullptr) continue;  // forgotten during this batch
     const bool broken = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
     const bool ended = broken || (event.events & EPOLLRDHUP) != 0;
     watch->onReady_({.readable = ended || (event.events & EPOLLIN) != 0,
@@ -147,6 +151,13 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
                      .ended = ended,
                      .broken = broken});
   }
+}
+
+/// Wherever epoll reports it, not where jobs are taken: a job may be taken before the thread that
+/// posted it writes its wake-up, and a wake-up that stays would make the loop spin.
+void EventLoop::consumeWakeUp() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(wakeUp_.get(), &count, sizeof count);
 }
 
 void EventLoop::forget(const Watch& watch) {
@@ -168,9 +179,6 @@ void EventLoop::runPosted() {
   std::vector<UniqueFunction<void()>> jobs;
   {
     const std::lock_guard lock(postMutex_);
-    if (posted_.empty()) return;
-    std::uint64_t count = 0;
-    [[maybe_unused]] const auto got = ::read(wakeUp_.get(), &count, sizeof count);
     jobs.swap(posted_);
   }
   for (auto& job : jobs) job();

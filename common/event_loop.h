@@ -121,6 +121,7 @@ class EventLoop {
   friend class Timer;
 
   void dispatch(std::span<epoll_event> events);
+  void consumeWakeUp();
   void forget(const Watch& watch);
   void runTimers();
   void runPosted();

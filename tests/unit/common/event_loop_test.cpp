@@ -1,13 +1,43 @@
 #include "common/event_loop.h"
 
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <random>
 #include <thread>
+#include <utility>
+
+namespace {
+
+/// What the loop's system calls do to a test: this thread's are counted, or held.
+struct SystemCalls {
+  static thread_local int waits;  ///< calls of epoll_wait
+  static thread_local std::function<void()> beforeWrite;
+};
+thread_local int SystemCalls::waits = 0;
+thread_local std::function<void()> SystemCalls::beforeWrite;
+
+}  // namespace
+
+// The linker leads calls of these here (--wrap).
+extern "C" {
+int __real_epoll_wait(int epoll, epoll_event* events, int most, int milliseconds);
+int __wrap_epoll_wait(int epoll, epoll_event* events, int most, int milliseconds) {
+  ++SystemCalls::waits;
+  return __real_epoll_wait(epoll, events, most, milliseconds);
+}
+ssize_t __real_write(int fd, const void* bytes, size_t size);
+ssize_t __wrap_write(int fd, const void* bytes, size_t size) {
+  if (const auto hold = std::exchange(SystemCalls::beforeWrite, nullptr)) hold();
+  return __real_write(fd, bytes, size);
+}
+}
 
 namespace egalaxyd {
 namespace {
@@ -241,6 +271,26 @@ TEST(EventLoop, RunsPostedWorkOfOtherThreadsOnItsOwn) {
   }
   loop.run();
   EXPECT_EQ(done, kThreads * kJobs);
+}
+
+TEST(EventLoop, SleepsAgainAfterAWakeUpThatCameBehindItsJob) {
+  EventLoop loop;
+  std::promise<void> ran;
+  // Keeps the loop turning while the post is held between its push and its write.
+  Timer turning(loop, [&] { turning.setAfter(1ms); });
+  turning.setAfter(0ms);
+  Timer end(loop, [&] { loop.stop(); });
+  std::jthread poster([&] {
+    SystemCalls::beforeWrite = [&] { ran.get_future().wait(); };
+    loop.post([&] { ran.set_value(); });
+    loop.post([&] {
+      turning.cancel();
+      SystemCalls::waits = 0;
+      end.setAfter(30ms);
+    });
+  });
+  loop.run();
+  EXPECT_LE(SystemCalls::waits, 4);
 }
 
 TEST(EventLoop, RunsWorkThatWasPostedBeforeIt) {
