@@ -135,15 +135,17 @@ void Connection::queueUp() {
 
 /// The header is looked at where it lies, so that exactly its bytes can be taken away.
 void Connection::takeProxyHeader() {
-  std::array<char, kMaxProxyHeader> front;
+  // One more than the longest: whether something lies behind it is seen too. The watch is
+  // edge-triggered and does not report again what is there.
+  std::array<char, kMaxProxyHeader + 1> front;
   const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0 && errno == EAGAIN) return;
   if (got <= 0) return close();
   const auto step = parseProxyHeader({front.data(), static_cast<std::size_t>(got)});
-  if (std::holds_alternative<NeedMore>(step)) return;
+  if (std::holds_alternative<NeedMore>(step)) return peerEnded_ ? close() : void();
   const auto* header = std::get_if<ProxyHeader>(&step);
   if (header == nullptr) {
-    spdlog::warn("{} is in proxy_protocol_from, but sent no PROXY header",
+    spdlog::warn("{} is in proxy_protocol_from, but sent no valid PROXY header",
                  client_.text(AddressMask::kFull));
     return close();
   }
@@ -155,7 +157,7 @@ void Connection::takeProxyHeader() {
   const ssize_t taken = ::recv(socket_.get(), front.data(), header->length, MSG_DONTWAIT);
   if (taken != static_cast<ssize_t>(header->length)) return close();
   phase_ = Phase::kWaiting;
-  if (got > taken) gather(false);
+  if (got > taken || peerEnded_) gather(peerEnded_);
 }
 
 void Connection::goOn(Drain::Next step) {
