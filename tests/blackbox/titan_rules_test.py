@@ -184,7 +184,7 @@ class Rules(TitanCase):
         ("/root-is-read-only", "", {}, 50), ("/spartan/x", "", {}, 50),
         ("/small/x", "", {}, 59), ("/open/x", ";mime=image/png", {}, 59),
         ("/open/folder/", "", {}, 59), ("/tokens/x", "", {}, 50),
-        ("/tokens/x", ";token=wrong-4c1d", {}, 50), ("/either/x", ";token=wrong-4c1d", {}, 61),
+        ("/tokens/x", ";token=wrong-4c1d", {}, 50), ("/either/x", ";token=wrong-4c1d", {}, 60), ("/either/x", "", {}, 60),
         ("/listed/x", "", {}, 60), ("/certified/x", "", {}, 60), ("/gate/x", "", {}, 60),
         ("/listed/x", "", {"certificate": "stranger"}, 61),
         ("/certified/x", "", {"certificate": "expired"}, 62),
