@@ -209,6 +209,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
     return begin(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
   }
   request.users = &context_.services.users;
+  request.tls = transport_->tls();
   request.identity = transport_->identity();
   if (request.identity) {
     context_.storage.recordVisit(request.identity->fingerprint, request.identity->keyFingerprint);

@@ -165,6 +165,10 @@ IoStatus TlsTransport::classify(int returned) const {
   }
 }
 
+TlsFacts TlsTransport::tls() const {
+  return {SSL_get_version(ssl_), SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_))};
+}
+
 void TlsTransport::learnPeer() {
   if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name); name != nullptr) {
     serverName_ = lowerCase(name);
