@@ -237,7 +237,7 @@ void Exchange::readInput(Site& site, Request request, std::string input) {
       if (bytes.error().code == ErrorCode::kIo) return;  // nobody waits for an answer
       return begin(Response::failure(Status::kBadRequest, bytes.error().message));
     }
-    if (!bytes->empty()) return readInput(site, std::move(request), input + *bytes);
+    if (!bytes->empty()) return readInput(site, std::move(request), std::move(input += *bytes));
     request.query = percentEncodeSegment(input);
     request.upload.reset();
     request.body.reset();
@@ -428,7 +428,9 @@ bool Exchange::produce() {
   if (chunk.state == BodyChunk::State::kFailed) return false;
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {
-    chunk.bytes.copy(scratch.data() + headerSize, scratch.size() - headerSize);
+    // It may lie elsewhere in `scratch`.
+    std::char_traits<char>::move(scratch.data() + headerSize, chunk.bytes.data(),
+                                 chunk.bytes.size());
   }
   const std::string_view bytes =
       headerSize == 0 ? chunk.bytes
