@@ -1,5 +1,6 @@
 #include "common/event_loop.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include <utility>
 
 #include "common/errno_error.h"
+#include "common/log.h"
+#include "common/poco_seam.h"
 
 namespace egalaxyd {
 namespace {
@@ -28,6 +31,12 @@ std::uint32_t epollMask(WatchMode mode) {
       return kEdgeMask;
   }
   return 0;
+}
+
+/// A job that throws, which those of plug-ins may, ends alone: the others are other clients'.
+void runContained(UniqueFunction<void()>& job) {
+  const auto ran = contained("a job of the event loop", [&] { job(); });
+  if (!ran) spdlog::error("{}", logQuote(ran.error().message));
 }
 
 int orThrow(int fd, const char* what) {
@@ -181,21 +190,21 @@ void EventLoop::runPosted() {
     const std::lock_guard lock(postMutex_);
     jobs.swap(posted_);
   }
-  for (auto& job : jobs) job();
+  for (auto& job : jobs) runContained(job);
 }
 
 void EventLoop::runDeferred() {
   std::vector<UniqueFunction<void()>> jobs;
   jobs.swap(deferred_);
-  for (auto& job : jobs) job();
+  for (auto& job : jobs) runContained(job);
 }
 
 int EventLoop::waitMilliseconds() const {
   if (stopping_ || !deferred_.empty()) return 0;
   if (heap_.empty()) return -1;
   const auto left = heap_.front()->when_ - Clock::now();
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-  return static_cast<int>(std::clamp<std::int64_t>(milliseconds, 0, 60'000));
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  return static_cast<int>(std::clamp<std::int64_t>(wait, 0, 60'000));
 }
 
 void EventLoop::place(Timer* timer, std::size_t index) {

@@ -1,7 +1,12 @@
 #include "worker/blocking_pool.h"
 
+#include <spdlog/spdlog.h>
+
 #include <csignal>
 #include <utility>
+
+#include "common/log.h"
+#include "common/poco_seam.h"
 
 namespace egalaxyd {
 
@@ -26,7 +31,13 @@ BlockingPool::~BlockingPool() {
 }
 
 bool BlockingPool::enqueue(UniqueFunction<void()> job) {
-  if (!run(std::move(job))) return false;
+  const bool queued = run([this, job = std::move(job)]() mutable {
+    const auto ran = contained("a job of the pool", [&] { job(); });
+    if (ran) return;
+    spdlog::error("{}", logQuote(ran.error().message));
+    complete([job = std::move(job)] {});  // what it holds is the loop's
+  });
+  if (!queued) return false;
   ++pending_;
   return true;
 }
@@ -58,7 +69,8 @@ void BlockingPool::runThread() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
-    job();
+    const auto ran = contained("a job of the pool", [&] { job(); });
+    if (!ran) spdlog::error("{}", logQuote(ran.error().message));
   }
 }
 

@@ -24,7 +24,8 @@ class BlockingPool {
   BlockingPool& operator=(const BlockingPool&) = delete;
 
   /// `work()` runs on a pool thread and may touch only what it captured by value; `done(result)`
-  /// runs on the loop with what work() returned. False when the queue is full: nothing will run.
+  /// runs on the loop with what work() returned. After an exception out of work(), which is logged,
+  /// `done` is destroyed uncalled, on the loop. False when the queue is full: nothing will run.
   template <class Work, class Done>
   [[nodiscard]] bool submit(Work work, Done done) {
     return enqueue([this, work = std::move(work), done = std::move(done)]() mutable {

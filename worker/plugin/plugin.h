@@ -38,10 +38,11 @@ using PluginArguments = std::map<std::string, std::string>;
 /// each worker then answers with its own copy, on its loop's thread, unprivileged and sandboxed:
 /// open in configure() what handle() needs, and start no thread there.
 ///
-/// An exception out of handle(), out of a callback of Request::body, or out of the response's body
-/// is that request's end, and so is a body that does not keep what BodySource promises; one out of
-/// a callback that was given to Services is the worker's. Responder::send() and BodySource::wake()
-/// may be called on any thread; everything else belongs to the loop's.
+/// An exception out of handle(), or out of a callback of Request::body, is that request's 42; one
+/// out of the response's body is its end, and so is a chunk that BodySource does not allow. One out
+/// of what Services was given to run, but for a Watch or a Timer of your own, destroys what was to
+/// run, and with it the Responder that it holds. Responder::send() and BodySource::wake() may be
+/// called on any thread; everything else belongs to the loop's.
 class SitePlugin : public Site {
  public:
   /// Called once. An Error fails the start or the reload; its message tells the operator what was

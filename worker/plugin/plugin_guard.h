@@ -17,16 +17,6 @@
 
 namespace egalaxyd {
 
-/// As guarded(), and stops what is no std::exception too.
-template <class Call>
-auto contained(std::string_view doing, Call&& call) -> Result<std::invoke_result_t<Call>> {
-  try {
-    return guarded(doing, std::forward<Call>(call));
-  } catch (...) {
-    return Error{ErrorCode::kIo, std::string(doing) + ": threw what is no std::exception"};
-  }
-}
-
 /// Logs an error at most once a minute, with the number of those that it kept to itself.
 class RareError {
  public:

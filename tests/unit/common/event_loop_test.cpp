@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -318,6 +319,20 @@ TEST(EventLoop, DefersWorkUntilNoCallbackIsOnTheStack) {
   loop.run();
   EXPECT_EQ(watch, nullptr);
   EXPECT_EQ(loop.watchCount(), 0u);
+}
+
+TEST(EventLoop, AJobThatThrowsEndsAlone) {
+  EventLoop loop;
+  int ran = 0;
+  loop.post([] { throw std::runtime_error("posted"); });
+  loop.post([&] { ++ran; });
+  loop.defer([] { throw 7; });
+  loop.defer([&] {
+    ++ran;
+    loop.stop();
+  });
+  loop.run();
+  EXPECT_EQ(ran, 2);
 }
 
 TEST(EventLoop, RunsWorkDeferredByDeferredWorkToo) {

@@ -189,6 +189,15 @@ Request uploadOf(std::string path, std::vector<std::string> chunks, EventLoop& l
   return request;
 }
 
+TEST(PluginGuard, SurvivesAnExceptionOutOfWhatServicesRan) {
+  SiteHarness harness;
+  const auto site = goodSite("Clumsy");
+  for (const char* path : {"/throw-later", "/throw-in-the-pool", "/throw-behind-the-pool"}) {
+    EXPECT_EQ(harness.ask(*site, requestFor(path)).status, 0) << path;
+    EXPECT_EQ(harness.pool().pending(), 0u) << path;
+  }
+}
+
 TEST(PluginGuard, AnswersAnExceptionOfABodysCallbackWith42) {
   SiteHarness harness;
   Request request = uploadOf("/read-and-throw", {"x"}, harness.loop());

@@ -92,7 +92,7 @@ std::unique_ptr<BodySource> bodyNamed(std::string_view name) {
 /// Misbehaves as the path says.
 class Clumsy final : public SitePlugin {
  public:
-  void handle(Request request, Responder reply, Services&) override {
+  void handle(Request request, Responder reply, Services& services) override {
     const std::string deed(request.sitePath());
     if (deed == "/drop") return;
     if (deed == "/abort") std::abort();
@@ -112,6 +112,19 @@ class Clumsy final : public SitePlugin {
     }
     if (deed.starts_with("/body")) {
       return std::move(reply).send(Response::success("text/plain", bodyNamed(deed.substr(5))));
+    }
+    if (deed == "/throw-later") {
+      return services.loop.post([reply = std::move(reply)] { throw std::runtime_error("late"); });
+    }
+    if (deed == "/throw-in-the-pool") {
+      static_cast<void>(
+          services.pool.submit([]() -> int { throw 7; }, [reply = std::move(reply)](int) {}));
+      return;
+    }
+    if (deed == "/throw-behind-the-pool") {
+      static_cast<void>(services.pool.submit(
+          [] { return 7; }, [reply = std::move(reply)](int number) { throw number; }));
+      return;
     }
     if (deed == "/answer-twice") {
       std::move(reply).send(Response::gemtext("once"));
