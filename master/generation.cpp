@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "common/config_check.h"
 #include "common/limits.h"
 #include "common/shared_state.h"
 #include "common/storage/schema.h"
@@ -78,7 +79,9 @@ Failure failureOf(const Complaints& complaints) {
 }
 
 Complaints everyComplaint(LoadedConfig loaded) {
-  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, loaded.complaints));
+  Complaints more;
+  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, more));
+  addComplaints(loaded.complaints, std::move(more));
   return std::move(loaded.complaints);
 }
 

@@ -99,11 +99,6 @@ struct SiteBuilder {
   }
 
   Built operator()(const ReplyArgs& args) const {
-    if (!isStatus(args.status)) {
-      return Error{ErrorCode::kInvalid, std::to_string(args.status) +
-                                            " is no status of Gemini: 10, 11, 20, 30, 31, 40 to "
-                                            "44, 50 to 53, 59 to 62"};
-    }
     return std::shared_ptr<Site>(std::make_shared<ReplySite>(args));
   }
 };
