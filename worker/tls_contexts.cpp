@@ -9,15 +9,17 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "common/ascii.h"
+#include "common/certificate_advice.h"
 #include "common/certificate_files.h"
 #include "common/certificate_names.h"
 #include "common/errno_error.h"
+#include "common/host_name.h"
 #include "common/poco_seam.h"
 
 namespace egalaxyd {
@@ -51,7 +53,9 @@ int chooseByName(SSL* ssl, int*, void* argument) {
   const auto* byName = static_cast<const HostMap<SSL_CTX*>*>(argument);
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (name == nullptr) return SSL_TLSEXT_ERR_OK;
-  if (SSL_CTX* const* found = byName->find(lowerCase(name))) SSL_set_SSL_CTX(ssl, *found);
+  const auto host = canonicalHost(name);
+  SSL_CTX* const* found = host ? byName->find(*host) : nullptr;
+  if (found != nullptr) SSL_set_SSL_CTX(ssl, *found);
   return SSL_TLSEXT_ERR_OK;
 }
 
@@ -186,8 +190,12 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
       complaints.push_back({where, context.error().message});
       return std::nullopt;
     }
+    const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
+    for (const std::string& advice : certificateAdvice(leaf, std::chrono::system_clock::now())) {
+      spdlog::warn("{}: {}", file.string(), advice);
+    }
     state.contexts.push_back(*context);
-    state.served.push_back({{}, file, SSL_CTX_get0_certificate((*context)->sslContext())});
+    state.served.push_back({{}, file, leaf});
     return state.served.size() - 1;
   };
 

@@ -23,6 +23,12 @@ KeyPtr makeKey(KeyKind kind) {
     case KeyKind::kP521:
       key = EVP_EC_gen("P-521");
       break;
+    case KeyKind::kSecp256k1:
+      key = EVP_EC_gen("secp256k1");
+      break;
+    case KeyKind::kBrainpool:
+      key = EVP_EC_gen("brainpoolP256r1");
+      break;
     case KeyKind::kEd25519:
       key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
       break;

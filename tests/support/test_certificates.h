@@ -8,7 +8,7 @@
 
 namespace egalaxyd {
 
-enum class KeyKind { kP256, kP384, kP521, kEd25519, kRsa1024, kRsa2048 };
+enum class KeyKind { kP256, kP384, kP521, kSecp256k1, kBrainpool, kEd25519, kRsa1024, kRsa2048 };
 
 struct CertificateWish {
   KeyKind key = KeyKind::kP256;
