@@ -22,14 +22,7 @@ constexpr auto kWindow = std::chrono::seconds(30);
 
 Drain::Drain(int socket, const LimitsConfig& limits, BodyLeft bodyLeft, bool plain,
              Clock::time_point now)
-    : socket_(socket),
-      limits_(limits),
-      bodyLeft_(bodyLeft),
-      plain_(plain),
-      unreceived_(unreceivedBytes(socket)),
-      windowUnreceived_(unreceived_),
-      lastTaken_(now),
-      windowStart_(now) {
+    : socket_(socket), limits_(limits), bodyLeft_(bodyLeft), plain_(plain), lastTaken_(now) {
   if (bodyLeft_ == 0) {
     finish();
     return;
@@ -57,6 +50,10 @@ Drain::Next Drain::receive() {
 Drain::Next Drain::look(Clock::time_point now) {
   if (receive() == Next::kClose) return Next::kClose;
   const int unreceived = unreceivedBytes(socket_);
+  if (unreceived_ == INT_MAX) {
+    windowStart_ = now;
+    windowUnreceived_ = unreceived;
+  }
   if (unreceived < std::exchange(unreceived_, unreceived)) lastTaken_ = now;
   const bool sends = std::exchange(receivedBefore_, received_) != received_;
   if (now - lastTaken_ >= limits_.writeTimeout) return Next::kClose;

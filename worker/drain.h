@@ -2,6 +2,7 @@
 // sending.
 #pragma once
 
+#include <climits>
 #include <cstdint>
 
 #include "common/config.h"
@@ -48,10 +49,11 @@ class Drain {
   bool finished_ = false;             ///< the FIN was sent
   std::uint32_t received_ = 0;        ///< bytes thrown away
   std::uint32_t receivedBefore_ = 0;  ///< at the last look
-  int unreceived_;                    ///< of the answer, at the last look
-  int windowUnreceived_;              ///< when the rate's window began
-  Clock::time_point lastTaken_;       ///< when unreceived_ last became less
-  Clock::time_point windowStart_;
+  /// Of the answer, at the last look; most clients have all of it before the first.
+  int unreceived_ = INT_MAX;
+  int windowUnreceived_ = 0;     ///< when the rate's window began
+  Clock::time_point lastTaken_;  ///< when unreceived_ last became less
+  Clock::time_point windowStart_{};
 };
 
 }  // namespace egalaxyd

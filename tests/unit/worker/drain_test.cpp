@@ -109,7 +109,7 @@ TEST_F(DrainTest, ADripDoesNotProlongItBeyondTheTimeOfAnAnswer) {
     time += Drain::kInterval;
     next = drain.look(at(time));
   }
-  EXPECT_EQ(time, 30s);
+  EXPECT_EQ(time, 30s + Drain::kInterval);
 }
 
 TEST_F(DrainTest, AReaderMustTakeItsAnswerAtTheLeastRate) {
@@ -123,7 +123,7 @@ TEST_F(DrainTest, AReaderMustTakeItsAnswerAtTheLeastRate) {
     if (time % 10s == 0s) clientReads(100);
     next = drain.look(at(time));
   }
-  EXPECT_EQ(time, 30s);
+  EXPECT_EQ(time, 30s + Drain::kInterval);
 }
 
 TEST_F(DrainTest, AnAnswerThatIsTakenMayTakeItsTime) {
