@@ -11,7 +11,10 @@ using std::chrono::milliseconds;
 
 /// An established holder that is this late yields; one that kept us waiting so long holds for long.
 constexpr auto kPatience = std::chrono::seconds(2);
-/// The same in a handshake: a bad line has to be waited for, but not by others.
+/// The same in a handshake while only clients of its own address wait: one that has thousands to
+/// look after, all at once, is slow to answer.
+constexpr auto kOwnHandshakePatience = std::chrono::seconds(3);
+/// While others wait: a bad line has to be waited for, but not by everybody.
 constexpr Clock::duration kMostHandshakePatience = std::chrono::seconds(1);
 constexpr Clock::duration kLeastHandshakePatience = milliseconds(200);
 /// When the clients are many on a slow machine, all their handshakes take long.
@@ -184,7 +187,7 @@ void Admission::chooseHandshakes(Clock::time_point now, std::size_t places,
     const Clock::duration still = member->standing(now).behind;
     const bool forOthers = waiting_ - client.waiting.size() > client.leaving;
     const bool tooMany = client.handshakes - client.leaving > quarterOf(limits_.handshakes);
-    const bool yields = still >= (forOthers ? handshakePatience() : kMostHandshakePatience) ||
+    const bool yields = still >= (forOthers ? handshakePatience() : kOwnHandshakePatience) ||
                         (tooMany && chosen.size() < owed && still >= kLeastHandshakePatience);
     if (yields) choose(*member, chosen);
   }

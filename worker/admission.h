@@ -71,7 +71,8 @@ class Admission {
 
   /// Those who shall give their places to others that wait:
   /// * in a handshake, whoever has not answered for several times as long as the quick ones take,
-  ///   at most 1 s; after 200 ms where its address has more than its quarter;
+  ///   at most 1 s; after 200 ms where its address has more than its quarter, after 3 s where only
+  ///   clients of its own address wait;
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
   /// all,
@@ -117,8 +118,9 @@ class Admission {
   std::size_t waiting_ = 0;
   IntrusiveList<Member> handshakes_;   ///< in order of their beginning
   IntrusiveList<Member> established_;  ///< likewise
-  Clock::duration usualHandshake_{0};  ///< a moving average of the quick ones
-  Clock::time_point lastLook_{};       ///< at the established
+  /// A moving average of the quick ones.
+  Clock::duration usualHandshake_ = std::chrono::milliseconds(250);
+  Clock::time_point lastLook_{};  ///< at the established
   Clock::time_point lastYielded_{};
 };
 

@@ -157,11 +157,11 @@ TEST_F(AdmissionTest, NobodyYieldsWhileNobodyWaitsOrThereIsRoom) {
   EXPECT_EQ(names(yielding()), "");
 }
 
-TEST_F(AdmissionTest, HandshakesOfOneAddressYieldToItsOwnAfterASecond) {
+TEST_F(AdmissionTest, HandshakesOfOneAddressYieldToItsOwnAfterThreeSeconds) {
   crowd("a", 14);
   const auto still = admitAll();
-  still[3]->now.behind = 1s;
-  still[5]->now.behind = 999ms;
+  still[3]->now.behind = 3s;
+  still[5]->now.behind = 2999ms;
   crowd("a", 4);
   EXPECT_EQ(names(yielding()), "a4");
 }
@@ -242,12 +242,12 @@ TEST_F(AdmissionTest, LongTransfersStayWhileTheyAreNotTooMany) {
 
 TEST_F(AdmissionTest, RemembersWhenSomebodyHadToYield) {
   crowd("a", 14);
-  for (Visitor* visitor : admitAll()) visitor->now.behind = 999ms;
+  for (Visitor* visitor : admitAll()) visitor->now.behind = 2999ms;
   const Clock::time_point before = admission_->lastYielded();
   Visitor& waiting = arrive("a15");
   ASSERT_TRUE(yielding().empty());
   EXPECT_EQ(admission_->lastYielded(), before);
-  visitors_[0]->now.behind = 1s;
+  visitors_[0]->now.behind = 3s;
   ASSERT_EQ(names(yielding()), "a1") << "what is kept for newcomers is not for it";
   EXPECT_EQ(admission_->lastYielded(), now_);
   admission_->release(waiting);
