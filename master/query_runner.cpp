@@ -1,7 +1,7 @@
 #include "master/query_runner.h"
 
-#include <spdlog/spdlog.h>
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
