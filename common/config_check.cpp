@@ -11,6 +11,7 @@
 #include "common/media_type.h"
 #include "common/path.h"
 #include "common/rate_table.h"
+#include "common/redirect_check.h"
 #include "common/storage/storage.h"
 
 namespace egalaxyd {
@@ -80,6 +81,9 @@ class Checker {
     sites();
     siteNames();
     for (const SiteConfig& site : config_.sites) checkSite(site);
+    for (Complaint& complaint : checkRedirects(config_)) {
+      complaints_.push_back(std::move(complaint));
+    }
     return std::move(complaints_);
   }
 

@@ -9,24 +9,29 @@
 namespace egalaxyd {
 namespace {
 
+/// In place of a secret. No reader takes it for one, so that a dump does not pass for the file.
+constexpr std::string_view kMasked = "\"(masked)\"";
+
 /// The visitor that writes each key with its value.
 class Dumper {
  public:
   template <class T>
   void key(std::string_view name, const T& value, const Form<T>& form) {
-    line(name, tomlText(form.write(value)));
+    line(name, text(value, form));
   }
 
   template <class T>
   void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
     std::string items;
     for (const T& value : values) {
-      items += (items.empty() ? "" : ", ") + tomlText(form.write(value));
+      items += (items.empty() ? "" : ", ") + text(value, form);
     }
     line(name, fmt::format("[{}]", items));
   }
 
-  void map(std::string_view name, const std::map<std::string, std::string>& values) {
+  void map(std::string_view name, const std::map<std::string, std::string>& values,
+           Secrecy secrecy = Secrecy::kPublic) {
+    if (secrecy == Secrecy::kSecret && !values.empty()) return line(name, kMasked);
     std::string items;
     for (const auto& [key, value] : values) {
       items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(key), tomlText(value));
@@ -63,6 +68,11 @@ class Dumper {
   std::string take() { return std::move(out_); }
 
  private:
+  template <class T>
+  static std::string text(const T& value, const Form<T>& form) {
+    return form.secret ? std::string(kMasked) : tomlText(form.write(value));
+  }
+
   void mountsOf(const std::string& key, std::vector<MountConfig>& mounts) {
     for (MountConfig& mount : mounts) {
       mount_ = fmt::format("{}.{}", key, tomlKey(mount.path));

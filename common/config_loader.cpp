@@ -70,6 +70,31 @@ std::string unknownName(std::string_view what, std::string_view name,
   return fmt::format("{}; did you mean {}?", what, quotedList(near, " or "));
 }
 
+/// The visitor that learns the keys of a module.
+struct KeyNames {
+  std::vector<std::string> names;
+  void key(std::string_view name, const auto&, const auto&) { names.emplace_back(name); }
+  void list(std::string_view name, const auto&, const auto&) { names.emplace_back(name); }
+  void map(std::string_view name, const auto&, Secrecy = Secrecy::kPublic) {
+    names.emplace_back(name);
+  }
+  void section(std::string_view name, const auto&) { names.emplace_back(name); }
+  void mounts(std::string_view name, const auto&) { names.emplace_back(name); }
+};
+
+/// Of all modules.
+const std::vector<std::string>& moduleKeys() {
+  static const std::vector<std::string> keys = [] {
+    KeyNames all{{"module"}};
+    for (const std::string_view name : kModuleNames) {
+      ModuleArgs args = *moduleArgs(name);
+      std::visit([&](auto& values) { describe(all, values); }, args);
+    }
+    return all.names;
+  }();
+  return keys;
+}
+
 using Entry = std::pair<const toml::key*, const toml::node*>;
 
 /// A table's entries in the order of the file.
@@ -127,7 +152,8 @@ class TableReader {
     }
   }
 
-  void map(std::string_view key, std::map<std::string, std::string>& values) {
+  void map(std::string_view key, std::map<std::string, std::string>& values,
+           Secrecy = Secrecy::kPublic) {
     const toml::table* table = subTable(key);
     if (!table) return;
     values.clear();
@@ -176,6 +202,7 @@ class TableReader {
   std::vector<MountConfig> paths();
   MountConfig mount(std::string_view key, const std::vector<MountConfig>& earlier);
   void readModule(MountConfig& mount);
+  void complainWithoutModule(std::string_view allowed);
 
   std::string dotted(std::string_view key) const {
     return name_.empty() ? tomlKey(key) : name_ + "." + tomlKey(key);
@@ -323,10 +350,7 @@ void TableReader::readModule(MountConfig& mount) {
   static const std::string allowed =
       quotedList(std::vector<std::string>(kModuleNames.begin(), kModuleNames.end()), ", ");
   const toml::node* node = find("module");
-  if (!node) {
-    const std::size_t line = reading_.config.lines[name_];
-    return reading_.complain(line, name_, "module is missing; allowed: " + allowed);
-  }
+  if (!node) return complainWithoutModule(allowed);
   const auto name = scalar(*node, lineOf("module"), dotted("module"), forms::text());
   if (!name) return;
   auto args = moduleArgs(*name);
@@ -336,6 +360,23 @@ void TableReader::readModule(MountConfig& mount) {
   mount.args = std::move(*args);
   std::visit([this](auto& values) { describe(*this, values); }, mount.args);
   complainOfUnknown();
+}
+
+/// Whose keys these should be is not known: those that are near a key of some module are named, and
+/// one that is near "module" is what is wrong.
+void TableReader::complainWithoutModule(std::string_view allowed) {
+  const std::vector<std::string>& known = moduleKeys();
+  bool isMisspelt = false;
+  for (const auto& [key, node] : inFileOrder(table_)) {
+    if (std::ranges::find(known, key->str()) != known.end()) continue;
+    const auto near = nearNames(key->str(), known);
+    if (near.empty()) continue;
+    isMisspelt = isMisspelt || near.front() == "module";
+    complain(key->str(), unknownName("unknown key", key->str(), known));
+  }
+  if (isMisspelt) return;
+  const std::size_t line = reading_.config.lines[name_];
+  reading_.complain(line, name_, fmt::format("module is missing; allowed: {}", allowed));
 }
 
 /// In the order of the file, each once: a site's `root` and `lang` are read for two.

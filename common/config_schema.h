@@ -4,7 +4,8 @@
 // A visitor `v` has
 //   v.key(name, T&, Form<T>)                 one value
 //   v.list(name, vector<T>&, Form<T>)        an array of them
-//   v.map(name, map<string, string>&)        a table of strings under keys of the operator's choice
+//   v.map(name, map<string, string>&, Secrecy = kPublic)
+//                                            a table of strings under keys of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
 //   v.section(name, optional<T>&)            likewise; nullopt where it is missing
 //   v.mounts(name, vector<MountConfig>&)     paths within a path; the last key of its table
@@ -34,7 +35,7 @@ struct Form {
   std::string allowed;  ///< in words; "" when each value of these types will do
   std::function<std::optional<T>(const Scalar&)> read;
   std::function<Scalar(const T&)> write;
-  bool secret = false;  ///< what was found instead may be one, and is not repeated
+  bool secret = false;  ///< never shown, nor what was found in its place
 };
 
 /// The type's name as in Form::types: "a boolean", "an integer", "a string".
@@ -43,6 +44,9 @@ std::string_view typeName(const Scalar& value);
 std::string tomlText(const Scalar& value);
 /// One key of a dotted key, quoted where TOML wants it.
 std::string tomlKey(std::string_view key);
+
+/// Whether the values of a map may be secrets.
+enum class Secrecy { kPublic, kSecret };
 
 namespace forms {
 
@@ -221,7 +225,7 @@ template <class V>
 void describe(V& v, PluginArgs& c) {
   v.key("library", c.library, forms::path());
   v.key("class", c.className, forms::text());
-  v.map("args", c.args);
+  v.map("args", c.args, Secrecy::kSecret);
 }
 
 /// The modules' names, in the order of ModuleArgs' alternatives.

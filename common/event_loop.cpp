@@ -103,7 +103,7 @@ EventLoop::EventLoop()
       wakeUp_(orThrow(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.ptr = nullptr;
+  event.data.ptr = this;
   orThrow(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wakeUp_.get(), &event), "epoll_ctl");
 }
 
@@ -156,8 +156,12 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
   while (!batch_.empty()) {
     const epoll_event event = batch_.front();
     batch_ = batch_.subspan(1);
+    if (event.data.ptr == this) {
+      consumeWakeUp();
+      continue;
+    }
     auto* watch = static_cast<Watch*>(event.data.ptr);
-    if (watch == nullptr) continue;  // the wake-up, or forgotten during this batch
+    if (watch == nullptr) continue;  // forgotten during this batch
     const bool broken = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
     const bool ended = broken || (event.events & EPOLLRDHUP) != 0;
     const IoEvents seen{.readable = ended || (event.events & EPOLLIN) != 0,
@@ -166,6 +170,13 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
                         .broken = broken};
     call([&] { watch->onReady_(seen); });
   }
+}
+
+/// Wherever epoll reports it, not where jobs are taken: a job may be taken before the thread that
+/// posted it writes its wake-up, and a wake-up that stays would make the loop spin.
+void EventLoop::consumeWakeUp() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(wakeUp_.get(), &count, sizeof count);
 }
 
 void EventLoop::forget(const Watch& watch) {
@@ -187,9 +198,6 @@ void EventLoop::runPosted() {
   std::vector<UniqueFunction<void()>> jobs;
   {
     const std::lock_guard lock(postMutex_);
-    if (posted_.empty()) return;
-    std::uint64_t count = 0;
-    [[maybe_unused]] const auto got = ::read(wakeUp_.get(), &count, sizeof count);
     jobs.swap(posted_);
   }
   for (auto& job : jobs) call(job);
@@ -205,8 +213,8 @@ int EventLoop::waitMilliseconds() const {
   if (stopping_ || !deferred_.empty()) return 0;
   if (heap_.empty()) return -1;
   const auto left = heap_.front()->when_ - Clock::now();
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-  return static_cast<int>(std::clamp<std::int64_t>(milliseconds, 0, 60'000));
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  return static_cast<int>(std::clamp<std::int64_t>(wait, 0, 60'000));
 }
 
 void EventLoop::place(Timer* timer, std::size_t index) {

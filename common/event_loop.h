@@ -110,7 +110,7 @@ class EventLoop {
   /// The time at which this turn began; cheap.
   Clock::time_point now() const { return now_; }
 
-  /// Runs `job` on the loop's thread. Any thread may call it.
+  /// Any thread: runs `job` on the loop's. A job that throws, deferred or not, is logged and ends.
   void post(UniqueFunction<void()> job);
   /// Runs `job` at the end of this turn, when no callback is on the stack; one deferred by a
   /// deferred job waits for the next turn's end, after whatever became ready meanwhile.
@@ -128,6 +128,7 @@ class EventLoop {
   template <class Callback>
   void call(Callback&& callback);
   void dispatch(std::span<epoll_event> events);
+  void consumeWakeUp();
   void forget(const Watch& watch);
   void runTimers();
   void runPosted();

@@ -96,7 +96,7 @@ std::optional<std::string> percentDecode(std::string_view text) {
 }
 
 std::string percentEncodePath(std::string_view path) {
-  static const std::string marks = std::string(kPcharMarks) + "/;";
+  static const std::string marks = std::string(kPcharMarks) + "/";
   return encodeAllBut(path, marks);
 }
 

@@ -22,9 +22,10 @@ std::string printable(std::string_view text);
 /// Decodes every %XX once; '+' stays '+'. nullopt when a '%' is not followed by two hex digits.
 std::optional<std::string> percentDecode(std::string_view text);
 
-/// Encodes everything that a path (RFC 3986 pchar and '/') may not hold as it is, '%' included.
+/// Encodes everything that a path (RFC 3986 pchar and '/') may not hold as it is, '%' included, and
+/// ';', behind which Titan's parameters begin: the URL means this path in every protocol.
 std::string percentEncodePath(std::string_view path);
-/// As percentEncodePath, and '/' and ';' too: one segment, or a query's value.
+/// As percentEncodePath, and '/' too: one segment, or a query's value.
 std::string percentEncodeSegment(std::string_view segment);
 
 /// "/dir" as "/dir/", and back; "/" has no other form.

@@ -1,4 +1,4 @@
-// The one place that catches POCO's exceptions.
+// The one place that catches exceptions: POCO's, and those of plug-ins.
 #pragma once
 
 #include <Poco/Exception.h>
@@ -27,6 +27,16 @@ auto guarded(std::string_view doing, Call&& call) -> Result<std::invoke_result_t
     return Error{ErrorCode::kIo, std::string(doing) + ": " + e.displayText()};
   } catch (const std::exception& e) {
     return Error{ErrorCode::kIo, std::string(doing) + ": " + e.what()};
+  }
+}
+
+/// As guarded(), and stops what is no std::exception too: for code of plug-ins.
+template <class Call>
+auto contained(std::string_view doing, Call&& call) -> Result<std::invoke_result_t<Call>> {
+  try {
+    return guarded(doing, std::forward<Call>(call));
+  } catch (...) {
+    return Error{ErrorCode::kIo, std::string(doing) + ": threw what is no std::exception"};
   }
 }
 

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 
 #include "common/errno_error.h"
 #include "common/unique_fd.h"
@@ -215,6 +216,29 @@ Result<std::string> enterSeccomp() {
 }
 
 }  // namespace
+
+std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> places{folder};
+  const auto addParent = [&](const fs::path& path) {
+    fs::path parent = path.parent_path();
+    if (parent.has_relative_path()) places.push_back(std::move(parent));
+  };
+  const auto addBoth = [&](const fs::path& path) {
+    addParent(path);
+    std::error_code missing;
+    if (const fs::path target = fs::canonical(path, missing); !missing) addParent(target);
+  };
+  fs::path way;
+  for (const fs::path& part : folder) {
+    if (part.empty()) break;  // behind a slash at the end
+    way /= part;
+    std::error_code missing;
+    if (fs::is_symlink(fs::symlink_status(way, missing))) addBoth(way);
+  }
+  addBoth(way);
+  return places;
+}
 
 Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules) {
   if (mode == SandboxMode::kOff) return std::string("off");

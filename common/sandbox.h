@@ -16,6 +16,11 @@ struct SandboxRules {
   std::vector<std::filesystem::path> writable;  ///< likewise, writing, making and removing included
 };
 
+/// `folder` and the places where others may take its place later: the folder that it stands in, as
+/// it is spelled and as it is now, and for each link on the way to it those that the link and its
+/// target stand in. "/" is none of them: it would be everything.
+std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder);
+
 /// Confines the calling process for good: no other files, no exec, no fork, no new network socket,
 /// no new privileges. Call it after everything else is open and privileges are dropped; threads
 /// that already run keep their file access, those begun later do not. A path that does not exist is

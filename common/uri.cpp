@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "common/ascii.h"
+#include "common/host_name.h"
 #include "common/path.h"
 
 namespace egalaxyd {
@@ -68,11 +70,14 @@ std::optional<UriError> parseIpv6(std::string_view text, Uri& uri) {
 }
 
 std::optional<UriError> parseName(std::string_view text, Uri& uri) {
-  const bool legal = std::all_of(text.begin(), text.end(), [](char c) {
-    return isAlpha(c) || isDigit(c) || isOneOf(c, "-._");
-  });
-  if (!legal) return UriError::kHost;
-  uri.host = lowerCase(text);
+  const auto decoded = percentDecode(text);
+  if (!decoded) return UriError::kHost;
+  auto name = canonicalHost(*decoded);
+  const bool legal = name && std::all_of(name->begin(), name->end(), [](char c) {
+                       return isAlpha(c) || isDigit(c) || isOneOf(c, "-._");
+                     });
+  if (!legal || name->ends_with('.')) return UriError::kHost;
+  uri.host = std::move(*name);
   in_addr address{};
   uri.hostIsLiteral = inet_pton(AF_INET, uri.host.c_str(), &address) == 1;
   return std::nullopt;

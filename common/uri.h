@@ -13,8 +13,8 @@ namespace egalaxyd {
 struct Uri {
   std::string scheme;                 ///< lower-case
   bool hasAuthority = false;          ///< "//" was there
-  std::string host;                   ///< lower-case; IPv6 literals without their brackets and
-                                      ///< in their shortest form (RFC 5952)
+  std::string host;                   ///< as canonicalHost() has it; IPv6 literals without their
+                                      ///< brackets and in their shortest form (RFC 5952)
   bool hostIsLiteral = false;         ///< an IPv4 or IPv6 address
   std::optional<std::uint16_t> port;  ///< nullopt: none, or empty
   std::string path;                   ///< as sent, still percent-encoded; may be empty
@@ -37,9 +37,9 @@ enum class UriError {
 std::string_view describe(UriError error);
 
 /// Accepts valid UTF-8 beyond ASCII (control characters excepted) in path and query, as if it were
-/// percent-encoded. Hosts are DNS names (letters, digits, '-', '.', '_'), IPv4 or bracketed IPv6
-/// addresses. gemini, titan and spartan need a host; other schemes do without, or without an
-/// authority at all. No length limit of its own.
+/// percent-encoded. Hosts are DNS names (letters, digits, '-', '.', '_'; likewise percent-encoded
+/// or in UTF-8), IPv4 or bracketed IPv6 addresses. gemini, titan and spartan need a host; other
+/// schemes do without, or without an authority at all. No length limit of its own.
 std::variant<Uri, UriError> parseUri(std::string_view text);
 
 }  // namespace egalaxyd

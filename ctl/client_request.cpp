@@ -27,6 +27,19 @@ std::string spartanLine(const Target& target, std::uint64_t size) {
                      size);
 }
 
+/// Other servers know their names in ASCII alone.
+std::string withCanonicalHost(std::string url, const Uri& uri) {
+  const std::size_t begin = url.find("://") + 3;
+  const std::size_t end = std::min(url.find_first_of("/?", begin), url.size());
+  const auto isPlain = [](char c) { return (c & 0x80) == 0 && c != '%'; };
+  if (std::all_of(url.begin() + static_cast<std::ptrdiff_t>(begin),
+                  url.begin() + static_cast<std::ptrdiff_t>(end), isPlain)) {
+    return url;
+  }
+  const std::string port = uri.port ? fmt::format(":{}", *uri.port) : "";
+  return url.replace(begin, end - begin, uri.host + port);
+}
+
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
 
 bool isAnswerLine(Protocol protocol, const std::string& text) {
@@ -44,11 +57,7 @@ Result<Target> parseTarget(std::string url, Protocol usual) {
   if (url.find("://") == std::string::npos) url = fmt::format("{}://{}", nameOf(usual), url);
   auto parsed = parseUri(url);
   if (const auto* error = std::get_if<UriError>(&parsed)) {
-    const bool ascii = std::all_of(url.begin(), url.end(), [](char c) { return (c & 0x80) == 0; });
-    const char* hint =
-        *error == UriError::kHost && !ascii ? "; write it as xn--..., its ASCII form" : "";
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("{}: {}{}", printable(url), describe(*error), hint)};
+    return Error{ErrorCode::kInvalid, fmt::format("{}: {}", printable(url), describe(*error))};
   }
   Uri& uri = std::get<Uri>(parsed);
   const auto protocol = std::find_if(kProtocols.begin(), kProtocols.end(),
@@ -59,7 +68,7 @@ Result<Target> parseTarget(std::string url, Protocol usual) {
   }
   const std::uint16_t usualPort = *protocol == Protocol::kSpartan ? kSpartanPort : kGeminiPort;
   const std::uint16_t port = uri.port.value_or(usualPort);
-  return Target{*protocol, std::move(url), std::move(uri), port};
+  return Target{*protocol, withCanonicalHost(std::move(url), uri), std::move(uri), port};
 }
 
 std::string readingRequest(const Target& target) {

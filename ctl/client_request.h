@@ -14,7 +14,7 @@ namespace egalaxyd {
 /// A URL of ours, understood.
 struct Target {
   Protocol protocol = Protocol::kGemini;
-  std::string url;  ///< without its fragment, which never goes over the wire
+  std::string url;  ///< without its fragment, which never goes over the wire; its host in ASCII
   Uri uri;
   std::uint16_t port = 0;  ///< the protocol's own when the URL names none
 };

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "common/config_check.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/shared_state.h"
@@ -82,7 +83,9 @@ Failure failureOf(const Complaints& complaints) {
 }
 
 Complaints everyComplaint(LoadedConfig loaded) {
-  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, loaded.complaints));
+  Complaints more;
+  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, more));
+  addComplaints(loaded.complaints, std::move(more));
   return std::move(loaded.complaints);
 }
 

@@ -3,12 +3,14 @@
 #include <Poco/Util/Option.h>
 #include <Poco/Util/OptionException.h>
 #include <Poco/Util/OptionSet.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <array>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <utility>
 
 #include "common/config_dump.h"
@@ -80,6 +82,13 @@ void printHelp() {
   std::cout << "\nSee egalaxyd(8) and egalaxyd.toml(5).\n";
 }
 
+/// Until the log is open, what is logged are warnings for who started the program.
+void logToTerminal() {
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
+  spdlog::set_pattern("egalaxyd: %l: %v");
+}
+
 void print(const std::vector<std::string>& messages) {
   for (const std::string& message : messages) std::cerr << "egalaxyd: " << message << '\n';
 }
@@ -123,6 +132,7 @@ void MasterApp::handleOption(const std::string& name, const std::string& value) 
 }
 
 int MasterApp::main(const std::vector<std::string>& arguments) {
+  logToTerminal();
   if (line_.help) {
     printHelp();
     return EXIT_OK;

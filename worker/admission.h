@@ -1,12 +1,15 @@
-// Who may hold memory: places for exchanges, given out in order of arrival, and the lists of their
-// holders by how long they have stood still. Pure bookkeeping.
+// Who may hold memory: places for exchanges, shared out by address, and who has to give one back
+// while others wait. Pure bookkeeping.
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <cstdint>
+#include <map>
+#include <vector>
 
 #include "common/event_loop.h"
-#include "worker/connection.h"
+#include "common/ip_address.h"
+#include "worker/intrusive_list.h"
 
 namespace egalaxyd {
 
@@ -17,52 +20,106 @@ struct AdmissionLimits {
   std::size_t all;         ///< of all workers together, beyond `own`
 };
 
-/// Keeps no connection alive: each must be forgotten before it goes.
+/// A fair queue by address (IPv6: by /64), for handshakes and all that follows them.
+///
+/// Addresses take turns; those that hold nothing have every other turn for themselves. While others
+/// wait, no address gets more than a quarter of the places. An address that has its quarter may go
+/// on when it waits alone, but leaves an eighth free for those who come.
+///
+/// Keeps no member alive: each must be released before it goes.
 class Admission {
+  struct Client;
+
  public:
-  explicit Admission(AdmissionLimits limits) : limits_(limits) {}
-
-  void enqueue(Connection::Id id) { queue_.push_back(id); }
-  /// Whether the next in line may have its place. `elsewhere`: exchanges of other workers.
-  bool canAdmit(std::size_t elsewhere) const;
-  /// The next in line, without giving it the place.
-  Connection::Id takeNext();
-
-  /// `connection` begins its handshake and has just moved.
-  void hold(Connection& connection);
-  /// It has finished its handshake, and has not moved since it began that.
-  void establish(Connection& connection, Clock::time_point now);
-  /// It moved: others have stood still longer.
-  void moved(Connection& connection);
-  void release(Connection& connection);
-
-  /// While more wait than places are free: the holder that has stood still longest, and too long.
-  /// In a handshake that is several times as long as those take that come to their end. `promised`:
-  /// so many free places are for others that wait.
-  Connection* yields(Clock::time_point now, std::size_t elsewhere, std::size_t promised) const;
-
-  std::size_t holders() const { return handshakes_.size + established_.size; }
-  std::size_t waiting() const { return queue_.size(); }
-
- private:
-  struct Holders {
-    Connection* stillest = nullptr;
-    Connection* liveliest = nullptr;
-    std::size_t size = 0;
-
-    void append(Connection& connection);
-    void remove(Connection& connection);
+  /// How a holder keeps up; see Pace.
+  struct Standing {
+    bool awaited = false;  ///< the server waits for the client, not the client for the server
+    Clock::duration behind{};
+    Clock::duration waited{};
   };
 
-  Holders& listOf(Connection& connection);
-  bool full(std::size_t elsewhere, std::size_t promised) const;
+  /// One connection. Admission's alone but for standing().
+  class Member {
+   public:
+    Member() = default;
+    virtual ~Member() = default;
+    Member(const Member&) = delete;
+    Member& operator=(const Member&) = delete;
+
+    virtual Standing standing(Clock::time_point now) = 0;
+
+   private:
+    friend class Admission;
+    friend class IntrusiveList<Member>;
+    enum class Stage : std::uint8_t { kOutside, kWaiting, kHandshake, kEstablished };
+    Member* previous = nullptr;
+    Member* next = nullptr;
+    Client* client_ = nullptr;
+    Stage stage_ = Stage::kOutside;
+  };
+
+  explicit Admission(AdmissionLimits limits) : limits_(limits) {}
+
+  void enqueue(Member& member, const IpAddress& address);
+  /// The next one takes its place, for its handshake first; nullptr when there is no place for
+  /// anyone who waits. `elsewhere`: exchanges of other workers.
+  Member* admitNext(std::size_t elsewhere);
+  /// It has finished its handshake, which took so long; zero where there was none.
+  void establish(Member& member, Clock::duration took);
+  /// Whatever it was: it waits and holds no more.
+  void release(Member& member);
+
+  /// Those who shall give their places to others that wait:
+  /// * in a handshake, whoever has not answered for several times as long as the quick ones take,
+  ///   at most 1 s; after 200 ms where its address has more than its quarter;
+  /// * later, who is 2 s behind the least rate;
+  /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
+  /// all,
+  ///   of the address that has the most places: so much is kept for short answers.
+  std::vector<Member*> yielding(Clock::time_point now, std::size_t elsewhere);
+  /// When somebody last had to yield.
+  Clock::time_point lastYielded() const { return lastYielded_; }
+
+  std::size_t holders() const { return handshakes_.size() + established_.size(); }
+  std::size_t waiting() const { return waiting_; }
+
+ private:
+  struct Client {
+    IpAddress address{};
+    IntrusiveList<Member> waiting{};
+    std::size_t handshakes = 0;
+    std::size_t holds = 0;    ///< places, those in a handshake too
+    std::size_t leaving = 0;  ///< of these, chosen by yielding() under way
+    IntrusiveList<Client>* line = nullptr;
+    Client* previous = nullptr;
+    Client* next = nullptr;
+  };
+
+  std::size_t places(std::size_t elsewhere) const;
+  bool hasItsShare(const Client& client, std::size_t places) const;
+  bool mayTake(const Client& client, std::size_t places) const;
+  Client* chooseClient(std::size_t places);
+  void stopWaiting(Member& member);
+  std::size_t missing(std::size_t free, std::size_t all, std::size_t places) const;
+  std::size_t waitingWithinShare(std::size_t places, std::size_t most) const;
+  void chooseHandshakes(Clock::time_point now, std::size_t places, std::vector<Member*>& chosen);
+  void chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Member*>& chosen);
+  void chooseLong(Clock::time_point now, std::size_t places, std::size_t wanted,
+                  std::vector<Member*>& chosen);
+  void choose(Member& member, std::vector<Member*>& chosen);
   Clock::duration handshakePatience() const;
 
   const AdmissionLimits limits_;
-  std::deque<Connection::Id> queue_;
-  Holders handshakes_;
-  Holders established_;
-  Clock::duration usualHandshake_{0};  ///< a moving average
+  std::map<IpAddress, Client> clients_;  ///< those of whom anyone waits or holds
+  IntrusiveList<Client> fresh_;          ///< who wait, and held nothing when they came
+  IntrusiveList<Client> ring_;           ///< the others who wait
+  bool ringsTurn_ = false;
+  std::size_t waiting_ = 0;
+  IntrusiveList<Member> handshakes_;   ///< in order of their beginning
+  IntrusiveList<Member> established_;  ///< likewise
+  Clock::duration usualHandshake_{0};  ///< a moving average of the quick ones
+  Clock::time_point lastLook_{};       ///< at the established
+  Clock::time_point lastYielded_{};
 };
 
 }  // namespace egalaxyd

@@ -6,6 +6,9 @@
 #include <exception>
 #include <utility>
 
+#include "common/log.h"
+#include "common/poco_seam.h"
+
 namespace egalaxyd {
 
 BlockingPool::BlockingPool(EventLoop& loop, std::size_t threads, std::size_t queueLimit)
@@ -29,7 +32,13 @@ BlockingPool::~BlockingPool() {
 }
 
 bool BlockingPool::enqueue(UniqueFunction<void()> job) {
-  if (!run(std::move(job))) return false;
+  const bool queued = run([this, job = std::move(job)]() mutable {
+    const auto ran = contained("a job of the pool", [&] { job(); });
+    if (ran) return;
+    spdlog::error("{}", logQuote(ran.error().message));
+    complete([job = std::move(job)] {});  // what it holds is the loop's
+  });
+  if (!queued) return false;
   ++pending_;
   return true;
 }
@@ -61,11 +70,8 @@ void BlockingPool::runThread() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
-    try {
-      job();
-    } catch (const std::exception& e) {
-      spdlog::error("a job failed: {}", e.what());
-    }
+    const auto ran = contained("a job of the pool", [&] { job(); });
+    if (!ran) spdlog::error("{}", logQuote(ran.error().message));
   }
 }
 

@@ -7,7 +7,6 @@
 #include <deque>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -27,14 +26,14 @@ class BlockingPool {
   BlockingPool& operator=(const BlockingPool&) = delete;
 
   /// `work()` runs on a pool thread and may touch only what it captured by value; `done(result)`
-  /// runs on the loop with what work() returned. False when the queue is full: nothing will run.
-  /// What work() throws is the Error of a Result; where it returns none, `done` is not called.
+  /// runs on the loop with what work() returned. What work() throws is the Error of a Result; where
+  /// it returns none, it is logged and `done` is destroyed uncalled, on the loop. False when the
+  /// queue is full: nothing will run.
   template <class Work, class Done>
   [[nodiscard]] bool submit(Work work, Done done) {
     return enqueue([this, work = std::move(work), done = std::move(done)]() mutable {
-      complete([result = attempt(work), done = std::move(done)]() mutable {
-        if (result) done(std::move(*result));
-      });
+      complete(
+          [result = attempt(work), done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 
@@ -46,14 +45,15 @@ class BlockingPool {
 
  private:
   template <class Work, class Outcome = std::invoke_result_t<Work&>>
-  static std::optional<Outcome> attempt(Work& work) {
-    try {
-      return work();
-    } catch (const std::exception& e) {
-      if constexpr (std::is_constructible_v<Outcome, Error>) {
-        return Outcome(Error{ErrorCode::kIo, e.what()});
+  static Outcome attempt(Work& work) {
+    if constexpr (std::is_constructible_v<Outcome, Error>) {
+      try {
+        return work();
+      } catch (const std::exception& e) {
+        return Error{ErrorCode::kIo, e.what()};
       }
-      return std::nullopt;
+    } else {
+      return work();
     }
   }
   bool enqueue(UniqueFunction<void()> job);

@@ -14,6 +14,9 @@
 
 namespace egalaxyd {
 
+/// How far a client's clock, which its new certificate begins by, may be ahead of ours.
+inline constexpr auto kClockGrace = std::chrono::minutes(5);
+
 /// Why the certificate's dates do not allow it to be used at `now`, for the client; "" when they
 /// do.
 std::string_view dateFault(const ClientIdentity& identity,

@@ -14,11 +14,8 @@
 namespace egalaxyd {
 namespace {
 
-/// How much and how long a client may go on sending after its answer, so that it can read it: an
-/// early close would reach it as a reset.
-constexpr std::uint32_t kDrainBytes = 64 * 1024 * 1024;
-/// Longer only while the client goes on receiving, or sending what it had begun to.
-constexpr auto kDrainTime = std::chrono::seconds(2);
+/// How often limits.request_timeout fits into the longest wait for a slot.
+constexpr int kLongestQueue = 6;
 
 }  // namespace
 
@@ -30,7 +27,6 @@ Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueF
       client_(client),
       holdsAddress_(!viaProxy),
       accepted_(loop.now()),
-      lastMoved_(accepted_),
       phase_(viaProxy ? Phase::kProxyHeader : Phase::kWaiting),
       listener_(listener),
       socket_(std::move(socket)),
@@ -73,7 +69,7 @@ bool Connection::start() noexcept {
 void Connection::activate() {
   contain([this] {
     phase_ = Phase::kActive;
-    lastMoved_ = loop_.now();
+    deadline_.cancel();
     exchange_ =
         std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, accepted_,
                                    keeper_.makeTransport(listener_, std::move(socket_)));
@@ -84,6 +80,12 @@ void Connection::activate() {
 void Connection::respond(std::optional<Response> response) {
   contain([&] {
     if (phase_ == Phase::kActive) exchange_->respond(std::move(response));
+  });
+}
+
+void Connection::yield() {
+  contain([this] {
+    if (phase_ == Phase::kActive) exchange_->yield();
   });
 }
 
@@ -110,7 +112,7 @@ void Connection::onReady(IoEvents events) {
     case Phase::kActive:
       return exchange_->onReady();
     case Phase::kDraining:
-      if (events.readable) drain();
+      if (events.readable) goOn(drain_->receive());
       return;
     case Phase::kQueued:
       // A request may end what its client sends, a ClientHello cannot.
@@ -123,10 +125,21 @@ void Connection::onReady(IoEvents events) {
 
 void Connection::onDeadline() {
   if (phase_ == Phase::kActive) return exchange_->onDeadline();
-  if (phase_ == Phase::kDraining) return onDrainDeadline();
-  if (phase_ == Phase::kWaiting || phase_ == Phase::kProxyHeader) {
-    keeper_.exchangeContext().counters.add(Counter::kTimeouts);
+  if (phase_ == Phase::kDraining) {
+    deadline_.setAfter(Drain::kInterval);
+    return goOn(drain_->look(loop_.now()));
   }
+  if (phase_ == Phase::kQueued) return onQueueDeadline();
+  keeper_.exchangeContext().counters.add(Counter::kTimeouts);
+  close();
+}
+
+/// A crowd that moves is worth waiting for, in turn; those who stand still are not.
+void Connection::onQueueDeadline() {
+  const Clock::duration interval = keeper_.exchangeContext().limits.requestTimeout;
+  const bool waitsOn = keeper_.mayWaitOn() && loop_.now() - accepted_ < kLongestQueue * interval;
+  if (waitsOn) return deadline_.setAfter(interval);
+  keeper_.exchangeContext().counters.add(Counter::kTimeouts);
   close();
 }
 
@@ -152,21 +165,23 @@ void Connection::gather(bool ended) {
 
 void Connection::queueUp() {
   phase_ = Phase::kQueued;
-  deadline_.cancel();  // from here on it waits for us
+  deadline_.setAfter(keeper_.exchangeContext().limits.requestTimeout);
   keeper_.wantsSlot(*this);
 }
 
 /// The header is looked at where it lies, so that exactly its bytes can be taken away.
 void Connection::takeProxyHeader() {
-  std::array<char, kMaxProxyHeader> front;
+  // One more than the longest: whether something lies behind it is seen too. The watch is
+  // edge-triggered and does not report again what is there.
+  std::array<char, kMaxProxyHeader + 1> front;
   const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0 && errno == EAGAIN) return;
   if (got <= 0) return close();
   const auto step = parseProxyHeader({front.data(), static_cast<std::size_t>(got)});
-  if (std::holds_alternative<NeedMore>(step)) return;
+  if (std::holds_alternative<NeedMore>(step)) return peerEnded_ ? close() : void();
   const auto* header = std::get_if<ProxyHeader>(&step);
   if (header == nullptr) {
-    spdlog::warn("{} is in proxy_protocol_from, but sent no PROXY header",
+    spdlog::warn("{} is in proxy_protocol_from, but sent no valid PROXY header",
                  client_.text(AddressMask::kFull));
     return close();
   }
@@ -178,33 +193,12 @@ void Connection::takeProxyHeader() {
   const ssize_t taken = ::recv(socket_.get(), front.data(), header->length, MSG_DONTWAIT);
   if (taken != static_cast<ssize_t>(header->length)) return close();
   phase_ = Phase::kWaiting;
-  if (got > taken) gather(false);
+  if (got > taken || peerEnded_) gather(peerEnded_);
 }
 
-void Connection::drain() {
-  std::array<char, 4096> waste;
-  for (int turn = 0; turn < 16; ++turn) {
-    const ssize_t got = ::recv(socket_.get(), waste.data(), waste.size(), MSG_DONTWAIT);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) return close();
-    drained_ += static_cast<std::uint32_t>(got);
-    if (drained_ > kDrainBytes) return close();
-  }
-  continueLater();
-}
-
-void Connection::onDrainDeadline() {
-  drain();
-  if (phase_ == Phase::kClosed) return;
-  const int unreceived = unreceivedBytes(socket_.get());
-  if (unreceived < unreceived_) lastMoved_ = loop_.now();
-  unreceived_ = unreceived;
-  const auto stillFor = loop_.now() - lastMoved_;
-  const bool sends = std::exchange(drainedBefore_, drained_) != drained_;
-  const bool done = unreceived == 0 && !sends;
-  if (done || stillFor >= keeper_.exchangeContext().limits.writeTimeout) return close();
-  deadline_.setAfter(kDrainTime);
+void Connection::goOn(Drain::Next step) {
+  if (step == Drain::Next::kContinue) continueLater();
+  if (step == Drain::Next::kClose) close();
 }
 
 void Connection::close() {
@@ -214,31 +208,26 @@ void Connection::close() {
   keeper_.closed(*this);
 }
 
-void Connection::established() {
-  keeper_.established(*this);
-  lastMoved_ = loop_.now();
-}
-
-void Connection::progressed() {
-  lastMoved_ = loop_.now();
-  keeper_.moved(*this);
+Admission::Standing Connection::standing(Clock::time_point now) {
+  const Pace& pace = exchange_->pace(now);
+  return {pace.awaited(), pace.behind(now), pace.waited(now)};
 }
 
 void Connection::continueLater() {
   loop_.defer([this] { contain([this] { onReady({.readable = true, .writable = true}); }); });
 }
 
-void Connection::ended(UniqueFd socket, bool bodyMayFollow) {
+void Connection::ended(UniqueFd socket, BodyLeft bodyLeft) {
   loop_.defer([this] { exchange_.reset(); });  // it is on the stack
   keeper_.gaveSlotBack(*this);
   socket_ = std::move(socket);
   if (!socket_) return close();
   phase_ = Phase::kDraining;
-  lastMoved_ = loop_.now();
-  deadline_.setAfter(kDrainTime);
-  ::shutdown(socket_.get(), SHUT_WR);
+  drain_ = std::make_unique<Drain>(socket_.get(), keeper_.exchangeContext().limits, bodyLeft,
+                                   listener_ == ListenerKind::kSpartan, loop_.now());
+  deadline_.setAfter(Drain::kInterval);
   // Else the loop reports what comes.
-  if (bodyMayFollow || peerEnded_) continueLater();
+  if (bodyLeft != 0 || peerEnded_) continueLater();
 }
 
 }  // namespace egalaxyd

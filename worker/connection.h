@@ -2,13 +2,14 @@
 // slot, and drains what the client still sends after the answer.
 #pragma once
 
-#include <climits>
 #include <cstdint>
 #include <memory>
 
 #include "common/event_loop.h"
 #include "common/ip_address.h"
 #include "common/unique_fd.h"
+#include "worker/admission.h"
+#include "worker/drain.h"
 #include "worker/exchange.h"
 
 namespace egalaxyd {
@@ -24,12 +25,13 @@ class ConnectionKeeper {
   virtual bool takeAddress(const IpAddress& client) = 0;
   /// The first message has come; Connection::activate follows when a slot is free.
   virtual void wantsSlot(Connection& connection) = 0;
-  /// The holder of a slot has finished its handshake.
-  virtual void established(Connection& connection) = 0;
-  /// The holder of a slot did not stand still.
-  virtual void moved(Connection& connection) = 0;
+  /// The holder of a slot has finished its handshake; see Admission::establish.
+  virtual void established(Connection& connection, Clock::duration took) = 0;
   /// The slot is free again.
   virtual void gaveSlotBack(Connection& connection) = 0;
+  /// Whether a connection that has been in the queue for limits.request_timeout may stay: nobody
+  /// stands still, there is only much to do.
+  virtual bool mayWaitOn() const = 0;
   /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing, and
   /// neither does gaveSlotBack().
   virtual void closed(Connection& connection) = 0;
@@ -44,7 +46,7 @@ class ConnectionKeeper {
 
 /// Whatever it throws, out of memory for example, ends this connection alone.
 /// Loop thread only; neither copied nor moved. About 250 bytes while it waits.
-class Connection final : public ExchangeOwner {
+class Connection final : public ExchangeOwner, public Admission::Member {
  public:
   /// Where in the keeper's table it stands; no other connection ever has the same id.
   struct Id {
@@ -63,6 +65,8 @@ class Connection final : public ExchangeOwner {
   void activate();
   /// The exchange's answer has come from its site.
   void respond(std::optional<Response> response);
+  /// Gives its slot to others that wait: it ends soon, or at once.
+  void yield();
   /// Closes at once; `why` is for the log.
   void abort(std::string_view why);
 
@@ -70,14 +74,6 @@ class Connection final : public ExchangeOwner {
   const IpAddress& client() const { return client_; }
   /// Whether the client's address was counted and has to be released.
   bool holdsAddress() const { return holdsAddress_; }
-  Clock::time_point lastMoved() const { return lastMoved_; }
-  /// Whether it still waits for a slot.
-  bool isQueued() const { return phase_ == Phase::kQueued; }
-
-  /// Admission's: neighbours in one of its lists of slot holders, longest still first.
-  Connection* previous = nullptr;
-  Connection* next = nullptr;
-  bool inHandshake = false;
 
  private:
   enum class Phase { kProxyHeader, kWaiting, kQueued, kActive, kDraining, kClosed };
@@ -89,20 +85,20 @@ class Connection final : public ExchangeOwner {
   void end(std::string_view why);
   void onReady(IoEvents events);
   void onDeadline();
+  void onQueueDeadline();
   void takeProxyHeader();
   void gather(bool ended);
   void queueUp();
-  void drain();
-  void onDrainDeadline();
+  void goOn(Drain::Next step);
   void close();
+  Admission::Standing standing(Clock::time_point now) override;
 
   void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
-  void established() override;
-  void progressed() override;
+  void established(Clock::duration took) override { keeper_.established(*this, took); }
   Responder makeResponder() override { return keeper_.makeResponder(*this); }
   void awaitRoom() override { watch_.wantRoom(); }
   void continueLater() override;
-  void ended(UniqueFd socket, bool bodyMayFollow) override;
+  void ended(UniqueFd socket, BodyLeft bodyLeft) override;
 
   ConnectionKeeper& keeper_;
   EventLoop& loop_;
@@ -110,18 +106,15 @@ class Connection final : public ExchangeOwner {
   IpAddress client_;
   bool holdsAddress_;
   const Clock::time_point accepted_;
-  Clock::time_point lastMoved_;
   Phase phase_;
   const ListenerKind listener_;
-  bool peerEnded_ = false;           ///< as the loop has told; it tells so once
-  bool lowWater_ = false;            ///< the kernel was told to wake us for no less than is missing
-  std::uint32_t drained_ = 0;        ///< bytes thrown away so far
-  std::uint32_t drainedBefore_ = 0;  ///< when last looked at
-  int unreceived_ = INT_MAX;         ///< of the answer, when last looked at
-  UniqueFd socket_;                  ///< empty while the exchange has it
+  bool peerEnded_ = false;  ///< as the loop has told; it tells so once
+  bool lowWater_ = false;   ///< the kernel was told to wake us for no less than is missing
+  UniqueFd socket_;         ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;
   std::unique_ptr<Exchange> exchange_;
+  std::unique_ptr<Drain> drain_;
 };
 
 }  // namespace egalaxyd

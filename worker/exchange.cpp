@@ -1,7 +1,10 @@
 #include "worker/exchange.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +16,7 @@
 #include "common/path.h"
 #include "worker/protocol/gemini_encoder.h"
 #include "worker/protocol/spartan_encoder.h"
+#include "worker/unreceived.h"
 
 namespace egalaxyd {
 namespace {
@@ -20,8 +24,9 @@ namespace {
 /// What one connection may send before others have their turn.
 constexpr std::uint64_t kBytesPerTurn = 128 * 1024;
 
-/// Over which limits.upload_min_rate is looked at.
-constexpr auto kRateWindow = std::chrono::seconds(10);
+/// Over which limits.upload_min_rate and limits.download_min_rate are looked at.
+constexpr auto kUploadWindow = std::chrono::seconds(10);
+constexpr auto kDownloadWindow = std::chrono::seconds(30);
 /// Of a data block that is input.
 constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
 
@@ -47,6 +52,14 @@ Protocol protocolOf(ListenerKind listener) {
 bool takesMore(int socket) {
   pollfd ready{socket, POLLOUT, 0};
   return ::poll(&ready, 1, 0) != 0;
+}
+
+/// TCP_QUICKACK: the kernel keeps an acknowledgement back for 40 ms, hoping that bytes of ours will
+/// carry it. We have none before the client has said more, and a client with Nagle's algorithm
+/// (without TCP_NODELAY) says nothing before it has the acknowledgement.
+void acknowledgeNow(int socket) {
+  const int on = 1;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 /// For the log, where the query must not show.
@@ -80,6 +93,7 @@ Exchange::~Exchange() {
 }
 
 void Exchange::start() {
+  pace_.await(Clock::now());
   owner_.setDeadline(context_.limits.handshakeTimeout);
   continueHandshake();
 }
@@ -102,6 +116,7 @@ void Exchange::onReady() {
 
 void Exchange::onDeadline() {
   if (step_ == Step::kSite && incoming_ && incoming_->body->isWanted()) return onBodyDeadline();
+  if (step_ == Step::kResponse && !bodyAwaited_) return onReaderDeadline();
   context_.counters.add(Counter::kTimeouts);
   if (step_ == Step::kSite) {
     spdlog::error("a site took too long to answer \"{}\"; the client got 42", logQuote(url_));
@@ -114,6 +129,17 @@ void Exchange::onDeadline() {
 }
 
 void Exchange::abort(std::string_view why) { end(UniqueFd(), why); }
+
+/// An upload can still be answered, a part of an answer must not look whole.
+void Exchange::yield() {
+  if (step_ != Step::kSite) return abort("others waited");
+  begin(Response::failure(Status::kServerUnavailable, "Others wait, and this took too long"));
+}
+
+const Pace& Exchange::pace(Clock::time_point now) {
+  if (step_ == Step::kResponse) lookAtReader(now);
+  return pace_;
+}
 
 void Exchange::continueHandshake() {
   const IoResult result = transport_->handshake();
@@ -129,7 +155,11 @@ void Exchange::continueHandshake() {
   }
   step_ = Step::kRequest;
   owner_.setDeadline(timeForRequest());
-  owner_.established();
+  const Clock::time_point now = Clock::now();
+  const bool shookHands = listener_ != ListenerKind::kSpartan;
+  owner_.established(shookHands ? pace_.waited(now) : Clock::duration::zero());
+  pace_.begin(std::nullopt, {});
+  pace_.await(now);
   readRequest();
 }
 
@@ -143,7 +173,7 @@ Clock::duration Exchange::timeForRequest() const {
 void Exchange::readRequest() {
   for (;;) {
     const IoResult result = transport_->read(scratch);
-    if (result.status == IoStatus::kBlocked) return;
+    if (result.status == IoStatus::kBlocked) return acknowledgeNow(transport_->fd());
     if (result.status == IoStatus::kFailed) return end(UniqueFd(), "client left");
     if (result.status == IoStatus::kEnd) {
       transport_->writeLast({});
@@ -160,7 +190,7 @@ void Exchange::readRequest() {
     lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
-      bodyMayFollow_ = true;
+      skippedBody_ = std::nullopt;
       return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
     return onRequestLine(std::get<RequestLine>(std::move(step)), bytes.substr(consumed));
@@ -171,7 +201,8 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   // Until the site is known, any query may be a secret.
   url_ = withoutQuery(line.url);
   if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
-  bodyMayFollow_ = line.upload && line.upload->size > 0;
+  const std::uint64_t announced = line.upload ? line.upload->size : 0;
+  skippedBody_ = announced - std::min<std::uint64_t>(announced, behind.size());
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
   auto& [site, request, takes] = std::get<Routed>(routed);
@@ -184,13 +215,14 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
     return begin(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
   }
   request.users = &context_.services.users;
+  request.tls = transport_->tls();
   request.identity = transport_->identity();
   if (request.identity) {
     context_.storage.recordVisit(request.identity->fingerprint, request.identity->keyFingerprint);
   }
   if (request.upload && !request.upload->edit) announceBody(request, behind);
   step_ = Step::kSite;
-  owner_.progressed();
+  pace_.begin(context_.limits.uploadMinRate, kUploadWindow);
   owner_.setDeadline(context_.limits.writeTimeout);
   if (isInput) return readInput(*site, std::move(request), {});
   ask(*site, std::move(request));
@@ -211,7 +243,7 @@ void Exchange::readInput(Site& site, Request request, std::string input) {
       if (bytes.error().code == ErrorCode::kIo) return;  // nobody waits for an answer
       return begin(Response::failure(Status::kBadRequest, bytes.error().message));
     }
-    if (!bytes->empty()) return readInput(site, std::move(request), input + *bytes);
+    if (!bytes->empty()) return readInput(site, std::move(request), std::move(input += *bytes));
     request.query = percentEncodeSegment(input);
     request.upload.reset();
     request.body.reset();
@@ -227,16 +259,12 @@ void Exchange::announceBody(Request& request, std::string_view behind) {
                              .behind = std::string(behind),
                              .left = size,
                              .deadline = now + context_.limits.uploadTimeout,
-                             .given = now,
-                             .windowStart = now,
-                             .windowLeft = size});
+                             .given = now});
 }
 
 /// Time in which the site wanted nothing is not the client's.
 void Exchange::onBodyWanted() {
-  const auto pause = Clock::now() - incoming_->given;
-  incoming_->windowStart += pause;
-  incoming_->deadline += pause;
+  incoming_->deadline += Clock::now() - incoming_->given;
   receiveBody();
 }
 
@@ -249,13 +277,17 @@ void Exchange::receiveBody() {
     if (!*next) return failBody(std::move(*next).error());
     owner_.setDeadline(context_.limits.writeTimeout);
     incoming_->given = Clock::now();
+    pace_.rest(incoming_->given);
     incoming_->body->give(std::move(*next));
   }
 }
 
 void Exchange::awaitBody() {
-  const auto next = std::min(incoming_->windowStart + kRateWindow, incoming_->deadline);
-  owner_.setDeadline(std::max(next - Clock::now(), Clock::duration::zero()));
+  acknowledgeNow(transport_->fd());
+  const Clock::time_point now = Clock::now();
+  pace_.await(now);
+  const auto next = std::min(pace_.windowEnd().value_or(incoming_->deadline), incoming_->deadline);
+  owner_.setDeadline(std::max(next - now, Clock::duration::zero()));
 }
 
 /// The next bytes, "" at the end, an Error, or nullopt where they are yet to come.
@@ -276,7 +308,7 @@ std::optional<Result<std::string>> Exchange::nextOfBody() {
   }
   if (!bytes.empty()) {
     incoming.left -= bytes.size();
-    owner_.progressed();
+    pace_.moved(bytes.size(), Clock::now());
     return bytes;
   }
   if (result.status == IoStatus::kFailed) return Error{ErrorCode::kIo, "The client left"};
@@ -287,6 +319,7 @@ std::optional<Result<std::string>> Exchange::nextOfBody() {
 
 void Exchange::failBody(Error error) {
   const bool gone = error.code == ErrorCode::kIo;
+  pace_.rest(Clock::now());
   owner_.setDeadline(context_.limits.writeTimeout);
   incoming_->body->end(std::move(error));
   if (gone && step_ != Step::kEnded) end(UniqueFd(), "client left");
@@ -294,13 +327,7 @@ void Exchange::failBody(Error error) {
 
 void Exchange::onBodyDeadline() {
   const Clock::time_point now = Clock::now();
-  const std::uint64_t moved = incoming_->windowLeft - incoming_->left;
-  const auto least = context_.limits.uploadMinRate * kRateWindow.count();
-  if (now < incoming_->deadline && moved >= least) {
-    incoming_->windowStart = now;
-    incoming_->windowLeft = incoming_->left;
-    return awaitBody();
-  }
+  if (now < incoming_->deadline && !pace_.tooSlow(now)) return awaitBody();
   context_.counters.add(Counter::kTimeouts);
   failBody({ErrorCode::kBusy, "The bytes came too slowly"});
 }
@@ -326,6 +353,8 @@ void Exchange::begin(Response response) {
     });
   }
   step_ = Step::kResponse;
+  pace_.begin(context_.limits.downloadMinRate, kDownloadWindow);
+  lastTaken_ = Clock::now();
   owner_.setDeadline(context_.limits.writeTimeout);
   sendResponse();
 }
@@ -344,23 +373,53 @@ void Exchange::sendResponse() {
   while (bytesOut_ < turnEnds || allWritten_) {
     const IoResult sent = transport_->send();
     if (sent.bytes > 0) {
+      socketTook_ += sent.bytes;
       if (!std::exchange(answerBegun_, true)) {
         context_.counters.addLatency(protocol_, Span::kFirstByte, Clock::now() - lineSeen_);
       }
       owner_.setDeadline(context_.limits.writeTimeout);
-      owner_.progressed();
     }
     if (sent.status == IoStatus::kFailed) return end(UniqueFd(), "client left");
-    if (sent.status == IoStatus::kBlocked) return owner_.awaitRoom();
-    if (bodyAwaited_) return;
+    if (sent.status == IoStatus::kBlocked) return awaitReader(Clock::now());
+    if (bodyAwaited_) return pace_.rest(Clock::now());
     if (allWritten_) {
       context_.counters.addLatency(protocol_, Span::kRequest, Clock::now() - accepted_);
       return endGently("ok");
     }
-    if (bytesOut_ > 0 && !takesMore(transport_->fd())) return owner_.awaitRoom();
+    if (bytesOut_ > 0 && !takesMore(transport_->fd())) return awaitReader(Clock::now());
     if (!produce()) return end(UniqueFd(), "body failed");
   }
   owner_.continueLater();
+}
+
+/// What the client's kernel has acknowledged is what it took: the socket's buffer takes megabytes
+/// of an answer that nobody reads.
+void Exchange::lookAtReader(Clock::time_point now) {
+  const auto held = static_cast<std::uint64_t>(unreceivedBytes(transport_->fd()));
+  const std::uint64_t taken = socketTook_ - std::min(held, socketTook_);
+  if (taken <= acknowledged_) return;
+  pace_.moved(taken - acknowledged_, now);
+  acknowledged_ = taken;
+  lastTaken_ = now;
+}
+
+/// Until there is room for more, or until the client has taken nothing or too little for too long.
+void Exchange::awaitReader(Clock::time_point now) {
+  lookAtReader(now);
+  pace_.await(now);
+  const auto stop = lastTaken_ + context_.limits.writeTimeout;
+  const auto next = std::min(pace_.windowEnd().value_or(stop), stop);
+  owner_.setDeadline(std::max(next - now, Clock::duration::zero()));
+  owner_.awaitRoom();
+}
+
+void Exchange::onReaderDeadline() {
+  const Clock::time_point now = Clock::now();
+  lookAtReader(now);
+  const bool stopped = now - lastTaken_ >= context_.limits.writeTimeout;
+  if (!stopped && !pace_.tooSlow(now)) return awaitReader(now);
+  context_.counters.add(Counter::kTimeouts);
+  abort(stopped ? "timeout" : "read too slowly");
 }
 
 /// Hands the next chunk to the transport, the header in front of the first and the end behind the
@@ -375,7 +434,9 @@ bool Exchange::produce() {
   if (chunk.state == BodyChunk::State::kFailed) return false;
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {
-    chunk.bytes.copy(scratch.data() + headerSize, scratch.size() - headerSize);
+    // It may lie elsewhere in `scratch`.
+    std::char_traits<char>::move(scratch.data() + headerSize, chunk.bytes.data(),
+                                 chunk.bytes.size());
   }
   const std::string_view bytes =
       headerSize == 0 ? chunk.bytes
@@ -393,7 +454,22 @@ bool Exchange::produce() {
 }
 
 /// The client has yet to receive what was sent.
-void Exchange::endGently(std::string_view why) { end(transport_->releaseSocket(), why); }
+void Exchange::endGently(std::string_view why) {
+  skipBody();
+  end(transport_->releaseSocket(), why);
+}
+
+/// Most bodies that nobody wants are there already.
+void Exchange::skipBody() {
+  if (incoming_) skippedBody_ = incoming_->left - incoming_->behind.size();
+  std::uint64_t read = 0;
+  while (skippedBody_.value_or(0) > 0 && read < kBytesPerTurn) {
+    const IoResult result = transport_->read(scratch);
+    if (result.status != IoStatus::kDone) return;
+    read += result.bytes;
+    *skippedBody_ -= std::min<std::uint64_t>(*skippedBody_, result.bytes);
+  }
+}
 
 void Exchange::end(UniqueFd socket, std::string_view why) {
   step_ = Step::kEnded;
@@ -403,7 +479,7 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
   if (!requestSeen_) {
     spdlog::debug("{} ended before a request: {}", client_.text(context_.addressMask), why);
   }
-  owner_.ended(std::move(socket), bodyMayFollow_);
+  owner_.ended(std::move(socket), skippedBody_);
 }
 
 void Exchange::writeAccessLog(std::string_view why) const {

@@ -14,6 +14,7 @@
 #include "common/ip_address.h"
 #include "common/shared_state.h"
 #include "worker/listener_kind.h"
+#include "worker/pace.h"
 #include "worker/protocol/gemini_parser.h"
 #include "worker/protocol/spartan_parser.h"
 #include "worker/request_body.h"
@@ -35,15 +36,16 @@ struct ExchangeContext {
   StorageThread& storage;  ///< for visits
 };
 
+/// Bytes; nullopt where the request could not be read: perhaps some, perhaps none.
+using BodyLeft = std::optional<std::uint64_t>;
+
 /// The connection, as its exchange sees it.
 class ExchangeOwner {
  public:
   /// The exchange's only deadline is now `delay` from here; Exchange::onDeadline tells it.
   virtual void setDeadline(Clock::duration delay) = 0;
-  /// The handshake is done.
-  virtual void established() = 0;
-  /// Something moved that the client had to do: it does not stand still.
-  virtual void progressed() = 0;
+  /// The handshake is done, which took so long; zero where there was none.
+  virtual void established(Clock::duration took) = 0;
   /// Calls Exchange::respond with the answer, unless the exchange has ended by then.
   virtual Responder makeResponder() = 0;
   /// Calls Exchange::onReady when the socket takes bytes again, which it did not.
@@ -51,9 +53,9 @@ class ExchangeOwner {
   /// Calls Exchange::onReady soon, after other connections had their turn.
   virtual void continueLater() = 0;
   /// The exchange has ended; it is destroyed after the current callback. `socket` is open where
-  /// closing it now could cost the client its answer, otherwise empty. `bodyMayFollow`: bytes that
-  /// the socket has reported may still be in it.
-  virtual void ended(UniqueFd socket, bool bodyMayFollow) = 0;
+  /// closing it now could cost the client its answer, otherwise empty. `bodyLeft`: bytes of a body
+  /// that the client announced and that have not come; some may be in the socket already.
+  virtual void ended(UniqueFd socket, BodyLeft bodyLeft) = 0;
 
  protected:
   ~ExchangeOwner() = default;
@@ -81,7 +83,10 @@ class Exchange {
   /// Ends at once, without a close_notify. `why` is for the log.
   void abort(std::string_view why);
 
-  bool hasEnded() const { return step_ == Step::kEnded; }
+  /// Gives its place to others that wait.
+  void yield();
+  /// How the client keeps up, with what its kernel has acknowledged by now.
+  const Pace& pace(Clock::time_point now);
 
  private:
   enum class Step { kHandshake, kRequest, kSite, kResponse, kEnded };
@@ -99,6 +104,10 @@ class Exchange {
   std::optional<Result<std::string>> nextOfBody();
   void failBody(Error error);
   void onBodyDeadline();
+  void onReaderDeadline();
+  void lookAtReader(Clock::time_point now);
+  void awaitReader(Clock::time_point now);
+  void skipBody();
   void begin(Response response);
   void encodeHeader(Response& response);
   void sendResponse();
@@ -115,8 +124,10 @@ class Exchange {
   std::unique_ptr<Transport> transport_;
   Step step_ = Step::kHandshake;
   std::variant<GeminiParser, SpartanParser> parser_;
-  bool requestSeen_ = false;    ///< a whole line, well-formed or not
-  bool bodyMayFollow_ = false;  ///< the line announced one, or could not be read
+  bool requestSeen_ = false;  ///< a whole line, well-formed or not
+  /// Of a body that is not incoming_: what the line announced and has not been read.
+  BodyLeft skippedBody_ = 0;
+  Pace pace_;
   Protocol protocol_;
   Clock::time_point lineSeen_{};  ///< when the request line was whole
   bool answerBegun_ = false;      ///< its first bytes are on their way
@@ -129,9 +140,7 @@ class Exchange {
     std::string behind;      ///< bytes that came with the request line
     std::uint64_t left = 0;  ///< of the body, not yet given
     Clock::time_point deadline;
-    Clock::time_point given;        ///< when the site last had enough
-    Clock::time_point windowStart;  ///< of the interval whose rate is looked at
-    std::uint64_t windowLeft = 0;   ///< `left` when it began
+    Clock::time_point given;  ///< when the site last had enough
   };
   std::optional<Incoming> incoming_;
   int status_ = 0;
@@ -142,6 +151,9 @@ class Exchange {
   bool bodyAwaited_ = false;  ///< the body said kLater
   bool allWritten_ = false;
   std::uint64_t bytesOut_ = 0;
+  std::uint64_t socketTook_ = 0;    ///< of the answer, as it is on the wire
+  std::uint64_t acknowledged_ = 0;  ///< of these, when last looked at
+  Clock::time_point lastTaken_{};   ///< when that last grew
 };
 
 }  // namespace egalaxyd

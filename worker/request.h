@@ -12,6 +12,7 @@
 #include "worker/client_identity.h"
 #include "worker/protocol/request_line.h"
 #include "worker/request_body.h"
+#include "worker/tls_facts.h"
 #include "worker/users.h"
 
 namespace egalaxyd {
@@ -30,6 +31,7 @@ struct Request {
   /// Length of the part of `path` that the site map matched; the rest is the site's own.
   std::size_t mountLength = 0;
   IpAddress client;
+  TlsFacts tls;
   /// nullptr: no certificate was presented.
   std::shared_ptr<const ClientIdentity> identity;
   /// What an `input` module above this site was told, decoded, lines ended by LF; nullopt: there is

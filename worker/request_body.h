@@ -30,21 +30,30 @@ class RequestBody {
   /// As the client announced it.
   std::uint64_t size() const { return size_; }
 
-  /// `done` gets the next bytes, "" once all of them have been given, or an Error, which is the
-  /// last: kInvalid where the client sent fewer or more than it announced, kBusy where it was too
-  /// slow, kIo where it left. One read at a time. `done` may be called before this returns.
+  /// `done` gets the next bytes, "" once all of them have been given, or an Error: kInvalid where
+  /// the client sent fewer or more than it announced, kBusy where it was too slow, kIo where it
+  /// left. Either is the last: what is read after it is dropped uncalled. One read at a time.
+  /// `done` may be called before this returns, but not within another: it may read on itself.
   void read(Done done) {
-    if (error_) return done(*error_);
+    if (finished_) return;
+    if (error_) {
+      finished_ = true;
+      return done(*error_);
+    }
     done_ = std::move(done);
-    wanted_();
+    if (!giving_) wanted_();
   }
 
   // For the exchange.
 
   bool isWanted() const { return static_cast<bool>(done_); }
+  /// Look at isWanted() afterwards: a read from within calls nobody.
   void give(Result<std::string> bytes) {
+    finished_ = !bytes || bytes->empty();
     auto done = std::exchange(done_, {});
+    giving_ = true;
     done(std::move(bytes));
+    giving_ = false;
   }
   /// Nothing more will come: the read under way and all later ones get `error`.
   void end(Error error) {
@@ -57,6 +66,8 @@ class RequestBody {
   const std::uint64_t size_;
   UniqueFunction<void()> wanted_;
   Done done_;
+  bool giving_ = false;    ///< `done` is on the stack
+  bool finished_ = false;  ///< the last has been given
   std::optional<Error> error_;
 };
 

@@ -25,9 +25,9 @@ class Responder {
   }
   ~Responder() { drop(); }
 
+  /// Nothing happens where the answer has been given already.
   void send(Response response) && {
-    auto deliver = std::exchange(deliver_, {});
-    deliver(std::move(response));
+    if (auto deliver = std::exchange(deliver_, {})) deliver(std::move(response));
   }
 
  private:

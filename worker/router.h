@@ -129,7 +129,7 @@ class Gate {
   void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
 
   /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
-  /// request's client and identity are the caller's to fill in.
+  /// request's identity, users and TLS are the caller's to fill in.
   std::variant<Routed, Response> admit(RequestLine line, ListenerKind listener,
                                        std::string_view serverName, const IpAddress& client) const;
 

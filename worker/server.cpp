@@ -38,7 +38,7 @@ constexpr int kUnsentBytes = 128 * 1024;
 /// How long accepting pauses at a limit that something other than our own closing may lift.
 constexpr auto kPause = std::chrono::milliseconds(50);
 /// How often those who stand still are looked at while others wait.
-constexpr auto kPatienceTick = std::chrono::milliseconds(250);
+constexpr auto kPatienceTick = std::chrono::milliseconds(10);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
 
 AdmissionLimits admissionLimits(unsigned workers) {
@@ -254,27 +254,23 @@ void Server::admitSoon() noexcept {
   }
 }
 
-/// First come, first served.
+/// Addresses take turns; those of one address are served in order of arrival.
 void Server::admit() {
   admitting_ = false;
-  for (int begun = 0; admission_.canAdmit(exchangesElsewhere());) {
-    if (begun == kAdmissionsPerTurn) return admitSoon();
-    Connection* connection = find(admission_.takeNext());
-    if (connection == nullptr || !connection->isQueued()) continue;  // it left while it waited
-    ++begun;
-    admission_.hold(*connection);
+  for (int begun = 0; begun < kAdmissionsPerTurn; ++begun) {
+    Admission::Member* next = admission_.admitNext(exchangesElsewhere());
+    if (next == nullptr) break;
     exchangeContext_.counters.add(Gauge::kExchanges, 1);
     mostExchanges_ = std::max(mostExchanges_, admission_.holders());
-    connection->activate();
+    static_cast<Connection*>(next)->activate();
+    if (begun + 1 == kAdmissionsPerTurn) admitSoon();
   }
   if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatienceTick);
 }
 
 void Server::makeRoom() {
-  for (std::size_t room = 0;; ++room) {
-    Connection* still = admission_.yields(loop_.now(), exchangesElsewhere(), room);
-    if (still == nullptr) break;
-    still->abort("stood still while others waited");
+  for (Admission::Member* member : admission_.yielding(loop_.now(), exchangesElsewhere())) {
+    static_cast<Connection*>(member)->yield();
   }
   admitSoon();
 }
@@ -309,7 +305,7 @@ std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd
 }
 
 void Server::wantsSlot(Connection& connection) {
-  admission_.enqueue(connection.id());
+  admission_.enqueue(connection, connection.client());
   admitSoon();
 }
 
@@ -319,9 +315,12 @@ void Server::gaveSlotBack(Connection& connection) {
   admitSoon();
 }
 
-void Server::established(Connection& connection) { admission_.establish(connection, loop_.now()); }
+bool Server::mayWaitOn() const {
+  return loop_.now() - admission_.lastYielded() >= plan_.config.limits.requestTimeout;
+}
 
 void Server::closed(Connection& connection) {
+  admission_.release(connection);  // it may still be in the queue
   const Connection::Id id = connection.id();
   places_[id.index].failed = false;
   try {

@@ -72,8 +72,10 @@ class Server final : public ConnectionKeeper {
   bool takeAddress(const IpAddress& client) override;
   std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
   void wantsSlot(Connection& connection) override;
-  void established(Connection& connection) override;
-  void moved(Connection& connection) override { admission_.moved(connection); }
+  void established(Connection& connection, Clock::duration took) override {
+    admission_.establish(connection, took);
+  }
+  bool mayWaitOn() const override;
   void gaveSlotBack(Connection& connection) override;
   void closed(Connection& connection) override;
   void failed(Connection& connection, std::string_view what) override;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "common/config.h"
+#include "worker/file/served_root.h"
 #include "worker/router.h"
 #include "worker/tls_contexts.h"
 
@@ -14,6 +15,7 @@ struct ServingPlan {
   Config config;
   std::unique_ptr<TlsContexts> tls;
   std::shared_ptr<const Router> router;
+  std::shared_ptr<ServedRoots> roots;  ///< of its sites; a worker's loop looks after them
   /// Out of a plug-in; nullptr: the built-in one, or none.
   std::shared_ptr<RateLimiter> rateLimiter;
 };

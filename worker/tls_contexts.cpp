@@ -9,16 +9,18 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "common/ascii.h"
+#include "common/certificate_advice.h"
 #include "common/certificate_files.h"
 #include "common/certificate_names.h"
 #include "common/errno_error.h"
+#include "common/host_name.h"
 #include "common/poco_seam.h"
 
 namespace egalaxyd {
@@ -53,7 +55,8 @@ int chooseByName(SSL* ssl, int*, void* argument) {
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (name == nullptr) return SSL_TLSEXT_ERR_OK;
   try {
-    SSL_CTX* const* found = byName->find(lowerCase(name));
+    const auto host = canonicalHost(name);
+    SSL_CTX* const* found = host ? byName->find(*host) : nullptr;
     const bool chosen = found == nullptr || SSL_set_SSL_CTX(ssl, *found) != nullptr;
     return chosen ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
   } catch (const std::bad_alloc&) {
@@ -82,7 +85,9 @@ void applySettings(SSL_CTX* context, TlsVersion minVersion) {
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                    SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
+  // P-521, the slowest, is for those whose certificate is on it: TLS 1.2 takes no other curves
+  // there.
+  SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384:P-521");
   // SHA-256 first: a handshake derives its keys in a hundred blocks of hashing, and SHA-384 takes
   // several times as long for each. AES-128 is as strong as the certificate's P-256.
   SSL_CTX_set_ciphersuites(
@@ -199,8 +204,12 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
       complaints.push_back(complaintOf(where, context.error()));
       return std::nullopt;
     }
+    const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
+    for (const std::string& advice : certificateAdvice(leaf, std::chrono::system_clock::now())) {
+      spdlog::warn("{}: {}", file.string(), advice);
+    }
     state.contexts.push_back(*context);
-    state.served.push_back({{}, file, SSL_CTX_get0_certificate((*context)->sslContext())});
+    state.served.push_back({{}, file, leaf});
     return state.served.size() - 1;
   };
 

@@ -11,9 +11,9 @@
 #include <new>
 #include <utility>
 
-#include "common/ascii.h"
 #include "common/certificate.h"
 #include "common/certificate_names.h"
+#include "common/host_name.h"
 
 namespace egalaxyd {
 namespace {
@@ -169,9 +169,13 @@ IoStatus TlsTransport::classify(int returned) const {
   }
 }
 
+TlsFacts TlsTransport::tls() const {
+  return {SSL_get_version(ssl_), SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_))};
+}
+
 void TlsTransport::learnPeer() {
   if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name); name != nullptr) {
-    serverName_ = lowerCase(name);
+    serverName_ = canonicalHost(name).value_or(name);
   }
   const X509* certificate = SSL_get0_peer_certificate(ssl_);
   if (certificate == nullptr) return;

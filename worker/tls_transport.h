@@ -50,6 +50,7 @@ class TlsTransport final : public Transport {
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }
   std::string_view serverName() const override { return serverName_; }
+  TlsFacts tls() const override;
   std::shared_ptr<const ClientIdentity> identity() const override { return identity_; }
 
  private:

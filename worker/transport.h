@@ -10,6 +10,7 @@
 #include "common/unique_fd.h"
 #include "worker/body.h"
 #include "worker/client_identity.h"
+#include "worker/tls_facts.h"
 
 namespace egalaxyd {
 
@@ -58,6 +59,7 @@ class Transport {
 
   /// The name that the client asked for in the handshake, lower-case; "" without one.
   virtual std::string_view serverName() const { return {}; }
+  virtual TlsFacts tls() const { return {}; }
   /// nullptr without a certificate.
   virtual std::shared_ptr<const ClientIdentity> identity() const { return nullptr; }
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "common/poco_seam.h"
 #include "worker/storage_thread.h"
 
 namespace egalaxyd {
@@ -97,7 +98,9 @@ void Users::update(const ClientIdentity& identity, std::string key,
         if (!user) return user.error();
         auto value = storage.readMetadata(*user, key);
         if (!value) return value.error();
-        return storage.writeMetadata(*user, key, change(std::move(*value)), now());
+        auto changed = contained("a change of metadata", [&] { return change(std::move(*value)); });
+        if (!changed) return changed.error();
+        return storage.writeMetadata(*user, key, *changed, now());
       },
       std::move(done));
 }

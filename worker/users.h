@@ -39,7 +39,7 @@ class Users {
   void write(const ClientIdentity& identity, std::string key, std::string value, Done<void> done);
   /// Reads, changes and writes as one step, whatever other workers do meanwhile. `change` gets the
   /// value of now (nullopt: none) and runs on the storage thread: it may touch only what it
-  /// captured by value.
+  /// captured by value. An exception of it is kIo.
   void update(const ClientIdentity& identity, std::string key,
               std::function<std::string(std::optional<std::string>)> change, Done<void> done);
   void remove(const ClientIdentity& identity, std::string key, Done<void> done);

@@ -43,16 +43,21 @@ constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr int kMemoryTries = 200;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
-/// What the sites read, those within others too.
+/// What the sites read, those within others too, and what may come to its place.
 void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
+  const auto allow = [](auto& paths, const std::filesystem::path& path) {
+    for (auto& each : withReplacements(path)) paths.push_back(std::move(each));
+  };
   for (const MountConfig& mount : mounts) {
     if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
-      if (directory->upload) rules.writable.push_back(directory->root);
+      if (directory->upload) allow(rules.writable, directory->root);
       // Links may lead out of a tree that follows them.
-      rules.readable.push_back(directory->symlinks == SymlinkPolicy::kFollow ? "/"
-                                                                             : directory->root);
+      allow(rules.readable, directory->symlinks == SymlinkPolicy::kFollow ? "/" : directory->root);
     } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
-      rules.readable.push_back(file->path.parent_path());
+      allow(rules.readable, file->path.parent_path());
+      std::error_code missing;  // then there is nothing that it leads to
+      const auto target = std::filesystem::canonical(file->path, missing);
+      if (!missing) allow(rules.readable, target.parent_path());
     } else if (const auto* nested = nestedMounts(mount.args)) {
       allowMounts(rules, *nested);
     }
@@ -177,6 +182,7 @@ class Worker {
     setup_.shared->slot(setup_.sharedSlot).heartbeat.fetch_add(1, std::memory_order_relaxed);
     reportStorage();
     if (leaving_) return leave();
+    setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
     if (setup_.workerNumber == 0) forgetOldMetadata();
     server_->retryEnds();
     trimAfterStorm();
@@ -271,7 +277,8 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
   ServingPlanPtr plan(new ServingPlan);
   plan->config = config;
   plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, complaints);
-  auto sites = buildSites(config, complaints);
+  plan->roots = std::make_shared<ServedRoots>();
+  auto sites = buildSites(config, *plan->roots, complaints);
   if (config.router.module.empty()) {
     plan->router = std::make_shared<const SiteMap>(std::move(sites));
   } else if (auto loaded = loadRouter(config.router.module)) {

@@ -79,7 +79,7 @@ class Smoke(unittest.TestCase):
         self.assertEqual((result["ok"], result["failures"]["status"]), (0, 5))
 
     def test_stalled_clients_do_not_count_as_requests(self):
-        stalls = [f"{kind}:5" for kind in ("silent", "half-hello", "trickle", "unread")]
+        stalls = [f"{kind}:5" for kind in ("silent", "half-hello", "trickle", "unread", "hello", "slow-finish")]
         result = self.load(requests=50, connections=4, stall=stalls)
         self.assertEqual((result["ok"], result["failed"]), (50, 0))
 

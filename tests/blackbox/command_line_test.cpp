@@ -5,11 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "common/certificate_names.h"
 #include "tests/support/capsule.h"
+#include "tests/support/test_certificates.h"
 
 namespace egalaxyd {
 namespace {
@@ -127,6 +129,38 @@ TEST_F(CommandLine, DoesNotStartWithABadConfiguration) {
   // It may be on a mount that comes later.
   EXPECT_EQ(run({"--config", "missing.toml"}).status.code, kUnavailable);
   EXPECT_EQ(run({"--check", "--config", "missing.toml"}).status.code, kConfiguration);
+}
+
+TEST_F(CommandLine, ComplainsOnceOfOneMistake) {
+  const auto complaints = [&](const std::string& text) {
+    folder.write("egalaxyd.toml", text);
+    const Finished result = run({"--check", "--state-dir", (folder / "s").string()});
+    EXPECT_EQ(result.status.code, kConfiguration) << text;
+    return std::count(result.err.begin(), result.err.end(), '\n');
+  };
+  EXPECT_EQ(complaints("[sites.\"bad host\"]\nroot = \".\"\n"), 1);
+  EXPECT_EQ(complaints("[sites.a.\"/\"]\nmodule = \"directory\"\n"), 1);
+  EXPECT_EQ(complaints("[sites.a.\"/\"]\nmodule = \"file\"\n"), 1);
+  EXPECT_EQ(complaints("[sites.a.\"/\"]\nmodul = \"directory\"\nroot = \".\"\n"), 1);
+  EXPECT_EQ(complaints("[sites.a.\"/\"]\nmodule = \"reply\"\n"), 1);
+  EXPECT_EQ(complaints("[sites.a.\"/\"]\nmodule = \"reply\"\nstatus = 99\n"), 1);
+}
+
+TEST_F(CommandLine, WarnsOfACertificateThatClientsMayRefuse) {
+  const struct {
+    CertificateWish wish;
+    const char* expected;
+  } cases[] = {{{.fromDays = -9, .toDays = -1}, "a.crt: the certificate expired at "},
+               {{.fromDays = 1}, "a.crt: the certificate is valid from "},
+               {{.key = KeyKind::kSecp256k1}, "on the curve secp256k1 that no client takes"}};
+  for (const auto& each : cases) {
+    makeTestCertificate(each.wish).writePem(folder / "a.crt", folder / "a.key");
+    folder.write("egalaxyd.toml", "tls.certificate = \"a.crt\"\ntls.key = \"a.key\"\n" + kSite);
+    const Finished result = run({"--check", "--state-dir", (folder / "s").string()});
+    EXPECT_EQ(result.status.code, 0) << result.all();
+    EXPECT_THAT(result.err, HasSubstr(each.expected));
+    EXPECT_EQ(result.out, "configuration OK\n");
+  }
 }
 
 TEST_F(CommandLine, DumpsAConfigurationThatLoadsBack) {

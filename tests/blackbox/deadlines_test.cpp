@@ -156,6 +156,45 @@ TEST_F(Deadlines, CountTheWholeRequestLine) {
   EXPECT_TRUE(reply.closeNotify) << reply;
 }
 
+TEST_F(Deadlines, CountTheWholePROXYHeader) {
+  capsule.set("limits.handshake_timeout", "\"1s\"");
+  capsule.set("limits.request_timeout", "\"1s\"");
+  capsule.set("listen.proxy_protocol_from", "[\"127.0.0.0/8\"]");
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  const std::string header = "PROXY TCP4 192.0.2.1 127.0.0.1 40000 1965\r\n";
+  for (const std::uint16_t port : {capsule.port(), capsule.spartanPort()}) {
+    TcpClient client(port);
+    const std::size_t sent = drip(client, header.size(),
+                                  [&](std::size_t i) { return client.send(header.substr(i, 1)); });
+    EXPECT_LT(sent, header.size());
+    client.receiveAll();
+    EXPECT_NE(client.ending(), Ending::kTimedOut);
+  }
+}
+
+TEST_F(Deadlines, CountTheWholeRequestLineOfSpartan) {
+  capsule.set("limits.request_timeout", "\"1s\"");
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  TcpClient client(capsule.spartanPort());
+  const std::size_t sent =
+      drip(client, kTooManyBytes, [&](std::size_t) { return client.send("a"); });
+  EXPECT_LT(sent, kTooManyBytes);
+}
+
+TEST_F(Deadlines, EndADripAfterARefusal) {
+  capsule.set("limits.write_timeout", "\"1s\"");
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  TcpClient client(capsule.spartanPort());
+  ASSERT_TRUE(client.send("localhost / 1000000\r\n"));
+  EXPECT_EQ(client.receive().substr(0, 2), "4 ");
+  const std::size_t sent =
+      drip(client, kTooManyBytes, [&](std::size_t) { return client.send("a"); });
+  EXPECT_LT(sent, kTooManyBytes);
+}
+
 TEST_F(Deadlines, EndAReaderThatStops) {
   capsule.set("limits.write_timeout", "\"1s\"");
   capsule.start();

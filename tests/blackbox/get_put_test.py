@@ -30,8 +30,9 @@ root = "root"
 module = "redirect"
 to = "/page.gmi"
 [sites.localhost."/round"]
-module = "redirect"
-to = "/round"
+module = "reply"
+status = 30
+meta = "/round"
 [sites.localhost."/away"]
 module = "redirect"
 to = "https://example.org/"

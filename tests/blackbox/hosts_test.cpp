@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tests/support/capsule.h"
+#include "tests/support/spartan_client.h"
 
 namespace egalaxyd {
 namespace {
@@ -82,6 +83,27 @@ TEST_F(Hosts, AreComparedAsTheyAreWritten) {
   capsule.start();
   EXPECT_EQ(ask("xn--caf-dma.test").body, "exact");
   EXPECT_EQ(ask("XN--CAF-DMA.test").body, "exact");
+}
+
+TEST_F(Hosts, AreTheSameBeyondAsciiPercentEncodedAndWithADotAtTheEnd) {
+  capsule.sites("[sites.\"xn--caf-dma.test\"]\nroot = \"exact\"\n");
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  for (const std::string host : {"caf\xC3\xA9.test", "caf%C3%A9.test", "xn--caf-dma.test.",
+                                 "xn--caf-dma.%74est", "CAF\xC3\x89.test."}) {
+    TlsSettings unnamed;
+    unnamed.serverName = std::nullopt;
+    EXPECT_EQ(fetch(capsule.port(), capsule.url("/", host), unnamed).body, "exact") << host;
+    EXPECT_EQ(askSpartan(capsule.spartanPort(), host + " / 0\r\n").body, "exact") << host;
+  }
+  for (const char* serverName : {"xn--caf-dma.test", "xn--caf-dma.test.", "caf\xC3\xA9.test"}) {
+    TlsSettings settings;
+    settings.serverName = serverName;
+    EXPECT_EQ(fetch(capsule.port(), capsule.url("/", "caf\xC3\xA9.test"), settings).body, "exact")
+        << serverName;
+  }
+  EXPECT_EQ(ask("th\xC3\xA9.test").status, 53);
+  EXPECT_EQ(ask("caf%E9.test").status, 59);
 }
 
 TEST_F(Hosts, AreOursOnPublicPortsToo) {

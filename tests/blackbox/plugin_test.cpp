@@ -175,6 +175,53 @@ TEST_F(PluginFaults, ABodyThatThrowsEndsWithoutCloseNotify) {
   EXPECT_FALSE(reply.closeNotify) << reply;
 }
 
+TEST_F(PluginFaults, ABodyThatBreaksItsPromisesFailsOnlyItsOwnRequest) {
+  capsule.start();
+  const std::vector<pid_t> before = capsule.workerPids();
+  for (const char* path :
+       {"/body/too-much", "/body/more-of-nothing", "/body/later-with-bytes", "/body/no-state"}) {
+    const Reply reply = capsule.get(std::string("/clumsy") + path);
+    EXPECT_EQ(reply.body, "") << path;
+    EXPECT_FALSE(reply.closeNotify) << path;
+  }
+  EXPECT_TRUE(capsule.waitForLog("gave 200000 bytes where ")) << capsule.log();
+  EXPECT_EQ(capsule.get("/clumsy/body/shifted").body, "abcdefghijklmnopqrstuvwxyz");
+  EXPECT_EQ(capsule.get("/clumsy/body/hasty").body, "soon");
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+  EXPECT_EQ(capsule.workerPids(), before);
+}
+
+TEST_F(PluginFaults, AnAnswerThatIsNoneBecomesOne) {
+  capsule.start();
+  const std::vector<pid_t> before = capsule.workerPids();
+  EXPECT_EQ(capsule.get("/clumsy/no-status").status, 42);
+  const Reply longMeta = capsule.get("/clumsy/long-meta");
+  EXPECT_EQ(longMeta.header, "51 " + std::string(1024, 'm'));
+  EXPECT_EQ(longMeta.body, "");
+  EXPECT_EQ(capsule.get("/clumsy/split-meta").header, "20 application/octet-stream");
+  EXPECT_EQ(capsule.get("/clumsy/no-body").header, "20 text/plain");
+  EXPECT_EQ(capsule.get("/clumsy/answer-twice").body, "once");
+  EXPECT_EQ(capsule.get("/clumsy/other-thread").body, "from elsewhere");
+  for (const char* path : {"/drop-elsewhere", "/throw-later", "/throw-in-the-pool"}) {
+    EXPECT_EQ(capsule.get(std::string("/clumsy") + path).status, 42) << path;
+  }
+  EXPECT_EQ(capsule.workerPids(), before);
+}
+
+TEST_F(PluginFaults, ABodyIsReadWithoutALevelOfTheStackForEachChunk) {
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  const std::string bytes(8 * 1024 * 1024, 'x');
+  const auto upload = [&](const std::string& path) {
+    return askSpartan(capsule.spartanPort(),
+                      "localhost " + path + " " + std::to_string(bytes.size()) + "\r\n" + bytes);
+  };
+  EXPECT_EQ(upload("/clumsy/read").body, "8388608 bytes, depth 1");
+  EXPECT_EQ(upload("/clumsy/read-and-throw").header.substr(0, 2), "5 ");
+  EXPECT_EQ(upload("/clumsy/read-forever").header.substr(0, 2), "5 ");
+  EXPECT_EQ(capsule.get("/").body, "Hello");
+}
+
 TEST_F(PluginFaults, ACrashEndsOneWorkerAndTheMasterReplacesIt) {
   capsule.start();
   const std::vector<pid_t> before = capsule.workerPids();

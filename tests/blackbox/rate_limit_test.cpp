@@ -117,6 +117,11 @@ TEST_F(RateLimit, TakesBothVersionsOfTheProxyHeaderAndNoOther) {
       "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\xdc\x04\x07\xad", 28);
   EXPECT_EQ(viaProxy(capsule, v2).status, 20);
   EXPECT_EQ(viaProxy(capsule, "PROXY UNKNOWN\r\n").status, 20);
+  std::string longest = v2 + std::string("\x04\x01\xf9", 3) + std::string(505, 'x');
+  longest[14] = '\x02';
+  longest[15] = '\x08';
+  EXPECT_EQ(viaProxy(capsule, longest).status, 20);
+  EXPECT_EQ(viaProxy(capsule, "PROXY TCP4 192.0.2.1 192.0.2.9 99999 1965\r\n").status, 0);
   EXPECT_EQ(viaProxy(capsule, "").status, 0) << "a trusted proxy without a header";
   EXPECT_EQ(viaProxy(capsule, "PROXY TCP9 nonsense\r\n").status, 0);
   TlsSettings direct;

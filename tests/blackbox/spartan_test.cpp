@@ -1,6 +1,7 @@
 // Spartan over the wire: protocols, section 3.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sqlite3.h>
 
 #include <filesystem>
@@ -161,6 +162,33 @@ TEST_F(Spartan, SendsALargeFileToASlowReaderByteByByte) {
   TcpSettings slow;
   slow.receiveBuffer = 16 * 1024;
   EXPECT_TRUE(ask("localhost /large.txt 0\r\n", slow).body == large);
+}
+
+/// Whether the server ends its side within half a second.
+bool endsSoon(TcpClient& client) {
+  pollfd poll{client.fd(), POLLIN, 0};
+  return ::poll(&poll, 1, 500) != 0;
+}
+
+TEST_F(Spartan, ARefusedUploadMayLeaveTheClientBeforeTheEndComes) {
+  capsule.start();
+  TcpClient client(capsule.spartanPort());
+  ASSERT_TRUE(client.send("localhost / 1000000\r\n" + std::string(400'000, 'x')));
+  EXPECT_EQ(client.receive().substr(0, 2), "4 ");
+  EXPECT_FALSE(endsSoon(client)) << "some clients stop sending then, and reading too";
+  ASSERT_TRUE(client.send(std::string(600'000, 'x')));
+  EXPECT_TRUE(endsSoon(client));
+  EXPECT_EQ(client.receiveAll(), "");
+  EXPECT_EQ(client.ending(), Ending::kClosed);
+}
+
+TEST_F(Spartan, ARefusedUploadEndsAlsoForAClientThatKeepsItsBody) {
+  capsule.start();
+  TcpClient client(capsule.spartanPort());
+  ASSERT_TRUE(client.send("localhost / 1000000\r\n"));
+  const SpartanReply reply = readSpartanReply(client);
+  EXPECT_EQ(reply.status, 4) << reply;
+  EXPECT_TRUE(reply.complete()) << reply;
 }
 
 TEST_F(Spartan, EndsConnectionsThatDoNotMove) {

@@ -5,12 +5,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <regex>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/support/capsule.h"
+#include "tests/support/deadline.h"
 
 namespace egalaxyd {
 namespace {
@@ -42,6 +45,73 @@ std::string pattern(std::size_t size) {
     byte = static_cast<char>(state >> 24);
   }
   return text;
+}
+
+/// Whether the page comes to be so.
+bool becomes(const Capsule& capsule, std::string_view path, int status, std::string_view body) {
+  return eventually([&] {
+    const Reply reply = capsule.get(path);
+    return reply.status == status && reply.body == body;
+  });
+}
+
+TEST_F(StaticFiles, AreThoseOfTheLatestDeploy) {
+  const std::filesystem::path current = capsule.dir() / "app/current";
+  const auto deploy = [&](const std::string& release) {
+    std::filesystem::create_directory_symlink("releases/" + release, current.string() + ".new");
+    std::filesystem::rename(current.string() + ".new", current);
+  };
+  capsule.dir().write("app/releases/r1/public/page.gmi", "first");
+  deploy("r1");
+  capsule.sites(
+      "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \"app/current/public\"\n"
+      "[sites.\"localhost\".\"/one\"]\nmodule = \"file\"\npath = "
+      "\"app/current/public/page.gmi\"\n");
+  capsule.start();
+  EXPECT_EQ(capsule.get("/page.gmi").body, "first");
+  capsule.dir().write("app/releases/r2/public/page.gmi", "second");
+  deploy("r2");
+  EXPECT_TRUE(becomes(capsule, "/page.gmi", 20, "second"));
+  EXPECT_TRUE(becomes(capsule, "/one", 20, "second"));
+
+  std::filesystem::remove_all(capsule.dir() / "app/releases/r2/public");
+  EXPECT_TRUE(becomes(capsule, "/page.gmi", 41, ""));
+  EXPECT_TRUE(capsule.waitForLog("is gone: its requests are answered 41"));
+  EXPECT_EQ(capsule.get("/page.gmi").status, 41);
+  capsule.dir().write("app/releases/r2/public/page.gmi", "third");
+  EXPECT_TRUE(becomes(capsule, "/page.gmi", 20, "third"));
+  EXPECT_TRUE(capsule.waitForLog("is back"));
+}
+
+TEST_F(StaticFiles, AreNeverPrivateKeys) {
+  const std::string pem = "-----BEGIN EC PRIVATE KEY-----\n" + std::string(64, 'M') +
+                          "\n-----END EC PRIVATE KEY-----\n";
+  directory("listing = true");
+  capsule.page("page.gmi", "# About -----BEGIN PRIVATE KEY-----\n");
+  link("new.key", "HEADER.gmi");
+  capsule.start();
+  capsule.page("new.key", pem);
+  std::filesystem::rename(capsule.root() / "new.key", capsule.root() / "server.key");
+  capsule.page("new.key", "Welcome\n" + pem);
+  for (const char* path : {"/server.key", "/new.key", "/HEADER.gmi"}) {
+    EXPECT_EQ(capsule.get(path).status, 51) << path;
+  }
+  EXPECT_EQ(capsule.get("/page.gmi").status, 20);
+  const std::string listing = capsule.get("/").body;
+  EXPECT_THAT(listing, HasSubstr("page.gmi"));
+  EXPECT_EQ(listing.find("key"), std::string::npos) << listing;
+  EXPECT_EQ(listing.find("Welcome"), std::string::npos) << listing;
+  EXPECT_TRUE(capsule.waitForLog("server.key is a private key and is not served"));
+}
+
+TEST_F(StaticFiles, WithNamesThatAreNoTextAreNamedInTheLog) {
+  directory("listing = true");
+  capsule.page("caf\xE9.gmi", "latin1");
+  capsule.page("line\nbreak", "x");
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").body, "# /\n\n");
+  EXPECT_TRUE(capsule.waitForLog("2 names in the folder / are neither listed nor served"));
+  EXPECT_EQ(capsule.get("/caf%E9.gmi").status, 51);
 }
 
 TEST_F(StaticFiles, ShowsTheIndexOfAFolder) {

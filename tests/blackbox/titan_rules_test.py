@@ -145,6 +145,8 @@ class Rules(TitanCase):
         self.assertEqual(self.file("/open/semi;colon").read_bytes(), b"abc")
         target = urllib.parse.urlsplit(answer.meta).path
         self.assertEqual(self.server.get(target).body, b"abc")
+        self.assertEqual(self.ask(target, ";size=4", b"next").status, 30)
+        self.assertEqual(self.file("/open/semi;colon").read_bytes(), b"next")
 
     # T7: the line.
 
@@ -184,7 +186,7 @@ class Rules(TitanCase):
         ("/root-is-read-only", "", {}, 50), ("/spartan/x", "", {}, 50),
         ("/small/x", "", {}, 59), ("/open/x", ";mime=image/png", {}, 59),
         ("/open/folder/", "", {}, 59), ("/tokens/x", "", {}, 50),
-        ("/tokens/x", ";token=wrong-4c1d", {}, 50), ("/either/x", ";token=wrong-4c1d", {}, 61),
+        ("/tokens/x", ";token=wrong-4c1d", {}, 50), ("/either/x", ";token=wrong-4c1d", {}, 60), ("/either/x", "", {}, 60),
         ("/listed/x", "", {}, 60), ("/certified/x", "", {}, 60), ("/gate/x", "", {}, 60),
         ("/listed/x", "", {"certificate": "stranger"}, 61),
         ("/certified/x", "", {"certificate": "expired"}, 62),

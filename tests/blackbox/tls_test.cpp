@@ -86,8 +86,8 @@ TEST_F(Tls, RefusesVersion12WhereTheConfigurationSaysSo) {
 
 TEST_F(Tls, TakesEveryGroupAndRetriesTheHello) {
   capsule.start();
-  for (const char* groups :
-       {"X25519", "P-256", "P-384:P-256", "P-521:X25519", "X448:P-256", "ffdhe2048:X25519"}) {
+  for (const char* groups : {"X25519", "P-256", "P-384:P-256", "P-521:X25519", "P-521",
+                             "X448:P-256", "ffdhe2048:X25519"}) {
     TlsSettings settings;
     settings.groups = groups;
     const Reply reply = capsule.get("/", settings);
@@ -190,6 +190,7 @@ TEST_F(Tls, ShowsPublicPagesWhateverTheClientsCertificate) {
     CertificateWish wish;
   } kinds[] = {{"P-256", {}},
                {"P-384", {.key = KeyKind::kP384}},
+               {"P-521", {.key = KeyKind::kP521}},
                {"Ed25519", {.key = KeyKind::kEd25519}},
                {"RSA-1024", {.key = KeyKind::kRsa1024}},
                {"RSA-2048", {.key = KeyKind::kRsa2048}},

@@ -48,7 +48,8 @@ void checkLine(const RequestLine& line) {
   require(line.uri.path.starts_with('/') && !line.uri.path.starts_with("//"), "an absolute path");
   require(!line.uri.query, "no query");
   require(!line.upload || line.upload->size > 0, "an upload has bytes");
-  for (const char c : line.url) require(c > ' ' && c <= '~', "printable ASCII");
+  require(isPrintable(line.url) && line.url.find(' ') == std::string::npos, "printable UTF-8");
+  for (const char c : line.uri.host + line.uri.path) require(c > ' ' && c <= '~', "ASCII");
   const auto path = normalisePath(line.uri.path);
   if (const auto* normal = std::get_if<std::string>(&path)) requireNormalPath(*normal);
 }

@@ -20,6 +20,15 @@ KeyPtr makeKey(KeyKind kind) {
     case KeyKind::kP384:
       key = EVP_EC_gen("P-384");
       break;
+    case KeyKind::kP521:
+      key = EVP_EC_gen("P-521");
+      break;
+    case KeyKind::kSecp256k1:
+      key = EVP_EC_gen("secp256k1");
+      break;
+    case KeyKind::kBrainpool:
+      key = EVP_EC_gen("brainpoolP256r1");
+      break;
     case KeyKind::kEd25519:
       key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
       break;
@@ -60,7 +69,7 @@ TestCertificate makeTestCertificate(const CertificateWish& wish) {
   X509* certificate = made.certificate.get();
   X509_set_version(certificate, wish.version1 ? X509_VERSION_1 : X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), wish.fromDays * kDay);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), wish.fromDays * kDay + wish.fromSeconds);
   X509_gmtime_adj(X509_getm_notAfter(certificate), wish.toDays * kDay);
   X509_NAME* name = X509_get_subject_name(certificate);
   if (!wish.commonName.empty()) {

@@ -8,12 +8,13 @@
 
 namespace egalaxyd {
 
-enum class KeyKind { kP256, kP384, kEd25519, kRsa1024, kRsa2048 };
+enum class KeyKind { kP256, kP384, kP521, kSecp256k1, kBrainpool, kEd25519, kRsa1024, kRsa2048 };
 
 struct CertificateWish {
   KeyKind key = KeyKind::kP256;
   std::string commonName = "Alice";  ///< "": an empty subject
   int fromDays = -1;                 ///< notBefore, counted from today
+  int fromSeconds = 0;               ///< added to that
   int toDays = 365;
   bool foreignSignature = false;  ///< claims to be self-signed, but another key signed it
   bool version1 = false;          ///< X.509 v1, as Lagrange makes them

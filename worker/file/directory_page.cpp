@@ -20,6 +20,8 @@
 #include "common/errno_error.h"
 #include "common/log.h"
 #include "common/path.h"
+#include "worker/file/once_per_file.h"
+#include "worker/file/private_key.h"
 
 namespace egalaxyd {
 namespace {
@@ -38,18 +40,19 @@ struct Entry {
   bool isFolder() const { return S_ISDIR(status.st_mode); }
 };
 
-/// The status that a request for this entry would meet; nullopt where it would be refused.
-std::optional<struct stat> statusOf(const SiteRoot& root, const std::string& prefix, int folder,
-                                    const std::string& name) {
+/// The status that a request for this entry would meet; nullopt where it would be refused. Only a
+/// file that is opened is known to be no private key.
+Result<std::optional<struct stat>> statusOf(const SiteRoot& root, const std::string& prefix,
+                                            int folder, const std::string& name) {
+  using Status = std::optional<struct stat>;
   struct stat status {};
-  if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
-  if (S_ISLNK(status.st_mode)) {
-    auto target = root.open(prefix + name, Waiting::kAllowed);
-    if (!target) return std::nullopt;
-    status = target->status;
-  }
-  if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return std::nullopt;
-  return status;
+  if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Status();
+  if (S_ISDIR(status.st_mode)) return Status(status);
+  if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) return Status();
+  auto target = root.open(prefix + name, Waiting::kAllowed);
+  if (target) return Status(target->status);
+  const bool forNow = target.error().code == ErrorCode::kNoSpace;  // of descriptors, for one
+  return forNow ? Result<Status>(std::move(target).error()) : Status();
 }
 
 Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
@@ -63,25 +66,84 @@ Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
   return stream;
 }
 
-/// At most maxEntries + 1, unsorted.
-Result<std::vector<Entry>> readEntries(const SiteRoot& root, const DirectoryPageRequest& request,
-                                       const std::string& prefix) {
-  auto stream = openStream(root, request.folder);
-  if (!stream) return std::move(stream).error();
-  const int folder = ::dirfd(stream->get());
-  std::vector<Entry> entries;
-  while (entries.size() <= request.maxEntries) {
+/// What a folder holds.
+struct Names {
+  std::vector<std::string> first;  ///< the first of them by name; none where there are too many
+  std::size_t all = 0;
+};
+
+/// Once for each folder: clients must not fill the log.
+void warnOfNames(const std::string& folder, const struct stat& status, std::size_t count,
+                 const std::string& example) {
+  static OncePerFile told;
+  if (count == 0 || !told.isFirst(status)) return;
+  spdlog::warn(
+      "{} names in the folder {} are neither listed nor served, {} for one: they are not UTF-8 or "
+      "hold control characters; rename them",
+      count, logQuote("/" + folder), logQuote(example));
+}
+
+/// Keeps no more than maxEntries names in memory, however many there are.
+Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
+  Names names;
+  std::size_t odd = 0;
+  std::string example;
+  while (names.all <= request.maxRead) {
     errno = 0;
-    const dirent* found = ::readdir(stream->get());
-    if (found == nullptr && errno != 0) return errnoError("list " + logQuote(prefix), errno);
+    const dirent* found = ::readdir(stream);
+    if (found == nullptr && errno != 0)
+      return errnoError("list " + logQuote(request.folder), errno);
     if (found == nullptr) break;
-    const std::string name = found->d_name;
+    std::string name = found->d_name;
     if (name == "." || name == ".." || name == kHeaderName) continue;
-    if ((name.starts_with('.') && !request.hidden) || pageLabel(name).empty()) continue;
-    if (const auto status = statusOf(root, prefix, folder, name))
-      entries.push_back({name, *status});
+    if (name.starts_with('.') && !request.hidden) continue;
+    if (!isPrintable(name)) {
+      if (odd++ == 0) example = std::move(name);
+      continue;
+    }
+    ++names.all;
+    // A heap with the last of those that are kept at its top.
+    const bool full = names.first.size() == request.maxEntries;
+    if (full && (names.first.empty() || name >= names.first.front())) continue;
+    if (full) {
+      std::pop_heap(names.first.begin(), names.first.end());
+      names.first.pop_back();
+    }
+    names.first.push_back(std::move(name));
+    std::push_heap(names.first.begin(), names.first.end());
   }
+  struct stat status {};
+  if (::fstat(::dirfd(stream), &status) == 0) warnOfNames(request.folder, status, odd, example);
+  if (names.all > request.maxRead) names.first.clear();
+  return names;
+}
+
+/// Those of the names that may be asked for, folders before files.
+Result<std::vector<Entry>> entriesOf(const SiteRoot& root, const std::string& prefix, int folder,
+                                     std::vector<std::string> names) {
+  std::vector<Entry> entries;
+  for (std::string& name : names) {
+    const auto status = statusOf(root, prefix, folder, name);
+    if (!status) return status.error();
+    if (*status) entries.push_back({std::move(name), **status});
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(!a.isFolder(), std::string_view(a.name)) <
+           std::pair(!b.isFolder(), std::string_view(b.name));
+  });
   return entries;
+}
+
+/// What a page says of the entries that it leaves out.
+std::string noteOn(const Names& names, const DirectoryPageRequest& request) {
+  if (names.all > request.maxRead) {
+    return fmt::format("\nThis folder has more than {} entries. They are not listed.\n",
+                       request.maxRead);
+  }
+  if (names.all <= request.maxEntries) return {};
+  return fmt::format(
+      "\nOnly the first {} of {} entries, in the order of their names, are listed.\n",
+      request.maxEntries, names.all);
 }
 
 /// The text with every line end as LF, the last one included.
@@ -107,6 +169,7 @@ std::string readHeader(const SiteRoot& root, const std::string& path) {
   std::string text(static_cast<std::size_t>(file->size()), '\0');
   const ssize_t got = ::pread(file->fd.get(), text.data(), text.size(), 0);
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  if (isPrivateKey(text)) return {};  // the file may have changed since it was examined
   constexpr std::string_view kBom = "\xEF\xBB\xBF";
   return withUnixLineEnds(std::string_view(text).substr(text.starts_with(kBom) ? 3 : 0));
 }
@@ -155,23 +218,19 @@ std::string pageLabel(std::string_view name) {
 
 Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request) {
   const std::string prefix = request.folder.empty() ? "" : request.folder + "/";
-  auto read = readEntries(root, request, prefix);
-  if (!read) return std::move(read).error();
-  std::vector<Entry>& entries = *read;
-  const bool cut = entries.size() > request.maxEntries;
-  if (cut) entries.pop_back();
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(!a.isFolder(), std::string_view(a.name)) <
-           std::pair(!b.isFolder(), std::string_view(b.name));
-  });
+  auto stream = openStream(root, request.folder);
+  if (!stream) return std::move(stream).error();
+  auto names = readNames(stream->get(), request);
+  if (!names) return std::move(names).error();
+  auto entries = entriesOf(root, prefix, ::dirfd(stream->get()), std::move(names->first));
+  if (!entries) return std::move(entries).error();
 
   std::string page = readHeader(root, prefix + std::string(kHeaderName));
   if (!page.starts_with('#')) page = "# " + pageLabel(request.title) + "\n\n" + page;
   page.append(page.ends_with("\n\n") ? "" : "\n");
   if (request.hasParent) page.append("=> ../ ../\n");
-  for (const Entry& entry : entries) appendEntry(page, entry);
-  if (cut) page.append(fmt::format("\nOnly {} of the entries are listed.\n", request.maxEntries));
-  return page;
+  for (const Entry& entry : *entries) appendEntry(page, entry);
+  return page + noteOn(*names, request);
 }
 
 }  // namespace egalaxyd

@@ -10,8 +10,10 @@
 
 namespace egalaxyd {
 
-/// A folder with more entries is listed in part, and its page says so.
+/// Of a folder with more entries those are listed whose names come first, and its page says so.
 inline constexpr std::size_t kMaxListedEntries = 10'000;
+/// Of a folder with more none is, and its page says so: even their names take long to read.
+inline constexpr std::size_t kMaxReadEntries = 1'000'000;
 /// A longer HEADER.gmi is left out.
 inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
 
@@ -21,11 +23,13 @@ struct DirectoryPageRequest {
   bool hidden = false;    ///< also entries that begin with '.'
   bool hasParent = true;  ///< whether ".." is this site's to link to
   std::size_t maxEntries = kMaxListedEntries;
+  std::size_t maxRead = kMaxReadEntries;
 };
 
 /// Title, HEADER.gmi (in place of the title when it begins with one of its own), the parent, then
 /// folders before files, each by name; lines end with LF. Entries that cannot be asked for are left
-/// out: names that are not clean UTF-8, links that the root's policy refuses, FIFOs and the like.
+/// out: links that the root's policy refuses, private keys, FIFOs and the like, and names that are
+/// not UTF-8 or hold control characters, of which the log tells once for each folder.
 /// Waits for the disk: pool only. Errors as SiteRoot::open; a file in place of a folder is
 /// kNotFound.
 Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request);

@@ -55,9 +55,10 @@ struct FileBody::PoolRead {
   }
 };
 
-FileBody::FileBody(UniqueFd file, std::uint64_t size, Services& services)
-    : file_(std::move(file)),
-      size_(size),
+FileBody::FileBody(OpenFile file, Services& services)
+    : file_(std::move(file.fd)),
+      head_(std::move(file.head)),
+      size_(file.size()),
       services_(services),
       // The one who is woken may destroy this body, and a timer must outlive its callback.
       retry_(services.loop, [this] { services_.loop.defer([read = read_] { read->finish(); }); }) {}
@@ -82,11 +83,26 @@ BodyChunk FileBody::pull(std::span<char> scratch) {
     }
   }
   if (rest == 0) return {BodyChunk::State::kEnd, {}};
+  if (!head_.empty()) return chunkOfHead(into);
   const ssize_t got = readAt(file_.get(), into, offset_, RWF_NOWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) {
     return readInPool(std::min(rest, kBodyChunk));
   }
   return chunkOf(into, got, got < 0 ? errno : 0);
+}
+
+/// What room the head leaves is filled from the file where that is in memory: no chunk is a small
+/// one for the head's sake.
+BodyChunk FileBody::chunkOfHead(std::span<char> into) {
+  std::size_t bytes = head_.copy(into.data(), into.size(), static_cast<std::size_t>(offset_));
+  if (offset_ + bytes == head_.size()) {
+    head_ = {};
+    if (bytes < into.size()) {
+      const ssize_t got = readAt(file_.get(), into.subspan(bytes), offset_ + bytes, RWF_NOWAIT);
+      bytes += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    }
+  }
+  return chunkOf(into, static_cast<std::int64_t>(bytes), 0);
 }
 
 BodyChunk FileBody::readInPool(std::size_t bytes) {
@@ -135,9 +151,8 @@ std::string describeMediaType(std::string_view type, std::string_view charset,
 }
 
 Response fileResponse(OpenFile file, std::string mediaType, Services& services) {
-  const std::uint64_t size = file.size();
   return Response::success(std::move(mediaType),
-                           std::make_unique<FileBody>(std::move(file.fd), size, services));
+                           std::make_unique<FileBody>(std::move(file), services));
 }
 
 Response openFailure(const Error& error) {

@@ -19,21 +19,23 @@
 
 namespace egalaxyd {
 
-/// Sends exactly the first `size` bytes: a file that grows is cut there, one that shrinks or cannot
-/// be read is kFailed. Bytes in memory are read at once, others in the pool; while the pool is full
-/// it tries again later.
+/// Sends as many bytes as the file had when it was opened, of which it brings the first: a file
+/// that grows is cut there, one that shrinks or cannot be read is kFailed. Bytes in memory are read
+/// at once, others in the pool; while the pool is full it tries again later.
 class FileBody final : public BodySource {
  public:
-  FileBody(UniqueFd file, std::uint64_t size, Services& services);
+  FileBody(OpenFile file, Services& services);
   ~FileBody() override;
   BodyChunk pull(std::span<char> scratch) override;
 
  private:
   struct PoolRead;
+  BodyChunk chunkOfHead(std::span<char> into);
   BodyChunk readInPool(std::size_t bytes);
   BodyChunk chunkOf(std::span<const char> buffer, std::int64_t got, int error);
 
-  UniqueFd file_;  ///< lent to `read_` while that is under way
+  UniqueFd file_;     ///< lent to `read_` while that is under way
+  std::string head_;  ///< the file's first bytes; "" once they are sent
   std::uint64_t offset_ = 0;
   const std::uint64_t size_;
   Services& services_;

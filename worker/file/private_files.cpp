@@ -17,10 +17,18 @@ PrivateFiles PrivateFiles::keysOf(const Config& config) {
 }
 
 void PrivateFiles::add(const std::filesystem::path& file) {
+  if (file.empty()) return;
+  paths_.push_back(file);
   struct stat status {};
-  if (!file.empty() && ::stat(file.c_str(), &status) == 0) {
-    files_.insert({status.st_dev, status.st_ino});
-  }
+  if (::stat(file.c_str(), &status) == 0) files_.insert({status.st_dev, status.st_ino});
+}
+
+bool PrivateFiles::contains(const struct stat& status) const {
+  return knows(status) || std::any_of(paths_.begin(), paths_.end(), [&](const auto& path) {
+           struct stat now {};
+           return ::stat(path.c_str(), &now) == 0 && now.st_dev == status.st_dev &&
+                  now.st_ino == status.st_ino;
+         });
 }
 
 }  // namespace egalaxyd

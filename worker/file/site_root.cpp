@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <spdlog/spdlog.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -13,6 +16,9 @@
 
 #include "common/errno_error.h"
 #include "common/log.h"
+#include "worker/body.h"
+#include "worker/file/once_per_file.h"
+#include "worker/file/private_key.h"
 
 namespace egalaxyd {
 namespace {
@@ -39,8 +45,56 @@ struct Attempt {
   int error = 0;  ///< an errno; 0: `file` is open
 };
 
+/// What errno calls a key that is turned away.
+constexpr int kPrivateKey = EKEYREJECTED;
+
+/// Reads on until file.head has `wanted` bytes or the file's end is there; 0 or an errno.
+int readHead(OpenFile& file, std::size_t wanted, Waiting waiting) {
+  std::size_t have = file.head.size();
+  file.head.resize(wanted);
+  while (have < wanted) {
+    const iovec part{file.head.data() + have, wanted - have};
+    const int flags = waiting == Waiting::kNever ? RWF_NOWAIT : 0;
+    const ssize_t got = ::preadv2(file.fd.get(), &part, 1, static_cast<off_t>(have), flags);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno == EOPNOTSUPP ? EAGAIN : errno;
+    if (got == 0) break;
+    have += static_cast<std::size_t>(got);
+  }
+  file.head.resize(have);
+  if (have < wanted) file.status.st_size = static_cast<off_t>(have);  // it shrank meanwhile
+  return 0;
+}
+
+/// An errno, kPrivateKey among them, or 0: the file may be served.
+int examine(OpenFile& file, std::string_view path, const PrivateFiles& keys, Waiting waiting) {
+  if (keys.knows(file.status)) return kPrivateKey;
+  if (keys.haveName(path.substr(path.rfind('/') + 1))) {
+    if (waiting == Waiting::kNever) return EAGAIN;
+    if (keys.contains(file.status)) return kPrivateKey;
+  }
+  const auto upTo = [&](std::size_t most) {
+    return static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), most));
+  };
+  if (const int error = readHead(file, upTo(kBodyChunk), waiting); error != 0) return error;
+  if (upTo(kKeySearchBytes) > file.head.size() && mayBecomePrivateKey(file.head)) {
+    if (const int error = readHead(file, upTo(kKeySearchBytes), waiting); error != 0) return error;
+  }
+  if (isPrivateKey(file.head)) return kPrivateKey;
+  if (file.head.size() > kBodyChunk) file.head = file.head.substr(0, kBodyChunk);
+  return 0;
+}
+
+void warnOfKey(std::string_view path, const struct stat& status) {
+  static OncePerFile told;
+  if (!told.isFirst(status)) return;
+  spdlog::warn("{} is a private key and is not served: move it out of what is served",
+               logQuote(path));
+}
+
 /// O_NONBLOCK: a FIFO is opened without a wait for its writer, and closed when that is seen.
-Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Waiting waiting) {
+Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Waiting waiting,
+                const PrivateFiles* keys) {
   if (path.find('\0') != std::string::npos) return {{}, ENOENT};
   if (waiting == Waiting::kNever) resolve |= RESOLVE_CACHED;
   OpenFile file{UniqueFd(openAt2(folder, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve))};
@@ -51,7 +105,11 @@ Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Wait
   }
   if (!file.fd && (errno == ENXIO || errno == ENODEV)) return {{}, ENOENT};  // a socket, a device
   if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return {{}, errno};
-  if (!file.isFolder() && !S_ISREG(file.status.st_mode)) return {{}, ENOENT};
+  if (file.isFolder()) return {std::move(file)};
+  if (!S_ISREG(file.status.st_mode)) return {{}, ENOENT};
+  const int error = keys == nullptr ? 0 : examine(file, path, *keys, waiting);
+  if (error == kPrivateKey) warnOfKey(path, file.status);
+  if (error != 0) return {{}, error};
   return {std::move(file)};
 }
 
@@ -63,6 +121,9 @@ Result<OpenFile> resultOf(Attempt attempt, std::string_view path, Waiting waitin
   if (attempt.error == 0) return std::move(attempt.file);
   if (waiting == Waiting::kNever && isForThePool(attempt.error)) {
     return Error{ErrorCode::kBusy, "not in memory"};
+  }
+  if (attempt.error == kPrivateKey) {
+    return Error{ErrorCode::kPermission, "open " + logQuote(path) + ": it is a private key"};
   }
   return errnoError("open " + logQuote(path), attempt.error);
 }
@@ -100,23 +161,33 @@ std::uint64_t resolveFlags(SymlinkPolicy symlinks) {
 
 }  // namespace
 
-Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting) {
-  return resultOf(tryOpen(AT_FDCWD, path.string(), RESOLVE_NO_MAGICLINKS, waiting), path.string(),
-                  waiting);
+Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting,
+                          const PrivateFiles* keys) {
+  return resultOf(tryOpen(AT_FDCWD, path.string(), RESOLVE_NO_MAGICLINKS, waiting, keys),
+                  path.string(), waiting);
 }
 
-Result<SiteRoot> SiteRoot::openAt(const std::filesystem::path& path, SymlinkPolicy symlinks) {
+Result<SiteRoot> SiteRoot::openAt(const std::filesystem::path& path, SymlinkPolicy symlinks,
+                                  std::shared_ptr<const PrivateFiles> keys) {
   UniqueFd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return errnoError("open folder " + path.string(), errno);
+  struct stat status {};
+  if (!folder || ::fstat(folder.get(), &status) != 0) {
+    return errnoError("open folder " + path.string(), errno);
+  }
   if (::faccessat(folder.get(), ".", X_OK, AT_EACCESS) != 0) {
     return errnoError("enter folder " + path.string(), errno);
   }
-  return SiteRoot(std::move(folder), symlinks);
+  return SiteRoot(std::move(folder), status, symlinks, std::move(keys));
+}
+
+bool SiteRoot::isRemoved() const {
+  struct stat status {};
+  return ::fstat(folder_.get(), &status) == 0 && status.st_nlink == 0;
 }
 
 Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) const {
   const std::string path(relative.empty() ? "." : relative);
-  Attempt attempt = tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting);
+  Attempt attempt = tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting, keys_.get());
   const bool leaves = attempt.error == EXDEV && symlinks_ == SymlinkPolicy::kInside;
   if (leaves && waiting == Waiting::kAllowed) return openThroughLinks(path);
   return resultOf(std::move(attempt), path, waiting);
@@ -131,9 +202,9 @@ Result<OpenFile> SiteRoot::openThroughLinks(const std::string& relative) const {
   const auto place = realPathOf(target.get());
   const auto inside = root && place ? pathBelow(*root, *place) : std::nullopt;
   if (!inside) return resultOf({{}, EXDEV}, relative, Waiting::kAllowed);
-  return resultOf(
-      tryOpen(folder_.get(), *inside, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, Waiting::kAllowed),
-      relative, Waiting::kAllowed);
+  return resultOf(tryOpen(folder_.get(), *inside, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+                          Waiting::kAllowed, keys_.get()),
+                  relative, Waiting::kAllowed);
 }
 
 }  // namespace egalaxyd

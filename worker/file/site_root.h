@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "common/config.h"
 #include "common/result.h"
 #include "common/unique_fd.h"
+#include "worker/file/private_files.h"
 
 namespace egalaxyd {
 
@@ -25,34 +27,49 @@ enum class Waiting {
 struct OpenFile {
   UniqueFd fd;
   struct stat status {};
+  /// Of a file that was examined the first bytes, at most kBodyChunk: what was looked at is sent.
+  std::string head = {};
 
   bool isFolder() const { return S_ISDIR(status.st_mode); }
   std::uint64_t size() const { return static_cast<std::uint64_t>(status.st_size); }
 };
 
-/// Opens an absolute path, links followed. Errors as SiteRoot::open.
-Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting);
+/// Opens an absolute path, links followed. Errors as SiteRoot::open; `keys` as there.
+Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting,
+                          const PrivateFiles* keys = nullptr);
 
-/// Holds its folder open from before the fork: renaming the folder later changes nothing until the
-/// next reload. Immutable; any thread.
+/// Holds its folder open, whatever becomes of the folder's name. Immutable; any thread.
+///
+/// With `keys` each file is examined when it is opened, and a private key is refused: what they
+/// hold, and what isPrivateKey() sees in the content. Whatever is opened to be served has them;
+/// nullptr is for those who look at files for themselves.
 class SiteRoot {
  public:
   /// Fails when `path` is not a folder that this process may enter.
-  static Result<SiteRoot> openAt(const std::filesystem::path& path, SymlinkPolicy symlinks);
+  static Result<SiteRoot> openAt(const std::filesystem::path& path, SymlinkPolicy symlinks,
+                                 std::shared_ptr<const PrivateFiles> keys = nullptr);
 
   /// `relative` is normalised and has no leading slash; "" is the folder itself. Errors:
   /// kNotFound (also what is neither file nor folder), kPermission (also a link that the policy
-  /// refuses), kBusy (kNever: ask again from the pool; kAllowed: the file is locked or the tree
-  /// is being renamed), kNoSpace (out of descriptors or memory), kIo.
+  /// refuses, and a private key), kBusy (kNever: ask again from the pool; kAllowed: the file is
+  /// locked or the tree is being renamed), kNoSpace (out of descriptors or memory), kIo.
   Result<OpenFile> open(std::string_view relative, Waiting waiting) const;
 
+  /// The folder's, from when it was opened.
+  const struct stat& status() const { return status_; }
+  /// Whether the folder was removed since. Never waits.
+  bool isRemoved() const;
+
  private:
-  SiteRoot(UniqueFd folder, SymlinkPolicy symlinks)
-      : folder_(std::move(folder)), symlinks_(symlinks) {}
+  SiteRoot(UniqueFd folder, const struct stat& status, SymlinkPolicy symlinks,
+           std::shared_ptr<const PrivateFiles> keys)
+      : folder_(std::move(folder)), status_(status), symlinks_(symlinks), keys_(std::move(keys)) {}
   Result<OpenFile> openThroughLinks(const std::string& relative) const;
 
   UniqueFd folder_;
+  struct stat status_;
   SymlinkPolicy symlinks_;
+  std::shared_ptr<const PrivateFiles> keys_;  ///< nullptr: none are known
 };
 
 }  // namespace egalaxyd

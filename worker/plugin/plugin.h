@@ -29,7 +29,7 @@ namespace egalaxyd {
 
 /// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
 /// notice. A library with another number is refused before any of it is used.
-inline constexpr std::uint32_t kPluginAbi = 2;
+inline constexpr std::uint32_t kPluginAbi = 3;
 
 /// The configuration's `args`.
 using PluginArguments = std::map<std::string, std::string>;
@@ -38,8 +38,11 @@ using PluginArguments = std::map<std::string, std::string>;
 /// each worker then answers with its own copy, on its loop's thread, unprivileged and sandboxed:
 /// open in configure() what handle() needs, and start no thread there.
 ///
-/// An exception out of handle(), or out of the response's body, is that request's end; one out of a
-/// callback that was given to Services is the worker's.
+/// An exception out of handle(), or out of a callback of Request::body, is that request's 42; one
+/// out of the response's body is its end, and so is a chunk that BodySource does not allow. One out
+/// of what Services was given to run, but for a Watch or a Timer of your own, destroys what was to
+/// run, and with it the Responder that it holds. Responder::send() and BodySource::wake() may be
+/// called on any thread; everything else belongs to the loop's.
 class SitePlugin : public Site {
  public:
   /// Called once. An Error fails the start or the reload; its message tells the operator what was

@@ -4,66 +4,126 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 
 #include "common/log.h"
 
 namespace egalaxyd {
 namespace {
 
+/// What a client may be told to wait.
+constexpr auto kLongestWait = std::chrono::hours(24);
+
+/// A plug-in's body, held to what BodySource promises.
 class GuardedBody final : public BodySource {
  public:
-  GuardedBody(std::unique_ptr<BodySource> body, std::string name)
+  GuardedBody(std::unique_ptr<BodySource> body, std::string name, EventLoop& loop)
       : body_(std::move(body)), name_(std::move(name)) {
-    body_->onWake([this] { wake(); });
+    // Posted: it may be called within pull(), or by another thread.
+    body_->onWake([&loop, self = self_] {
+      loop.post([self] {
+        if (*self != nullptr) (*self)->onWoken();
+      });
+    });
   }
+  ~GuardedBody() override { *self_ = nullptr; }
 
   BodyChunk pull(std::span<char> scratch) override {
     auto chunk = contained(name_, [&] { return body_->pull(scratch); });
-    if (chunk) return *chunk;
-    spdlog::error("{}; the body ends here", logQuote(chunk.error().message));
-    return {BodyChunk::State::kFailed, {}};
+    if (!chunk) return fail(chunk.error().message);
+    if (const auto fault = faultOf(*chunk, scratch.size())) return fail(name_ + ": " + *fault);
+    isAwaited_ = chunk->state == BodyChunk::State::kLater;
+    return *chunk;
   }
 
  private:
+  static std::optional<std::string> faultOf(const BodyChunk& chunk, std::size_t most) {
+    const std::size_t size = chunk.bytes.size();
+    if (size > most) return fmt::format("gave {} bytes where {} were the most", size, most);
+    if (size > 0 && chunk.bytes.data() == nullptr) return "gave bytes that are nowhere";
+    switch (chunk.state) {
+      case BodyChunk::State::kMore:
+        if (size == 0) return "gave kMore without a byte; kLater is what waits";
+        return std::nullopt;
+      case BodyChunk::State::kLater:
+        if (size > 0) return "gave kLater with bytes; kMore is what has some";
+        return std::nullopt;
+      case BodyChunk::State::kEnd:
+      case BodyChunk::State::kFailed:
+        return std::nullopt;
+    }
+    return fmt::format("gave the state {}, which there is not", static_cast<int>(chunk.state));
+  }
+
+  BodyChunk fail(const std::string& why) {
+    spdlog::error("{}; the body ends here", logQuote(why));
+    return {BodyChunk::State::kFailed, {}};
+  }
+
+  /// Whoever is woken for nothing would pull what nobody waits for.
+  void onWoken() {
+    if (std::exchange(isAwaited_, false)) wake();
+  }
+
+  /// Loop thread only; nullptr once this is gone.
+  const std::shared_ptr<GuardedBody*> self_ = std::make_shared<GuardedBody*>(this);
   const std::unique_ptr<BodySource> body_;
   const std::string name_;
+  bool isAwaited_ = false;  ///< it said kLater
 };
 
 /// The answer that a site owes, in the guard's hands until it is given.
-class Owed {
+class Owed : public std::enable_shared_from_this<Owed> {
  public:
-  Owed(Responder reply, const std::string& name) : reply_(std::move(reply)), name_(name) {}
+  Owed(Responder reply, const std::string& name, EventLoop& loop)
+      : reply_(std::move(reply)), name_(name), loop_(loop) {}
 
-  /// What the site's own responder does; nothing once the answer was given.
+  /// What the site's own responder does, on whatever thread; nothing once the answer was given.
   void deliver(std::optional<Response> response) {
-    if (!reply_) return;
-    if (!response && handling_) {
-      dropped_ = true;  // by an exception on its way to the guard, or on purpose
-      return;
-    }
-    Responder reply = take();
-    if (!response) return;
-    if (response->body) {
-      response->body = std::make_unique<GuardedBody>(std::move(response->body), name_);
-    }
-    std::move(reply).send(std::move(*response));
+    if (std::this_thread::get_id() == thread_) return take(std::move(response));
+    loop_.post([self = shared_from_this(), response = std::move(response)]() mutable {
+      self->take(std::move(response));
+    });
   }
 
   void handled() {
     handling_ = false;
-    if (dropped_ && reply_) take();
+    if (dropped_ && reply_) giveBack();
   }
 
   /// Whether there was no answer yet.
   bool failed() {
     if (!reply_) return false;
-    Responder reply = take();
+    Responder reply = giveBack();
     std::move(reply).send(Response::failure(Status::kCgiError, "No answer"));
     return true;
   }
 
+  /// The request's end by an exception of the site's.
+  void failed(const Error& error) {
+    const bool told = failed();
+    spdlog::error("{}; the client {}", logQuote(error.message),
+                  told ? "got 42" : "had its answer already");
+  }
+
+  const std::string& name() const { return name_; }
+
  private:
-  Responder take() {
+  void take(std::optional<Response> response) {
+    if (!reply_) return;
+    if (!response && handling_) {
+      dropped_ = true;  // by an exception on its way to the guard, or on purpose
+      return;
+    }
+    Responder reply = giveBack();
+    if (!response) return;
+    if (response->body) {
+      response->body = std::make_unique<GuardedBody>(std::move(response->body), name_, loop_);
+    }
+    std::move(reply).send(std::move(*response));
+  }
+
+  Responder giveBack() {
     Responder reply = std::move(*reply_);
     reply_.reset();
     return reply;
@@ -71,29 +131,53 @@ class Owed {
 
   std::optional<Responder> reply_;
   const std::string name_;  ///< the answer may come when the site is gone
-  bool handling_ = true;    ///< the site's handle() is on the stack
+  EventLoop& loop_;
+  const std::thread::id thread_ = std::this_thread::get_id();  ///< the loop's
+  bool handling_ = true;  ///< the site's handle() is on the stack
   bool dropped_ = false;
 };
+
+/// One read of `body` for what the site reads from, and another for as long as the site wants it.
+void readFor(const std::shared_ptr<RequestBody>& site, const std::shared_ptr<RequestBody>& body,
+             const std::shared_ptr<Owed>& owed) {
+  body->read([site, body, owed](Result<std::string> bytes) {
+    const auto given = contained(owed->name(), [&] {
+      if (site->isWanted()) site->give(std::move(bytes));
+    });
+    if (!given) return owed->failed(given.error());
+    if (site->isWanted()) readFor(site, body, owed);
+  });
+}
+
+/// What the site reads from in place of `body`.
+std::shared_ptr<RequestBody> guardedBody(const std::shared_ptr<RequestBody>& body,
+                                         const std::shared_ptr<Owed>& owed) {
+  const auto site = std::make_shared<std::weak_ptr<RequestBody>>();
+  auto guarded = std::make_shared<RequestBody>(
+      body->size(), [site, body, owed] { readFor(site->lock(), body, owed); });
+  *site = guarded;
+  return guarded;
+}
 
 }  // namespace
 
 void GuardedSite::handle(Request request, Responder reply, Services& services) {
-  const auto owed = std::make_shared<Owed>(std::move(reply), name_);
+  const auto owed = std::make_shared<Owed>(std::move(reply), name_, services.loop);
+  if (request.body) request.body = guardedBody(request.body, owed);
   const auto handled = contained(name_, [&] {
     site_->handle(std::move(request), Responder([owed](std::optional<Response> response) {
                     owed->deliver(std::move(response));
                   }),
                   services);
   });
-  if (handled) return owed->handled();
-  const bool told = owed->failed();
-  spdlog::error("{}; the client {}", logQuote(handled.error().message),
-                told ? "got 42" : "had its answer already");
+  if (!handled) return owed->failed(handled.error());
+  owed->handled();
 }
 
 Takes GuardedSite::takes(std::string_view sitePath) const {
   const auto taken = contained(name_, [&] { return site_->takes(sitePath); });
-  return taken ? *taken : Takes::kNothing;
+  if (!taken || *taken < Takes::kNothing || *taken > Takes::kUploads) return Takes::kNothing;
+  return *taken;
 }
 
 bool GuardedSite::hidesQuery(std::string_view sitePath) const {
@@ -129,7 +213,7 @@ std::optional<std::chrono::seconds> GuardedRateLimiter::count(const IpAddress& c
     return std::nullopt;
   }
   if (!*wait) return std::nullopt;
-  return std::max(**wait, std::chrono::seconds(1));
+  return std::clamp<std::chrono::seconds>(**wait, std::chrono::seconds(1), kLongestWait);
 }
 
 }  // namespace egalaxyd

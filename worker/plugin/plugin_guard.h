@@ -1,4 +1,5 @@
-// Between the worker and a plug-in: no exception of the plug-in's gets past.
+// Between the worker and a plug-in: no exception of the plug-in's gets past, and nothing that
+// breaks the contracts of site.h and body.h.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +17,10 @@
 
 namespace egalaxyd {
 
-/// As guarded(), and stops what is no std::exception too.
-template <class Call>
-auto contained(std::string_view doing, Call&& call) -> Result<std::invoke_result_t<Call>> {
-  try {
-    return guarded(doing, std::forward<Call>(call));
-  } catch (...) {
-    return Error{ErrorCode::kIo, std::string(doing) + ": threw what is no std::exception"};
-  }
-}
-
-/// An exception out of the site is that request's 42, whatever the site does with the responder
-/// later; one out of a body's pull() ends the connection.
+/// An exception out of the site, or out of its callback of the request's body, is that request's
+/// 42, whatever the site does with the responder later; one out of a body's pull(), or a chunk that
+/// BodySource does not allow, ends the connection. Answers and wakes of other threads are brought
+/// to the loop's.
 class GuardedSite final : public Site {
  public:
   /// `name`: what the log calls it.
@@ -60,7 +53,7 @@ class GuardedRouter final : public Router {
   mutable std::unordered_map<Site*, std::unique_ptr<GuardedSite>> sites_;
 };
 
-/// An exception lets the request pass.
+/// An exception lets the request pass; a wait is brought between a second and a day.
 class GuardedRateLimiter final : public RateLimiter {
  public:
   GuardedRateLimiter(std::shared_ptr<RateLimiter> limiter, std::string name)

@@ -16,10 +16,12 @@ inline constexpr std::size_t kMaxProxyHeader = 536;
 
 struct ProxyHeader {
   std::size_t length = 0;  ///< bytes, to be taken off the connection
-  /// nullopt: the proxy speaks for itself (health checks), or does not know.
+  /// nullopt: the proxy speaks for itself (health checks), does not know, or names a client that
+  /// came by something else than TCP.
   std::optional<IpAddress> client;
 };
 
+/// Also what is not exactly as haproxy's proxy-protocol.txt wants it: the connection must end.
 struct NoProxyHeader {};
 
 /// Looks at the front of a connection's bytes.

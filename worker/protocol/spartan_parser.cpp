@@ -69,7 +69,9 @@ ParseStep SpartanParser::feed(std::string_view bytes, std::size_t& consumed) {
   for (const char byte : bytes) {
     ++consumed;
     if (returned_ && byte == '\n') return parseLine(std::move(line_));
-    if (returned_ || (byte != '\r' && (byte < ' ' || byte > '~'))) {
+    const bool isBeyondAscii = (byte & 0x80) != 0 && isHost_;
+    isHost_ = isHost_ && byte != ' ';
+    if (returned_ || (byte != '\r' && !isBeyondAscii && (byte < ' ' || byte > '~'))) {
       return Malformed{"The request line is not ASCII up to CR LF", std::move(line_)};
     }
     if (byte == '\r') {

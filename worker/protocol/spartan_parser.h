@@ -17,12 +17,13 @@ class SpartanParser {
   /// answer and the sum of `consumed` are the same; the data block is left to the caller. A byte
   /// that no line may hold (a lone LF or CR, a TLS hello's first) is malformed at once, and so is
   /// the first beyond kMaxSpartanLineBytes.
-  /// The line's host may name a port, and an IPv6 address may lack its brackets. `url` is
-  /// "spartan://" with host and path as sent; `upload` is there when the length is not 0.
+  /// The line's host may be in UTF-8 and name a port, and an IPv6 address may lack its brackets.
+  /// `url` is "spartan://" with host and path as sent; `upload` is there when the length is not 0.
   ParseStep feed(std::string_view bytes, std::size_t& consumed);
 
  private:
   std::string line_;
+  bool isHost_ = true;     ///< the line's first word has not ended
   bool returned_ = false;  ///< CR was there, LF must follow
 };
 

@@ -20,6 +20,10 @@ namespace {
 // not fill it.
 constexpr std::size_t kMaxListingBytes = 4 * 1024 * 1024;
 
+Response rootIsAway() {
+  return Response::failure(Status::kServerUnavailable, "Away for a moment, try again soon");
+}
+
 DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
   std::map<std::string, std::string> types;
   for (const auto& [extension, type] : args.mime) types.emplace(lowerCase(extension), type);
@@ -45,17 +49,22 @@ class ListingBody final : public BodySource {
 
 }  // namespace
 
-DirectorySite::DirectorySite(std::string host, DirectoryArgs args, SiteRoot root,
+DirectorySite::DirectorySite(std::string host, DirectoryArgs args,
+                             std::shared_ptr<const ServedRoot> root,
                              std::shared_ptr<const PrivateFiles> neverServed)
     : host_(std::move(host)),
       args_(withLowerCaseExtensions(std::move(args))),
-      root_(std::make_shared<const SiteRoot>(std::move(root))),
+      root_(std::move(root)),
       neverServed_(std::move(neverServed)) {}
 
 void DirectorySite::handle(Request request, Responder reply, Services& services) {
-  if (request.upload) return handleUpload(std::move(request), std::move(reply), services);
+  Root root = root_->now();
+  if (!root) return std::move(reply).send(rootIsAway());
+  if (request.upload) {
+    return handleUpload(std::move(root), std::move(request), std::move(reply), services);
+  }
   if (isHidden(request.sitePath())) return std::move(reply).send(Response::notFound());
-  serve(std::move(request), std::move(reply), services);
+  serve(std::move(root), std::move(request), std::move(reply), services);
 }
 
 bool DirectorySite::isHidden(std::string_view sitePath) const {
@@ -63,11 +72,12 @@ bool DirectorySite::isHidden(std::string_view sitePath) const {
   return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos;
 }
 
-void DirectorySite::serve(Request request, Responder reply, Services& services) {
+void DirectorySite::serve(Root root, Request request, Responder reply, Services& services) {
   const std::string_view path = request.sitePath();
-  auto found = find(path, request.path, Waiting::kNever);
+  auto found = find(*root, path, request.path, Waiting::kNever);
   if (found.ok() || found.error().code != ErrorCode::kBusy) {
-    return answer(std::move(request), std::move(reply), std::move(found), services);
+    return answer(std::move(root), std::move(request), std::move(reply), std::move(found),
+                  services);
   }
 
   struct Pending {
@@ -77,38 +87,41 @@ void DirectorySite::serve(Request request, Responder reply, Services& services) 
   // Shared, so that it is still here when the pool takes no more.
   auto pending = std::make_shared<Pending>(Pending{std::move(request), std::move(reply)});
   const bool queued = services.pool.submit(
-      [this, sitePath = std::string(pending->request.sitePath()), title = pending->request.path] {
-        return find(sitePath, title, Waiting::kAllowed);
-      },
-      [this, pending, &services](Result<Found> late) {
-        answer(std::move(pending->request), std::move(pending->reply), std::move(late), services);
+      [this, root, sitePath = std::string(pending->request.sitePath()),
+       title = pending->request.path] { return find(*root, sitePath, title, Waiting::kAllowed); },
+      [this, root, pending, &services](Result<Found> late) {
+        answer(root, std::move(pending->request), std::move(pending->reply), std::move(late),
+               services);
       });
   if (!queued) std::move(pending->reply).send(busyFailure());
 }
 
 /// A file to edit that is not there yet is an empty one.
-void DirectorySite::answer(Request request, Responder reply, Result<Found> found,
+void DirectorySite::answer(Root root, Request request, Responder reply, Result<Found> found,
                            Services& services) {
   const bool missing = !found && found.error().code == ErrorCode::kNotFound;
+  if (missing && root->isRemoved()) return std::move(reply).send(rootIsAway());
   if (request.upload && missing) {
-    UploadPlace place = placeOf(request);
+    UploadPlace place = placeOf(std::move(root), request);
     return services.uploads.offerNew(std::move(place), host_, std::move(request), std::move(reply));
   }
   std::move(reply).send(responseOf(request, std::move(found), services));
 }
 
-UploadPlace DirectorySite::placeOf(const Request& request) const {
-  return {root_, std::string(request.sitePath().substr(1)), neverServed_,
+UploadPlace DirectorySite::placeOf(Root root, const Request& request) const {
+  return {std::move(root), std::string(request.sitePath().substr(1)), neverServed_,
           args_.upload->createDirectories};
 }
 
-void DirectorySite::handleUpload(Request request, Responder reply, Services& services) {
+void DirectorySite::handleUpload(Root root, Request request, Responder reply, Services& services) {
   if (auto refusal = refuse(request)) {
     return services.uploads.refuse(host_, request, std::move(*refusal), std::move(reply));
   }
-  if (request.upload->edit) return serve(std::move(request), std::move(reply), services);
+  if (request.upload->edit) {
+    return serve(std::move(root), std::move(request), std::move(reply), services);
+  }
   UploadOrder order;
-  order.place = placeOf(request);
+  order.place = placeOf(std::move(root), request);
   order.host = host_;
   order.mime = uploadType(request);
   if (args_.upload->quota) {
@@ -126,23 +139,24 @@ std::optional<Response> DirectorySite::refuse(const Request& request) const {
   return isHidden(path) ? std::optional(Response::notFound()) : std::nullopt;
 }
 
-Result<DirectorySite::Found> DirectorySite::find(std::string_view sitePath,
+Result<DirectorySite::Found> DirectorySite::find(const SiteRoot& root, std::string_view sitePath,
                                                  const std::string& title, Waiting waiting) const {
   if (sitePath.empty()) return Found(MissingSlash{});
   const std::string_view relative = sitePath.substr(1);
-  if (sitePath.ends_with('/')) return findInFolder(relative, title, waiting);
-  auto opened = root_->open(relative, waiting);
+  if (sitePath.ends_with('/')) return findInFolder(root, relative, title, waiting);
+  auto opened = root.open(relative, waiting);
   if (!opened) return std::move(opened).error();
   if (opened->isFolder()) return Found(MissingSlash{});
   const std::string_view name = relative.substr(relative.rfind('/') + 1);
   return Found(FoundFile{std::string(name), std::move(opened).value()});
 }
 
-Result<DirectorySite::Found> DirectorySite::findInFolder(std::string_view folder,
+Result<DirectorySite::Found> DirectorySite::findInFolder(const SiteRoot& root,
+                                                         std::string_view folder,
                                                          const std::string& title,
                                                          Waiting waiting) const {
   for (const std::string& name : args_.index) {
-    auto opened = root_->open(std::string(folder) + name, waiting);
+    auto opened = root.open(std::string(folder) + name, waiting);
     if (opened.ok() && !opened->isFolder()) {
       return Found(FoundFile{name, std::move(opened).value()});
     }
@@ -157,7 +171,7 @@ Result<DirectorySite::Found> DirectorySite::findInFolder(std::string_view folder
   wanted.title = title;
   wanted.hidden = args_.hidden;
   wanted.hasParent = !isMount;
-  auto page = directoryPage(*root_, wanted);
+  auto page = directoryPage(root, wanted);
   if (!page) return std::move(page).error();
   return Found(Listing{std::move(page).value()});
 }
@@ -167,7 +181,6 @@ Response DirectorySite::responseOf(const Request& request, Result<Found> found,
   if (request.upload) return editResponse(std::move(found), services);
   if (!found) return openFailure(found.error());
   if (auto* hit = std::get_if<FoundFile>(&*found)) {
-    if (neverServed_->contains(hit->file.status)) return Response::notFound();
     return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
   }
   if (auto* listing = std::get_if<Listing>(&*found)) {
@@ -180,7 +193,6 @@ Response DirectorySite::editResponse(Result<Found> found, Services& services) co
   if (!found) return openFailure(found.error());
   auto* hit = std::get_if<FoundFile>(&*found);
   if (hit == nullptr) return Response::failure(Status::kBadRequest, "A folder cannot be edited");
-  if (neverServed_->contains(hit->file.status)) return Response::notFound();
   return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
 }
 

@@ -10,6 +10,7 @@
 #include "common/media_type.h"
 #include "worker/blocking_pool.h"
 #include "worker/file/file_body.h"
+#include "worker/file/private_key.h"
 
 namespace egalaxyd {
 namespace {
@@ -45,8 +46,13 @@ class SharedBody final : public BodySource {
 
 }  // namespace
 
-FileSite::FileSite(const FileArgs& args, std::string_view lang, bool atRoot)
-    : path_(args.path), mediaType_(mediaTypeFor(args, lang)), cache_(args.cache), atRoot_(atRoot) {}
+FileSite::FileSite(const FileArgs& args, std::string_view lang, bool atRoot,
+                   std::shared_ptr<const PrivateFiles> neverServed)
+    : path_(args.path),
+      mediaType_(mediaTypeFor(args, lang)),
+      cache_(args.cache),
+      atRoot_(atRoot),
+      neverServed_(std::move(neverServed)) {}
 
 void FileSite::handle(Request request, Responder reply, Services& services) {
   const std::string_view below = request.sitePath();
@@ -58,14 +64,14 @@ void FileSite::handle(Request request, Responder reply, Services& services) {
 }
 
 void FileSite::answerFromFile(Responder reply, Services& services) const {
-  auto opened = openFile(path_, Waiting::kNever);
+  auto opened = openFile(path_, Waiting::kNever, neverServed_.get());
   if (opened.ok() || opened.error().code != ErrorCode::kBusy) {
     return std::move(reply).send(responseOf(std::move(opened), mediaType_, services));
   }
   // Shared, so that it is still here when the pool takes no more.
   auto waiting = std::make_shared<Responder>(std::move(reply));
   const bool queued = services.pool.submit(
-      [path = path_] { return openFile(path, Waiting::kAllowed); },
+      [path = path_, keys = neverServed_] { return openFile(path, Waiting::kAllowed, keys.get()); },
       [this, waiting, &services](Result<OpenFile> late) {
         std::move(*waiting).send(responseOf(std::move(late), mediaType_, services));
       });
@@ -86,7 +92,7 @@ void FileSite::load(Responder reply, Services& services) {
   waiting_.push_back(std::move(reply));
   if (waiting_.size() > 1) return;
   const bool queued =
-      services.pool.submit([path = path_] { return read(path); },
+      services.pool.submit([path = path_, keys = neverServed_] { return read(path, keys); },
                            [this, &services](Result<Content> content) {
                              if (content) loaded_ = Clock::now();
                              content_ = content ? std::move(content).value() : nullptr;
@@ -99,12 +105,13 @@ void FileSite::load(Responder reply, Services& services) {
   for (Responder& waiting : std::exchange(waiting_, {})) std::move(waiting).send(busyFailure());
 }
 
-Result<FileSite::Content> FileSite::read(const std::filesystem::path& path) {
-  const auto file = openFile(path, Waiting::kAllowed);
+Result<FileSite::Content> FileSite::read(const std::filesystem::path& path, const Keys& keys) {
+  auto file = openFile(path, Waiting::kAllowed, keys.get());
   if (!file) return file.error();
   if (file->isFolder() || file->size() > kMaxCachedBytes) return Content();
-  std::string bytes(static_cast<std::size_t>(file->size()), '\0');
-  std::size_t have = 0;
+  std::string bytes = std::move(file->head);
+  std::size_t have = bytes.size();
+  bytes.resize(static_cast<std::size_t>(file->size()));
   while (have < bytes.size()) {
     const ssize_t got =
         ::pread(file->fd.get(), bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
@@ -114,6 +121,7 @@ Result<FileSite::Content> FileSite::read(const std::filesystem::path& path) {
     have += static_cast<std::size_t>(got);
   }
   bytes.resize(have);
+  if (isPrivateKey(bytes)) return Content();  // the file has changed since it was examined
   return std::make_shared<const std::string>(std::move(bytes));
 }
 

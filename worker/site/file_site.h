@@ -9,6 +9,7 @@
 
 #include "common/config.h"
 #include "common/event_loop.h"
+#include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 #include "worker/site/site.h"
 
@@ -24,13 +25,16 @@ class FileSite final : public Site {
  public:
   /// `args.path` is absolute; `lang` is for text/gemini, "" for none. `atRoot`: mounted at the "/"
   /// of a map, which has two spellings where that map is itself mounted: "/area" and "/area/".
-  FileSite(const FileArgs& args, std::string_view lang, bool atRoot = false);
+  FileSite(const FileArgs& args, std::string_view lang, bool atRoot = false,
+           std::shared_ptr<const PrivateFiles> neverServed = std::make_shared<PrivateFiles>());
   void handle(Request request, Responder reply, Services& services) override;
 
  private:
   using Content = std::shared_ptr<const std::string>;  ///< nullptr: too large, or no file
 
-  static Result<Content> read(const std::filesystem::path& path);
+  using Keys = std::shared_ptr<const PrivateFiles>;
+
+  static Result<Content> read(const std::filesystem::path& path, const Keys& keys);
   bool isFresh() const;
   void load(Responder reply, Services& services);
   void answerFromMemory(Responder reply, Services& services) const;
@@ -40,6 +44,7 @@ class FileSite final : public Site {
   const std::string mediaType_;
   const OptionalDuration cache_;
   const bool atRoot_;
+  const Keys neverServed_;
 
   // The loop's.
   Content content_;

@@ -23,7 +23,7 @@ void dropDoubleSlash(std::string& target) {
 std::string encodeQuery(std::string_view rawQuery) {
   std::string query;
   for (std::size_t i = 0; i < rawQuery.size(); ++i) {
-    const bool kept = rawQuery[i] == '%' || rawQuery[i] == '?';
+    const bool kept = rawQuery[i] == '%' || rawQuery[i] == '?' || rawQuery[i] == ';';
     query += kept ? std::string(1, rawQuery[i]) : percentEncodePath(rawQuery.substr(i, 1));
   }
   return query;

@@ -10,7 +10,7 @@
 
 #include "common/errno_error.h"
 #include "common/media_type.h"
-#include "worker/file/site_root.h"
+#include "worker/file/served_root.h"
 #include "worker/plugin/plugin_loader.h"
 #include "worker/site/authenticated_site.h"
 #include "worker/site/directory_site.h"
@@ -28,13 +28,14 @@ namespace {
 struct SiteBuilder {
   const SiteConfig& host;
   std::shared_ptr<const PrivateFiles> neverServed;
+  ServedRoots& roots;
   Complaints& complaints;
   std::string_view path = {};  ///< of the mount under way
 
   PathMap map(const std::vector<MountConfig>& mounts) const {
     PathMap sites;
     for (const MountConfig& mount : mounts) {
-      const SiteBuilder builder{host, neverServed, complaints, mount.path};
+      const SiteBuilder builder{host, neverServed, roots, complaints, mount.path};
       auto site = std::visit(builder, mount.args);
       if (site) {
         sites.add(mount.path, std::move(site).value());
@@ -50,7 +51,7 @@ struct SiteBuilder {
   using Built = Result<std::shared_ptr<Site>>;
 
   Built operator()(const DirectoryArgs& args) const {
-    auto root = SiteRoot::openAt(args.root, args.symlinks);
+    auto root = roots.open(args.root, args.symlinks, neverServed);
     if (!root) return std::move(root).error();
     DirectoryArgs complete = args;
     if (complete.lang.empty()) complete.lang = host.lang;
@@ -65,7 +66,8 @@ struct SiteBuilder {
       return Error{ErrorCode::kInvalid, args.path.string() + ": not a regular file"};
     }
     if (::access(args.path.c_str(), R_OK) != 0) return errnoError(args.path.string(), errno);
-    return std::shared_ptr<Site>(std::make_shared<FileSite>(args, host.lang, path == "/"));
+    return std::shared_ptr<Site>(
+        std::make_shared<FileSite>(args, host.lang, path == "/", neverServed));
   }
 
   Built operator()(const AuthenticatedArgs& args) const {
@@ -99,23 +101,19 @@ struct SiteBuilder {
   }
 
   Built operator()(const ReplyArgs& args) const {
-    if (!isStatus(args.status)) {
-      return Error{ErrorCode::kInvalid, std::to_string(args.status) +
-                                            " is no status of Gemini: 10, 11, 20, 30, 31, 40 to "
-                                            "44, 50 to 53, 59 to 62"};
-    }
     return std::shared_ptr<Site>(std::make_shared<ReplySite>(args));
   }
 };
 
 }  // namespace
 
-HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, Complaints& complaints) {
+HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
+                                             Complaints& complaints) {
   (void)mediaTypeOf("");  // reads the machine's table, for the workers to inherit
   const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
-    const SiteBuilder builder{host, neverServed, complaints};
+    const SiteBuilder builder{host, neverServed, roots, complaints};
     const auto sites = std::make_shared<PathMap>(builder.map(host.mounts));
     hosts.add(host.host, sites);
     for (const std::string& alias : host.aliases) hosts.add(alias, sites);

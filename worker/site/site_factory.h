@@ -4,12 +4,14 @@
 #include <memory>
 
 #include "common/config.h"
+#include "worker/file/served_root.h"
 #include "worker/router.h"
 
 namespace egalaxyd {
 
 /// Builds every site, aliases included, opening roots and files as it goes; what cannot be built is
 /// a complaint and left out. Runs in the master, before the fork, and under --check.
-HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, Complaints& complaints);
+HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
+                                             Complaints& complaints);
 
 }  // namespace egalaxyd

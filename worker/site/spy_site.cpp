@@ -66,6 +66,9 @@ std::string requestSection(const Request& request) {
               {"protocol", std::string(protocolName(request.protocol))},
               {"site path", std::string(request.sitePath())},
               {"url", request.url}};
+  facts["TLS"] = request.tls.version.empty()
+                     ? "none"
+                     : fmt::format("{}, {}", request.tls.version, request.tls.cipher);
   if (request.query) facts["query"] = *request.query;
   if (request.input) facts["input"] = *request.input;
   return section("Request", facts);

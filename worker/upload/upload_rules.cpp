@@ -45,13 +45,9 @@ bool isListed(const UploadArgs& rules, const ClientIdentity& identity) {
 std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& request) {
   if (rules.anyone || holdsToken(rules, request.upload->token)) return std::nullopt;
   if (rules.fingerprints.empty()) return refused("A valid token is required");
-  if (!request.identity && !rules.tokens.empty()) {
-    return Response::failure(Status::kCertificateNotAuthorised,
-                             "A valid token or a certificate is required");
-  }
-  if (auto fault = refuseCertificate(request, "A client certificate is required to write here")) {
-    return fault;
-  }
+  const char* prompt = rules.tokens.empty() ? "A client certificate is required to write here"
+                                            : "A valid token or a certificate is required";
+  if (auto fault = refuseCertificate(request, prompt)) return fault;
   if (isListed(rules, *request.identity)) return std::nullopt;
   return Response::failure(Status::kCertificateNotAuthorised,
                            "Your certificate may not write here");

@@ -76,40 +76,73 @@ def at_rest(bench, server, least=None, seconds=10):
 
 
 def stalled(bench, each=1250):
-    """5,000 clients that hold everything up, and the p99 of the others."""
-    table, space = bench.table, bench.space
+    """Clients that hold everything up, by kind, and the p99 of the others beside and without."""
+    bench.space.big  # made before anything is measured
     kinds = ("silent", "half-hello", "trickle", "unread")
-    space.big  # made before anything is measured
+    beside(bench, f"stalled: {4 * each:,} of all kinds", [f"{kind}:{each}" for kind in kinds])
+    beside(bench, "stalled: 250 whole hellos of one address", ["hello:250"], stall_sources=1)
+    beside(bench, "stalled: 5,000 whole hellos of 20 addresses", ["hello:5000"], stall_sources=20)
+    beside(bench, "stalled: 500 that end their handshake late", ["slow-finish:500"],
+           stall_sources=20)
+    beside(bench, "stalled: 1,000 that read a trickle", ["sip:1000"], stall_sources=13)
+    beside(bench, "stalled: 2,900 slow uploads of 13 addresses", ["upload:2900"], spartan=True,
+           stall_sources=13)
+
+
+def beside(bench, case, stall, spartan=False, **options):
+    table, space = bench.table, bench.space
+    sites = f'[sites.localhost]\nroot = "{space.capsule}"\n'
+    if spartan:
+        sites += 'upload = { anyone = true, over = ["spartan"] }\n'
     with contextlib.ExitStack() as stack:
-        servers = enter_all(stack, table, "stalled", [
-            lambda: start_egalaxyd(bench.bin, space, workers=cores())])
+        servers = enter_all(stack, table, case, [
+            lambda: start_egalaxyd(bench.bin, space, workers=cores(), spartan=spartan,
+                                   sites=sites)])
         if not servers:
             return
-        server, p99, peak_bytes, closed, failed = servers[0], {0: [], each: []}, 0, 0, []
+        server, peak_bytes, closed, failed = servers[0], 0, 0, []
+        p99 = {"without": [], "beside": []}
         for _ in range(min(3, bench.rounds)):
-            for count in p99:
-                stall = [f"{kind}:{count}" for kind in kinds] if count else []
+            for name, figures in p99.items():
+                stalls = {"stall": stall, "stall_url": server.url("/big.bin", "spartan" if spartan else "gemini"),
+                          **options}
                 with proc.PeakMemory(server.pid) as peak:
                     result = run_load(bench.bin, server.url(), connections=4,
                                       seconds=2 * bench.seconds, check_body=space.page,
-                                      stall=stall, stall_url=server.url("/big.bin"))
+                                      **(stalls if name == "beside" else {}))
                 peak_bytes = max(peak_bytes, peak.bytes)
                 closed += result["stalls_closed"]
                 if result["latency_ms"]:
-                    p99[count].append(result["latency_ms"]["p99"])
+                    figures.append(result["latency_ms"]["p99"])
                 if result["failed"]:
                     failed.append(failures(result))
-    table.raw["stalled"] = {"p99_ms": p99, "peak_pss": peak_bytes, "closed": closed}
-    table.judge("stalled: other clients' failures", "; ".join(failed) or "none", "none", not failed)
+    table.raw[case] = {"p99_ms": p99, "peak_pss": peak_bytes, "closed": closed}
+    table.judge(f"{case}: other clients' failures", "; ".join(failed) or "none", "none", not failed)
     if not all(p99.values()):
-        table.judge("stalled: p99", "nothing was answered", "at most 2.00 x", False)
+        table.judge(f"{case}: p99", "nothing was answered", "at most 2.00 x", False)
         return
-    without, beside = (statistics.median(values) for values in p99.values())
-    table.judge(f"stalled: p99 beside {4 * each:,} of them",
-                f"{beside:.1f} ms (without {without:.1f})", "at most 2.00 x",
-                beside <= 2 * without)
-    table.judge("stalled: memory", megabytes(peak_bytes), "at most 64 MB", peak_bytes <= MEMORY_BAR)
-    table.note("stalled: closed by the server", f"{closed:,}")
+    without, with_them = (statistics.median(values) for values in p99.values())
+    table.judge(f"{case}: p99 of the others", f"{with_them:.1f} ms (without {without:.1f})",
+                "at most 2.00 x", with_them <= 2 * without)
+    table.judge(f"{case}: memory", megabytes(peak_bytes), "at most 64 MB", peak_bytes <= MEMORY_BAR)
+    table.note(f"{case}: closed by the server", f"{closed:,}")
+
+
+def nagle(bench):
+    """One page after the other, by a client that leaves TCP_NODELAY off, and by one that sets it."""
+    table = bench.table
+    with contextlib.ExitStack() as stack:
+        servers = enter_all(stack, table, "one page", [
+            lambda: start_egalaxyd(bench.bin, bench.space)])
+        for server in servers:
+            p50 = {}
+            for name, options in (("with", {}), ("without", {"nagle": True})):
+                result = run_load(bench.bin, server.url(), requests=200, connections=1,
+                                  check_body=bench.space.page, **options)
+                p50[name] = result["latency_ms"]["p50"]
+            table.judge("latency of one page, client without TCP_NODELAY",
+                        f"{p50['without']:.1f} ms (with {p50['with']:.1f})", "at most 10 ms more",
+                        p50["without"] <= p50["with"] + 10)
 
 
 def growth(bench, batches=5, requests=10_000):

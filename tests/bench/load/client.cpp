@@ -27,7 +27,7 @@ void Client::begin(const Options& options, int epoll, int source) {
   bodyBytes_ = 0;
   prepareRequest();
   beganNs_ = nowNs();
-  link_.open(options.target, epoll, this, source);
+  link_.open(options.target, epoll, this, source, 0, options.nagle);
 }
 
 void Client::prepareRequest() {

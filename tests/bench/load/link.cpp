@@ -44,11 +44,13 @@ std::uint64_t nowNs() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-void Link::open(const Target& target, int epoll, void* tag, int source, int receiveBuffer) {
+void Link::open(const Target& target, int epoll, void* tag, int source, int receiveBuffer,
+                bool nagle) {
   fd_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) die("socket");
-  // Finished and the request are two small writes; Nagle would wait 40 ms between them.
-  const int on = 1;
+  // Finished and the request are two small writes; Nagle waits between them for the server's
+  // kernel to acknowledge the first.
+  const int on = nagle ? 0 : 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (source > 0) bindSource(fd_, source);
   if (receiveBuffer > 0) {

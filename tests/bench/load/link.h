@@ -33,8 +33,9 @@ class Link {
 
   /// Begins a connection from 127.0.0.`source` (0: any) and watches it edge-triggered in `epoll`
   /// with `tag`. Ends the process when it is this machine that cannot (descriptors, ports).
-  /// `receiveBuffer`: bytes, 0 = the system's choice.
-  void open(const Target& target, int epoll, void* tag, int source, int receiveBuffer = 0);
+  /// `receiveBuffer`: bytes, 0 = the system's choice. `nagle`: without TCP_NODELAY.
+  void open(const Target& target, int epoll, void* tag, int source, int receiveBuffer = 0,
+            bool nagle = false);
   void close();
   bool isOpen() const { return fd_ >= 0; }
 

@@ -20,7 +20,10 @@ constexpr const char* kUsage =
     "  --upload BYTES              store so many over titan or spartan, as --url and a number\n"
     "  --check-body FILE           every answer must hold these bytes\n"
     "  --body-size N               every answer must be this long\n"
-    "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread, sip\n"
+    "  --stall KIND:COUNT          repeatable: silent, half-hello, trickle, unread, sip, hello,\n"
+    "                              slow-finish, upload (over Spartan)\n"
+    "  --stall-sources N           spread the stalled over N addresses of their own\n"
+    "  --nagle                     without TCP_NODELAY\n"
     "  --stall-url URL             what unread and sip ask for (default: --url)\n"
     "  --timeout S                 of one request (30)\n"
     "  --lid S                     of the whole run (120)\n"
@@ -87,6 +90,12 @@ Stall parseStall(const std::string& text) {
     stall.kind = StallKind::kUnread;
   else if (name == "sip")
     stall.kind = StallKind::kSip;
+  else if (name == "hello")
+    stall.kind = StallKind::kHello;
+  else if (name == "slow-finish")
+    stall.kind = StallKind::kSlowFinish;
+  else if (name == "upload")
+    stall.kind = StallKind::kUpload;
   else
     wrong("no such stall: " + text);
   if (colon == std::string::npos) wrong("--stall wants KIND:COUNT: " + text);
@@ -115,6 +124,8 @@ enum Key {
   kStall,
   kStallUrl,
   kSimultaneous,
+  kStallSources,
+  kNagle,
   kUpload
 };
 
@@ -132,6 +143,8 @@ const option kLong[] = {{"url", required_argument, nullptr, kUrl},
                         {"stall", required_argument, nullptr, kStall},
                         {"stall-url", required_argument, nullptr, kStallUrl},
                         {"upload", required_argument, nullptr, kUpload},
+                        {"stall-sources", required_argument, nullptr, kStallSources},
+                        {"nagle", no_argument, nullptr, kNagle},
                         {"simultaneous", no_argument, nullptr, kSimultaneous},
                         {nullptr, 0, nullptr, 0}};
 
@@ -186,6 +199,12 @@ Options parseOptions(int argc, char** argv) {
       case kUpload:
         options.upload.assign(static_cast<std::size_t>(positive("--upload", optarg)), 'x');
         break;
+      case kStallSources:
+        options.stallSources = static_cast<int>(positive("--stall-sources", optarg));
+        break;
+      case kNagle:
+        options.nagle = true;
+        break;
       case kSimultaneous:
         options.simultaneous = true;
         break;
@@ -205,7 +224,7 @@ Options parseOptions(int argc, char** argv) {
     options.seconds = 0;
   }
   if (options.requests == 0 && options.seconds == 0) wrong("--requests or --seconds is missing");
-  if (options.sources > 250) wrong("--sources is at most 250");
+  if (options.sources + options.stallSources > 250) wrong("there are at most 250 sources");
   if (options.body) options.bodyBytes = options.body->size();
   return options;
 }

@@ -15,11 +15,14 @@ enum class Wire { kGemini, kSpartan };
 
 /// Clients that hold a connection and do not get on with it.
 enum class StallKind {
-  kSilent,     ///< sends nothing
-  kHalfHello,  ///< half a ClientHello
-  kTrickle,    ///< a whole handshake, then one byte of the request line a second
-  kUnread,     ///< a whole request, and never reads the answer
-  kSip,        ///< a whole request, and reads 4 KiB of the answer ten times a second
+  kSilent,      ///< sends nothing
+  kHalfHello,   ///< half a ClientHello
+  kTrickle,     ///< a whole handshake, then one byte of the request line a second
+  kUnread,      ///< a whole request, and never reads the answer
+  kSip,         ///< a whole request, and reads 4 KiB of the answer ten times a second
+  kHello,       ///< a whole ClientHello, and nothing after it
+  kSlowFinish,  ///< ends its handshake half a second later than it could, and comes again
+  kUpload,      ///< over Spartan: announces 1 MB and sends 200 bytes ten times a second
 };
 
 struct Stall {
@@ -46,6 +49,8 @@ struct Options {
   bool simultaneous = false;        ///< everyone connects first, then everyone speaks, once
   int processes = 0;                ///< 0: as many as the descriptor limit demands
   int sources = 1;                  ///< client addresses 127.0.0.1, 127.0.0.2, ...
+  int stallSources = 0;             ///< the stalled ones' come after those; 0: they have none
+  bool nagle = false;               ///< clients without TCP_NODELAY
   std::optional<std::string> body;  ///< what every answer must hold
   std::optional<std::uint64_t> bodyBytes;  ///< or only how long it must be
   std::string upload;  ///< what every client sends, each time under another name; "": it asks

@@ -16,8 +16,15 @@ constexpr std::uint64_t kTickNs = kSecondNs / 10;
 constexpr std::uint64_t kSettleNs = 2 * kSecondNs;
 constexpr int kSmallReceiveBuffer = 4096;
 constexpr std::size_t kSipBytes = 4096;
+constexpr std::uint64_t kSlowFinishNs = kSecondNs / 2;
+/// Ten times a second: more than a server may demand.
+constexpr std::size_t kUploadBytes = 200;
 
 bool asksAtOnce(StallKind kind) { return kind == StallKind::kUnread || kind == StallKind::kSip; }
+/// Says a ClientHello and looks at nothing that comes back.
+bool onlyGreets(StallKind kind) {
+  return kind == StallKind::kHello || kind == StallKind::kSlowFinish;
+}
 
 }  // namespace
 
@@ -28,7 +35,7 @@ struct Stallers::Staller {
   Link link;
   State state = State::kConnecting;
   std::size_t sent = 0;
-  std::uint64_t nextByte = 0;  ///< ns; kTrickle
+  std::uint64_t nextByte = 0;  ///< ns; kTrickle, kSlowFinish
 };
 
 Stallers::Stallers(const Options& options)
@@ -72,7 +79,11 @@ Report Stallers::run(int stopFd) {
 void Stallers::open(Staller& staller) {
   staller.state = Staller::State::kConnecting;
   staller.sent = 0;
-  staller.link.open(options_.stallTarget, epoll_, &staller, 0,
+  const int source =
+      options_.stallSources > 0
+          ? options_.sources + 1 + static_cast<int>(opened_++) % options_.stallSources
+          : 0;
+  staller.link.open(options_.stallTarget, epoll_, &staller, source,
                     asksAtOnce(staller.kind) ? kSmallReceiveBuffer : 0);
 }
 
@@ -90,7 +101,15 @@ void Stallers::advance(Staller& staller) {
     if (io != Io::kDone) return close(staller);
     staller.state = speaks ? Staller::State::kHandshake : Staller::State::kStalled;
     if (staller.kind == StallKind::kHalfHello) staller.link.write(halfHello_, staller.sent);
-    if (speaks && target.wire == Wire::kGemini) staller.link.startTls(context_, target.host);
+    const bool greets = onlyGreets(staller.kind);
+    if ((speaks || greets) && target.wire == Wire::kGemini) {
+      staller.link.startTls(context_, target.host);
+    }
+    if (greets) static_cast<void>(staller.link.handshake());
+    if (staller.kind == StallKind::kSlowFinish) staller.nextByte = nowNs() + kSlowFinishNs;
+    if (staller.kind == StallKind::kUpload) {
+      staller.link.write(target.host + " /slow-upload 1000000\r\n", staller.sent);
+    }
   }
   if (staller.state == Staller::State::kHandshake) {
     const Io io = target.wire == Wire::kGemini ? staller.link.handshake() : Io::kDone;
@@ -100,7 +119,7 @@ void Stallers::advance(Staller& staller) {
     staller.state = Staller::State::kStalled;
     return;
   }
-  if (asksAtOnce(staller.kind)) return;
+  if (asksAtOnce(staller.kind) || onlyGreets(staller.kind)) return;
   // Whatever the server sends to one who has not asked is its good-bye.
   std::array<char, 256> buffer;
   std::size_t got = 0;
@@ -136,6 +155,12 @@ void Stallers::tick() {
       staller->link.write(line.substr(staller->sent, 1), done);
       staller->sent += done;
       staller->nextByte = now + kSecondNs;
+    } else if (staller->kind == StallKind::kSlowFinish && now >= staller->nextByte &&
+               staller->state == Staller::State::kStalled) {
+      if (staller->link.handshake() != Io::kWait) close(*staller);
+    } else if (staller->kind == StallKind::kUpload && staller->state == Staller::State::kStalled) {
+      std::size_t done = 0;
+      if (staller->link.write(std::string(kUploadBytes, 'x'), done) == Io::kFailed) close(*staller);
     } else if (staller->kind == StallKind::kSip && staller->state == Staller::State::kStalled) {
       std::array<char, kSipBytes> buffer;
       std::size_t got = 0;

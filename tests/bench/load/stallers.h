@@ -39,6 +39,7 @@ class Stallers {
   std::string halfHello_;
   std::vector<std::unique_ptr<Staller>> stallers_;
   Report report_;
+  std::uint64_t opened_ = 0;    ///< so far
   std::uint64_t lid_ = 0;       ///< ns
   std::uint64_t nextTick_ = 0;  ///< ns
 };

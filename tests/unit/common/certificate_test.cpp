@@ -1,6 +1,6 @@
 #include "common/certificate.h"
-#include "common/certificate_names.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -13,7 +13,10 @@
 #include <string>
 #include <string_view>
 
+#include "common/certificate_advice.h"
+#include "common/certificate_names.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_certificates.h"
 
 namespace egalaxyd {
 namespace {
@@ -307,6 +310,28 @@ TEST(Certificate, HasNoNamesWhereThereAreNone) {
   EXPECT_EQ(certificateCommonName(empty.get()), "");
   EXPECT_EQ(certificateSubject(empty.get()), "");
   EXPECT_TRUE(certificateNames(empty.get()).empty());
+}
+
+std::string adviceOn(const CertificateWish& wish) {
+  std::string all;
+  const TestCertificate made = makeTestCertificate(wish);
+  for (const std::string& advice :
+       certificateAdvice(made.certificate.get(), std::chrono::system_clock::now())) {
+    all += advice + "\n";
+  }
+  return all;
+}
+
+TEST(CertificateAdvice, IsForWhatClientsMayRefuse) {
+  using testing::HasSubstr;
+  for (const KeyKind key :
+       {KeyKind::kP256, KeyKind::kP384, KeyKind::kP521, KeyKind::kEd25519, KeyKind::kRsa2048}) {
+    EXPECT_EQ(adviceOn({.key = key}), "");
+  }
+  EXPECT_THAT(adviceOn({.key = KeyKind::kSecp256k1}), HasSubstr("on the curve secp256k1 that no"));
+  EXPECT_THAT(adviceOn({.key = KeyKind::kBrainpool}), HasSubstr("on the curve brainpoolP256r1"));
+  EXPECT_THAT(adviceOn({.fromDays = -9, .toDays = -1}), HasSubstr("the certificate expired at 20"));
+  EXPECT_THAT(adviceOn({.fromDays = 1}), HasSubstr("the certificate is valid from 20"));
 }
 
 }  // namespace

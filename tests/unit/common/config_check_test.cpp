@@ -208,6 +208,57 @@ const Bad kLog[] = {
     {"log.target = \"\"", "e.toml:1: log.target", "allowed: \"stderr\", \"journal\" or a file"},
 };
 
+std::string redirectAt(const std::string& site, const std::string& path, const std::string& to) {
+  return "[sites." + site + ".\"" + path + "\"]\nmodule = \"redirect\"\nto = \"" + to + "\"\n";
+}
+
+const Bad kCircles[] = {
+    {redirect("/%path%"), "e.toml:3: sites.a.\"/\".to", "sends who asks for \"/\" in circles"},
+    {redirect("%path%"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirect("/"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirect("/deeper%path%"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirect("?%query%"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirect("page"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirect("gemini://a%path%"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirect("gemini://%host%:1965/x"), "e.toml:3: sites.a.\"/\".to", "in circles"},
+    {redirectAt("a", "/old", "/old/new"), "e.toml:3: sites.a.\"/old\".to",
+     "sends who asks for \"/old\" in circles"},
+    {redirectAt("\"*\"", "/", "gemini://a.b/%path%"), "e.toml:3: sites.\"*\".\"/\".to",
+     "in circles"},
+    {std::string("[sites.a.\"/x\"]\nmodule = \"authenticated\"\n") +
+         "[sites.a.\"/x\".sites.\"/\"]\nmodule = \"redirect\"\nto = \"/x/y\"\n",
+     "e.toml:5: sites.a.\"/x\".sites.\"/\".to", "in circles"},
+};
+
+TEST(ConfigCheck, RefusesRedirectsThatLeadToEachOther) {
+  EXPECT_THAT(check(redirectAt("a", "/x", "/y%path%") + redirectAt("a", "/y", "/x%path%")),
+              ElementsAre(complaint("e.toml:3: sites.a.\"/x\".to", "in circles"),
+                          complaint("e.toml:6: sites.a.\"/y\".to", "in circles")));
+  EXPECT_THAT(
+      check(redirectAt("a", "/", "gemini://b/%path%") + redirectAt("b", "/", "gemini://a/")),
+      ElementsAre(complaint("e.toml:3: sites.a.\"/\".to", "in circles"),
+                  complaint("e.toml:6: sites.b.\"/\".to", "in circles")));
+}
+
+TEST(ConfigCheck, TakesRedirectsThatLeadSomewhere) {
+  const std::string page = "[sites.a.\"/new\"]\nmodule = \"info\"\n";
+  for (const std::string& toml : {
+           redirectAt("a", "/", "/new%path%") + page,
+           redirectAt("a", "/", "/new") + page,
+           redirectAt("a", "/new/old", "/new") + page,
+           redirectAt("a", "/old", "/older") + redirectAt("a", "/older", "/oldest") +
+               redirectAt("a", "/oldest", "/new") + page,
+           redirectAt("a", "/old", "/nowhere"),
+           redirectAt("a", "/", "gemini://elsewhere/%path%"),
+           redirectAt("a", "/", "gemini://a:1966/%path%"),
+           redirectAt("a", "/", "https://a/%path%"),
+           redirectAt("\"www.a\"", "/", "gemini://a/%path%") + page,
+       }) {
+    EXPECT_THAT(check(toml), IsEmpty()) << toml;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Circles, ConfigCheckRefuses, testing::ValuesIn(kCircles));
 INSTANTIATE_TEST_SUITE_P(Listeners, ConfigCheckRefuses, testing::ValuesIn(kListeners));
 INSTANTIATE_TEST_SUITE_P(Certificates, ConfigCheckRefuses, testing::ValuesIn(kCertificates));
 INSTANTIATE_TEST_SUITE_P(Limits, ConfigCheckRefuses, testing::ValuesIn(kLimits));
@@ -241,8 +292,8 @@ TEST(ConfigCheck, AcceptsWhatIsUnusualButRight) {
            directory("mime = { \".x\" = \"text/plain; charset=utf-8\" }"),
            directory("index = []"),
            mount("module = \"file\"\npath = \"/f\""),
-           redirect("gemini://%host%/new%path%?%query%"),
-           redirect("/%C3%BC%20%ab%20"),
+           redirectAt("a", "/old", "gemini://%host%/new%path%?%query%"),
+           redirectAt("a", "/old", "/%C3%BC%20%ab%20"),
            reply(20, "meta = \"text/gemini\"\nbody = \"x\""),
            reply(10, "meta = \"" + std::string(1024, 'a') + "\""),
            reply(30, "meta = \"/elsewhere\""),

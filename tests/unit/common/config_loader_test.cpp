@@ -454,7 +454,17 @@ const Bad kBadNames[] = {
     {"[sites.a.\"/\"]\nmodule = \"cgi\"", "2: sites.a.\"/\".module", "found \"cgi\"; allowed: "},
     {"[sites.a.\"/\"]\nroot = \"/r\"", "1: sites.a.\"/\"",
      "module is missing; allowed: \"directory\""},
+    {"[sites.a.\"/\"]\nmodul = \"directory\"\nroot = \"/r\"", "2: sites.a.\"/\".modul",
+     "unknown key; did you mean \"module\"?"},
 };
+
+TEST(ConfigLoader, NamesMisspeltKeysOfAPathWithoutAModule) {
+  const LoadedConfig loaded = load("[sites.a.\"/\"]\nrot = \"/r\"\nlistign = true\nxyzzy = 1");
+  ASSERT_EQ(loaded.complaints.size(), 3U);
+  EXPECT_THAT(loaded.complaints[0].text, HasSubstr("module is missing"));
+  EXPECT_THAT(loaded.complaints[1].text, HasSubstr("did you mean \"root\"?"));
+  EXPECT_THAT(loaded.complaints[2].text, HasSubstr("did you mean \"listing\"?"));
+}
 
 const Bad kBadTypes[] = {
     {"server = 1", "1: server", "expected a table, found an integer"},
@@ -784,14 +794,33 @@ cache = "forever"
 [sites.h."/p"]
 module = "plugin"
 library = "l"
-class = "C"
-args = { "a b" = "1" })")}) {
+class = "C")")}) {
     const std::string dump = dumpConfig(config);
     const LoadedConfig again = load(dump);
     EXPECT_THAT(again.complaints, IsEmpty()) << dump;
     expectSame(config, again.config);
     EXPECT_EQ(dumpConfig(again.config), dump);
   }
+}
+
+TEST(ConfigDump, MasksWhatMayBeSecret) {
+  const std::string digest(64, 'f');
+  const std::string dump = dumpConfig(good(R"(
+[sites.h."/up"]
+module = "directory"
+root = "r"
+upload = { tokens = ["sha256:)" + digest + R"(", "sha256:)" +
+                                           digest + R"("] }
+[sites.h."/p"]
+module = "plugin"
+library = "l"
+class = "C"
+args = { password = "hunter2" })"));
+  EXPECT_THAT(dump, HasSubstr("tokens = [\"(masked)\", \"(masked)\"]\n"));
+  EXPECT_THAT(dump, HasSubstr("args = \"(masked)\"\n"));
+  EXPECT_THAT(dump, testing::Not(HasSubstr(digest)));
+  EXPECT_THAT(dump, testing::Not(HasSubstr("hunter2")));
+  EXPECT_EQ(load(dump).complaints.size(), 3U) << "it must not pass for the configuration";
 }
 
 TEST(ConfigDump, WritesKeysInTheOrderOfTheManual) {

@@ -2,17 +2,47 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
+
+namespace {
+
+/// What the loop's system calls do to a test: this thread's are counted, or held.
+struct SystemCalls {
+  static thread_local int waits;  ///< calls of epoll_wait
+  static thread_local std::function<void()> beforeWrite;
+};
+thread_local int SystemCalls::waits = 0;
+thread_local std::function<void()> SystemCalls::beforeWrite;
+
+}  // namespace
+
+// The linker leads calls of these here (--wrap).
+extern "C" {
+int __real_epoll_wait(int epoll, epoll_event* events, int most, int milliseconds);
+int __wrap_epoll_wait(int epoll, epoll_event* events, int most, int milliseconds) {
+  ++SystemCalls::waits;
+  return __real_epoll_wait(epoll, events, most, milliseconds);
+}
+ssize_t __real_write(int fd, const void* bytes, size_t size);
+ssize_t __wrap_write(int fd, const void* bytes, size_t size) {
+  if (const auto hold = std::exchange(SystemCalls::beforeWrite, nullptr)) hold();
+  return __real_write(fd, bytes, size);
+}
+}
 
 namespace egalaxyd {
 namespace {
@@ -248,6 +278,26 @@ TEST(EventLoop, RunsPostedWorkOfOtherThreadsOnItsOwn) {
   EXPECT_EQ(done, kThreads * kJobs);
 }
 
+TEST(EventLoop, SleepsAgainAfterAWakeUpThatCameBehindItsJob) {
+  EventLoop loop;
+  std::promise<void> ran;
+  // Keeps the loop turning while the post is held between its push and its write.
+  Timer turning(loop, [&] { turning.setAfter(1ms); });
+  turning.setAfter(0ms);
+  Timer end(loop, [&] { loop.stop(); });
+  std::jthread poster([&] {
+    SystemCalls::beforeWrite = [&] { ran.get_future().wait(); };
+    loop.post([&] { ran.set_value(); });
+    loop.post([&] {
+      turning.cancel();
+      SystemCalls::waits = 0;
+      end.setAfter(30ms);
+    });
+  });
+  loop.run();
+  EXPECT_LE(SystemCalls::waits, 4);
+}
+
 TEST(EventLoop, RunsWorkThatWasPostedBeforeIt) {
   EventLoop loop;
   loop.post([&] { loop.stop(); });
@@ -273,6 +323,20 @@ TEST(EventLoop, DefersWorkUntilNoCallbackIsOnTheStack) {
   loop.run();
   EXPECT_EQ(watch, nullptr);
   EXPECT_EQ(loop.watchCount(), 0u);
+}
+
+TEST(EventLoop, AJobThatThrowsEndsAlone) {
+  EventLoop loop;
+  int ran = 0;
+  loop.post([] { throw std::runtime_error("posted"); });
+  loop.post([&] { ++ran; });
+  loop.defer([] { throw 7; });
+  loop.defer([&] {
+    ++ran;
+    loop.stop();
+  });
+  loop.run();
+  EXPECT_EQ(ran, 2);
 }
 
 TEST(EventLoop, RunsWorkDeferredByDeferredWorkToo) {

@@ -95,7 +95,7 @@ TEST(Path, DecodesEveryPercentOnceAndLeavesThePlus) {
 
 TEST(Path, EncodesWhatAPathMayNotHold) {
   EXPECT_EQ(percentEncodePath("/my dir/a;b=1?#%\"[]\r\n\xC3\xA9"),
-            "/my%20dir/a;b=1%3F%23%25%22%5B%5D%0D%0A%C3%A9");
+            "/my%20dir/a%3Bb=1%3F%23%25%22%5B%5D%0D%0A%C3%A9");
   EXPECT_EQ(percentEncodePath("/-._~!$&'()*+,=:@"), "/-._~!$&'()*+,=:@");
 }
 

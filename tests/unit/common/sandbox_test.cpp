@@ -14,9 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <thread>
@@ -345,6 +347,24 @@ TEST_F(Sandbox, DoesNothingWhenItIsOff) {
       SandboxMode::kOff);
   EXPECT_EQ(result.taken, "off");
   EXPECT_EQ(result.notes, "");
+}
+
+TEST(SandboxPlaces, AreThoseWhereADeployMayPutAnotherFolder) {
+  namespace fs = std::filesystem;
+  const TempDir dir;
+  const fs::path base = fs::canonical(dir.path());
+  dir.makeDir("app/releases/r1/public");
+  fs::create_directory_symlink("releases/r1", base / "app/current");
+  const auto places = withReplacements(base / "app/current/public");
+  for (const char* place :
+       {"app/current/public", "app/current", "app", "app/releases", "app/releases/r1"}) {
+    EXPECT_NE(std::find(places.begin(), places.end(), base / place), places.end()) << place;
+  }
+  for (const char* plain : {"/srv", "/", "/srv/"}) {
+    for (const fs::path& place : withReplacements(plain)) EXPECT_EQ(place, fs::path(plain));
+  }
+  const auto missing = withReplacements(base / "nowhere/public/");
+  EXPECT_NE(std::find(missing.begin(), missing.end(), base / "nowhere"), missing.end());
 }
 
 TEST_F(Sandbox, FailsWhenRequiredAndSomethingIsMissing) {

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace egalaxyd {
 namespace {
+
+using namespace std::string_literals;
 
 Target target(const std::string& url, Protocol usual = Protocol::kGemini) {
   const auto parsed = parseTarget(url, usual);
@@ -42,16 +46,18 @@ TEST(ClientRequest, RefusesWhatItCannotAsk) {
   }
 }
 
-TEST(ClientRequest, TellsHowANameBeyondAsciiIsWritten) {
-  const auto parsed = parseTarget(
-      "gemini://b\xC3\xBC"
-      "cher.example/",
-      Protocol::kGemini);
-  ASSERT_FALSE(parsed.ok());
-  EXPECT_NE(parsed.error().message.find("xn--"), std::string::npos) << parsed.error().message;
-  const auto other = parseTarget("gemini://_:_/", Protocol::kGemini);
-  ASSERT_FALSE(other.ok());
-  EXPECT_EQ(other.error().message.find("xn--"), std::string::npos) << other.error().message;
+TEST(ClientRequest, AsksForANameBeyondAsciiByItsALabel) {
+  for (const char* host : {"b\xC3\xBC"
+                           "cher.example",
+                           "b%C3%BCcher.example"}) {
+    const std::string url = "gemini://"s + host + ":1966/\xC3\xBC?%C3%BC";
+    EXPECT_EQ(readingRequest(target(url)),
+              "gemini://xn--bcher-kva.example:1966/\xC3\xBC?%C3%BC\r\n");
+    EXPECT_EQ(target(host).uri.host, "xn--bcher-kva.example");
+  }
+  EXPECT_EQ(readingRequest(target("spartan://b\xC3\xBC"
+                                  "cher.example")),
+            "xn--bcher-kva.example / 0\r\n");
 }
 
 TEST(ClientRequest, ReadsOverGeminiByTheUrlWithoutItsFragment) {

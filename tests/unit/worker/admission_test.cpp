@@ -2,126 +2,255 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
 
 namespace egalaxyd {
 namespace {
 
 using namespace std::chrono_literals;
 
-/// Connections that are only names here: none is ever started.
-class AdmissionTest : public testing::Test, public ConnectionKeeper {
- protected:
-  Connection& arrive(std::uint32_t index) {
-    connections_.push_back(std::make_unique<Connection>(*this, loop_, Connection::Id{index, 0},
-                                                        UniqueFd(), ListenerKind::kGemini,
-                                                        IpAddress(), false));
-    return *connections_.back();
-  }
+/// A connection that is only a name and a standing.
+struct Visitor final : Admission::Member {
+  std::string name;
+  Admission::Standing now{.awaited = true};
 
-  const ExchangeContext& exchangeContext() const override { std::abort(); }
-  std::unique_ptr<Transport> makeTransport(ListenerKind, UniqueFd) override { return nullptr; }
-  bool takeAddress(const IpAddress&) override { return true; }
-  void wantsSlot(Connection&) override {}
-  void established(Connection&) override {}
-  void moved(Connection&) override {}
-  void gaveSlotBack(Connection&) override {}
-  void closed(Connection&) override {}
-  void failed(Connection&, std::string_view) override {}
-  Responder makeResponder(Connection&) override { std::abort(); }
-
-  /// Admits the next in line, which is `connection`.
-  void admit(Connection& connection) {
-    admission_.enqueue(connection.id());
-    EXPECT_EQ(admission_.takeNext().index, connection.id().index);
-    admission_.hold(connection);
-  }
-
-  Clock::time_point after(Clock::duration time) const { return loop_.now() + time; }
-
-  EventLoop loop_;
-  Admission admission_{{.handshakes = 2, .own = 1, .all = 4}};
-  std::vector<std::unique_ptr<Connection>> connections_;
+  Admission::Standing standing(Clock::time_point) override { return now; }
 };
 
-TEST_F(AdmissionTest, GivesPlacesInOrderOfArrival) {
-  for (std::uint32_t i = 0; i < 3; ++i) admission_.enqueue(arrive(i).id());
-  EXPECT_TRUE(admission_.canAdmit(0));
-  EXPECT_EQ(admission_.takeNext().index, 0u);
-  admission_.hold(*connections_[0]);
-  EXPECT_EQ(admission_.takeNext().index, 1u);
-  admission_.hold(*connections_[1]);
-  EXPECT_FALSE(admission_.canAdmit(0)) << "two are in their handshake";
-  admission_.release(*connections_[0]);
-  ASSERT_TRUE(admission_.canAdmit(0));
-  EXPECT_EQ(admission_.takeNext().index, 2u);
-  EXPECT_FALSE(admission_.canAdmit(0)) << "no one waits";
+class AdmissionTest : public testing::Test {
+ protected:
+  void limits(AdmissionLimits limits) { admission_ = std::make_unique<Admission>(limits); }
+
+  /// "a1" comes from the address of "a".
+  Visitor& arrive(const std::string& name) {
+    visitors_.push_back(std::make_unique<Visitor>());
+    visitors_.back()->name = name;
+    const std::string address = "2001:db8:0:" + name.substr(0, 1) + "::" + name.substr(1);
+    admission_->enqueue(*visitors_.back(), *IpAddress::parse(address));
+    return *visitors_.back();
+  }
+  /// Of `letter`, numbered from 1.
+  void crowd(const std::string& letter, int count) {
+    for (int i = 1; i <= count; ++i) arrive(letter + std::to_string(i));
+  }
+  /// All that get a place now, in that order.
+  std::vector<Visitor*> admitAll(std::size_t elsewhere = 0) {
+    std::vector<Visitor*> admitted;
+    while (Admission::Member* next = admission_->admitNext(elsewhere)) {
+      admitted.push_back(static_cast<Visitor*>(next));
+    }
+    return admitted;
+  }
+  static std::string names(const std::vector<Visitor*>& visitors) {
+    std::string all;
+    for (const Visitor* visitor : visitors) all += (all.empty() ? "" : " ") + visitor->name;
+    return all;
+  }
+  /// Everybody gets a place and ends its handshake.
+  std::vector<Visitor*> establishAll() {
+    std::vector<Visitor*> all;
+    while (Admission::Member* next = admission_->admitNext(0)) {
+      admission_->establish(*next, 1ms);
+      all.push_back(static_cast<Visitor*>(next));
+    }
+    return all;
+  }
+  std::vector<Visitor*> yielding(std::size_t elsewhere = 0) {
+    now_ += 1s;
+    std::vector<Visitor*> all;
+    for (Admission::Member* member : admission_->yielding(now_, elsewhere)) {
+      all.push_back(static_cast<Visitor*>(member));
+    }
+    return all;
+  }
+  static std::size_t count(const std::vector<Visitor*>& visitors, char letter) {
+    return static_cast<std::size_t>(
+        std::count_if(visitors.begin(), visitors.end(),
+                      [&](const Visitor* visitor) { return visitor->name[0] == letter; }));
+  }
+
+  Clock::time_point now_ = Clock::now();
+  std::vector<std::unique_ptr<Visitor>> visitors_;
+  std::unique_ptr<Admission> admission_ =
+      std::make_unique<Admission>(AdmissionLimits{.handshakes = 16, .own = 8, .all = 80});
+};
+
+TEST_F(AdmissionTest, ServesOneAddressInOrderOfArrival) {
+  crowd("a", 3);
+  EXPECT_EQ(names(admitAll()), "a1 a2 a3");
+}
+
+TEST_F(AdmissionTest, AddressesTakeTurns) {
+  for (const char* name : {"a1", "a2", "a3", "b1", "b2", "c1"}) arrive(name);
+  EXPECT_EQ(names(admitAll()), "a1 b1 a2 c1 b2 a3");
+}
+
+TEST_F(AdmissionTest, ACrowdDoesNotDelayTheOneThatHoldsNothing) {
+  crowd("a", 100);
+  crowd("b", 100);
+  admission_->admitNext(0);
+  admission_->admitNext(0);
+  arrive("c1");
+  const auto next = names({static_cast<Visitor*>(admission_->admitNext(0)),
+                           static_cast<Visitor*>(admission_->admitNext(0))});
+  EXPECT_NE(next.find("c1"), std::string::npos) << next;
+}
+
+TEST_F(AdmissionTest, NewcomersDoNotStarveThoseWhoHoldSomething) {
+  crowd("a", 2);
+  const auto first = admitAll();
+  arrive("a3");
+  for (const char* letter : {"b", "c", "d", "e", "f"}) crowd(letter, 1);
+  const std::string order = names(admitAll());
+  EXPECT_LE(order.find("a3"), 3u) << order;
+}
+
+TEST_F(AdmissionTest, NoAddressGetsMoreThanAQuarterWhileOthersWait) {
+  crowd("a", 50);
+  crowd("b", 50);
+  crowd("c", 50);
+  crowd("d", 50);
+  crowd("e", 2);
+  const auto admitted = admitAll();
+  EXPECT_EQ(admitted.size(), 16u);
+  EXPECT_EQ(count(admitted, 'e'), 2u);
+  for (const char letter : {'a', 'b', 'c', 'd'}) EXPECT_LE(count(admitted, letter), 4u);
+}
+
+TEST_F(AdmissionTest, AnAddressAloneMayUseAllButWhatIsKeptForNewcomers) {
+  crowd("a", 50);
+  EXPECT_EQ(admitAll().size(), 14u);
+  arrive("b1");
+  EXPECT_EQ(names(admitAll()), "b1");
 }
 
 TEST_F(AdmissionTest, AFinishedHandshakeMakesRoomForTheNext) {
-  admit(arrive(0));
-  admit(arrive(1));
-  admission_.enqueue(arrive(2).id());
-  EXPECT_FALSE(admission_.canAdmit(0));
-  admission_.establish(*connections_[0], after(1ms));
-  EXPECT_TRUE(admission_.canAdmit(0));
-  EXPECT_EQ(admission_.holders(), 2u);
+  crowd("a", 50);
+  const auto first = admitAll();
+  admission_->establish(*first[0], 1ms);
+  EXPECT_EQ(names(admitAll()), "a15");
+  EXPECT_EQ(admission_->holders(), 15u);
 }
 
 TEST_F(AdmissionTest, TheOthersExchangesCountButNotAgainstTheFirstOfOurs) {
-  admission_.enqueue(arrive(0).id());
-  EXPECT_TRUE(admission_.canAdmit(100)) << "one is granted to every worker";
-  admission_.takeNext();
-  admission_.hold(*connections_[0]);
-  admission_.enqueue(arrive(1).id());
-  EXPECT_TRUE(admission_.canAdmit(2));
-  EXPECT_FALSE(admission_.canAdmit(3));
+  for (const char* letter : {"1", "2", "3", "4", "5", "6", "7", "8", "9", "a"}) arrive(letter);
+  EXPECT_EQ(admitAll(1000).size(), 8u) << "so many are granted to every worker";
+  EXPECT_EQ(admitAll(71).size(), 1u);
 }
 
-TEST_F(AdmissionTest, TheOneThatStoodStillLongestYieldsWhenOthersWait) {
-  admit(arrive(0));
-  admit(arrive(1));
-  admission_.moved(*connections_[0]);
-  EXPECT_EQ(admission_.yields(after(2s), 0, 0), nullptr) << "no one waits";
-  admission_.enqueue({2, 0});
-  EXPECT_EQ(admission_.yields(after(2s), 0, 0), connections_[1].get());
-  EXPECT_EQ(admission_.yields(after(500ms), 0, 0), nullptr) << "none has stood still for long";
-  EXPECT_EQ(admission_.yields(after(2s), 0, 1), nullptr) << "room for the only one was made";
+TEST_F(AdmissionTest, WhoLeavesTheQueueIsForgotten) {
+  Visitor& first = arrive("a1");
+  arrive("a2");
+  admission_->release(first);
+  admission_->release(first);
+  EXPECT_EQ(admission_->waiting(), 1u);
+  EXPECT_EQ(names(admitAll()), "a2");
 }
 
-TEST_F(AdmissionTest, AnEstablishedOneYieldsOnlyWhenEveryPlaceIsTaken) {
-  for (std::uint32_t i = 0; i < 3; ++i) {
-    admit(arrive(i));
-    admission_.establish(*connections_[i], after(1ms));
+TEST_F(AdmissionTest, NobodyYieldsWhileNobodyWaitsOrThereIsRoom) {
+  crowd("a", 14);
+  for (Visitor* visitor : admitAll()) visitor->now.behind = 1h;
+  EXPECT_EQ(names(yielding()), "");
+  arrive("b1");
+  EXPECT_EQ(names(yielding()), "");
+}
+
+TEST_F(AdmissionTest, HandshakesOfOneAddressYieldToItsOwnAfterASecond) {
+  crowd("a", 14);
+  const auto still = admitAll();
+  still[3]->now.behind = 1s;
+  still[5]->now.behind = 999ms;
+  crowd("a", 4);
+  EXPECT_EQ(names(yielding()), "a4");
+}
+
+TEST_F(AdmissionTest, HandshakesBeyondAQuarterYieldToOthersAfter200Milliseconds) {
+  limits({.handshakes = 8, .own = 8, .all = 80});
+  crowd("a", 7);
+  for (Visitor* visitor : admitAll()) visitor->now.behind = 250ms;
+  arrive("b1");
+  arrive("c1");
+  crowd("a", 20);
+  ASSERT_EQ(names(admitAll()), "b1");
+  EXPECT_EQ(names(yielding()), "a1") << "no more than those who have less than their share need";
+}
+
+TEST_F(AdmissionTest, HandshakesAreWaitedForAsLongAsTheQuickOnesTakeSeveralTimes) {
+  limits({.handshakes = 4, .own = 8, .all = 80});
+  for (int i = 0; i < 50; ++i) {
+    crowd("a", 1);
+    for (Visitor* visitor : admitAll()) {
+      admission_->establish(*visitor, i % 2 == 0 ? 100ms : Clock::duration(3s));
+      admission_->release(*visitor);
+    }
   }
-  admission_.enqueue({3, 0});
-  EXPECT_EQ(admission_.yields(after(1min), 0, 0), nullptr) << "there is a place";
-  EXPECT_EQ(admission_.yields(after(1s), 1, 0), nullptr) << "none has stood still for long";
-  EXPECT_EQ(admission_.yields(after(1min), 1, 0), connections_[0].get());
+  for (const char* name : {"b1", "c1", "d1", "e1", "f1"}) arrive(name);
+  const auto held = admitAll();
+  ASSERT_EQ(held.size(), 4u);
+  held[0]->now.behind = 350ms;
+  EXPECT_EQ(names(yielding()), "");
+  held[0]->now.behind = 450ms;
+  EXPECT_EQ(names(yielding()), "b1") << "those of 3 s have taught nothing";
 }
 
-TEST_F(AdmissionTest, HandshakesAreWaitedForLongerWhenAllOfThemTakeLong) {
-  for (std::uint32_t i = 0; i < 50; ++i) {
-    admit(arrive(i));
-    admission_.establish(*connections_[i], after(3s));
-    admission_.release(*connections_[i]);
-  }
-  admit(arrive(50));
-  admit(arrive(51));
-  admission_.enqueue({52, 0});
-  EXPECT_EQ(admission_.yields(after(10s), 0, 0), nullptr);
-  EXPECT_EQ(admission_.yields(after(12s), 0, 0), connections_[50].get());
+TEST_F(AdmissionTest, WhoIsTwoSecondsLateYieldsWhenEveryPlaceIsTaken) {
+  limits({.handshakes = 16, .own = 4, .all = 8});
+  for (const char* letter : {"1", "2", "3", "4", "5", "6", "7", "8"}) crowd(letter, 1);
+  const auto held = establishAll();
+  ASSERT_EQ(held.size(), 8u);
+  held[2]->now.behind = 2s;
+  held[4]->now.behind = 5s;
+  held[5]->now = {.awaited = false, .behind = 1min, .waited = 1min};
+  EXPECT_EQ(names(yielding()), "") << "nobody waits";
+  arrive("9");
+  EXPECT_EQ(names(yielding()), "51");
+  arrive("a");
+  arrive("b");
+  EXPECT_EQ(names(yielding()), "51 31") << "who waits for us is not late";
 }
 
-TEST_F(AdmissionTest, AReleasedHolderIsForgotten) {
-  for (std::uint32_t i = 0; i < 3; ++i) admit(arrive(i));
-  admission_.enqueue({3, 0});
-  admission_.release(*connections_[1]);
-  admission_.release(*connections_[0]);
-  EXPECT_EQ(admission_.holders(), 1u);
-  admission_.hold(*connections_[0]);
-  admission_.hold(*connections_[1]);
-  EXPECT_EQ(admission_.yields(after(3s), 0, 0), connections_[2].get());
+TEST_F(AdmissionTest, AQuarterIsKeptForShortAnswers) {
+  limits({.handshakes = 16, .own = 4, .all = 16});
+  crowd("a", 50);
+  crowd("b", 50);
+  crowd("c", 3);
+  crowd("d", 3);
+  crowd("e", 2);
+  const auto held = establishAll();
+  ASSERT_EQ(held.size(), 16u);
+  ASSERT_EQ(count(held, 'a'), 4u);
+  for (Visitor* visitor : held) visitor->now.waited = 1min;
+  arrive("f1");
+  crowd("1", 10);
+  const auto gone = yielding();
+  EXPECT_EQ(gone.size(), 4u) << "three quarters of 16 stay";
+  EXPECT_GE(count(gone, 'a') + count(gone, 'b'), 3u) << names(gone);
+}
+
+TEST_F(AdmissionTest, LongTransfersStayWhileTheyAreNotTooMany) {
+  limits({.handshakes = 16, .own = 4, .all = 8});
+  for (const char* letter : {"1", "2", "3", "4", "5", "6", "7", "8"}) crowd(letter, 1);
+  const auto held = establishAll();
+  for (std::size_t i = 0; i < 6; ++i) held[i]->now.waited = 1h;
+  arrive("9");
+  EXPECT_EQ(names(yielding()), "");
+  held[6]->now.waited = 2s;
+  EXPECT_EQ(yielding().size(), 1u);
+}
+
+TEST_F(AdmissionTest, RemembersWhenSomebodyHadToYield) {
+  crowd("a", 14);
+  for (Visitor* visitor : admitAll()) visitor->now.behind = 999ms;
+  const Clock::time_point before = admission_->lastYielded();
+  Visitor& waiting = arrive("a15");
+  ASSERT_TRUE(yielding().empty());
+  EXPECT_EQ(admission_->lastYielded(), before);
+  visitors_[0]->now.behind = 1s;
+  ASSERT_EQ(names(yielding()), "a1") << "what is kept for newcomers is not for it";
+  EXPECT_EQ(admission_->lastYielded(), now_);
+  admission_->release(waiting);
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ TEST_F(AuthenticatedSiteTest, RefusesWhatIsWrongInItselfEvenWhenItIsListed) {
   const std::pair<CertificateWish, std::string> cases[] = {
       {{.fromDays = -9, .toDays = -1}, "62 Your certificate has expired"},
       {{.fromDays = 1}, "62 Your certificate is not valid yet"},
+      {{.fromDays = 0, .fromSeconds = 6 * 60}, "62 Your certificate is not valid yet"},
       {{.foreignSignature = true}, "62 Your certificate's signature is wrong"},
       {{.key = KeyKind::kEd25519, .foreignSignature = true},
        "62 Your certificate's signature is wrong"}};
@@ -102,6 +103,18 @@ TEST_F(AuthenticatedSiteTest, AdmitsWhatAnAuthoritySigned) {
   EXPECT_EQ(ask(either, &member, authority(ca)).status, 20);
 }
 
+TEST_F(AuthenticatedSiteTest, AdmitsWhoseClockIsAFewMinutesAhead) {
+  const CertificateWish soon{.fromDays = 0, .fromSeconds = 4 * 60};
+  const TestCertificate alice = makeTestCertificate(soon);
+  EXPECT_EQ(ask({}, &alice).status, 20);
+  const TestCertificate ca = makeAuthority(soon);
+  const TestCertificate member = signedBy(ca, soon);
+  EXPECT_EQ(ask({}, &member, authority(ca)).status, 20);
+  const TestCertificate late = makeAuthority({.fromDays = 0, .fromSeconds = 6 * 60});
+  const TestCertificate early = signedBy(late, soon);
+  EXPECT_EQ(ask({}, &early, authority(late)).status, 61);
+}
+
 TEST_F(AuthenticatedSiteTest, AdmitsNobodyForAnAuthorityThatHasExpired) {
   const TestCertificate ca = makeAuthority({.commonName = "CA", .fromDays = -9, .toDays = -1});
   const TestCertificate member = signedBy(ca);
@@ -137,7 +150,10 @@ TEST_F(AuthenticatedSiteTest, MovesTheMountForAFolderWithin) {
   folder.root = dir_ / "root";
   PathMap sites;
   sites.add("/", std::make_shared<DirectorySite>(
-                     "example.org", folder, SiteRoot::openAt(folder.root, folder.symlinks).value(),
+                     "example.org", folder,
+                     ServedRoot::openAt(folder.root, folder.symlinks,
+                                        std::make_shared<const PrivateFiles>())
+                         .value(),
                      std::make_shared<const PrivateFiles>()));
   sites.add("/deep/x",
             std::make_shared<FileSite>(FileArgs{dir_.write("note.txt", "note"), ""}, "", false));

@@ -149,8 +149,31 @@ TEST_F(DirectoryPage, SaysWhenItListsAHugeFolderInPart) {
   for (const char* name : {"a", "b", "c"}) file(name);
   EXPECT_EQ(lines(page({"", "/", false, false, 3})), 5);
   const std::string part = page({"", "/", false, false, 2});
-  EXPECT_TRUE(part.ends_with("\n\nOnly 2 of the entries are listed.\n"));
+  EXPECT_TRUE(
+      part.ends_with("\n\nOnly the first 2 of 3 entries, in the order of their names, are "
+                     "listed.\n"));
   EXPECT_EQ(lines(part), 6);
+}
+
+TEST_F(DirectoryPage, ListsTheFirstByNameInWhateverOrderTheDiskHasThem) {
+  for (int i = 999; i >= 100; --i) file("f" + std::to_string(i * 7919 % 900 + 100));
+  folder("f500-folder");
+  const std::string part = page({"", "/", false, false, 3});
+  EXPECT_NE(part.find("f100 "), std::string::npos);
+  EXPECT_NE(part.find("f101 "), std::string::npos);
+  EXPECT_NE(part.find("f102 "), std::string::npos);
+  EXPECT_TRUE(
+      part.ends_with("Only the first 3 of 901 entries, in the order of their names, are "
+                     "listed.\n"))
+      << part;
+  EXPECT_EQ(lines(part), 7);
+}
+
+TEST_F(DirectoryPage, ListsNoneOfAFolderThatIsTooHuge) {
+  for (const char* name : {"a", "b", "c"}) file(name);
+  dir_.write("HEADER.gmi", "Many.\n");
+  EXPECT_EQ(page({"", "/", false, false, 2, 2}),
+            "# /\n\nMany.\n\n\nThis folder has more than 2 entries. They are not listed.\n");
 }
 
 TEST_F(DirectoryPage, FailsWhereThereIsNoFolder) {

@@ -27,9 +27,9 @@ class DirectorySiteTest : public testing::Test {
  protected:
   std::unique_ptr<DirectorySite> site() {
     args_.root = dir_.path();
-    auto root = SiteRoot::openAt(args_.root, args_.symlinks);
-    return std::make_unique<DirectorySite>("example.org", args_, std::move(root).value(),
-                                           std::make_shared<const PrivateFiles>(neverServed_));
+    const auto keys = std::make_shared<const PrivateFiles>(neverServed_);
+    auto root = ServedRoot::openAt(args_.root, args_.symlinks, keys);
+    return std::make_unique<DirectorySite>("example.org", args_, std::move(root).value(), keys);
   }
   Answer get(std::string path, std::string_view mount = "/") {
     return ask(requestFor(std::move(path), mount));
@@ -57,6 +57,60 @@ TEST_F(DirectorySiteTest, NeverServesAPrivateKeyUnderAnyName) {
   for (const char* path : {"/server.key", "/link.txt", "/twin.txt"}) {
     EXPECT_EQ(get(path).header(), "51 Not found") << path;
   }
+}
+
+/// PEM, as far as isPrivateKey() reads it.
+std::string keyText() {
+  return "-----BEGIN PRIVATE KEY-----\n" + std::string(64, 'A') + "\n-----END PRIVATE KEY-----\n";
+}
+
+TEST_F(DirectorySiteTest, NeverServesWhatCameToAKeysName) {
+  neverServed_.add(dir_.write("server.key", "secret"));
+  const auto tree = site();
+  dir_.write("new.key", "another");
+  fs::rename(dir_ / "new.key", dir_ / "server.key");
+  EXPECT_EQ(harness_.ask(*tree, requestFor("/server.key")).header(), "51 Not found");
+  dir_.write("sub/server.key", "something else of that name");
+  EXPECT_EQ(harness_.ask(*tree, requestFor("/sub/server.key")).status, 20);
+}
+
+TEST_F(DirectorySiteTest, NeverServesAnythingThatHoldsAPrivateKey) {
+  args_.listing = true;
+  dir_.write("server.key~", keyText());
+  dir_.write("both.pem", std::string(30'000, 'x') + "\n" + keyText());
+  dir_.write("page.gmi", "fine");
+  dir_.write("edited", "fine");
+  dir_.write("sub/index.gmi", keyText());
+  fs::create_symlink("server.key~", dir_ / "HEADER.gmi");
+  fs::create_symlink("server.key~", dir_ / "link");
+  fs::create_symlink("page.gmi", dir_ / "moving");
+  const auto tree = site();
+  EXPECT_EQ(harness_.ask(*tree, requestFor("/edited")).body, "fine");
+  EXPECT_EQ(harness_.ask(*tree, requestFor("/moving")).body, "fine");
+  dir_.write("edited", keyText());
+  fs::remove(dir_ / "moving");
+  fs::create_symlink("server.key~", dir_ / "moving");
+  for (const char* path :
+       {"/server.key~", "/both.pem", "/link", "/HEADER.gmi", "/edited", "/moving", "/sub/"}) {
+    EXPECT_EQ(harness_.ask(*tree, requestFor(path)).header(), "51 Not found") << path;
+  }
+  const std::string listing = harness_.ask(*tree, requestFor("/")).body;
+  EXPECT_TRUE(listing.starts_with("# /\n\n=> ./sub/ sub/  ")) << listing;
+  EXPECT_NE(listing.find("page.gmi"), std::string::npos);
+  for (const char* name : {"key", "both", "link", "edited", "moving", "BEGIN"}) {
+    EXPECT_EQ(listing.find(name), std::string::npos) << name << ":\n" << listing;
+  }
+}
+
+TEST_F(DirectorySiteTest, NeverGivesAPrivateKeyToEdit) {
+  args_.upload = UploadArgs{};
+  args_.upload->anyone = true;
+  dir_.write("server.key", keyText());
+  Request request = requestFor("/server.key");
+  request.protocol = Protocol::kTitan;
+  request.upload = UploadLine{};
+  request.upload->edit = true;
+  EXPECT_EQ(ask(std::move(request)).header(), "51 Not found");
 }
 
 TEST_F(DirectorySiteTest, ServesAnEmptyFile) {
@@ -123,8 +177,15 @@ TEST_F(DirectorySiteTest, KeepsTheQueryInARedirect) {
   Request request = requestFor("/dir");
   request.query = "a=%20b?\u00e9";
   EXPECT_EQ(ask(request).header(), "31 /dir/?a=%20b?%C3%A9");
+  request.query = "a;b=1";
+  EXPECT_EQ(ask(request).header(), "31 /dir/?a;b=1");
   request.query = "";
   EXPECT_EQ(ask(request).header(), "31 /dir/?");
+}
+
+TEST_F(DirectorySiteTest, RedirectsToAPathThatTitanReadsTheSame) {
+  dir_.makeDir("x;y");
+  EXPECT_EQ(get("/x;y").header(), "31 /x%3By/");
 }
 
 TEST_F(DirectorySiteTest, RedirectsWithAFullUrlOnAnotherPort) {
@@ -234,6 +295,62 @@ TEST_F(DirectorySiteTest, AppendsCharsetAndLanguageWhereTheyBelong) {
   EXPECT_EQ(get("/a.old").meta, "text/plain; charset=latin1");
 }
 
+TEST_F(DirectorySiteTest, FollowsItsRootWhenThatIsReplaced) {
+  ServedRoots roots;
+  const auto look = [&] {
+    roots.look(harness_.pool(), true);
+    while (harness_.pool().pending() > 0) harness_.turn();
+  };
+  dir_.write("r1/page.gmi", "first");
+  dir_.write("r2/page.gmi", "second");
+  fs::create_directory_symlink("r1", dir_ / "current");
+  args_.listing = true;
+  args_.root = dir_ / "current";
+  const auto keys = std::make_shared<const PrivateFiles>();
+  const auto root = roots.open(args_.root, args_.symlinks, keys).value();
+  DirectorySite tree("example.org", args_, root, keys);
+  const auto get = [&](const char* path) { return harness_.ask(tree, requestFor(path)); };
+  EXPECT_EQ(get("/page.gmi").body, "first");
+
+  const auto begun = harness_.respond(tree, requestFor("/page.gmi"));
+  fs::create_directory_symlink("r2", dir_ / "next");
+  fs::rename(dir_ / "next", dir_ / "current");
+  look();
+  EXPECT_EQ(get("/page.gmi").body, "second");
+  std::string text;
+  EXPECT_TRUE(harness_.readBody(*begun->body, text));
+  EXPECT_EQ(text, "first");
+
+  fs::remove_all(dir_ / "r2");
+  EXPECT_EQ(get("/page.gmi").status, 41) << "before anybody has looked";
+  look();
+  EXPECT_EQ(get("/page.gmi").header(), "41 Away for a moment, try again soon");
+  EXPECT_EQ(get("/").status, 41);
+  look();
+  dir_.write("r2/page.gmi", "third");
+  look();
+  EXPECT_EQ(get("/page.gmi").body, "third");
+
+  fs::remove_all(dir_ / "r2");
+  dir_.write("r2", "a file");
+  look();
+  EXPECT_EQ(get("/page.gmi").status, 41);
+}
+
+TEST_F(DirectorySiteTest, KeepsItsRootWhileNothingIsReplaced) {
+  ServedRoots roots;
+  const auto keys = std::make_shared<const PrivateFiles>();
+  const auto root = roots.open(dir_.path(), SymlinkPolicy::kInside, keys).value();
+  EXPECT_EQ(roots.open(dir_.path(), SymlinkPolicy::kInside, keys).value(), root);
+  EXPECT_NE(roots.open(dir_.path(), SymlinkPolicy::kDeny, keys).value(), root);
+  const auto before = root->now();
+  roots.look(harness_.pool(), true);
+  roots.look(harness_.pool(), true);
+  EXPECT_EQ(harness_.pool().pending(), 1u) << "one look at a time";
+  while (harness_.pool().pending() > 0) harness_.turn();
+  EXPECT_EQ(root->now(), before);
+}
+
 TEST_F(DirectorySiteTest, AnswersNotFoundWhereItMayNotRead) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
   fs::permissions(dir_.write("private.gmi", "x"), fs::perms::none);
@@ -244,25 +361,29 @@ TEST_F(DirectorySiteTest, AnswersNotFoundWhereItMayNotRead) {
 class FileBodyTest : public testing::Test {
  protected:
   std::unique_ptr<FileBody> body(std::string_view name) {
-    auto file = openFile(dir_ / name, Waiting::kAllowed);
-    const std::uint64_t size = file->size();
-    return std::make_unique<FileBody>(std::move(file->fd), size, harness_.services());
+    auto file = openFile(dir_ / name, Waiting::kAllowed, &noKeys_);
+    return std::make_unique<FileBody>(std::move(file).value(), harness_.services());
   }
-  /// A file of zeros that is on the disk alone.
-  fs::path uncached(std::string_view name, std::size_t size) {
-    const fs::path path = dir_.write(name, std::string(size, '\0'));
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  /// A file of zeros that is open and, what it brings apart, on the disk alone.
+  OpenFile uncached(std::string_view name, std::size_t size) {
+    auto file = openFile(dir_.write(name, std::string(size, '\0')), Waiting::kAllowed, &noKeys_);
     constexpr unsigned kNowAndWait = SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    ::sync_file_range(file.get(), 0, 0, kNowAndWait);  // fsync would wait for the journal too
-    ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
-    return path;
+    ::sync_file_range(file->fd.get(), 0, 0, kNowAndWait);  // fsync would wait for the journal too
+    ::posix_fadvise(file->fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+    return std::move(file).value();
   }
-  /// Whether the first pull had to go to the pool. A file system in memory may need none.
+  std::unique_ptr<FileBody> body(OpenFile file) {
+    return std::make_unique<FileBody>(std::move(file), harness_.services());
+  }
+  /// Whether the pull behind what was read at opening had to go to the pool. A file system in
+  /// memory may need none.
   static bool goesToThePool(FileBody& body) {
     std::array<char, kBodyChunk> scratch;
+    EXPECT_EQ(body.pull(scratch).bytes.size(), kBodyChunk);
     return body.pull(scratch).state == BodyChunk::State::kLater;
   }
 
+  const PrivateFiles noKeys_;  ///< files are examined all the same
   const TempDir dir_;
   SiteHarness harness_;
 };
@@ -304,24 +425,21 @@ TEST_F(FileBodyTest, SendsTheWholeFileAfterItsNameHasGone) {
 }
 
 TEST_F(FileBodyTest, ReadsInThePoolWhatIsNotInMemory) {
-  uncached("zeros", 5 * kBodyChunk + 3);
   std::string text;
-  EXPECT_TRUE(harness_.readBody(*body("zeros"), text));
+  EXPECT_TRUE(harness_.readBody(*body(uncached("zeros", 5 * kBodyChunk + 3)), text));
   EXPECT_EQ(text, std::string(5 * kBodyChunk + 3, '\0'));
 }
 
 TEST_F(FileBodyTest, NoticesInThePoolThatTheFileShrank) {
-  const fs::path path = uncached("zeros", 2 * kBodyChunk);
-  const auto reading = body("zeros");
-  fs::resize_file(path, 10);
+  const auto reading = body(uncached("zeros", 3 * kBodyChunk));
+  fs::resize_file(dir_ / "zeros", 10);
   std::string text;
   EXPECT_FALSE(harness_.readBody(*reading, text));
 }
 
 TEST_F(FileBodyTest, MayGoWhileThePoolReads) {
-  uncached("zeros", kBodyChunk);
   SiteHarness::Jam jam(harness_.pool());
-  auto reading = body("zeros");
+  auto reading = body(uncached("zeros", 2 * kBodyChunk));
   bool woken = false;
   reading->onWake([&] { woken = true; });
   if (!goesToThePool(*reading)) GTEST_SKIP() << "nothing leaves memory here";
@@ -332,8 +450,7 @@ TEST_F(FileBodyTest, MayGoWhileThePoolReads) {
 }
 
 TEST_F(FileBodyTest, MayGoInItsOwnWake) {
-  uncached("zeros", kBodyChunk);
-  auto reading = body("zeros");
+  auto reading = body(uncached("zeros", 2 * kBodyChunk));
   reading->onWake([&] {
     harness_.loop().stop();
     reading.reset();
@@ -343,12 +460,10 @@ TEST_F(FileBodyTest, MayGoInItsOwnWake) {
 }
 
 TEST_F(FileBodyTest, TriesAgainWhenThePoolIsFull) {
-  uncached("zeros", kBodyChunk);
   SiteHarness tight(1);
   SiteHarness::Jam jam(tight.pool());
   ASSERT_TRUE(tight.pool().submit([] { return 0; }, [](int) {}));
-  auto file = openFile(dir_ / "zeros", Waiting::kAllowed);
-  FileBody reading(std::move(file->fd), kBodyChunk, tight.services());
+  FileBody reading(uncached("zeros", 2 * kBodyChunk), tight.services());
   if (!goesToThePool(reading)) GTEST_SKIP() << "nothing leaves memory here";
   EXPECT_EQ(tight.loop().timerCount(), 1u);
   reading.onWake([&] { tight.loop().stop(); });

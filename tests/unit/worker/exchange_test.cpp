@@ -82,16 +82,15 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   }
 
   void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
-  void established() override {}
-  void progressed() override {}
+  void established(Clock::duration) override {}
   Responder makeResponder() override {
     return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });
   }
   void awaitRoom() override { ++roomAwaited_; }
   void continueLater() override { ++continued_; }
-  void ended(UniqueFd, bool bodyMayFollow) override {
+  void ended(UniqueFd, BodyLeft bodyLeft) override {
     ++ended_;
-    bodyMayFollow_ = bodyMayFollow;
+    bodyLeft_ = bodyLeft;
   }
 
   ScriptedClient client_;
@@ -115,7 +114,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   int continued_ = 0;
   int roomAwaited_ = 0;
   int ended_ = 0;
-  std::optional<bool> bodyMayFollow_;  ///< as ended() was told last
+  BodyLeft bodyLeft_ = 999;  ///< as ended() was told last
 };
 
 TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
@@ -124,7 +123,7 @@ TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
   EXPECT_EQ(client_.got, "20 text/gemini\r\n# Hello\n");
   EXPECT_TRUE(client_.gotEnd);
   EXPECT_EQ(ended_, 1);
-  EXPECT_EQ(bodyMayFollow_, false);
+  EXPECT_EQ(bodyLeft_, 0u);
   EXPECT_EQ(shared_->total(Counter::kRequests), 1u);
   EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
   EXPECT_EQ(shared_->answers(Protocol::kGemini, 20), 1u);
@@ -178,7 +177,7 @@ TEST_F(ExchangeTest, AnswersNonsenseWithoutAskingASite) {
   start();
   EXPECT_EQ(client_.got.substr(0, 3), "59 ");
   EXPECT_TRUE(client_.gotEnd);
-  EXPECT_EQ(bodyMayFollow_, true);
+  EXPECT_EQ(bodyLeft_, std::nullopt);
   EXPECT_TRUE(site_->seen.empty());
 }
 
@@ -256,12 +255,69 @@ TEST_F(ExchangeTest, ASlowReaderGetsTheRestWhenItReads) {
 }
 
 TEST_F(ExchangeTest, AReaderThatStopsIsCutWithoutAnEnd) {
+  limits_.writeTimeout = {};
   client_.takes = 5;
   site_->answer = Response::gemtext("content\n");
   start();
   exchange_->onDeadline();
   EXPECT_EQ(ended_, 1);
   EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, AReaderHasItsTimeSinceItLastTookSomething) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  EXPECT_LE(deadlines_.back(), limits_.writeTimeout);
+  exchange_->onDeadline();  // too early
+  EXPECT_EQ(ended_, 0);
+  EXPECT_GT(deadlines_.back(), limits_.writeTimeout / 2);
+}
+
+TEST_F(ExchangeTest, IsAwaitedOnlyWhileTheClientHoldsItUp) {
+  client_.sends.clear();
+  start();
+  EXPECT_TRUE(exchange_->pace(Clock::now()).awaited()) << "its request has not come";
+  site_->keep = true;
+  client_.sends = {"gemini://h.test/\r\n"};
+  exchange_->onReady();
+  EXPECT_FALSE(exchange_->pace(Clock::now()).awaited()) << "the site has not answered";
+  client_.takes = 5;
+  std::move(*site_->kept).send(Response::gemtext("content\n"));
+  EXPECT_TRUE(exchange_->pace(Clock::now()).awaited()) << "the answer has not been taken";
+}
+
+TEST_F(ExchangeTest, AnUploadThatYieldsIsAnswered) {
+  site_->taken = Takes::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhel"});
+  std::optional<ErrorCode> failed;
+  const auto body = site_->seen[0].body;
+  body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  EXPECT_FALSE(exchange_->pace(Clock::now()).awaited());
+  body->read([&](Result<std::string> bytes) { failed = bytes.error().code; });
+  EXPECT_TRUE(exchange_->pace(Clock::now()).awaited());
+  exchange_->yield();
+  EXPECT_EQ(failed, ErrorCode::kIo);
+  EXPECT_EQ(client_.got, "5 Others wait, and this took too long\r\n");
+  EXPECT_EQ(bodyLeft_, 2u);
+  std::move(*site_->kept).send(Response::gemtext("too late\n"));
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AnAnswerThatYieldsDoesNotLookWhole) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  exchange_->yield();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, ABodyThatIsThereAlreadyIsNotWaitedFor) {
+  startSpartan({"h.test / 9\r\nabc", "defghi"});
+  EXPECT_EQ(client_.got, "4 Uploads are not enabled here\r\n");
+  EXPECT_EQ(bodyLeft_, 0u);
 }
 
 TEST_F(ExchangeTest, ABodyThatFailsEndsWithoutAnEnd) {
@@ -370,7 +426,7 @@ TEST_F(ExchangeTest, ADataBlockIsAnUploadWhereThoseAreTaken) {
 TEST_F(ExchangeTest, ADataBlockThatIsNotTakenIsRefusedByItsLength) {
   startSpartan({"h.test / 5\r\n"});
   EXPECT_EQ(client_.got, "4 Uploads are not enabled here\r\n");
-  EXPECT_EQ(bodyMayFollow_, true);
+  EXPECT_EQ(bodyLeft_, 5u);
   client_.got.clear();
   site_->taken = Takes::kInput;
   startSpartan({"h.test / 65537\r\n"});

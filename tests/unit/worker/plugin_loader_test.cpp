@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/temp_dir.h"
@@ -86,7 +87,7 @@ TEST(PluginLoader, AModuleNamesItsClassWhereThereAreSeveral) {
   EXPECT_TRUE(loadRateLimiter(library("good") + ":Never"));
   const auto unclear = loadRateLimiter(library("good"));
   ASSERT_FALSE(unclear);
-  EXPECT_NE(unclear.error().message.find("which rate limiter is meant: Never, Stumbling"),
+  EXPECT_NE(unclear.error().message.find("which rate limiter is meant: Forever, Never, Stumbling"),
             std::string::npos)
       << unclear.error().message;
   const auto unknown = loadRouter(library("good") + ":mine::Router");
@@ -122,6 +123,104 @@ TEST(PluginGuard, EndsABodyThatThrows) {
   EXPECT_FALSE(answer.complete);
 }
 
+TEST(PluginGuard, EndsABodyThatDoesNotKeepItsPromises) {
+  SiteHarness harness;
+  const auto site = goodSite("Clumsy");
+  for (const char* path :
+       {"/body/too-much", "/body/more-of-nothing", "/body/later-with-bytes", "/body/no-state"}) {
+    const Answer answer = harness.ask(*site, requestFor(path));
+    EXPECT_EQ(answer.body, "") << path;
+    EXPECT_FALSE(answer.complete) << path;
+  }
+}
+
+TEST(PluginGuard, PullsABodyAgainThatWasAwakeBeforeItSaidLater) {
+  SiteHarness harness;
+  const Answer answer = harness.ask(*goodSite("Clumsy"), requestFor("/body/hasty"));
+  EXPECT_EQ(answer.body, "soon");
+  EXPECT_TRUE(answer.complete);
+}
+
+TEST(PluginGuard, TakesTheFirstOfTwoAnswers) {
+  SiteHarness harness;
+  EXPECT_EQ(harness.ask(*goodSite("Clumsy"), requestFor("/answer-twice")).body, "once");
+}
+
+TEST(PluginGuard, BringsAnAnswerOfAnotherThreadToTheLoop) {
+  SiteHarness harness;
+  const auto site = goodSite("Clumsy");
+  const auto here = std::this_thread::get_id();
+  for (const char* path : {"/other-thread", "/drop-elsewhere"}) {
+    bool answered = false;
+    site->handle(requestFor(path), Responder([&](std::optional<Response> response) {
+                   EXPECT_EQ(std::this_thread::get_id(), here);
+                   EXPECT_EQ(response.has_value(), path == std::string("/other-thread"));
+                   answered = true;
+                   harness.loop().stop();
+                 }),
+                 harness.services());
+    EXPECT_FALSE(answered);
+    harness.loop().run();
+    EXPECT_TRUE(answered);
+  }
+}
+
+/// A request whose body is `chunks`, given on the loop.
+Request uploadOf(std::string path, std::vector<std::string> chunks, EventLoop& loop) {
+  struct Feed {
+    std::shared_ptr<RequestBody> body;
+    std::vector<std::string> chunks;
+    std::size_t next = 0;
+  };
+  const auto feed = std::make_shared<Feed>(Feed{nullptr, std::move(chunks)});
+  std::uint64_t size = 0;
+  for (const auto& chunk : feed->chunks) size += chunk.size();
+  Request request = requestFor(std::move(path));
+  request.body = std::make_shared<RequestBody>(size, [feed = feed.get(), &loop] {
+    loop.defer([feed] {
+      while (feed->body->isWanted()) {
+        const bool more = feed->next < feed->chunks.size();
+        feed->body->give(more ? feed->chunks[feed->next++] : std::string());
+      }
+    });
+  });
+  feed->body = request.body;
+  loop.defer([feed] {});  // lives as long as the loop's turn does
+  return request;
+}
+
+TEST(PluginGuard, SurvivesAnExceptionOutOfWhatServicesRan) {
+  SiteHarness harness;
+  const auto site = goodSite("Clumsy");
+  for (const char* path : {"/throw-later", "/throw-in-the-pool", "/throw-behind-the-pool"}) {
+    EXPECT_EQ(harness.ask(*site, requestFor(path)).status, 0) << path;
+    EXPECT_EQ(harness.pool().pending(), 0u) << path;
+  }
+}
+
+TEST(PluginGuard, AnswersAnExceptionOfABodysCallbackWith42) {
+  SiteHarness harness;
+  Request request = uploadOf("/read-and-throw", {"x"}, harness.loop());
+  EXPECT_EQ(harness.ask(*goodSite("Clumsy"), std::move(request)).status, 42);
+}
+
+TEST(PluginGuard, ReadsALongBodyWithoutALevelOfTheStackForEachChunk) {
+  SiteHarness harness;
+  Request request = uploadOf("/read", std::vector<std::string>(1000, "12345"), harness.loop());
+  EXPECT_EQ(harness.ask(*goodSite("Clumsy"), std::move(request)).body, "5000 bytes, depth 1");
+}
+
+TEST(PluginGuard, EndsAReaderThatDoesNotSeeTheEnd) {
+  SiteHarness harness;
+  const auto site = goodSite("Clumsy");
+  EXPECT_EQ(harness.ask(*site, uploadOf("/read-forever", {"x"}, harness.loop())).status, 0);
+}
+
+TEST(PluginGuard, TakesNothingWhereTheSiteNamesNoKindThatThereIs) {
+  EXPECT_EQ(goodSite("Clumsy")->takes("/takes-what-there-is-not"), Takes::kNothing);
+  EXPECT_EQ(goodSite("Clumsy")->takes("/"), Takes::kInput);
+}
+
 TEST(PluginGuard, HidesAQueryOfWhichTheSiteCannotTell) {
   EXPECT_TRUE(goodSite("Clumsy")->hidesQuery("/"));
   EXPECT_FALSE(goodSite("Greeter")->hidesQuery("/"));
@@ -151,6 +250,8 @@ TEST(PluginGuard, LetsPassWhatARateLimiterStumblesOver) {
   const auto client = *IpAddress::parse("192.0.2.1");
   EXPECT_EQ((*loadRateLimiter(library("good") + ":Stumbling"))->count(client), std::nullopt);
   EXPECT_EQ((*loadRateLimiter(library("good") + ":Never"))->count(client), std::chrono::seconds(1));
+  EXPECT_EQ((*loadRateLimiter(library("good") + ":Forever"))->count(client),
+            std::chrono::hours(24));
 }
 
 }  // namespace

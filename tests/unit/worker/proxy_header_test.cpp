@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 namespace egalaxyd {
 namespace {
@@ -33,7 +34,27 @@ TEST(ProxyHeader, NamesTheClient) {
 TEST(ProxyHeader, KeepsTheProxysOwnAddressWhereThereIsNoClient) {
   EXPECT_EQ(parsed("PROXY UNKNOWN\r\n"), "- 15");
   EXPECT_EQ(parsed(kV2 + "\x20\0\0\0"s), "- 16");
-  EXPECT_EQ(parsed(kV2 + "\x21\x31\0\x01x"s), "- 17") << "a Unix socket";
+  EXPECT_EQ(parsed("PROXY UNKNOWN whatever stands here\r\n"), "- 36");
+  EXPECT_EQ(parsed(kV2 + "\x20\xff\0\x03xyz"s), "- 19") << "its own: the family is ignored";
+  EXPECT_EQ(parsed(kV2 + "\x21\0\0\x03xyz"s), "- 19") << "unspecified";
+  EXPECT_EQ(parsed(kV2 + "\x21\x10\0\x03xyz"s), "- 19") << "an unspecified transport";
+  EXPECT_EQ(parsed(kV2 + "\x21\x31\0\xd8"s + std::string(216, 'u')), "- 232") << "Unix";
+  std::string datagram = kV2Tcp4;
+  datagram[13] = '\x12';
+  EXPECT_EQ(parsed(datagram), "- 28");
+}
+
+TEST(ProxyHeader, TakesAMappedAddressForTheClientThatItNames) {
+  EXPECT_EQ(parsed("PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 0 65535\r\n"), "192.0.2.1 54");
+}
+
+TEST(ProxyHeader, TakesTheLongest) {
+  const std::string rest(kMaxProxyHeader - kV2Tcp4.size() - 3, 'x');
+  std::string longest = kV2Tcp4 + "\x04\x01\xf9"s + rest;
+  longest[14] = '\x02';
+  longest[15] = '\x08';
+  EXPECT_EQ(parsed(longest), "192.0.2.1 536");
+  EXPECT_EQ(parsed(longest + "\x16\x03"), "192.0.2.1 536");
 }
 
 TEST(ProxyHeader, StepsOverExtensions) {
@@ -57,6 +78,55 @@ TEST(ProxyHeader, RefusesWhatIsNone) {
         "PROXY " + std::string(107, 'x'), kV2 + "\x31\x11\0\x0c"s, kV2 + "\x22\x11\0\x0c"s,
         kV2 + "\x21\x11\xff\xff"s}) {
     EXPECT_EQ(parsed(bytes), "none") << bytes;
+  }
+}
+
+TEST(ProxyHeader, BelievesNoLineThatIsNotExactlyTheProtocol) {
+  for (const char* rest : {"TCP4 192.0.2.1 198.51.100.1 99999 1965",
+                           "TCP4 192.0.2.1 198.51.100.1 1 65536",
+                           "TCP4 192.0.2.1 198.51.100.1 -1 1965",
+                           "TCP4 192.0.2.1 198.51.100.1 +1 1965",
+                           "TCP4 192.0.2.1 198.51.100.1 01 1965",
+                           "TCP4 192.0.2.1 198.51.100.1 1 0x1",
+                           "TCP4 192.0.2.1 198.51.100.1 1",
+                           "TCP4 192.0.2.1 198.51.100.1",
+                           "TCP4 192.0.2.1",
+                           "TCP4",
+                           "TCP4 192.0.2.1 198.51.100.1 1 1965 ",
+                           "TCP4 192.0.2.1 198.51.100.1 1 1965 2",
+                           "TCP4 192.0.2.1  198.51.100.1 1 1965",
+                           " TCP4 192.0.2.1 198.51.100.1 1 1965",
+                           "TCP4 192.0.2.1 nonsense 1 1965",
+                           "TCP4 192.0.2.1 2001:db8::1 1 1965",
+                           "TCP6 2001:db8::1 192.0.2.1 1 1965",
+                           "TCP4 ::ffff:192.0.2.1 192.0.2.2 1 1965",
+                           "TCP4 192.0.2.01 198.51.100.1 1 1965",
+                           "TCP4 192.0.2.1 198.51.100.1 1 1965\n",
+                           "TCP4 192.0.2.1 198.51.100.1 1 1965\r",
+                           "UNKNOWN \n",
+                           "UNKNOWNS",
+                           "unknown",
+                           ""}) {
+    EXPECT_EQ(parsed("PROXY "s + rest + "\r\n"), "none") << rest;
+  }
+}
+
+TEST(ProxyHeader, BelievesNoBlockThatIsShorterThanItsAddresses) {
+  const auto block = [](char family, std::size_t size) {
+    return kV2 + "\x21"s + family + '\0' + static_cast<char>(size) + std::string(size, '\1');
+  };
+  for (const auto& [family, addresses] :
+       {std::pair('\x11', 12), {'\x12', 12}, {'\x21', 36}, {'\x22', 36}, {'\x31', 216}}) {
+    for (const int size : {0, 3, addresses - 1}) {
+      EXPECT_EQ(parsed(block(family, static_cast<std::size_t>(size))), "none") << size;
+    }
+    EXPECT_EQ(parsed(block(family, static_cast<std::size_t>(addresses + 2))), "none")
+        << "an extension without its length";
+    EXPECT_EQ(parsed(block(family, static_cast<std::size_t>(addresses + 3))), "none")
+        << "an extension that is longer than the block";
+  }
+  for (const char family : {'\x41', '\xf1', '\x13', '\x2f'}) {
+    EXPECT_EQ(parsed(block(family, 36)), "none") << "no family or transport of version 2";
   }
 }
 

@@ -48,8 +48,9 @@ TEST(SiteFactory, BuildsEveryMountAndSharesItWithAliases) {
            {mount("/", directory(dir.path())), mount("/one", FileArgs{dir / "page.gmi", ""}),
             mount("/old", RedirectArgs{"/new", true}), mount("/gone", ReplyArgs{52, "Gone", ""})})};
   config.sites[0].aliases = {"www.example.org", "*.example.net"};
+  ServedRoots roots;
   Complaints complaints;
-  const auto hosts = buildSites(config, complaints);
+  const auto hosts = buildSites(config, roots, complaints);
   EXPECT_TRUE(complaints.empty());
   const auto* sites = hosts.find("example.org");
   ASSERT_NE(sites, nullptr);
@@ -73,8 +74,9 @@ TEST(SiteFactory, GivesAHostsLanguageToItsSites) {
   config.sites = {host("a", {mount("/", directory(dir.path())), mount("/fr", french),
                              mount("/one", FileArgs{dir / "page.gmi", ""})})};
   config.sites[0].lang = "en";
+  ServedRoots roots;
   Complaints complaints;
-  const auto hosts = buildSites(config, complaints);
+  const auto hosts = buildSites(config, roots, complaints);
   const auto& sites = **hosts.find("a");
   SiteHarness harness;
   EXPECT_EQ(harness.ask(*sites.find("/x").site, requestFor("/page.gmi")).meta,
@@ -94,8 +96,9 @@ TEST(SiteFactory, ComplainsOfEverythingThatCannotBeBuilt) {
             mount("/gone", FileArgs{dir / "nothing.gmi", ""}),
             mount("/folder", FileArgs{dir.path(), ""}), mount("/nonsense", ReplyArgs{21, "x", ""}),
             mount("/fine", ReplyArgs{52, "Gone", ""})})};
+  ServedRoots roots;
   Complaints complaints;
-  const auto hosts = buildSites(config, complaints);
+  const auto hosts = buildSites(config, roots, complaints);
   ASSERT_EQ(complaints.size(), 5u);
   EXPECT_EQ(complaints[0].where, "egalaxyd.toml:7: /missing");
   EXPECT_NE(complaints[0].text.find((dir / "nowhere").string()), std::string::npos);

@@ -189,6 +189,17 @@ TEST(SpartanParser, GivesHostAndPortApart) {
   EXPECT_EQ(parsedLine("h:3000 / 0\r\n").uri.port, 3000);
 }
 
+TEST(SpartanParser, TakesAHostBeyondAsciiAndNothingElse) {
+  for (const auto* line : {"b\xC3\xBC"
+                           "cher.test:3000 /x 0\r\n",
+                           "b%C3%BCcher.test.:3000 /x 0\r\n"}) {
+    EXPECT_EQ(parsedLine(line).uri.host, "xn--bcher-kva.test") << line;
+    EXPECT_EQ(parsedLine(line).uri.port, 3000) << line;
+  }
+  EXPECT_EQ(parse("h /b\xC3\xBC 0\r\n").consumed, 5u);
+  EXPECT_EQ(parse("b\xFC / 0\r\n").text.substr(0, 9), "malformed");
+}
+
 TEST(SpartanParser, LeavesTheDataBlockToTheCaller) {
   EXPECT_EQ(parse("h /up 4\r\n\r\n\r\n"), (Outcome{"url spartan://h/up 4", 9}));
   EXPECT_EQ(parse("h / 0\r\nsurplus"), (Outcome{"url spartan://h/ 0", 7}));

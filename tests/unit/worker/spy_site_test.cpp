@@ -32,12 +32,14 @@ TEST(SpySite, TellsOfARequestWithoutACertificate) {
   request.query = "x%0A";
   request.input = "x\n";
   request.client = *IpAddress::parse("192.0.2.7");
+  request.tls = {"TLSv1.3", "TLS_AES_128_GCM_SHA256"};
   const Answer answer = harness.ask(site, request);
   EXPECT_EQ(answer.header(), "20 text/gemini");
   for (const char* text :
        {"  url: gemini://example.org/spy/a?x%0A\n", "  host: example.org\n", "  mount: /spy\n",
         "  site path: /a\n", "  query: x%0A\n", "  input: x\\n\n", "  client: 192.0.2.7\n",
-        "  protocol: gemini\n", "## Certificate\n\nNone.\n"}) {
+        "  protocol: gemini\n", "  TLS: TLSv1.3, TLS_AES_128_GCM_SHA256\n",
+        "## Certificate\n\nNone.\n"}) {
     EXPECT_THAT(answer.body, HasSubstr(text));
   }
 }

@@ -50,7 +50,7 @@ TEST(UploadRules, ProtocolsThatAreNotNamedMayNot) {
   EXPECT_EQ(refusal(rules, upload(3)), 50);
 }
 
-TEST(UploadRules, AMissingOrWrongTokenIsNeverA60) {
+TEST(UploadRules, AMissingOrWrongTokenIsA60OnlyWhereACertificateWouldDo) {
   UploadArgs rules;
   rules.tokens = {{sha256Hex("first")}, {sha256Hex("second")}};
   EXPECT_EQ(refusal(rules, upload(3, "", "first")), 0);
@@ -59,8 +59,8 @@ TEST(UploadRules, AMissingOrWrongTokenIsNeverA60) {
   EXPECT_EQ(refusal(rules, upload(3)), 50);
   EXPECT_EQ(refusal(rules, edit()), 50);
   rules.fingerprints = {"*"};
-  EXPECT_EQ(refusal(rules, upload(3)), 61);
-  EXPECT_EQ(refusal(rules, upload(3, "", "third")), 61);
+  EXPECT_EQ(refusal(rules, upload(3)), 60);
+  EXPECT_EQ(refusal(rules, upload(3, "", "third")), 60);
   EXPECT_EQ(refusal(rules, upload(3, "", "first")), 0);
 }
 

@@ -77,6 +77,13 @@ TEST_F(UsersTest, UpdatesFromTheValueOfNow) {
   ASSERT_TRUE(append());
   ASSERT_TRUE(append());
   EXPECT_EQ(read(alice_, "k"), "xx");
+  const auto stumbled = harness_.await<void>([&](auto done) {
+    users_.update(
+        alice_, "k", [](Value) -> std::string { throw 7; }, std::move(done));
+  });
+  ASSERT_FALSE(stumbled);
+  EXPECT_EQ(stumbled.error().code, ErrorCode::kIo);
+  EXPECT_EQ(read(alice_, "k"), "xx");
 }
 
 TEST_F(UsersTest, RemovesAndDoesNotMindWhatIsNotThere) {

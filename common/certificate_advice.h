@@ -1,0 +1,18 @@
+// What an operator should hear about a certificate that the server itself uses. Pure.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace egalaxyd {
+
+/// Why clients may refuse the certificate at `now`, and what to do: it has expired or is not yet
+/// valid, or its key is of a kind or on a curve that no client takes. Leaves the thread's OpenSSL
+/// error queue empty.
+std::vector<std::string> certificateAdvice(const X509* certificate,
+                                           std::chrono::system_clock::time_point now);
+
+}  // namespace egalaxyd

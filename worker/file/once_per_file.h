@@ -1,0 +1,28 @@
+// Of which files something has been said: clients must not fill the log.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <mutex>
+#include <set>
+#include <utility>
+
+namespace egalaxyd {
+
+/// Any thread. Forgets all when it knows too many.
+class OncePerFile {
+ public:
+  bool isFirst(const struct stat& file) {
+    const std::lock_guard lock(mutex_);
+    if (seen_.size() >= kMost) seen_.clear();
+    return seen_.emplace(file.st_dev, file.st_ino).second;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 1000;
+  std::mutex mutex_;
+  std::set<std::pair<dev_t, ino_t>> seen_;  ///< guarded by mutex_
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,73 @@
+// Folders that are served by their paths: what a path leads to may be replaced at any time.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/config.h"
+#include "common/result.h"
+#include "worker/blocking_pool.h"
+#include "worker/file/private_files.h"
+#include "worker/file/site_root.h"
+
+namespace egalaxyd {
+
+/// What one path leads to. Opened by the master before the fork, then the loop thread's.
+class ServedRoot {
+ public:
+  /// `keys`: not nullptr.
+  static Result<std::shared_ptr<ServedRoot>> openAt(const std::filesystem::path& path,
+                                                    SymlinkPolicy symlinks,
+                                                    std::shared_ptr<const PrivateFiles> keys);
+
+  /// The folder, for as long as a request needs it; nullptr while there is none.
+  const std::shared_ptr<const SiteRoot>& now() const { return now_; }
+
+ private:
+  friend class ServedRoots;
+  /// What a look at the path has found.
+  struct Seen {
+    enum class What { kSame, kGone, kReplaced, kUnusable } what = What::kSame;
+    std::shared_ptr<const SiteRoot> folder = {};  ///< with kReplaced
+    std::string why = {};                         ///< with kUnusable
+  };
+
+  ServedRoot(std::filesystem::path path, SymlinkPolicy symlinks,
+             std::shared_ptr<const PrivateFiles> keys, std::shared_ptr<const SiteRoot> folder)
+      : path_(std::move(path)),
+        symlinks_(symlinks),
+        keys_(std::move(keys)),
+        now_(std::move(folder)) {}
+  Seen look() const;
+  void take(Seen seen, bool tells);
+
+  const std::filesystem::path path_;
+  const SymlinkPolicy symlinks_;
+  const std::shared_ptr<const PrivateFiles> keys_;
+  /// Changed by take() alone, which no look() runs beside.
+  std::shared_ptr<const SiteRoot> now_;
+  std::string unusable_;  ///< what the log has been told of
+};
+
+/// All of one configuration; lives as long as its workers' loops.
+class ServedRoots {
+ public:
+  /// Those who name the same path share it. Master only.
+  Result<std::shared_ptr<ServedRoot>> open(const std::filesystem::path& path,
+                                           SymlinkPolicy symlinks,
+                                           const std::shared_ptr<const PrivateFiles>& keys);
+  /// Looks at all paths again, one after the other on one thread of the pool, unless it is still
+  /// at it. Loop thread. `tells`: whether this process is the one that writes to the log.
+  void look(BlockingPool& pool, bool tells);
+
+ private:
+  std::map<std::pair<std::filesystem::path, SymlinkPolicy>, std::shared_ptr<ServedRoot>> roots_;
+  bool looking_ = false;
+};
+
+}  // namespace egalaxyd
