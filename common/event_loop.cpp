@@ -1,5 +1,6 @@
 #include "common/event_loop.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "common/errno_error.h"
+#include "common/log.h"
 
 namespace egalaxyd {
 namespace {
@@ -29,6 +31,18 @@ std::uint32_t epollMask(WatchMode mode) {
       return kEdgeMask;
   }
   return 0;
+}
+
+void logException(std::string_view what) {
+  spdlog::error("a step of the event loop was ended by an exception: {}", logQuote(what));
+}
+
+/// Without memory nothing can be told either.
+void tell(const std::function<void(std::string_view)>& report, std::string_view what) noexcept {
+  try {
+    report(what);
+  } catch (...) {  // NOLINT(bugprone-empty-catch)
+  }
 }
 
 int orThrow(int fd, const char* what) {
@@ -100,7 +114,8 @@ void Timer::cancel() {
 
 EventLoop::EventLoop()
     : epoll_(orThrow(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
-      wakeUp_(orThrow(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+      wakeUp_(orThrow(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      reportException_(logException) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = this;
@@ -143,11 +158,9 @@ void EventLoop::call(Callback&& callback) {
   try {
     callback();
   } catch (const std::exception& e) {
-    if (!reportException_) throw;
-    reportException_(e.what());
+    tell(reportException_, e.what());
   } catch (...) {
-    if (!reportException_) throw;
-    reportException_("what is no std::exception");
+    tell(reportException_, "what is no std::exception");
   }
 }
 

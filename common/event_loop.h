@@ -103,8 +103,8 @@ class EventLoop {
   void run();
   void stop() { stopping_ = true; }
 
-  /// From now on what a callback throws goes to `report`, and the loop goes on with the next.
-  /// Without this it ends run().
+  /// What a callback throws is logged, and the loop goes on with the next. From now on it goes to
+  /// `report` instead.
   void containExceptions(std::function<void(std::string_view what)> report);
 
   /// The time at which this turn began; cheap.

@@ -236,9 +236,6 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     state.add(site, *context);
     if (!state.fallback || (!haveDefault && site.host == "*")) state.fallback = context;
   }
-  if (!state.fallback && complaints.empty()) {
-    complaints.push_back({config.where("tls"), "there is no certificate to serve with"});
-  }
   for (const ContextPtr& context : state.contexts) {
     SSL_CTX_callback_ctrl(context->sslContext(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
                           reinterpret_cast<void (*)()>(chooseByName));

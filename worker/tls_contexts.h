@@ -24,13 +24,13 @@ class TlsContexts {
  public:
   /// `makeMissing`: create and keep automatic certificates in `<state>/certificates`; without it
   /// (--check) a missing one is made for this process only. A router without sites has one for this
-  /// machine's name. What cannot be read is a complaint, and so is no certificate at all.
+  /// machine's name. What cannot be read is a complaint.
   static std::unique_ptr<TlsContexts> build(const Config& config, bool makeMissing,
                                             Complaints& complaints);
   ~TlsContexts();
 
-  /// The context that handshakes begin with; its servername callback picks the host's own. Never
-  /// nullptr where build() had no complaint.
+  /// The context that handshakes begin with; its servername callback picks the host's own. nullptr
+  /// where build() complained, or had neither sites nor a router.
   SSL_CTX* initial() const;
   /// In the order of the configuration, the one of [tls] first.
   const std::vector<ServedCertificate>& served() const;

@@ -378,11 +378,5 @@ TEST(EventLoopExceptions, EndNoOtherCallback) {
   EXPECT_THAT(ran, testing::UnorderedElementsAre("timer", "post", "defer"));
 }
 
-TEST(EventLoopExceptions, LeaveRunWhereNobodyContainsThem) {
-  EventLoop loop;
-  loop.defer([] { throw std::runtime_error("out"); });
-  EXPECT_THROW(loop.run(), std::runtime_error);
-}
-
 }  // namespace
 }  // namespace egalaxyd
