@@ -81,9 +81,7 @@ class Checker {
     sites();
     siteNames();
     for (const SiteConfig& site : config_.sites) checkSite(site);
-    for (Complaint& complaint : checkRedirects(config_)) {
-      complaints_.push_back(std::move(complaint));
-    }
+    addComplaints(complaints_, checkRedirects(config_));
     return std::move(complaints_);
   }
 

@@ -102,6 +102,7 @@ std::optional<Place> placeAt(const SiteConfig* site, std::string_view rawPath) {
 /// Where the redirect sends who asks for `from`; nullopt: away, or not to be decided.
 std::optional<Place> follow(const Config& config, const Place& from, const Hit& hit) {
   const auto& to = std::get<RedirectArgs>(hit.mount->args).to;
+  if (to.empty()) return std::nullopt;  // another complaint's
   const std::string target = filledIn(to, std::string_view(from.path).substr(hit.length));
   if (target.empty() || target.starts_with('/')) return placeAt(from.site, target);
   if (target.starts_with('?')) return from;
