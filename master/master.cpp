@@ -217,9 +217,14 @@ void Master::checkWorkers() {
   liveness_->setAfter(kLivenessInterval);
 }
 
-const Master::Process* Master::processOf(WorkerKey key) const {
+Master::Process* Master::processOf(WorkerKey key) const {
   const auto found = processes_.find(key);
   return found == processes_.end() ? nullptr : found->second.get();
+}
+
+Generation* Master::generationOf(std::uint64_t number) const {
+  const auto found = generations_.find(number);
+  return found == generations_.end() ? nullptr : found->second.get();
 }
 
 void Master::onEnded(WorkerKey key) {
@@ -229,11 +234,12 @@ void Master::onEnded(WorkerKey key) {
   const ExitCause cause = collectWorker(found->second->worker);
   const std::size_t slot = found->second->sharedSlot;
   processes_.erase(found);  // before its successor is forked, which would inherit its descriptors
-  shared_->workerGone(slot);
-  slotTaken_[slot] = false;
+  giveSlotBack(slot);
   perform(supervisor_.workerExited(key, cause, Clock::now()));
 }
 
+/// What an action brings about is told to the supervisor at once, but carried out after the actions
+/// that wait here already: those may speak of workers that are not there.
 void Master::perform(Actions actions) {
   std::ranges::move(actions, std::back_inserter(pending_));
   if (performing_) return;
@@ -255,16 +261,20 @@ void Master::act(const SpawnWorker& action) {
 }
 
 void Master::act(const AskToDrain& action) {
+  Process* process = processOf(action.worker);
+  if (process == nullptr) return;
   // A worker that cannot be asked is killed by its lid.
-  static_cast<void>(processes_.at(action.worker)->worker.channel.send(ChannelMessage::kDrain));
+  static_cast<void>(process->worker.channel.send(ChannelMessage::kDrain));
 }
 
-void Master::act(const KillWorker& action) { killProcess(processes_.at(action.worker)->worker); }
+void Master::act(const KillWorker& action) {
+  if (const Process* process = processOf(action.worker)) killProcess(process->worker);
+}
 
 void Master::act(const BuildGeneration&) {
   service_->reloading();
   std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
-  const Generation& serving = *generations_.at(supervisor_.serving());
+  const Generation& serving = current();
   LoadedConfig loaded = hooks_.load();
   if (!loaded.complaints.empty()) {
     return rejectReload(failureOf(everyComplaint(std::move(loaded))));
@@ -296,7 +306,9 @@ void Master::rejectReload(const Failure& failure) {
 }
 
 void Master::act(const GenerationServes& action) {
-  const Generation& generation = *generations_.at(action.generation);
+  const Generation* serving = generationOf(action.generation);
+  if (serving == nullptr) return;
+  const Generation& generation = *serving;
   const std::vector<std::string> urls = servedUrls(generation);
   const auto tellReady = std::exchange(hooks_.ready, nullptr);
   if (!tellReady) {  // a reload
@@ -330,7 +342,10 @@ void Master::act(const GenerationFailed& action) {
   noteReloadFailure({action.why});
 }
 
-void Master::act(const GenerationGone& action) { generations_.erase(action.generation); }
+/// The last one stays: clients of the control socket may still ask about it.
+void Master::act(const GenerationGone& action) {
+  if (generations_.size() > 1) generations_.erase(action.generation);
+}
 
 void Master::act(const RestartEnded& action) {
   Poco::JSON::Object done = jsonObject();
@@ -361,8 +376,12 @@ void Master::act(const Leave& action) {
 }
 
 Result<void> Master::spawn(WorkerKey key) {
-  const Generation& generation = *generations_.at(key.generation);
-  const std::size_t slot = takeSlot();
+  const Generation* known = generationOf(key.generation);
+  if (known == nullptr) return Error{ErrorCode::kNotFound, "its generation has gone"};
+  const Generation& generation = *known;
+  const auto free = takeSlot();
+  if (!free) return Error{ErrorCode::kNoSpace, "no slot is left in the shared memory"};
+  const std::size_t slot = *free;
   WorkerSetup setup;
   setup.plan = generation.plan.get();
   setup.listeners = generation.listeners.sockets();
@@ -373,9 +392,9 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.generation = generation.number;
   setup.account = generation.account;
   setup.logLevel = logLevel_;
-  auto spawned = spawnWorker(std::move(setup), [&] { forgetInChild(generation); });
+  auto spawned = hooks_.spawn(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
-    slotTaken_[slot] = false;
+    giveSlotBack(slot);
     return spawned.error();
   }
   auto process = std::make_unique<Process>(
@@ -390,9 +409,9 @@ Result<void> Master::spawn(WorkerKey key) {
   spdlog::debug("worker {} of generation {} is process {}", key.number, key.generation,
                 process->worker.pid);
   if (!watched) {
-    killProcess(process->worker);
+    ::kill(process->worker.pid, SIGKILL);
     ::waitpid(process->worker.pid, nullptr, 0);
-    slotTaken_[slot] = false;
+    giveSlotBack(slot);
     return watched.error();
   }
   processes_[key] = std::move(process);
@@ -423,11 +442,17 @@ void Master::forgetInChild(const Generation& mine) {
   for (const int fd : drop) ::close(fd);
 }
 
-std::size_t Master::takeSlot() {
+std::optional<std::size_t> Master::takeSlot() {
   const auto free = std::ranges::find(slotTaken_, false);
-  // The supervisor never lets more workers live than there are slots.
+  if (free == slotTaken_.end()) return std::nullopt;
   *free = true;
   return static_cast<std::size_t>(free - slotTaken_.begin());
+}
+
+/// What the process counted there has gone with it, also when it never came to be watched.
+void Master::giveSlotBack(std::size_t slot) {
+  shared_->workerGone(slot);
+  slotTaken_[slot] = false;
 }
 
 void Master::armTick() {
@@ -439,9 +464,9 @@ void Master::armTick() {
 }
 
 std::string Master::status() const {
-  const auto found = generations_.find(supervisor_.serving());
-  if (found == generations_.end()) return "Starting";
-  return fmt::format("Generation {}, {}", found->first, counted(found->second->workers));
+  const Generation* serving = generationOf(supervisor_.serving());
+  if (serving == nullptr) return "Starting";
+  return fmt::format("Generation {}, {}", serving->number, counted(serving->workers));
 }
 
 }  // namespace egalaxyd

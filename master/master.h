@@ -26,7 +26,7 @@
 
 namespace egalaxyd {
 
-/// What the program around the master does for it.
+/// What the program around the master does for it; a test replaces what forks.
 struct MasterHooks {
   /// The configuration as it is now, for a reload.
   std::function<LoadedConfig()> load;
@@ -34,6 +34,9 @@ struct MasterHooks {
   std::function<Result<void>()> beforeFork;
   /// All workers of the first generation are ready.
   std::function<void(const std::vector<std::string>& urls)> ready;
+  std::function<Result<SpawnedWorker>(WorkerSetup setup, const std::function<void()>& forgetMaster)>
+      spawn = spawnWorker;
+  SupervisorPolicy policy{.mostWorkers = SharedState::kSlots};
 };
 
 /// One per process; single-threaded for its whole life, since it forks. It survives whatever a
@@ -50,7 +53,10 @@ class Master {
 
  private:
   struct Process;
-  const Process* processOf(WorkerKey worker) const;
+  /// Null: it could not be forked, or has ended; the supervisor knows, or is about to be told.
+  Process* processOf(WorkerKey worker) const;
+  /// Null: it has gone.
+  Generation* generationOf(std::uint64_t number) const;
 
   std::optional<Failure> takeStateAndLog(const Config& config);
   void logListeners(const Generation& generation) const;
@@ -80,7 +86,8 @@ class Master {
 
   Result<void> spawn(WorkerKey worker);
   void forgetInChild(const Generation& mine);
-  std::size_t takeSlot();
+  std::optional<std::size_t> takeSlot();
+  void giveSlotBack(std::size_t slot);
   void rejectReload(const Failure& failure);
   void closeOlderListeners(std::uint64_t number);
   void armTick();
@@ -117,7 +124,7 @@ class Master {
   std::map<std::uint64_t, std::unique_ptr<Generation>> generations_;
   std::uint64_t newest_ = 1;
 
-  Supervisor supervisor_{{.mostWorkers = SharedState::kSlots}};
+  Supervisor supervisor_{hooks_.policy};
   std::deque<Action> pending_;
   bool performing_ = false;
   std::map<WorkerKey, std::unique_ptr<Process>> processes_;
