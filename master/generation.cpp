@@ -53,10 +53,14 @@ std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port
 }
 
 /// Pages need no database: without one the server starts, and what needs it says so.
-void prepareStorage(const Generation& generation) {
+void prepareStorage(Generation& generation) {
   const auto file = generation.config.server.stateDir / kDatabaseFile;
   if (const auto migrated = migrateStorage(file, generation.account); !migrated) {
     spdlog::error("users and uploads are not available: {}", migrated.error().message);
+    // Workers wait for a lock; the master does not.
+    if (migrated.error().code != ErrorCode::kBusy) {
+      generation.storageTrouble = migrated.error().message;
+    }
   }
 }
 

@@ -23,6 +23,7 @@ struct Generation {
   std::optional<Account> account;  ///< that its workers become
   ListenerSet listeners;
   ServingPlanPtr plan;
+  std::string storageTrouble;  ///< why users and uploads are not available; "" when they are
 };
 
 /// Why the server cannot start, or not reload: what to print, and the exit code of sysexits.

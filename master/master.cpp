@@ -13,6 +13,7 @@
 #include <set>
 #include <utility>
 
+#include "common/listening.h"
 #include "common/log.h"
 #include "master/master_process.h"
 #include "master/server_paths.h"
@@ -69,6 +70,7 @@ std::optional<Failure> Master::prepare(const Config& config) {
   auto built = buildGeneration(newest_, config, inherited_, {});
   if (auto* failure = std::get_if<Failure>(&built)) return *failure;
   generations_[newest_] = std::move(std::get<std::unique_ptr<Generation>>(built));
+  storageTrouble_ = generations_[newest_]->storageTrouble;
   return std::nullopt;
 }
 
@@ -101,7 +103,7 @@ int Master::run() {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
-  openControl(first);
+  openControl();
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
@@ -154,8 +156,34 @@ void Master::onStopSignal(int signal) {
   spdlog::info("SIG{}: {}", ::sigabbrev_np(signal),
                supervisor_.stopping() ? "ending all workers now"
                                       : "stopping; workers finish what they have begun");
+  stop();
+}
+
+/// Whoever is connected is served by the workers, whoever comes later is refused when they have
+/// closed the sockets, too: nobody waits for the last to drain.
+void Master::stop() {
   service_->stopping("Stopping");
-  perform(supervisor_.stop(now));
+  Actions actions = supervisor_.stop(Clock::now());
+  for (const auto& [number, generation] : generations_) {
+    letNobodyElseIn(*generation, ListenerSet());
+    generation->listeners = ListenerSet();
+  }
+  perform(std::move(actions));
+}
+
+/// On sockets of `generation` that are not in `kept`. Those of systemd are not ours to close: who
+/// waits there is served by the next start.
+void Master::letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const {
+  std::set<int> others;
+  for (const InheritedSocket& socket : inherited_) others.insert(socket.fd->get());
+  for (const ListenerSocket& socket : kept.sockets()) others.insert(socket.fd);
+  for (const ListenerSocket& socket : generation.listeners.sockets()) {
+    if (others.contains(socket.fd)) continue;
+    if (const auto refused = refuseNewcomers(socket.fd); !refused) {
+      spdlog::warn("clients that connect to port {} just now may be cut off: {}", socket.port,
+                   refused.error().message);
+    }
+  }
 }
 
 void Master::reopenLogs() {
@@ -192,6 +220,7 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
     perform(supervisor_.workerClosed(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kStorage) {
     process.storageTrouble = received.text;
+    storageTrouble_ = received.text;
   } else {
     perform(supervisor_.workerMisbehaved(process.key, "sent what no worker sends", now));
   }
@@ -214,6 +243,7 @@ void Master::checkWorkers() {
     perform(supervisor_.workerMisbehaved(
         key, fmt::format("has not moved for {} s", kMostMissedBeats), Clock::now()));
   }
+  if (!control_->inPlace() && !supervisor_.stopping()) openControl();
   liveness_->setAfter(kLivenessInterval);
 }
 
@@ -263,6 +293,11 @@ void Master::act(const SpawnWorker& action) {
 void Master::act(const AskToDrain& action) {
   Process* process = processOf(action.worker);
   if (process == nullptr) return;
+  const Generation* own = generationOf(action.worker.generation);
+  const Generation* serving = generationOf(supervisor_.serving());
+  if (own != nullptr && serving != nullptr && own != serving) {
+    letNobodyElseIn(*own, serving->listeners);
+  }
   // A worker that cannot be asked is killed by its lid.
   static_cast<void>(process->worker.channel.send(ChannelMessage::kDrain));
 }
@@ -294,6 +329,7 @@ void Master::act(const BuildGeneration&) {
   auto& generation = std::get<std::unique_ptr<Generation>>(built);
   const auto workers = generation->workers;
   const auto drainTimeout = generation->config.server.drainTimeout;
+  storageTrouble_ = generation->storageTrouble;
   generations_[++newest_] = std::move(generation);
   logLevel_.reset();
   perform(supervisor_.generationBuilt(newest_, workers, drainTimeout, Clock::now()));
@@ -318,6 +354,7 @@ void Master::act(const GenerationServes& action) {
     logListeners(generation);
     warnAboutUnusedSockets(generation);
     closeOlderListeners(generation.number);
+    openControl();  // its group may be another
   }
   spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),
                listed(urls));
@@ -339,6 +376,7 @@ void Master::closeOlderListeners(std::uint64_t number) {
 
 void Master::act(const GenerationFailed& action) {
   spdlog::error("generation {} came to nothing: {}", action.generation, action.why);
+  if (Generation* failed = generationOf(action.generation)) failed->listeners = ListenerSet();
   noteReloadFailure({action.why});
 }
 
@@ -392,6 +430,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.generation = generation.number;
   setup.account = generation.account;
   setup.logLevel = logLevel_;
+  setup.storageTrouble = storageTrouble_;
   auto spawned = hooks_.spawn(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
     giveSlotBack(slot);
@@ -402,6 +441,7 @@ Result<void> Master::spawn(WorkerKey key) {
       [this, key] { loop_->defer([this, key] { onEnded(key); }); },
       [this](Process& speaker) { onChannel(speaker); });
   process->key = key;
+  process->storageTrouble = storageTrouble_;
   process->before = totalsOf(shared_->slot(slot));
   // Without these watches the worker could neither speak nor be missed.
   auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);

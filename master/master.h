@@ -89,13 +89,16 @@ class Master {
   std::optional<std::size_t> takeSlot();
   void giveSlotBack(std::size_t slot);
   void rejectReload(const Failure& failure);
+  void stop();
+  void letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const;
   void closeOlderListeners(std::uint64_t number);
   void armTick();
   std::string status() const;
 
   // What the control socket asks for: master_control.cpp.
   using ClientId = ControlServer::ClientId;
-  void openControl(const Generation& first);
+  void openControl();
+  std::string whyRefused(const ControlPeer& peer) const;
   void onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer);
   void controlReload(ClientId client);
   void controlStop(ClientId client);
@@ -133,6 +136,7 @@ class Master {
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
   std::unique_ptr<ControlServer> control_;
+  std::string controlTrouble_;  ///< why egalaxyctl cannot reach us; "": it can
   std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   const Clock::time_point startedClock_ = Clock::now();
@@ -146,6 +150,7 @@ class Master {
     std::vector<std::string> complaints;
   };
   std::optional<ReloadFailure> reloadFailure_;  ///< of the last reload
+  std::string storageTrouble_;                  ///< what was last heard; "": the database is well
   Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };

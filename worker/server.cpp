@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "common/listening.h"
 #include "worker/plain_transport.h"
 #include "worker/serving_plan.h"
 
@@ -35,6 +36,8 @@ constexpr int kAdmissionsPerTurn = 8;
 constexpr int kUnsentBytes = 128 * 1024;
 /// How long accepting pauses at a limit that something other than our own closing may lift.
 constexpr auto kPause = std::chrono::milliseconds(50);
+/// How long a connection may take to come about of which the kernel has seen the beginning.
+constexpr auto kRoundTrip = std::chrono::milliseconds(100);
 /// How often those who stand still are looked at while others wait.
 constexpr auto kPatienceTick = std::chrono::milliseconds(10);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
@@ -79,6 +82,7 @@ struct Server::Listener {
 
   ListenerSocket socket;
   Watch watch;
+  bool open = true;
 };
 
 Server::Server(const WorkerSetup& setup, Services& services, StorageThread& storage)
@@ -96,6 +100,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
       admission_(admissionLimits(setup.workerCount)),
       connectionLimit_(connectionLimit()),
       resume_(loop_, [this] { resumeAccepting(); }),
+      closing_(loop_, [this] { closeListeners(); }),
       makeRoom_(loop_, [this] { makeRoom(); }) {
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
                                           plan_.config.listen.publicPorts.end());
@@ -120,18 +125,54 @@ Result<void> Server::start() {
   return {};
 }
 
-void Server::drain(std::function<void()> done) {
+void Server::drain(std::function<void()> closed, std::function<void()> done) {
   draining_ = true;
+  closed_ = std::move(closed);
   drained_ = std::move(done);
   resume_.cancel();
+  bool last = false;
   for (Listener& listener : listeners_) {
-    listener.watch.stop();
-    ::close(listener.socket.fd);
+    if (refusesNewcomers(listener.socket.fd)) {
+      last = true;
+    } else {
+      closeListener(listener);
+    }
   }
-  if (open_ == 0) drained_();
+  if (!last) return closeListeners();
+  closing_.setAfter(kRoundTrip);
+}
+
+/// Those at which somebody still waits come later.
+void Server::closeListeners() {
+  bool waiting = false;
+  for (Listener& listener : listeners_) {
+    if (!listener.open) continue;
+    if (acceptFrom(listener)) {
+      closeListener(listener);
+    } else {
+      waiting = true;
+    }
+  }
+  if (waiting) return closing_.setAfter(kPause);
+  std::exchange(closed_, nullptr)();
+  leaveIfDone();
+}
+
+void Server::closeListener(Listener& listener) {
+  if (!std::exchange(listener.open, false)) return;
+  listener.watch.stop();
+  ::close(listener.socket.fd);
+}
+
+void Server::leaveIfDone() {
+  if (draining_ && !closed_ && open_ == 0) drained_();
 }
 
 std::size_t Server::abortAll(std::string_view why) {
+  if (closing_.active()) {
+    for (Listener& listener : listeners_) closeListener(listener);
+    closing_.setAfter({});
+  }
   std::size_t aborted = 0;
   for (Place& place : places_) {
     if (!place.connection) continue;
@@ -141,14 +182,17 @@ std::size_t Server::abortAll(std::string_view why) {
   return aborted;
 }
 
-void Server::acceptFrom(Listener& listener) {
+/// True: nobody waits there.
+bool Server::acceptFrom(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     if (shared_.total(Gauge::kOpenConnections) >=
         static_cast<std::int64_t>(plan_.config.limits.connections)) {
-      return pauseAccepting("limits.connections is reached");
+      pauseAccepting("limits.connections is reached");
+      return false;
     }
     if (open_ >= connectionLimit_) {
-      return pauseAccepting("the limit on open files (LimitNOFILE of the service) is near");
+      pauseAccepting("the limit on open files (LimitNOFILE of the service) is near");
+      return false;
     }
     sockaddr_storage address{};
     socklen_t length = sizeof address;
@@ -156,13 +200,15 @@ void Server::acceptFrom(Listener& listener) {
     UniqueFd socket(::accept4(listener.socket.fd, generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        return pauseAccepting("no file descriptors or memory left");
+        pauseAccepting("no file descriptors or memory left");
+        return false;
       }
-      if (errno == EAGAIN) return;
+      if (errno == EAGAIN) return true;
       continue;  // a client that left before it was taken
     }
     accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
   }
+  return false;
 }
 
 void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
@@ -267,7 +313,7 @@ void Server::destroy(Connection::Id id) {
   ++place.serial;
   freePlaces_.push_back(id.index);
   --open_;
-  if (draining_ && open_ == 0) drained_();
+  leaveIfDone();
 }
 
 std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd socket) {

@@ -31,10 +31,12 @@ class Server final : public ConnectionKeeper {
 
   /// Begins to accept.
   Result<void> start();
-  /// Accepts no more and closes the listening sockets, whose address another configuration may have
-  /// given up. `done` is called once, when the last connection has ended.
-  void drain(std::function<void()> done);
-  /// Ends every connection at once; returns how many there were.
+  /// Closes the listening sockets: others accept on them. Where the master lets no newcomers in any
+  /// more, nobody else does; whoever is connected already is accepted first. `closed` is called
+  /// once, when all are closed, and then `done`, when the last connection has ended.
+  void drain(std::function<void()> closed, std::function<void()> done);
+  /// Ends every connection at once, and closes what drain() has left open; returns how many there
+  /// were.
   std::size_t abortAll(std::string_view why);
   /// Under way now.
   std::size_t exchanges() const { return admission_.holders(); }
@@ -48,10 +50,13 @@ class Server final : public ConnectionKeeper {
     std::unique_ptr<Connection> connection;
   };
 
-  void acceptFrom(Listener& listener);
+  bool acceptFrom(Listener& listener);
   void accept(UniqueFd socket, ListenerKind listener, const IpAddress& client);
   RateLimiter* chooseRateLimiter();
   bool isProxy(const IpAddress& client) const;
+  void closeListener(Listener& listener);
+  void closeListeners();
+  void leaveIfDone();
   void pauseAccepting(const char* why);
   void resumeAccepting();
   void admitSoon();
@@ -90,8 +95,10 @@ class Server final : public ConnectionKeeper {
   std::size_t mostExchanges_ = 0;
   bool admitting_ = false;  ///< admit() has been deferred
   bool draining_ = false;
+  std::function<void()> closed_;  ///< while draining: empty once it was called
   std::function<void()> drained_;
   Timer resume_;
+  Timer closing_;
   Timer makeRoom_;
   Clock::time_point lastComplaint_{};
 };

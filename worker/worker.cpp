@@ -137,8 +137,8 @@ class Worker {
     if (draining_) return;
     draining_ = true;
     drainLid_.setAfter(setup_.plan->config.server.drainTimeout);
-    server_->drain([this] { leave(); });
-    static_cast<void>(setup_.channel.send(ChannelMessage::kClosed));
+    server_->drain([this] { static_cast<void>(setup_.channel.send(ChannelMessage::kClosed)); },
+                   [this] { leave(); });
   }
 
   /// Jobs whose clients have left may still be under way.
@@ -226,7 +226,7 @@ class Worker {
   Timer drainLid_;
   Timer tick_;
   std::optional<Server> server_;
-  std::string storageTrouble_;  ///< as the master knows it
+  std::string storageTrouble_ = setup_.storageTrouble;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
   Clock::time_point nextExpiry_{};

@@ -48,6 +48,7 @@ struct WorkerSetup {
   std::uint64_t generation = 1;
   std::optional<Account> account;    ///< to become, when the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
+  std::string storageTrouble;        ///< what ails the database as far as the master knows
   WorkerChannel channel;
 };
 
