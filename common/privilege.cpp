@@ -23,19 +23,33 @@ Error noSuch(std::string_view what, const std::string& name) {
           "there is no " + std::string(what) + " \"" + name + "\" on this machine"};
 }
 
+/// After getpwnam(3) gave nothing: it says "there is none" in several ways, and these are not among
+/// them. Workers must not stay root because a descriptor was missing.
+bool couldNotLook(int why) {
+  return why == EMFILE || why == ENFILE || why == ENOMEM || why == EIO || why == EINTR ||
+         why == EACCES || why == ERANGE;
+}
+
 }  // namespace
 
 Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group) {
   if (::geteuid() != 0) return std::optional<Account>();
-  const passwd* entry = ::getpwnam(user.empty() ? kDefaultUser : user.c_str());
+  const char* name = user.empty() ? kDefaultUser : user.c_str();
+  errno = 0;
+  const passwd* entry = ::getpwnam(name);
   if (entry == nullptr) {
+    if (couldNotLook(errno)) return errnoError(std::string("look up account ") + name, errno);
     if (user.empty()) return std::optional<Account>();
     return noSuch("account", user);
   }
   if (entry->pw_uid == 0) return std::optional<Account>();
   Account account{entry->pw_name, entry->pw_uid, entry->pw_gid};
   if (!group.empty()) {
+    errno = 0;
     const ::group* named = ::getgrnam(group.c_str());
+    if (named == nullptr && couldNotLook(errno)) {
+      return errnoError("look up group " + group, errno);
+    }
     if (named == nullptr) return noSuch("group", group);
     account.gid = named->gr_gid;
   }

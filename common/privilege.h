@@ -18,7 +18,8 @@ struct Account {
 
 /// The account that workers run as. nullopt: they keep the master's, because it is not root,
 /// because `user` is empty and there is no account "egalaxyd", or because `user` is root itself.
-/// `group` "" means the account's own. Fails when a named account or group does not exist.
+/// `group` "" means the account's own. Fails when a named account or group does not exist, or
+/// when it cannot be looked up now.
 Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group);
 
 /// Gives up root for the account and its groups, and new privileges through setuid programs too;

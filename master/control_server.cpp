@@ -17,6 +17,9 @@ namespace {
 
 constexpr int kBacklog = 128;
 constexpr int kAcceptsPerTurn = 16;
+/// How long accepting pauses when there is no descriptor for another client.
+constexpr auto kPause = std::chrono::milliseconds(100);
+constexpr auto kComplaintInterval = std::chrono::minutes(1);
 
 Result<sockaddr_un> addressOf(const std::string& path) {
   sockaddr_un address{};
@@ -49,6 +52,14 @@ Result<void> removeStale(const std::string& path, const sockaddr_un& address) {
   return {};
 }
 
+Result<void> giveToGroup(const std::string& path, const std::optional<Account>& account) {
+  if (account && ::chown(path.c_str(), static_cast<uid_t>(-1), account->gid) != 0) {
+    return errnoError("chown " + path, errno);
+  }
+  if (::chmod(path.c_str(), 0660) != 0) return errnoError("chmod " + path, errno);
+  return {};
+}
+
 Result<void> bindTo(int fd, const std::string& path, const sockaddr_un& address,
                     const std::optional<Account>& account) {
   const mode_t before = ::umask(0177);
@@ -56,10 +67,7 @@ Result<void> bindTo(int fd, const std::string& path, const sockaddr_un& address,
   const int why = errno;
   ::umask(before);
   if (bound != 0) return errnoError("make " + path, why);
-  if (account && ::chown(path.c_str(), static_cast<uid_t>(-1), account->gid) != 0) {
-    return errnoError("chown " + path, errno);
-  }
-  if (::chmod(path.c_str(), 0660) != 0) return errnoError("chmod " + path, errno);
+  if (auto given = giveToGroup(path, account); !given) return given;
   if (::listen(fd, kBacklog) != 0) return errnoError("listen on " + path, errno);
   return {};
 }
@@ -70,11 +78,27 @@ void turnAway(int fd) {
   static_cast<void>(::send(fd, busy.data(), busy.size(), MSG_NOSIGNAL));
 }
 
+std::vector<gid_t> supplementaryGroups(int fd) {
+  std::vector<gid_t> groups(64);
+  for (int tries = 0; tries < 2; ++tries) {
+    auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const int got = ::getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+    if (got != 0 && errno != ERANGE) break;
+    groups.resize(size / sizeof(gid_t));  // of what there is, or would be
+    if (got == 0) return groups;
+  }
+  return {};
+}
+
 ControlPeer peerOf(int fd) {
   ucred credentials{};
   socklen_t size = sizeof credentials;
-  ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
-  return {credentials.pid, credentials.uid};
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return {0, static_cast<uid_t>(-1), {}};
+  }
+  ControlPeer peer{credentials.pid, credentials.uid, supplementaryGroups(fd)};
+  peer.groups.push_back(credentials.gid);
+  return peer;
 }
 
 }  // namespace
@@ -107,28 +131,69 @@ struct ControlServer::Client {
 };
 
 ControlServer::ControlServer(EventLoop& loop, Handler handler)
-    : loop_(loop), handler_(std::move(handler)), watch_(loop, [this](IoEvents) { accept(); }) {}
+    : loop_(loop),
+      handler_(std::move(handler)),
+      watch_(loop, [this](IoEvents) { accept(); }),
+      resume_(loop, [this] { resumeAccepting(); }) {}
 
 ControlServer::~ControlServer() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (inPlace()) ::unlink(path_.c_str());
 }
 
 Result<void> ControlServer::open(const std::filesystem::path& path,
                                  const std::optional<Account>& account) {
+  if (path == path_ && inPlace()) {
+    const auto given = giveToGroup(path, account);
+    if (given && account) group_ = account->gid;
+    return given;
+  }
   const auto address = addressOf(path);
   if (!address) return address.error();
   if (auto removed = removeStale(path, *address); !removed) return removed;
-  listener_ = newSocket();
-  if (!listener_) return errnoError("make a socket", errno);
-  if (auto bound = bindTo(listener_.get(), path, *address, account); !bound) return bound;
+  UniqueFd listener = newSocket();
+  if (!listener) return errnoError("make a socket", errno);
+  if (auto bound = bindTo(listener.get(), path, *address, account); !bound) return bound;
+  struct stat made {};
+  if (::lstat(path.c_str(), &made) != 0) return errnoError("look at " + path.string(), errno);
   path_ = path;
+  device_ = made.st_dev;
+  inode_ = made.st_ino;
+  group_ = made.st_gid;
+  resume_.cancel();
+  watch_.stop();
+  listener_ = std::move(listener);
   return watch_.start(listener_.get(), WatchMode::kRead);
+}
+
+bool ControlServer::inPlace() const {
+  struct stat there {};
+  return !path_.empty() && ::lstat(path_.c_str(), &there) == 0 && there.st_dev == device_ &&
+         there.st_ino == inode_;
+}
+
+/// The socket stays readable as long as somebody waits, so a watch on it would spin.
+void ControlServer::pauseAccepting() {
+  if (loop_.now() >= nextComplaint_) {
+    nextComplaint_ = loop_.now() + kComplaintInterval;
+    spdlog::warn("control clients wait: {}", errnoError("accept", errno).message);
+  }
+  watch_.stop();
+  resume_.setAfter(kPause);
+}
+
+void ControlServer::resumeAccepting() {
+  if (!watch_.start(listener_.get(), WatchMode::kRead)) resume_.setAfter(kPause);
 }
 
 void ControlServer::accept() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) return;
+    if (!socket) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        pauseAccepting();
+      }
+      return;
+    }
     if (!makeRoom()) {
       turnAway(socket.get());
       continue;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/control_protocol.h"
 #include "common/event_loop.h"
@@ -20,10 +21,11 @@
 
 namespace egalaxyd {
 
-/// Who is at the other end, as the kernel knows it.
+/// Who is at the other end, as the kernel knew it when they connected.
 struct ControlPeer {
   pid_t pid = 0;
   uid_t uid = 0;
+  std::vector<gid_t> groups;  ///< all of them
 };
 
 class ControlServer {
@@ -44,9 +46,14 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  /// Makes `path`, mode 0660, for the group of `account` if there is one. Fails with kExists when
+  /// Makes `path`, mode 0660, for the group of `account` if there is one; where it is in place
+  /// already only its group may change. Clients of an earlier one stay. Fails with kExists when
   /// another server answers there, kInvalid when the path is too long for a socket.
   Result<void> open(const std::filesystem::path& path, const std::optional<Account>& account);
+  /// Whether the path still leads to this socket: somebody may have removed it with its folder.
+  bool inPlace() const;
+  /// Of the socket; whoever is in it can connect.
+  gid_t group() const { return group_; }
   /// Nothing happens when the client has gone meanwhile.
   void answer(ClientId client, const Poco::JSON::Object& answer);
   /// The same with a whole line.
@@ -58,6 +65,8 @@ class ControlServer {
  private:
   struct Client;
   void accept();
+  void pauseAccepting();
+  void resumeAccepting();
   bool makeRoom();
   void schedule(ClientId id);
   void pump(ClientId id);
@@ -69,8 +78,13 @@ class ControlServer {
   EventLoop& loop_;
   Handler handler_;
   std::filesystem::path path_;  ///< empty: nothing to remove
+  dev_t device_ = 0;            ///< of the socket at path_, with inode_
+  ino_t inode_ = 0;
+  gid_t group_ = 0;
   UniqueFd listener_;
   Watch watch_;
+  Timer resume_;
+  Clock::time_point nextComplaint_{};
   std::map<ClientId, std::unique_ptr<Client>> clients_;
   ClientId nextId_ = 1;
 };

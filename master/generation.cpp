@@ -113,10 +113,14 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   return generation;
 }
 
-void prepareStorage(const Generation& generation) {
+void prepareStorage(Generation& generation) {
   const auto file = generation.config.server.stateDir / kDatabaseFile;
   if (const auto migrated = migrateStorage(file, generation.account); !migrated) {
     spdlog::error("users and uploads are not available: {}", migrated.error().message);
+    // Workers wait for a lock; the master does not.
+    if (migrated.error().code != ErrorCode::kBusy) {
+      generation.storageTrouble = migrated.error().message;
+    }
   }
 }
 

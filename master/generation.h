@@ -24,6 +24,7 @@ struct Generation {
   UniqueFd log;                    ///< what its workers' log goes to
   ListenerSet listeners;
   ServingPlanPtr plan;
+  std::string storageTrouble;  ///< why users and uploads are not available; "" when they are
 };
 
 /// Why the server cannot start, or not reload: what to print, and the exit code of sysexits.
@@ -44,9 +45,9 @@ Complaints everyComplaint(LoadedConfig loaded);
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
 /// opens the workers' log. Blocking. With complaints it must not serve.
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
-/// Brings the database to this version's schema. Pages need none: what cannot be done is logged,
-/// and what needs the database says so to its clients.
-void prepareStorage(const Generation& generation);
+/// Brings the database to this version's schema. Pages need none: what cannot be done is logged and
+/// noted in `generation`, and what needs the database says so to its clients.
+void prepareStorage(Generation& generation);
 
 /// prepareGeneration(), and the sockets. `previous` is the listener set in use, if any. `names` as
 /// in ListenerSet::open().

@@ -13,6 +13,7 @@
 #include <set>
 #include <utility>
 
+#include "common/listening.h"
 #include "common/log.h"
 #include "master/master_process.h"
 #include "master/rehearsal.h"
@@ -83,6 +84,7 @@ std::optional<Failure> Master::prepare(const Config& config) {
   if (auto* failure = std::get_if<Failure>(&built)) return *failure;
   prepareStorage(*std::get<std::unique_ptr<Generation>>(built));
   generations_[newest_] = std::move(std::get<std::unique_ptr<Generation>>(built));
+  storageTrouble_ = generations_[newest_]->storageTrouble;
   return std::nullopt;
 }
 
@@ -119,7 +121,7 @@ int Master::run() {
   }
   // stderr may be another one by now.
   if (auto log = openLogTarget(first.config.log)) first.log = std::move(*log);
-  openControl(first);
+  openControl();
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
@@ -186,8 +188,34 @@ void Master::onStopSignal(int signal) {
   spdlog::info("SIG{}: {}", ::sigabbrev_np(signal),
                supervisor_.stopping() ? "ending all workers now"
                                       : "stopping; workers finish what they have begun");
+  stop();
+}
+
+/// Whoever is connected is served by the workers, whoever comes later is refused when they have
+/// closed the sockets, too: nobody waits for the last to drain.
+void Master::stop() {
   service_->stopping("Stopping");
-  perform(supervisor_.stop(now));
+  Actions actions = supervisor_.stop(Clock::now());
+  for (const auto& [number, generation] : generations_) {
+    letNobodyElseIn(*generation, ListenerSet());
+    generation->listeners = ListenerSet();
+  }
+  perform(std::move(actions));
+}
+
+/// On sockets of `generation` that are not in `kept`. Those of systemd are not ours to close: who
+/// waits there is served by the next start.
+void Master::letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const {
+  std::set<int> others;
+  for (const InheritedSocket& socket : inherited_) others.insert(socket.fd->get());
+  for (const ListenerSocket& socket : kept.sockets()) others.insert(socket.fd);
+  for (const ListenerSocket& socket : generation.listeners.sockets()) {
+    if (others.contains(socket.fd)) continue;
+    if (const auto refused = refuseNewcomers(socket.fd); !refused) {
+      spdlog::warn("clients that connect to port {} just now may be cut off: {}", socket.port,
+                   refused.error().message);
+    }
+  }
 }
 
 /// After a rotation: the master opens the files, since workers may not, and hands them over.
@@ -240,6 +268,7 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
     perform(supervisor_.workerClosed(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kStorage) {
     process.storageTrouble = received.text;
+    storageTrouble_ = received.text;
   } else {
     perform(supervisor_.workerMisbehaved(process.key, "sent what no worker sends", now));
   }
@@ -262,12 +291,18 @@ void Master::checkWorkers() {
     perform(supervisor_.workerMisbehaved(
         key, fmt::format("has not moved for {} s", kMostMissedBeats), Clock::now()));
   }
+  if (!control_->inPlace() && !supervisor_.stopping()) openControl();
   liveness_->setAfter(kLivenessInterval);
 }
 
-const Master::Process* Master::processOf(WorkerKey key) const {
+Master::Process* Master::processOf(WorkerKey key) const {
   const auto found = processes_.find(key);
   return found == processes_.end() ? nullptr : found->second.get();
+}
+
+Generation* Master::generationOf(std::uint64_t number) const {
+  const auto found = generations_.find(number);
+  return found == generations_.end() ? nullptr : found->second.get();
 }
 
 void Master::onEnded(WorkerKey key) {
@@ -277,11 +312,12 @@ void Master::onEnded(WorkerKey key) {
   const ExitCause cause = collectWorker(found->second->worker);
   const std::size_t slot = found->second->sharedSlot;
   processes_.erase(found);  // before its successor is forked, which would inherit its descriptors
-  shared_->workerGone(slot);
-  slotTaken_[slot] = false;
+  giveSlotBack(slot);
   perform(supervisor_.workerExited(key, cause, Clock::now()));
 }
 
+/// What an action brings about is told to the supervisor at once, but carried out after the actions
+/// that wait here already: those may speak of workers that are not there.
 void Master::perform(Actions actions) {
   std::ranges::move(actions, std::back_inserter(pending_));
   if (performing_) return;
@@ -303,11 +339,20 @@ void Master::act(const SpawnWorker& action) {
 }
 
 void Master::act(const AskToDrain& action) {
+  Process* process = processOf(action.worker);
+  if (process == nullptr) return;
+  const Generation* own = generationOf(action.worker.generation);
+  const Generation* serving = generationOf(supervisor_.serving());
+  if (own != nullptr && serving != nullptr && own != serving) {
+    letNobodyElseIn(*own, serving->listeners);
+  }
   // A worker that cannot be asked is killed by its lid.
-  static_cast<void>(processes_.at(action.worker)->worker.channel.send(ChannelMessage::kDrain));
+  static_cast<void>(process->worker.channel.send(ChannelMessage::kDrain));
 }
 
-void Master::act(const KillWorker& action) { killProcess(processes_.at(action.worker)->worker); }
+void Master::act(const KillWorker& action) {
+  if (const Process* process = processOf(action.worker)) killProcess(process->worker);
+}
 
 /// Status, respawns, stop and the watchdog go on meanwhile.
 void Master::act(const BuildGeneration&) {
@@ -315,8 +360,7 @@ void Master::act(const BuildGeneration&) {
   std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
   const auto begun = rehearsals_->run(
       [this] {
-        const Generation& serving = *generations_.at(supervisor_.serving());
-        return rehearse([this] { return loadForReload(false); }, serving.listeners).encode();
+        return rehearse([this] { return loadForReload(false); }, current().listeners).encode();
       },
       [this](const Result<std::string>& answer) { onRehearsed(answer); });
   if (!begun) rejectReload(failureOf(begun.error(), EX_OSERR));
@@ -324,7 +368,7 @@ void Master::act(const BuildGeneration&) {
 
 /// The folders in use stay.
 LoadedConfig Master::loadForReload(bool tell) const {
-  const ServerConfig& serving = generations_.at(supervisor_.serving())->config.server;
+  const ServerConfig& serving = current().config.server;
   LoadedConfig loaded = hooks_.load();
   ServerConfig& server = loaded.config.server;
   if (tell && server.stateDir != serving.stateDir) {
@@ -350,14 +394,14 @@ void Master::onRehearsed(const Result<std::string>& answer) {
   if (!loaded.complaints.empty()) return rejectReload(failureOf(loaded.complaints));
   const auto level = spdlog::default_logger()->level();
   spdlog::default_logger()->set_level(spdlog::level::off);  // the rehearsal has said it all
-  auto built =
-      buildGeneration(newest_ + 1, loaded.config, inherited_,
-                      generations_.at(supervisor_.serving())->listeners, &rehearsal->names);
+  auto built = buildGeneration(newest_ + 1, loaded.config, inherited_, current().listeners,
+                               &rehearsal->names);
   spdlog::default_logger()->set_level(level);
   if (const auto* failure = std::get_if<Failure>(&built)) return rejectReload(*failure);
   auto& generation = std::get<std::unique_ptr<Generation>>(built);
   const auto workers = generation->workers;
   const auto drainTimeout = generation->config.server.drainTimeout;
+  storageTrouble_ = generation->storageTrouble = rehearsal->storageTrouble;
   generations_[++newest_] = std::move(generation);
   logLevel_.reset();
   perform(supervisor_.generationBuilt(newest_, workers, drainTimeout, Clock::now()));
@@ -370,7 +414,9 @@ void Master::rejectReload(const Failure& failure) {
 }
 
 void Master::act(const GenerationServes& action) {
-  const Generation& generation = *generations_.at(action.generation);
+  const Generation* serving = generationOf(action.generation);
+  if (serving == nullptr) return;
+  const Generation& generation = *serving;
   const std::vector<std::string> urls = servedUrls(generation);
   const auto tellReady = std::exchange(hooks_.ready, nullptr);
   if (!tellReady) {  // a reload
@@ -382,6 +428,7 @@ void Master::act(const GenerationServes& action) {
     warnAboutUnusedSockets(generation);
     warnAboutOpenFiles(generation);
     closeOlderListeners(generation.number);
+    openControl();  // its group may be another
   }
   spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),
                listed(urls));
@@ -403,10 +450,14 @@ void Master::closeOlderListeners(std::uint64_t number) {
 
 void Master::act(const GenerationFailed& action) {
   spdlog::error("generation {} came to nothing: {}", action.generation, action.why);
+  if (Generation* failed = generationOf(action.generation)) failed->listeners = ListenerSet();
   noteReloadFailure({action.why});
 }
 
-void Master::act(const GenerationGone& action) { generations_.erase(action.generation); }
+/// The last one stays: clients of the control socket may still ask about it.
+void Master::act(const GenerationGone& action) {
+  if (generations_.size() > 1) generations_.erase(action.generation);
+}
 
 void Master::act(const RestartEnded& action) {
   Poco::JSON::Object done = jsonObject();
@@ -437,8 +488,12 @@ void Master::act(const Leave& action) {
 }
 
 Result<void> Master::spawn(WorkerKey key) {
-  const Generation& generation = *generations_.at(key.generation);
-  const std::size_t slot = takeSlot();
+  const Generation* known = generationOf(key.generation);
+  if (known == nullptr) return Error{ErrorCode::kNotFound, "its generation has gone"};
+  const Generation& generation = *known;
+  const auto free = takeSlot();
+  if (!free) return Error{ErrorCode::kNoSpace, "no slot is left in the shared memory"};
+  const std::size_t slot = *free;
   WorkerSetup setup;
   setup.plan = generation.plan.get();
   setup.listeners = generation.listeners.sockets();
@@ -450,9 +505,10 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.account = generation.account;
   setup.logLevel = logLevel_;
   setup.log = generation.log.get();
-  auto spawned = spawnWorker(std::move(setup), [&] { forgetInChild(generation); });
+  setup.storageTrouble = storageTrouble_;
+  auto spawned = hooks_.spawn(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
-    slotTaken_[slot] = false;
+    giveSlotBack(slot);
     return spawned.error();
   }
   auto process = std::make_unique<Process>(
@@ -460,6 +516,7 @@ Result<void> Master::spawn(WorkerKey key) {
       [this, key] { loop_->defer([this, key] { onEnded(key); }); },
       [this](Process& speaker) { onChannel(speaker); });
   process->key = key;
+  process->storageTrouble = storageTrouble_;
   process->before = totalsOf(shared_->slot(slot));
   // Without these watches the worker could neither speak nor be missed.
   auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);
@@ -467,9 +524,9 @@ Result<void> Master::spawn(WorkerKey key) {
   spdlog::debug("worker {} of generation {} is process {}", key.number, key.generation,
                 process->worker.pid);
   if (!watched) {
-    killProcess(process->worker);
+    ::kill(process->worker.pid, SIGKILL);
     ::waitpid(process->worker.pid, nullptr, 0);
-    slotTaken_[slot] = false;
+    giveSlotBack(slot);
     return watched.error();
   }
   processes_[key] = std::move(process);
@@ -504,11 +561,17 @@ void Master::forgetInChild(const Generation& mine) {
   for (const int fd : drop) ::close(fd);
 }
 
-std::size_t Master::takeSlot() {
+std::optional<std::size_t> Master::takeSlot() {
   const auto free = std::ranges::find(slotTaken_, false);
-  // The supervisor never lets more workers live than there are slots.
+  if (free == slotTaken_.end()) return std::nullopt;
   *free = true;
   return static_cast<std::size_t>(free - slotTaken_.begin());
+}
+
+/// What the process counted there has gone with it, also when it never came to be watched.
+void Master::giveSlotBack(std::size_t slot) {
+  shared_->workerGone(slot);
+  slotTaken_[slot] = false;
 }
 
 void Master::armTick() {
@@ -520,9 +583,9 @@ void Master::armTick() {
 }
 
 std::string Master::status() const {
-  const auto found = generations_.find(supervisor_.serving());
-  if (found == generations_.end()) return "Starting";
-  return fmt::format("Generation {}, {}", found->first, counted(found->second->workers));
+  const Generation* serving = generationOf(supervisor_.serving());
+  if (serving == nullptr) return "Starting";
+  return fmt::format("Generation {}, {}", serving->number, counted(serving->workers));
 }
 
 }  // namespace egalaxyd

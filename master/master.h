@@ -26,7 +26,7 @@
 
 namespace egalaxyd {
 
-/// What the program around the master does for it.
+/// What the program around the master does for it; a test replaces what forks.
 struct MasterHooks {
   /// The configuration as it is now, for a reload.
   std::function<LoadedConfig()> load;
@@ -34,6 +34,9 @@ struct MasterHooks {
   std::function<Result<void>()> beforeFork;
   /// All workers of the first generation are ready.
   std::function<void(const std::vector<std::string>& urls)> ready;
+  std::function<Result<SpawnedWorker>(WorkerSetup setup, const std::function<void()>& forgetMaster)>
+      spawn = spawnWorker;
+  SupervisorPolicy policy{.mostWorkers = SharedState::kSlots};
 };
 
 /// One per process; single-threaded for its whole life, since it forks. It survives whatever a
@@ -50,7 +53,10 @@ class Master {
 
  private:
   struct Process;
-  const Process* processOf(WorkerKey worker) const;
+  /// Null: it could not be forked, or has ended; the supervisor knows, or is about to be told.
+  Process* processOf(WorkerKey worker) const;
+  /// Null: it has gone.
+  Generation* generationOf(std::uint64_t number) const;
 
   std::optional<Failure> takeStateAndLog(const Config& config);
   void logListeners(const Generation& generation) const;
@@ -84,15 +90,19 @@ class Master {
 
   Result<void> spawn(WorkerKey worker);
   void forgetInChild(const Generation& mine);
-  std::size_t takeSlot();
+  std::optional<std::size_t> takeSlot();
+  void giveSlotBack(std::size_t slot);
   void rejectReload(const Failure& failure);
+  void stop();
+  void letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const;
   void closeOlderListeners(std::uint64_t number);
   void armTick();
   std::string status() const;
 
   // What the control socket asks for: master_control.cpp.
   using ClientId = ControlServer::ClientId;
-  void openControl(const Generation& first);
+  void openControl();
+  std::string whyRefused(const ControlPeer& peer) const;
   void onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer);
   void controlReload(ClientId client);
   void controlStop(ClientId client);
@@ -121,7 +131,7 @@ class Master {
   std::map<std::uint64_t, std::unique_ptr<Generation>> generations_;
   std::uint64_t newest_ = 1;
 
-  Supervisor supervisor_{{.mostWorkers = SharedState::kSlots}};
+  Supervisor supervisor_{hooks_.policy};
   std::deque<Action> pending_;
   bool performing_ = false;
   std::map<WorkerKey, std::unique_ptr<Process>> processes_;
@@ -130,6 +140,7 @@ class Master {
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
   std::unique_ptr<ControlServer> control_;
+  std::string controlTrouble_;  ///< why egalaxyctl cannot reach us; "": it can
   std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
@@ -145,6 +156,7 @@ class Master {
     std::vector<std::string> complaints;
   };
   std::optional<ReloadFailure> reloadFailure_;  ///< of the last reload
+  std::string storageTrouble_;                  ///< what was last heard; "": the database is well
   Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };

@@ -8,7 +8,9 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "common/version.h"
+#include "master/command_right.h"
 #include "master/master_process.h"
+#include "master/server_paths.h"
 #include "master/storage_query.h"
 
 namespace egalaxyd {
@@ -53,17 +55,39 @@ Array listOf(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-/// Serving matters more than being managed: without the socket the server says so and goes on.
-void Master::openControl(const Generation& first) {
-  control_ = std::make_unique<ControlServer>(
-      *loop_, [this](ClientId client, const ControlRequest& request, const ControlPeer& peer) {
-        onControl(client, request, peer);
-      });
-  const auto path = first.config.server.runtimeDir / kControlSocket;
-  if (const auto opened = control_->open(path, first.account); !opened) {
-    spdlog::warn("egalaxyctl cannot reach this server: {}", opened.error().message);
-    control_.reset();
+/// Serving matters more than being managed: without the socket the server says so, goes on, and
+/// tries again.
+void Master::openControl() {
+  const bool first = !control_;
+  if (first) {
+    control_ = std::make_unique<ControlServer>(
+        *loop_, [this](ClientId client, const ControlRequest& request, const ControlPeer& peer) {
+          onControl(client, request, peer);
+        });
   }
+  const Generation& generation = current();
+  const auto& folder = generation.config.server.runtimeDir;
+  const bool wasThere = control_->inPlace();
+  auto opened = makeServerFolder(folder, generation.account);
+  if (opened) opened = control_->open(folder / kControlSocket, generation.account);
+  const std::string trouble = opened ? "" : opened.error().message;
+  if (opened && !first && !wasThere) {
+    spdlog::info("the control socket was missing: egalaxyctl can reach this server again");
+  } else if (trouble != controlTrouble_ && !opened) {
+    spdlog::warn("egalaxyctl cannot reach this server: {}", trouble);
+  }
+  controlTrouble_ = trouble;
+}
+
+std::string Master::whyRefused(const ControlPeer& peer) const {
+  Commanders commanders{.owner = ::geteuid(), .group = control_->group()};
+  for (const auto& [number, generation] : generations_) {
+    if (generation->account) commanders.workerAccounts.push_back(generation->account->uid);
+  }
+  for (const auto& [key, process] : processes_) {
+    commanders.workerProcesses.push_back(process->worker.pid);
+  }
+  return egalaxyd::whyRefused(peer, commanders);
 }
 
 void Master::onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer) {
@@ -74,6 +98,11 @@ void Master::onControl(ClientId client, const ControlRequest& request, const Con
   const bool query = isStorageQuery(request.command);
   if (query && request.command != "forget_user") return controlQuery(client, request);
   const std::string what = request.command + (query ? " " + request.argument("id") : "");
+  if (const std::string refusal = whyRefused(peer); !refusal.empty()) {
+    spdlog::warn("control: \"{}\" from process {} of user {} was refused", logQuote(what), peer.pid,
+                 peer.uid);
+    return control_->answer(client, controlFailure(refusal));
+  }
   spdlog::info("control: \"{}\" from process {} of user {}", logQuote(what), peer.pid, peer.uid);
   if (query) return controlQuery(client, request);
   if (request.command == "clear_limits") return control_->answer(client, clearLimits(request));
@@ -96,8 +125,7 @@ void Master::controlReload(ClientId client) {
 /// Answered when all workers have ended.
 void Master::controlStop(ClientId client) {
   stopAwaited_.push_back(client);
-  service_->stopping("Stopping");
-  perform(supervisor_.stop(Clock::now()));
+  stop();
 }
 
 /// Answered when all successors are ready.
@@ -179,12 +207,12 @@ Array Master::describeWorkers() const {
 
 Object Master::describeStorage() const {
   Object storage = jsonObject();
-  storage.set("state", "ok");
+  std::string trouble = storageTrouble_;
   for (const auto& [key, process] : processes_) {
-    if (process->storageTrouble.empty()) continue;
-    storage.set("state", "degraded");
-    storage.set("error", process->storageTrouble);
+    if (!process->storageTrouble.empty()) trouble = process->storageTrouble;
   }
+  storage.set("state", trouble.empty() ? "ok" : "degraded");
+  if (!trouble.empty()) storage.set("error", trouble);
   return storage;
 }
 

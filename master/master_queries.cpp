@@ -59,8 +59,8 @@ std::string_view unlimited(const RateLimitConfig& config) {
 
 /// The generation that serves; before the first one does, that one.
 const Generation& Master::current() const {
-  const auto serving = generations_.find(supervisor_.serving());
-  return serving == generations_.end() ? *generations_.begin()->second : *serving->second;
+  const Generation* serving = generationOf(supervisor_.serving());
+  return serving == nullptr ? *generations_.begin()->second : *serving;
 }
 
 /// Answered by a process of its own.

@@ -74,6 +74,7 @@ std::string Rehearsal::encode() const {
     put(text, {"complaint", complaint.where, complaint.text, complaint.mayPass ? "1" : ""});
   }
   for (const auto& [name, address] : names) put(text, {"name", name, address, ""});
+  if (!storageTrouble.empty()) put(text, {"storage", storageTrouble, "", ""});
   for (const LogLine& line : log) put(text, {"log", line.level, line.text, ""});
   return text;
 }
@@ -90,6 +91,8 @@ Result<Rehearsal> Rehearsal::decode(std::string_view text) {
       rehearsal.complaints.push_back({std::move(*first), std::move(*second), !third->empty()});
     } else if (*kind == "name") {
       rehearsal.names.emplace(std::move(*first), std::move(*second));
+    } else if (*kind == "storage") {
+      rehearsal.storageTrouble = std::move(*first);
     } else {
       rehearsal.log.push_back({std::move(*first), std::move(*second)});
     }
@@ -105,6 +108,7 @@ Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet&
     const auto generation = prepareGeneration(loaded.config, rehearsal.complaints);
     if (rehearsal.complaints.empty()) {
       prepareStorage(*generation);
+      rehearsal.storageTrouble = generation->storageTrouble;
       rehearsal.names = resolveNames(loaded.config.listen, previous);
     }
   } else {

@@ -18,9 +18,10 @@ struct Rehearsal {
     std::string level;
     std::string text;
   };
-  Complaints complaints;     ///< none: the generation may be built
-  ResolvedNames names;       ///< those in the configuration's addresses
-  std::vector<LogLine> log;  ///< what was logged there
+  Complaints complaints;       ///< none: the generation may be built
+  ResolvedNames names;         ///< those in the configuration's addresses
+  std::string storageTrouble;  ///< Generation::storageTrouble
+  std::vector<LogLine> log;    ///< what was logged there
 
   /// As one text, from process to process.
   std::string encode() const;

@@ -41,25 +41,6 @@ fs::path runtimeDir(const PathEnvironment& environment, uid_t uid, const fs::pat
   return state / "run";
 }
 
-Result<void> makeDir(const fs::path& dir, const std::optional<Account>& owner) {
-  std::error_code error;
-  if (fs::is_directory(dir, error)) return {};
-  if (dir.has_parent_path()) fs::create_directories(dir.parent_path(), error);
-  if (error) return errnoError("make folder " + dir.parent_path().string(), error.value());
-  if (::mkdir(dir.c_str(), 0750) != 0) {
-    const int why = errno;
-    if (why == EEXIST && fs::is_directory(dir, error)) return {};  // another start was faster
-    if (why == EEXIST) {
-      return Error{ErrorCode::kInvalid, dir.string() + " is no folder: move it away"};
-    }
-    return errnoError("make folder " + dir.string(), why);
-  }
-  if (owner && ::chown(dir.c_str(), owner->uid, owner->gid) != 0) {
-    return errnoError("give folder " + dir.string() + " to " + owner->user, errno);
-  }
-  return {};
-}
-
 }  // namespace
 
 PathEnvironment PathEnvironment::ofProcess() {
@@ -80,9 +61,28 @@ Result<ServerPaths> serverPaths(const PathEnvironment& environment, uid_t uid,
   return paths;
 }
 
+Result<void> makeServerFolder(const fs::path& dir, const std::optional<Account>& owner) {
+  std::error_code error;
+  if (fs::is_directory(dir, error)) return {};
+  if (dir.has_parent_path()) fs::create_directories(dir.parent_path(), error);
+  if (error) return errnoError("make folder " + dir.parent_path().string(), error.value());
+  if (::mkdir(dir.c_str(), 0750) != 0) {
+    const int why = errno;
+    if (why == EEXIST && fs::is_directory(dir, error)) return {};  // another start was faster
+    if (why == EEXIST) {
+      return Error{ErrorCode::kInvalid, dir.string() + " is no folder: move it away"};
+    }
+    return errnoError("make folder " + dir.string(), why);
+  }
+  if (owner && ::chown(dir.c_str(), owner->uid, owner->gid) != 0) {
+    return errnoError("give folder " + dir.string() + " to " + owner->user, errno);
+  }
+  return {};
+}
+
 Result<void> makeServerPaths(const ServerPaths& paths, const std::optional<Account>& owner) {
-  if (auto made = makeDir(paths.state, owner); !made) return made;
-  return makeDir(paths.runtime, owner);
+  if (auto made = makeServerFolder(paths.state, owner); !made) return made;
+  return makeServerFolder(paths.runtime, owner);
 }
 
 }  // namespace egalaxyd

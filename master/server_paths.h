@@ -38,4 +38,8 @@ Result<ServerPaths> serverPaths(const PathEnvironment& environment, uid_t uid,
 /// on the way to them with 0755. Existing folders stay as they are.
 Result<void> makeServerPaths(const ServerPaths& paths, const std::optional<Account>& owner);
 
+/// The same for one of them, which may have been removed since.
+Result<void> makeServerFolder(const std::filesystem::path& folder,
+                              const std::optional<Account>& owner);
+
 }  // namespace egalaxyd

@@ -102,7 +102,8 @@ Actions Supervisor::workerRefused(WorkerKey key, std::string_view why, bool mayP
     report(true, text);
     worker->deadline = now + policy_.mutedLid;
   } else if (serving_ != 0) {
-    fail(generation, text);
+    kill(*worker);
+    fail(generation, text, now);
   } else if (mayPass) {
     report(true, text);  // its exit is one of its tries
   } else {
@@ -147,7 +148,7 @@ Actions Supervisor::workerExited(WorkerKey key, const ExitCause& cause, Time now
     replace(*worker, cause, now);
   } else if (serving_ != 0) {
     report(true, text);
-    fail(generation, text + " before its generation was ready");
+    fail(generation, text + " before its generation was ready", now);
   } else if (worker->quickDeaths + 1 >= policy_.firstStartTries) {
     giveUp(fmt::format("{}; {} tries failed, giving up", text, policy_.firstStartTries),
            EX_UNAVAILABLE);
@@ -358,8 +359,9 @@ void Supervisor::giveUp(std::string why, int exitCode) {
   for (Generation& generation : generations_) killAll(generation);
 }
 
-void Supervisor::fail(Generation& generation, std::string why) {
-  killAll(generation);
+/// Those of its workers that are ready have clients, whom they finish serving.
+void Supervisor::fail(Generation& generation, std::string why, Time now) {
+  drain(generation, now);
   actions_.emplace_back(GenerationFailed{generation.number, std::move(why)});
 }
 
@@ -403,8 +405,10 @@ void Supervisor::onDeadline(Generation& generation, Worker& worker, Time now) {
       return;
     case State::kStarting:
       if (generation.phase == Phase::kStarting && serving_ != 0) {
-        fail(generation, fmt::format("{} was not ready within {} s", nameOf(worker),
-                                     seconds(policy_.readyLid)));
+        kill(worker);
+        fail(generation,
+             fmt::format("{} was not ready within {} s", nameOf(worker), seconds(policy_.readyLid)),
+             now);
       } else {
         report(true, nameOf(worker) + " did not get ready in time: killed");
         kill(worker);

@@ -193,7 +193,7 @@ class Supervisor {
   /// Behind the places: not one whose death leaves a place empty.
   static bool isExtra(const Generation& generation, const Worker& worker);
   void giveUp(std::string why, int exitCode);
-  void fail(Generation& generation, std::string why);
+  void fail(Generation& generation, std::string why, Time now);
   void replace(Worker& worker, const ExitCause& cause, Time now);
   void checkAllReady(Generation& generation, Time now);
   void onDeadline(Generation& generation, Worker& worker, Time now);

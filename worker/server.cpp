@@ -15,6 +15,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "common/listening.h"
 #include "worker/plain_transport.h"
 #include "worker/serving_plan.h"
 
@@ -37,6 +38,8 @@ constexpr int kAdmissionsPerTurn = 8;
 constexpr int kUnsentBytes = 128 * 1024;
 /// How long accepting pauses at a limit that something other than our own closing may lift.
 constexpr auto kPause = std::chrono::milliseconds(50);
+/// How long a connection may take to come about of which the kernel has seen the beginning.
+constexpr auto kRoundTrip = std::chrono::milliseconds(100);
 /// How often those who stand still are looked at while others wait.
 constexpr auto kPatienceTick = std::chrono::milliseconds(10);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
@@ -86,6 +89,7 @@ struct Server::Listener {
 
   ListenerSocket socket;
   Watch watch;
+  bool open = true;
 };
 
 Server::Server(const WorkerSetup& setup, Services& services, StorageThread& storage)
@@ -103,6 +107,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
       admission_(admissionLimits(setup.workerCount)),
       connectionLimit_(connectionLimit()),
       resume_(loop_, [this] { resumeAccepting(); }),
+      closing_(loop_, [this] { closeListeners(); }),
       makeRoom_(loop_, [this] { makeRoom(); }) {
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
                                           plan_.config.listen.publicPorts.end());
@@ -127,18 +132,54 @@ Result<void> Server::start() {
   return {};
 }
 
-void Server::drain(std::function<void()> done) {
+void Server::drain(std::function<void()> closed, std::function<void()> done) {
   draining_ = true;
+  closed_ = std::move(closed);
   drained_ = std::move(done);
   resume_.cancel();
+  bool last = false;
   for (Listener& listener : listeners_) {
-    listener.watch.stop();
-    ::close(listener.socket.fd);
+    if (refusesNewcomers(listener.socket.fd)) {
+      last = true;
+    } else {
+      closeListener(listener);
+    }
   }
-  if (open_ == 0) drained_();
+  if (!last) return closeListeners();
+  closing_.setAfter(kRoundTrip);
+}
+
+/// Those at which somebody still waits come later.
+void Server::closeListeners() {
+  bool waiting = false;
+  for (Listener& listener : listeners_) {
+    if (!listener.open) continue;
+    if (acceptFrom(listener)) {
+      closeListener(listener);
+    } else {
+      waiting = true;
+    }
+  }
+  if (waiting) return closing_.setAfter(kPause);
+  std::exchange(closed_, nullptr)();
+  leaveIfDone();
+}
+
+void Server::closeListener(Listener& listener) {
+  if (!std::exchange(listener.open, false)) return;
+  listener.watch.stop();
+  ::close(listener.socket.fd);
+}
+
+void Server::leaveIfDone() {
+  if (draining_ && !closed_ && open_ == 0) drained_();
 }
 
 std::size_t Server::abortAll(std::string_view why) {
+  if (closing_.active()) {
+    for (Listener& listener : listeners_) closeListener(listener);
+    closing_.setAfter({});
+  }
   std::size_t aborted = 0;
   for (Place& place : places_) {
     if (!place.connection) continue;
@@ -148,13 +189,16 @@ std::size_t Server::abortAll(std::string_view why) {
   return aborted;
 }
 
-void Server::acceptFrom(Listener& listener) {
-  for (int i = 0; i < kAcceptsPerTurn && acceptOne(listener); ++i) {
+/// True: nobody waits there.
+bool Server::acceptFrom(Listener& listener) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    const Accepted accepted = acceptOne(listener);
+    if (accepted != Accepted::kOne) return accepted == Accepted::kNobody;
   }
+  return false;
 }
 
-/// False when there are no more for now.
-bool Server::acceptOne(Listener& listener) {
+Server::Accepted Server::acceptOne(Listener& listener) {
   if (shared_.total(Gauge::kOpenConnections) >=
       static_cast<std::int64_t>(plan_.config.limits.connections)) {
     return pauseAccepting("limits.connections is reached");
@@ -170,14 +214,15 @@ bool Server::acceptOne(Listener& listener) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return pauseAccepting("no file descriptors or memory left");
     }
-    return errno != EAGAIN;  // else a client that left before it was taken
+    // A client may have left before it was taken.
+    return errno == EAGAIN ? Accepted::kNobody : Accepted::kOne;
   }
   try {
     accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
   } catch (const std::bad_alloc&) {
     return pauseAccepting("no memory left");
   }
-  return true;
+  return Accepted::kOne;
 }
 
 void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
@@ -225,14 +270,14 @@ bool Server::isProxy(const IpAddress& client) const {
                      [&](const Cidr& network) { return network.contains(client); });
 }
 
-bool Server::pauseAccepting(const char* why) {
+Server::Accepted Server::pauseAccepting(const char* why) {
   if (loop_.now() - lastComplaint_ > kComplaintInterval) {
     lastComplaint_ = loop_.now();
     spdlog::warn("new connections wait: {}; {} are open here", why, open_);
   }
   for (Listener& listener : listeners_) listener.watch.stop();
   resume_.setAfter(kPause);
-  return false;
+  return Accepted::kPaused;
 }
 
 void Server::resumeAccepting() {
@@ -294,7 +339,7 @@ void Server::destroy(Connection::Id id) {
   place = Place{place.serial + 1, nullptr};
   freePlaces_.push_back(id.index);
   --open_;
-  if (draining_ && open_ == 0) drained_();
+  leaveIfDone();
 }
 
 std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd socket) {

@@ -32,10 +32,12 @@ class Server final : public ConnectionKeeper {
 
   /// Begins to accept.
   Result<void> start();
-  /// Accepts no more and closes the listening sockets, whose address another configuration may have
-  /// given up. `done` is called once, when the last connection has ended.
-  void drain(std::function<void()> done);
-  /// Ends every connection at once; returns how many there were.
+  /// Closes the listening sockets: others accept on them. Where the master lets no newcomers in any
+  /// more, nobody else does; whoever is connected already is accepted first. `closed` is called
+  /// once, when all are closed, and then `done`, when the last connection has ended.
+  void drain(std::function<void()> closed, std::function<void()> done);
+  /// Ends every connection at once, and closes what drain() has left open; returns how many there
+  /// were.
   std::size_t abortAll(std::string_view why);
   /// Ends what could not be ended for want of memory. To be called now and then.
   void retryEnds();
@@ -53,13 +55,18 @@ class Server final : public ConnectionKeeper {
     bool closed = false;  ///< to be destroyed
   };
 
-  void acceptFrom(Listener& listener);
-  bool acceptOne(Listener& listener);
+  /// What came of an attempt to accept.
+  enum class Accepted { kOne, kNobody, kPaused };
+  bool acceptFrom(Listener& listener);
+  Accepted acceptOne(Listener& listener);
   void addPlace();
   void accept(UniqueFd socket, ListenerKind listener, const IpAddress& client);
   RateLimiter* chooseRateLimiter();
   bool isProxy(const IpAddress& client) const;
-  bool pauseAccepting(const char* why);
+  void closeListener(Listener& listener);
+  void closeListeners();
+  void leaveIfDone();
+  Accepted pauseAccepting(const char* why);
   void resumeAccepting();
   void admitSoon() noexcept;
   void admit();
@@ -98,8 +105,10 @@ class Server final : public ConnectionKeeper {
   std::size_t mostExchanges_ = 0;
   bool admitting_ = false;  ///< admit() has been deferred
   bool draining_ = false;
+  std::function<void()> closed_;  ///< while draining: empty once it was called
   std::function<void()> drained_;
   Timer resume_;
+  Timer closing_;
   Timer makeRoom_;
   Clock::time_point lastComplaint_{};
   RareError errors_;

@@ -161,8 +161,8 @@ class Worker {
     if (draining_) return;
     draining_ = true;
     drainLid_.setAfter(setup_.plan->config.server.drainTimeout);
-    server_->drain([this] { leave(); });
-    static_cast<void>(setup_.channel.send(ChannelMessage::kClosed));
+    server_->drain([this] { static_cast<void>(setup_.channel.send(ChannelMessage::kClosed)); },
+                   [this] { leave(); });
   }
 
   /// Jobs whose clients have left may still be under way.
@@ -252,7 +252,7 @@ class Worker {
   Timer tick_;
   std::optional<Server> server_;
   RareError errors_;
-  std::string storageTrouble_;  ///< as the master knows it
+  std::string storageTrouble_ = setup_.storageTrouble;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
   Clock::time_point nextExpiry_{};

@@ -49,6 +49,7 @@ struct WorkerSetup {
   std::optional<Account> account;    ///< to become, when the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
   int log = -1;                      ///< what its log goes to; the worker owns its copy
+  std::string storageTrouble;        ///< what ails the database as far as the master knows
   WorkerChannel channel;
 };
 

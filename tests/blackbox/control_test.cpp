@@ -1,13 +1,18 @@
 // egalaxyctl against a running server.
 #include <Poco/JSON/Array.h>
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
+#include <pwd.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
+#include "tests/support/control_client.h"
 
 namespace egalaxyd {
 namespace {
@@ -158,6 +163,66 @@ TEST_F(Control, StatisticsComeInThreeForms) {
   EXPECT_THAT(ctl({"stats", "--format", "json"}).out, HasSubstr("\"requests\": 1"));
   EXPECT_EQ(ctl({"stats", "--format", "xml"}).status.code, 64);
   EXPECT_EQ(ctl({"stats", "--watch=0"}).status.code, 64);
+}
+
+TEST_F(Control, ComesBackWhenItsFolderWasRemoved) {
+  capsule.start();
+  std::filesystem::remove_all(capsule.controlSocket().parent_path());
+  EXPECT_TRUE(eventually([&] { return capsule.ctl({"status"}).status.code == 0; }))
+      << capsule.log();
+  EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0);
+}
+
+/// What the server answers to a process of that account.
+std::string answerTo(const std::filesystem::path& socket, const std::string& command, uid_t user,
+                     gid_t group, const std::vector<gid_t>& others) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "no pipe";
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    std::string answer = "no such account";
+    if (::setgroups(others.size(), others.data()) == 0 && ::setgid(group) == 0 &&
+        ::setuid(user) == 0) {
+      ControlClient client(socket);
+      client.send("{\"v\":1,\"command\":\"" + command + "\"}\n");
+      answer = client.connected() ? client.line() : "not let in";
+    }
+    ::_exit(::write(ends[1], answer.data(), answer.size()) < 0 ? 1 : 0);
+  }
+  ::close(ends[1]);
+  std::string answer(4096, '\0');
+  const ssize_t got = ::read(ends[0], answer.data(), answer.size());
+  answer.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  ::close(ends[0]);
+  ::waitpid(pid, nullptr, 0);
+  return answer;
+}
+
+TEST_F(Control, IsForMembersOfItsGroupAndNotForTheWorkersAccount) {
+  const passwd* workers = ::getpwnam("nobody");
+  if (::geteuid() != 0 || workers == nullptr) GTEST_SKIP() << "only root becomes other accounts";
+  constexpr uid_t kOperator = 54321;
+  constexpr gid_t kUsers = 54321;
+  capsule.set("server.user", "\"nobody\"");
+  std::filesystem::permissions(capsule.dir().path(), std::filesystem::perms(0755));
+  capsule.start();
+  const auto ask = [&](const char* command, uid_t user, gid_t group, std::vector<gid_t> others) {
+    return answerTo(capsule.controlSocket(), command, user, group, others);
+  };
+  EXPECT_THAT(ask("status", kOperator, kUsers, {workers->pw_gid}), HasSubstr("\"ok\":true"));
+  EXPECT_THAT(ask("reload", kOperator, kUsers, {workers->pw_gid}), HasSubstr("\"ok\":true"));
+  EXPECT_THAT(ask("reload", kOperator, workers->pw_gid, {}), HasSubstr("\"ok\":true"));
+  EXPECT_EQ(ask("status", kOperator, kUsers, {}), "not let in");
+
+  const std::size_t mark = capsule.logMark();
+  EXPECT_THAT(ask("status", workers->pw_uid, workers->pw_gid, {}), HasSubstr("\"ok\":true"));
+  for (const char* command : {"reload", "stop", "restart", "log", "forget_user", "clear_limits"}) {
+    EXPECT_THAT(ask(command, workers->pw_uid, workers->pw_gid, {}),
+                HasSubstr("the account of the workers may look, but change nothing"))
+        << command;
+  }
+  EXPECT_TRUE(capsule.waitForLog("was refused", mark));
+  EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0);
 }
 
 TEST_F(Control, WorkersHoldNoPartOfTheControlSocket) {

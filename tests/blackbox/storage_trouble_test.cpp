@@ -38,6 +38,8 @@ class StorageTrouble : public testing::Test {
 TEST_F(StorageTrouble, ADamagedDatabaseStopsOnlyWhatNeedsIt) {
   capsule.dir().write("state/egalaxyd.db", std::string(8192, 'x'));
   capsule.start();
+  EXPECT_NE(capsule.ctl({"status"}).out.find("degraded"), std::string::npos)
+      << "from the first answer on";
   EXPECT_TRUE(capsule.waitForLog("users and uploads are not available"));
   expectOnlyUsersToSuffer();
 }

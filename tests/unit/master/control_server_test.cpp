@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <ctime>
+#include <functional>
 #include <thread>
 
 #include "tests/support/control_client.h"
@@ -49,6 +52,20 @@ class ControlServerTest : public testing::Test {
     if (later_ != 0) server_->answer(std::exchange(later_, 0), answer);
     server_->answer(client, answer);
   }
+  /// Runs `job` on the server's thread.
+  void onLoop(const std::function<void()>& job) {
+    std::atomic<bool> done{false};
+    loop_.post([&] {
+      job();
+      done = true;
+    });
+    ASSERT_TRUE(eventually([&] { return done.load(); }));
+  }
+  bool inPlace() {
+    bool answer = false;
+    onLoop([&] { answer = server_->inPlace(); });
+    return answer;
+  }
   void expectServed() {
     ControlClient other(path_);
     other.send("{\"v\":1,\"command\":\"hello\"}\n");
@@ -59,7 +76,11 @@ class ControlServerTest : public testing::Test {
   std::filesystem::path path_ = dir_ / "control.sock";
   EventLoop loop_;
   std::unique_ptr<ControlServer> server_ = std::make_unique<ControlServer>(
-      loop_, [this](auto client, const auto& request, const auto&) { handle(client, request); });
+      loop_, [this](auto client, const auto& request, const auto& peer) {
+        peer_ = peer;
+        handle(client, request);
+      });
+  ControlPeer peer_;  ///< of the last request
   ControlServer::ClientId later_ = 0;
   std::atomic<std::size_t> askedLater_ = 0;
   std::thread thread_;
@@ -153,6 +174,59 @@ TEST_F(ControlServerTest, TakesNoSocketFromAServerThatAnswers) {
   EXPECT_EQ(opened.error().code, ErrorCode::kExists);
   EXPECT_THAT(opened.error().message, HasSubstr("server.runtime_dir"));
   expectServed();
+}
+
+TEST_F(ControlServerTest, IsMadeAgainWhenSomebodyRemovedIt) {
+  ControlClient before(path_);
+  EXPECT_TRUE(inPlace());
+  std::filesystem::remove(path_);
+  EXPECT_FALSE(inPlace());
+  onLoop([&] { EXPECT_TRUE(server_->open(path_, std::nullopt)); });
+  EXPECT_TRUE(inPlace());
+  expectServed();
+  before.send("{\"v\":1,\"command\":\"hello\"}\n");
+  EXPECT_EQ(before.line(), R"({"ok":true,"command":"hello"})");
+  onLoop([&] { EXPECT_TRUE(server_->open(path_, std::nullopt)) << "in place already"; });
+  expectServed();
+}
+
+TEST_F(ControlServerTest, LeavesTheSocketOfAnotherServerThatTookItsPlace) {
+  std::filesystem::remove(path_);
+  {
+    EventLoop loop;
+    ControlServer other(loop, [](auto, const auto&, const auto&) {});
+    ASSERT_TRUE(other.open(path_, std::nullopt));
+    EXPECT_FALSE(inPlace());
+    onLoop([&] { EXPECT_FALSE(server_->open(path_, std::nullopt)); });
+    onLoop([&] { server_.reset(); });
+    EXPECT_TRUE(std::filesystem::exists(path_));
+  }
+}
+
+TEST_F(ControlServerTest, KnowsEveryGroupOfItsPeer) {
+  std::vector<gid_t> own(256);
+  own.resize(static_cast<std::size_t>(::getgroups(static_cast<int>(own.size()), own.data())));
+  own.push_back(::getegid());
+  expectServed();
+  EXPECT_EQ(peer_.pid, ::getpid());
+  EXPECT_EQ(peer_.uid, ::geteuid());
+  EXPECT_THAT(peer_.groups, testing::IsSupersetOf(own));
+}
+
+TEST_F(ControlServerTest, WaitsIdlyForADescriptor) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto next = static_cast<rlim_t>(UniqueFd(::dup(STDERR_FILENO)).get());
+  const rlimit oneMore{next + 1, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &oneMore), 0);
+  ControlClient client(path_);  // takes the last one
+  client.send("{\"v\":1,\"command\":\"hello\"}\n");
+  const std::clock_t busyBefore = std::clock();
+  EXPECT_EQ(client.line(Deadline(std::chrono::milliseconds(300))), "(nothing)");
+  const std::clock_t busy = std::clock() - busyBefore;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_LT(busy, CLOCKS_PER_SEC / 10) << "of 300 ms";
+  EXPECT_EQ(client.line(), R"({"ok":true,"command":"hello"})");
 }
 
 TEST(ControlServerSocket, ReplacesWhatADeadServerLeft) {

@@ -311,7 +311,7 @@ TEST_F(SupervisorTest, KeepsTheOldGenerationWhenTheNewOneRefuses) {
   serveWithTwoWorkers();
   reload();
   built(2, 2);
-  EXPECT_EQ(refuses(2, 0), (Names{"kill 2/0", "kill 2/1", "failed 2"}));
+  EXPECT_EQ(refuses(2, 0), (Names{"kill 2/0", "drain 2/1", "failed 2"}));
   dies(2, 0);
   EXPECT_EQ(dies(2, 1), (Names{"gone 2"}));
   EXPECT_EQ(supervisor_.serving(), 1u);
@@ -324,7 +324,7 @@ TEST_F(SupervisorTest, KeepsTheOldGenerationWhenTheNewOneDies) {
   reload();
   built(2, 2);
   ready(2, 1);
-  EXPECT_EQ(dies(2, 0), (Names{"kill 2/1", "failed 2"}));
+  EXPECT_EQ(dies(2, 0), (Names{"drain 2/1", "failed 2"})) << "it may have clients";
   EXPECT_EQ(dies(2, 1), (Names{"gone 2"}));
 }
 
@@ -333,7 +333,7 @@ TEST_F(SupervisorTest, KeepsTheOldGenerationWhenTheNewOneIsNotReadyInTime) {
   reload();
   built(2, 2);
   ready(2, 1);
-  EXPECT_EQ(after(10s), (Names{"kill 2/0", "kill 2/1", "failed 2"}));
+  EXPECT_EQ(after(10s), (Names{"kill 2/0", "drain 2/1", "failed 2"}));
 }
 
 TEST_F(SupervisorTest, KeepsTheOldGenerationWhenTheConfigurationIsRejected) {

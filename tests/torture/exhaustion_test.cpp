@@ -1,0 +1,104 @@
+// Reloads when there is no process left to fork, and far more reloads than anybody needs.
+//
+// A few seconds by default; EGALAXYD_TORTURE=whole takes as long as it takes.
+#include <grp.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "tests/support/capsule.h"
+#include "tests/support/load.h"
+
+namespace egalaxyd {
+namespace {
+
+bool whole() {
+  const char* wanted = std::getenv("EGALAXYD_TORTURE");
+  return wanted != nullptr && std::string_view(wanted) == "whole";
+}
+
+/// The limit on processes does not hold root.
+void becomeOrdinary() {
+  constexpr uid_t kNobody = 65534;
+  if (::geteuid() != 0) return;
+  ASSERT_EQ(::setgroups(0, nullptr), 0);
+  ASSERT_EQ(::setresgid(kNobody, kNobody, kNobody), 0);
+  ASSERT_EQ(::setresuid(kNobody, kNobody, kNobody), 0);
+}
+
+void limitProcesses(pid_t pid, rlim_t most) {
+  rlimit limit{};
+  ASSERT_EQ(::prlimit(pid, RLIMIT_NPROC, nullptr, &limit), 0);
+  limit.rlim_cur = std::min(most, limit.rlim_max);
+  ASSERT_EQ(::prlimit(pid, RLIMIT_NPROC, &limit, nullptr), 0);
+}
+
+TEST(Exhaustion, OfProcessesFailsReloadsAndNoRequest) {
+  becomeOrdinary();
+  constexpr rlim_t kEnough = 10'000;
+  Capsule capsule;
+  capsule.page("index.gmi", "# Welcome\n");
+  capsule.start();
+  Load load(capsule.port(), capsule.url("/"), 2);
+  ASSERT_TRUE(load.waitForServed(4)) << load.failures();
+  unsigned failed = 0;
+  bool succeeded = false;
+  // From none at all: at first no worker can be forked, then one, then not all of their threads.
+  for (rlim_t most = 0; !succeeded && most < 400; most += whole() || failed < 3 ? 1 : 4) {
+    limitProcesses(capsule.masterPid(), most);
+    const Finished reload = capsule.ctl({"reload"});
+    succeeded = reload.status.code == 0;
+    failed += succeeded ? 0 : 1;
+    EXPECT_TRUE(succeeded || reload.err.find("reload failed") != std::string::npos) << reload.all();
+    ASSERT_TRUE(load.waitForServed(2)) << load.failures() << capsule.log();
+  }
+  EXPECT_TRUE(succeeded);
+  EXPECT_GT(failed, 1U) << "the limit was never felt";
+  limitProcesses(capsule.masterPid(), kEnough);
+  EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0) << capsule.log();
+  ASSERT_TRUE(load.waitForServed(4)) << load.failures() << capsule.log();
+  load.stop();
+  EXPECT_EQ(load.failed(), 0U) << load.failures();
+}
+
+TEST(ReloadStorm, GivesEachReloadItsVerdictAndFailsNoRequest) {
+  constexpr unsigned kAtOnce = 20;
+  constexpr std::size_t kMostMoreKib = 4096;
+  const unsigned signals = whole() ? 2'000 : 200;
+  Capsule capsule;
+  capsule.page("index.gmi", "# Welcome\n");
+  capsule.start();
+  Load load(capsule.port(), capsule.url("/"), 4);
+  EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0);
+  const std::size_t before = anonymousKib(capsule.masterPid());
+
+  std::vector<int> verdicts(kAtOnce, -1);
+  std::vector<std::thread> operators;
+  for (int& verdict : verdicts) {
+    operators.emplace_back([&] { verdict = capsule.ctl({"reload"}).status.code; });
+  }
+  for (std::thread& each : operators) each.join();
+  EXPECT_EQ(verdicts, std::vector<int>(kAtOnce, 0)) << capsule.log();
+
+  for (unsigned i = 0; i < signals; ++i) {
+    capsule.process().signal(SIGHUP);
+    if (i % 10 == 0) ASSERT_TRUE(load.waitForServed(1)) << load.failures() << capsule.log();
+  }
+  EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0) << capsule.log();
+  ASSERT_TRUE(load.waitForServed(4)) << load.failures() << capsule.log();
+  load.stop();
+  EXPECT_EQ(load.failed(), 0U) << load.failures();
+  EXPECT_TRUE(eventually([&] { return capsule.workerPids().size() == 2; })) << capsule.log();
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what was freed
+  EXPECT_LT(anonymousKib(capsule.masterPid()), before + kMostMoreKib);
+#endif
+}
+
+}  // namespace
+}  // namespace egalaxyd
