@@ -22,6 +22,8 @@ namespace {
 
 /// timeout(1) and the like signal a process and then its whole group: that is one wish.
 constexpr auto kOneStop = std::chrono::milliseconds(10);
+/// How long a start waits for the uploads of workers that have died.
+constexpr auto kRecoveryPatience = std::chrono::seconds(10);
 constexpr auto kLivenessInterval = std::chrono::seconds(1);
 /// A worker whose loop has not moved for so many looks at it is killed.
 constexpr unsigned kMostMissedBeats = 15;
@@ -96,7 +98,10 @@ int Master::run() {
   logListeners(first);
   warnAboutUnusedSockets(first);
   warnAboutAccount(first);
-  recoverAfterCrash(first.config);
+  uploads_ = std::make_unique<UploadSettler>(*loop_, [this](const DeadWorkers& dead) {
+    return recoverInChild(current().config, current().account, dead);
+  });
+  uploads_->settleBeforeStart(kRecoveryPatience);
   if (auto allowed = hooks_.beforeFork(); !allowed) {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
@@ -228,10 +233,12 @@ void Master::onEnded(WorkerKey key) {
   onChannel(*found->second);  // its last words may still be there
   const ExitCause cause = collectWorker(found->second->worker);
   const std::size_t slot = found->second->sharedSlot;
+  const std::int64_t id = found->second->id;
   processes_.erase(found);  // before its successor is forked, which would inherit its descriptors
   shared_->workerGone(slot);
   slotTaken_[slot] = false;
   perform(supervisor_.workerExited(key, cause, Clock::now()));
+  if (!supervisor_.stopping()) uploads_->workerEnded(id);
 }
 
 void Master::perform(Actions actions) {
@@ -368,11 +375,13 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.listeners = generation.listeners.sockets();
   setup.shared = shared_.get();
   setup.sharedSlot = slot;
+  setup.id = uploads_->nextWorker();
   setup.workerNumber = key.number;
   setup.workerCount = generation.workers;
   setup.generation = generation.number;
   setup.account = generation.account;
   setup.logLevel = logLevel_;
+  const std::int64_t id = setup.id;
   auto spawned = spawnWorker(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
     slotTaken_[slot] = false;
@@ -383,6 +392,7 @@ Result<void> Master::spawn(WorkerKey key) {
       [this, key] { loop_->defer([this, key] { onEnded(key); }); },
       [this](Process& speaker) { onChannel(speaker); });
   process->key = key;
+  process->id = id;
   process->before = totalsOf(shared_->slot(slot));
   // Without these watches the worker could neither speak nor be missed.
   auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);
@@ -407,6 +417,7 @@ void Master::forgetInChild(const Generation& mine) {
   ::close(lock_->fd());
   if (control_) control_->closeInChild();
   queries_->closeInChild();
+  uploads_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());
     ::close(process->worker.channel.fd());

@@ -23,6 +23,7 @@
 #include "master/service_manager.h"
 #include "master/spawner.h"
 #include "master/supervisor.h"
+#include "master/upload_settler.h"
 
 namespace egalaxyd {
 
@@ -126,6 +127,7 @@ class Master {
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   const Clock::time_point startedClock_ = Clock::now();

@@ -1,5 +1,6 @@
 #include "master/query_runner.h"
 
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -29,13 +30,13 @@ bool writeAll(int fd, std::string_view text) {
 }
 
 /// In the process. The lock on the state folder, sockets and workers are none of its business.
-int work(const QueryRunner::Work& body, int out) {
+int work(const QueryRunner::Work& body, int out, std::chrono::seconds patience) {
   resetSignals();
   spdlog::set_level(spdlog::level::off);  // the log's descriptor goes, too
   if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
   ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
   // Should the master be gone by then.
-  ::alarm(static_cast<unsigned>(2 * QueryRunner::kPatience.count()));
+  ::alarm(static_cast<unsigned>(2 * patience.count()));
   return writeAll(out, body()) ? EX_OK : EX_IOERR;
 }
 
@@ -66,16 +67,16 @@ struct QueryRunner::Query {
                 ended.stop();
                 runner.loop_.defer([this, &runner] { runner.onEnded(*this); });
               }),
-        patience(runner.loop_, [this] { giveUp(); }) {}
+        patience(runner.loop_, [this, &runner] { giveUp(runner.options_.patience); }) {}
 
   /// A process that waits for a disk may outlive its end for as long; nobody has to wait with it.
-  void giveUp() {
+  void giveUp(std::chrono::seconds waited) {
     killProcess(process);
     std::exchange(done, nullptr)(
         Error{ErrorCode::kBusy,
               fmt::format("the database did not answer within {} s; it may be locked or its disk "
                           "be slow: try again",
-                          kPatience.count())});
+                          waited.count())});
   }
 
   ForkedProcess process;
@@ -85,7 +86,7 @@ struct QueryRunner::Query {
   Timer patience;
 };
 
-QueryRunner::QueryRunner(EventLoop& loop) : loop_(loop) {}
+QueryRunner::QueryRunner(EventLoop& loop, Options options) : loop_(loop), options_(options) {}
 
 QueryRunner::~QueryRunner() {
   for (const auto& query : queries_) {
@@ -95,12 +96,12 @@ QueryRunner::~QueryRunner() {
 }
 
 Result<void> QueryRunner::run(const Work& body, Done done) {
-  if (queries_.size() >= kMost) {
+  if (queries_.size() >= options_.most) {
     return Error{ErrorCode::kBusy, "the database is being asked too much at once; try again"};
   }
   UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC));
   if (!answer) return errnoError("make a memory file", errno);
-  auto process = forkProcess([&] { return work(body, answer.get()); });
+  auto process = forkProcess([&] { return work(body, answer.get(), options_.patience); });
   if (!process) return process.error();
   auto query =
       std::make_unique<Query>(*this, std::move(*process), std::move(answer), std::move(done));
@@ -109,9 +110,23 @@ Result<void> QueryRunner::run(const Work& body, Done done) {
     ::waitpid(query->process.pid, nullptr, 0);
     return watched;
   }
-  query->patience.setAfter(kPatience);
+  query->patience.setAfter(options_.patience);
   queries_.push_back(std::move(query));
   return {};
+}
+
+void QueryRunner::await(std::chrono::milliseconds most) {
+  const Clock::time_point until = Clock::now() + most;
+  while (!queries_.empty()) {
+    Query& query = *queries_.front();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    pollfd end{.fd = query.process.pidFd.get(), .events = POLLIN, .revents = 0};
+    const int ended = ::poll(&end, 1, std::max(0, static_cast<int>(left.count())));
+    if (ended < 0 && errno == EINTR) continue;
+    if (ended <= 0) return;
+    query.ended.stop();
+    onEnded(query);
+  }
 }
 
 void QueryRunner::onEnded(Query& query) {

@@ -18,10 +18,10 @@ namespace egalaxyd {
 /// it ends: no one waits for a reader.
 class QueryRunner {
  public:
-  /// Processes at once.
-  static constexpr std::size_t kMost = 4;
-  /// Then a process is killed.
-  static constexpr std::chrono::seconds kPatience{10};
+  struct Options {
+    std::size_t most = 4;               ///< processes at once
+    std::chrono::seconds patience{10};  ///< then a process is killed
+  };
   /// Longest text that is taken.
   static constexpr std::size_t kMostBytes = 4 * 1024 * 1024;
 
@@ -30,7 +30,8 @@ class QueryRunner {
   /// In the master, once, never from within run(): the text, or why there is none.
   using Done = std::function<void(Result<std::string> text)>;
 
-  explicit QueryRunner(EventLoop& loop);
+  explicit QueryRunner(EventLoop& loop) : QueryRunner(loop, Options()) {}
+  QueryRunner(EventLoop& loop, Options options);
   /// Kills what still runs; those are not told.
   ~QueryRunner();
   QueryRunner(const QueryRunner&) = delete;
@@ -38,6 +39,8 @@ class QueryRunner {
 
   /// kBusy: too many at once. `done` is then not called.
   Result<void> run(const Work& work, Done done);
+  /// Blocks until none runs any more, or for `most`; for a start, whose loop does not run yet.
+  void await(std::chrono::milliseconds most);
 
   /// In a forked child: closes all descriptors. The object must not be used or destroyed there.
   void closeInChild();
@@ -47,6 +50,7 @@ class QueryRunner {
   void onEnded(Query& query);
 
   EventLoop& loop_;
+  const Options options_;
   std::vector<std::unique_ptr<Query>> queries_;
 };
 
