@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <new>
 
 #include "common/errno_error.h"
 
@@ -25,6 +24,8 @@ std::uint64_t WorkerSlot::value(Counter counter) const {
   return sum;
 }
 
+static_assert(TurnQueue::kSeats >= SharedState::kSlots);
+
 struct SharedState::Block {
   std::uint64_t seed = 0;
   /// One past the highest slot in use so far: sums and look-ups stop there.
@@ -32,27 +33,26 @@ struct SharedState::Block {
   std::chrono::steady_clock::time_point made;
   std::array<WorkerSlot, kSlots> slots;
   RateTable rates;
-  ProcessMutex writersTurn;
+  TurnQueue writers;
 };
 
 Result<std::unique_ptr<SharedState>> SharedState::create() {
   void* memory = ::mmap(nullptr, sizeof(Block), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return errnoError("mmap shared memory", errno);
-  // The kernel hands out zeroed pages, and zero is the start of every member but the mutex; running
-  // all constructors would touch all 29 MB.
+  // The kernel hands out zeroed pages, and zero is the start of every member; running all
+  // constructors would touch all 29 MB.
   auto* block = static_cast<Block*>(memory);
   if (::getrandom(&block->seed, sizeof block->seed, 0) != sizeof block->seed) {
     return errnoError("getrandom", errno);
   }
-  new (&block->writersTurn) ProcessMutex;
   block->made = std::chrono::steady_clock::now();
   return std::unique_ptr<SharedState>(new SharedState(block));
 }
 
 SharedState::~SharedState() { ::munmap(block_, sizeof(Block)); }
 
-ProcessMutex& SharedState::writersTurn() { return block_->writersTurn; }
+TurnQueue& SharedState::writers() { return block_->writers; }
 
 WorkerSlot& SharedState::slot(std::size_t index) {
   std::size_t used = block_->used.load(std::memory_order_relaxed);
@@ -64,6 +64,7 @@ WorkerSlot& SharedState::slot(std::size_t index) {
 const WorkerSlot& SharedState::slot(std::size_t index) const { return block_->slots[index]; }
 
 void SharedState::workerGone(std::size_t index) {
+  block_->writers.leave(index);
   WorkerSlot& gone = slot(index);
   for (auto& gauge : gone.gauges) gauge.store(0, std::memory_order_relaxed);
   for (auto& row : gone.addresses.rows) {

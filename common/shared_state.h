@@ -14,10 +14,10 @@
 
 #include "common/ip_address.h"
 #include "common/latency.h"
-#include "common/process_mutex.h"
 #include "common/protocol.h"
 #include "common/rate_table.h"
 #include "common/result.h"
+#include "common/turn_queue.h"
 
 namespace egalaxyd {
 
@@ -132,8 +132,8 @@ struct alignas(64) WorkerSlot {
   }
 };
 
-/// Any process; lock-free but for the turn, which the kernel takes back: a worker killed in the
-/// middle leaves nothing locked.
+/// Any process; lock-free: a worker killed in the middle leaves nothing locked but its turn, which
+/// workerGone() gives back.
 class SharedState {
  public:
   /// Slots that can be in use at once: workers of the running generation and of those that drain.
@@ -147,12 +147,13 @@ class SharedState {
 
   WorkerSlot& slot(std::size_t index);
   const WorkerSlot& slot(std::size_t index) const;
-  /// What the worker in this slot held is held no more: clears its gauges and address counts.
+  /// What the worker in this slot held is held no more: clears its gauges and address counts, and
+  /// its turn goes on.
   void workerGone(std::size_t index);
 
-  /// Held by the worker that writes to the storage. What is not in here, such as a tool at the
-  /// database, is kept out by the storage's own lock.
-  ProcessMutex& writersTurn();
+  /// Whose turn it is to write to the storage; a worker's seat is its slot. What is not in here,
+  /// such as a tool at the database, is kept out by the storage's own lock.
+  TurnQueue& writers();
 
   std::uint64_t total(Counter counter) const;
   std::int64_t total(Gauge gauge) const;

@@ -19,11 +19,17 @@ using Poco::JSON::Object;
 
 void printList(const Invocation& invocation, const Object& answer) {
   const auto records = answer.getArray("uploads");
-  if (records->size() == 0) {
+  auto pending = answer.getArray("pending");
+  if (pending.isNull()) pending = new Poco::JSON::Array;  // of an older server
+  if (records->size() + pending->size() == 0) {
     invocation.out << "no uploads\n";
     return;
   }
-  printUploads(invocation, *records);
+  // Theirs are numbers of another kind, which "uploads show" does not know.
+  for (const auto& row : *pending) row.extract<Object::Ptr>()->set("id", "");
+  Poco::JSON::Array all(*pending);
+  for (const auto& row : *records) all.add(row);
+  printUploads(invocation, all);
   if (answer.getValue<bool>("uploads_more")) printMore(invocation.out);
 }
 

@@ -24,6 +24,8 @@ namespace {
 
 /// timeout(1) and the like signal a process and then its whole group: that is one wish.
 constexpr auto kOneStop = std::chrono::milliseconds(10);
+/// How long a start waits for the uploads of workers that have died.
+constexpr auto kRecoveryPatience = std::chrono::seconds(10);
 constexpr auto kLivenessInterval = std::chrono::seconds(1);
 /// A worker whose loop has not moved for so many looks at it is killed.
 constexpr unsigned kMostMissedBeats = 15;
@@ -111,7 +113,10 @@ int Master::run() {
   warnAboutUnusedSockets(first);
   warnAboutAccount(first);
   warnAboutOpenFiles(first);
-  recoverAfterCrash(first.config);
+  uploads_ = std::make_unique<UploadSettler>(*loop_, [this](const DeadWorkers& dead) {
+    return recoverInChild(current().config, current().account, dead);
+  });
+  uploads_->settleBeforeStart(kRecoveryPatience);
   // Until here, where it may take long, a signal ends the process as it does any other.
   signals_.emplace(*loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1},
                    [this](int signal) { onSignal(signal); });
@@ -311,9 +316,11 @@ void Master::onEnded(WorkerKey key) {
   onChannel(*found->second);  // its last words may still be there
   const ExitCause cause = collectWorker(found->second->worker);
   const std::size_t slot = found->second->sharedSlot;
+  const std::int64_t id = found->second->id;
   processes_.erase(found);  // before its successor is forked, which would inherit its descriptors
   giveSlotBack(slot);
   perform(supervisor_.workerExited(key, cause, Clock::now()));
+  if (!supervisor_.stopping()) uploads_->workerEnded(id);
 }
 
 /// What an action brings about is told to the supervisor at once, but carried out after the actions
@@ -499,6 +506,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.listeners = generation.listeners.sockets();
   setup.shared = shared_.get();
   setup.sharedSlot = slot;
+  setup.id = uploads_->nextWorker();
   setup.workerNumber = key.number;
   setup.workerCount = generation.workers;
   setup.generation = generation.number;
@@ -506,6 +514,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.logLevel = logLevel_;
   setup.log = generation.log.get();
   setup.storageTrouble = storageTrouble_;
+  const std::int64_t id = setup.id;
   auto spawned = hooks_.spawn(std::move(setup), [&] { forgetInChild(generation); });
   if (!spawned) {
     giveSlotBack(slot);
@@ -517,6 +526,7 @@ Result<void> Master::spawn(WorkerKey key) {
       [this](Process& speaker) { onChannel(speaker); });
   process->key = key;
   process->storageTrouble = storageTrouble_;
+  process->id = id;
   process->before = totalsOf(shared_->slot(slot));
   // Without these watches the worker could neither speak nor be missed.
   auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);
@@ -542,6 +552,7 @@ void Master::forgetInChild(const Generation& mine) {
   if (control_) control_->closeInChild();
   queries_->closeInChild();
   rehearsals_->closeInChild();
+  uploads_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());
     ::close(process->worker.channel.fd());

@@ -23,6 +23,7 @@
 #include "master/service_manager.h"
 #include "master/spawner.h"
 #include "master/supervisor.h"
+#include "master/upload_settler.h"
 
 namespace egalaxyd {
 
@@ -141,6 +142,7 @@ class Master {
   std::optional<Timer> liveness_;
   std::unique_ptr<ControlServer> control_;
   std::string controlTrouble_;  ///< why egalaxyctl cannot reach us; "": it can
+  std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();

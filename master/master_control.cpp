@@ -25,9 +25,8 @@ Object done() {
   return answer;
 }
 
-std::int64_t secondsSince(std::chrono::system_clock::time_point when) {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now() - when)
-      .count();
+std::int64_t secondsSince(Clock::time_point when) {
+  return std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - when).count();
 }
 
 std::int64_t unixTime(std::chrono::system_clock::time_point when) {
@@ -195,7 +194,7 @@ Array Master::describeWorkers() const {
     if (const Process* process = processOf(view.key)) {
       object.set("pid", static_cast<std::int64_t>(process->worker.pid));
       object.set("since", unixTime(process->since));
-      object.set("age", secondsSince(process->since));
+      object.set("age", secondsSince(process->sinceClock));
       object.set("connections", shared_->slot(process->sharedSlot).value(Gauge::kOpenConnections));
     }
     object.set("restarts", view.restarts);

@@ -21,9 +21,11 @@ struct Master::Process {
         spoke(loop, [this, onSpeak = std::move(onSpeak)](IoEvents) { onSpeak(*this); }) {}
 
   WorkerKey key;
+  std::int64_t id = 0;  ///< in the records of uploads
   SpawnedWorker worker;
   std::size_t sharedSlot;
   std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
+  Clock::time_point sinceClock = Clock::now();
   Totals before{};             ///< of its slot, when it was born
   std::string storageTrouble;  ///< "": its database is well
   std::uint64_t heartbeat = 0;

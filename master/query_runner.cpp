@@ -115,6 +115,20 @@ Result<void> QueryRunner::run(const Work& body, Done done) {
   return {};
 }
 
+void QueryRunner::await(std::chrono::milliseconds most) {
+  const Clock::time_point until = Clock::now() + most;
+  while (!queries_.empty()) {
+    Query& query = *queries_.front();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    pollfd end{.fd = query.process.pidFd.get(), .events = POLLIN, .revents = 0};
+    const int ended = ::poll(&end, 1, std::max(0, static_cast<int>(left.count())));
+    if (ended < 0 && errno == EINTR) continue;
+    if (ended <= 0) return;
+    query.ended.stop();
+    onEnded(query);
+  }
+}
+
 void QueryRunner::onEnded(Query& query) {
   const auto found = std::ranges::find(queries_, &query, &std::unique_ptr<Query>::get);
   const std::unique_ptr<Query> ended = std::move(*found);

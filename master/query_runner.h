@@ -44,6 +44,8 @@ class QueryRunner {
 
   /// kBusy: too many at once. `done` is then not called.
   Result<void> run(const Work& work, Done done);
+  /// Blocks until none runs any more, or for `most`; for a start, whose loop does not run yet.
+  void await(std::chrono::milliseconds most);
 
   /// In a forked child: closes all descriptors. The object must not be used or destroyed there.
   void closeInChild();

@@ -4,6 +4,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -131,11 +132,24 @@ class Rows {
   Array rows_;
 };
 
+/// A row may hold any bytes, and as many as it likes: JSON takes UTF-8 alone, people read it on
+/// terminals, and one row must not crowd out the others.
+std::string shown(std::string_view text) {
+  constexpr std::size_t kLongest = 4096;  // longer than any path or name that a client can send
+  return printable(text.substr(0, kLongest)) + (text.size() > kLongest ? "..." : "");
+}
+
+/// Public keys of a user that are listed.
+constexpr std::size_t kMostKeys = 100;
+
 Object describe(const User& user) {
   Object object = jsonObject();
   Array keys;
-  for (const std::string& key : user.keys) keys.add(key);
-  object.set("id", user.id);
+  for (const std::string& key : user.keys) {
+    if (keys.size() == kMostKeys) break;
+    keys.add(shown(key));
+  }
+  object.set("id", shown(user.id));
   object.set("first_seen", unixTime(user.firstSeen));
   object.set("last_seen", unixTime(user.lastSeen));
   object.set("visits", user.visits);
@@ -143,23 +157,31 @@ Object describe(const User& user) {
   return object;
 }
 
-/// JSON takes UTF-8 alone, and people read it on terminals.
-Object describe(const UploadRecord& record) {
+Object describe(const UploadRecord& record, std::string_view outcome) {
   Object object = jsonObject();
   object.set("id", record.id);
   object.set("time", unixTime(record.time));
-  object.set("outcome", std::string(toString(record.outcome)));
-  object.set("protocol", record.protocol);
-  object.set("host", record.host);
-  object.set("path", printable(record.path));
-  object.set("user", record.user);
-  object.set("client", record.client);
-  object.set("mime", printable(record.mime));
+  object.set("outcome", std::string(outcome));
+  object.set("protocol", shown(record.protocol));
+  object.set("host", shown(record.host));
+  object.set("path", shown(record.path));
+  object.set("user", shown(record.user));
+  object.set("client", shown(record.client));
+  object.set("mime", shown(record.mime));
   object.set("size", record.size);
-  object.set("sha256", record.sha256);
-  object.set("previous_sha256", record.previousSha256);
-  object.set("why", printable(record.why));
+  object.set("sha256", shown(record.sha256));
+  object.set("previous_sha256", shown(record.previousSha256));
+  object.set("why", shown(record.why));
   return object;
+}
+
+/// In an answer, roughly.
+std::size_t sizeOf(const Object& row) {
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : row) {
+    bytes += name.size() + 10 + (value.isString() ? value.extract<std::string>().size() : 0);
+  }
+  return bytes;
 }
 
 /// Characters that can be shown, and line ends and tabs.
@@ -175,7 +197,7 @@ bool isText(std::string_view value) {
 
 Object describeValue(const std::string& key, const std::string& value) {
   Object object = jsonObject();
-  object.set("key", key);
+  object.set("key", shown(key));
   object.set("bytes", value.size());
   if (isText(value)) {
     object.set("value", value);
@@ -193,10 +215,31 @@ Result<Rows> uploadRows(Storage& storage, UploadFilter filter, std::size_t limit
   if (!records) return records.error();
   Rows rows(limit);
   for (const UploadRecord& record : *records) {
-    constexpr std::size_t kOthers = 300;  // numbers, fingerprints, names
-    if (!rows.add(describe(record), record.path.size() + record.why.size() + kOthers)) break;
+    const Object row = describe(record, toString(record.outcome));
+    if (!rows.add(row, sizeOf(row))) break;
   }
   return rows;
+}
+
+/// Of those that may have happened or not: what a client was told to be unknown, and the few that
+/// are under way at this moment.
+Result<Rows> pendingRows(Storage& storage, const UploadFilter& filter, std::size_t limit) {
+  constexpr std::size_t kBatch = 256;
+  Rows rows(limit);
+  for (std::int64_t after = std::numeric_limits<std::int64_t>::min();;) {
+    const auto records = storage.pendingUploads(after, kBatch);
+    if (!records) return records.error();
+    if (records->empty()) return rows;
+    after = records->back().id;
+    for (const UploadRecord& record : *records) {
+      const bool wanted = record.time >= filter.since && isBeneath(record.path, filter.path) &&
+                          (filter.host.empty() || record.host == filter.host) &&
+                          (filter.user.empty() || record.user == filter.user);
+      if (!wanted) continue;
+      const Object row = describe(record, "pending");
+      if (!rows.add(row, sizeOf(row))) return rows;
+    }
+  }
 }
 
 Result<Object> listUsers(const StorageQuery& query, Storage& storage) {
@@ -204,7 +247,7 @@ Result<Object> listUsers(const StorageQuery& query, Storage& storage) {
   if (!users) return users.error();
   Rows rows(query.limit);
   for (const User& user : *users) {
-    if (!rows.add(describe(user), (user.keys.size() + 1) * 70)) break;
+    if (!rows.add(describe(user), (std::min(user.keys.size(), kMostKeys) + 1) * 70)) break;
   }
   Object answer = done();
   rows.putInto(answer, "users");
@@ -235,7 +278,7 @@ Result<Object> forgetUser(const StorageQuery& query, Storage& storage) {
   const auto gone = storage.forgetUser(user->id);
   if (!gone) return gone.error();
   Object answer = done();
-  answer.set("user", user->id);
+  answer.set("user", shown(user->id));
   answer.set("keys", gone->keys);
   answer.set("metadata", gone->metadata);
   answer.set("uploads", gone->uploads);
@@ -251,8 +294,11 @@ Result<Object> listUploads(const StorageQuery& query, Storage& storage) {
   }
   const auto rows = uploadRows(storage, filter, query.limit);
   if (!rows) return rows.error();
+  const auto pending = pendingRows(storage, filter, query.limit);
+  if (!pending) return pending.error();
   Object answer = done();
   rows->putInto(answer, "uploads");
+  pending->putInto(answer, "pending");
   return answer;
 }
 
@@ -260,7 +306,7 @@ Result<Object> showUpload(const StorageQuery& query, Storage& storage) {
   const auto record = storage.showUpload(query.upload);
   if (!record) return record.error();
   Object answer = done();
-  answer.set("upload", describe(*record));
+  answer.set("upload", describe(*record, toString(record->outcome)));
   return answer;
 }
 

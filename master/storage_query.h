@@ -25,8 +25,8 @@ bool isStorageQuery(const std::string& command);
 /// kInvalid, in words for the client, for arguments that make no sense. Pure.
 Result<StorageQuery> readStorageQuery(const ControlRequest& request);
 /// Does what is asked, as one transaction. Blocks as long as the storage does. Lists are cut at the
-/// limit, or where they hold some 256 KiB, and "users_more", "uploads_more" or "metadata_more" says
-/// so. What fails is said in the answer.
+/// limit, or where they hold some 256 KiB, and "users_more", "uploads_more", "pending_more" or
+/// "metadata_more" says so. What fails is said in the answer.
 Poco::JSON::Object answerStorageQuery(const StorageQuery& query, Storage& storage);
 
 }  // namespace egalaxyd

@@ -109,7 +109,7 @@ void StorageThread::runThread() {
 void StorageThread::runGroup(Access access) {
   const bool writes = access == Access::kWrite;
   Jobs jobs = takeJobs(access);
-  std::unique_lock<ProcessMutex> turn;
+  std::unique_lock<Turn> turn;
   if (writes && options_.turn != nullptr) {
     turn = std::unique_lock(*options_.turn, options_.turnPatience);
   }

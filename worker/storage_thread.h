@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "common/event_loop.h"
-#include "common/process_mutex.h"
 #include "common/storage/storage.h"
+#include "common/turn_queue.h"
 
 namespace egalaxyd {
 
@@ -31,12 +31,12 @@ struct StorageThreadOptions {
   /// Called on the thread when all of a group's writes have run: what else must be on the disk
   /// before they are. An error takes the group back.
   std::function<Result<void>()> beforeCommit = [] { return Result<void>(); };
-  /// Held from before a group of writes until its commit; nullptr: nobody else writes. It wakes
-  /// the next at once, which the storage's own lock does not.
-  ProcessMutex* turn = nullptr;
-  /// Many times what a group takes; who holds the turn longer hangs, and the storage's lock
-  /// decides.
-  std::chrono::milliseconds turnPatience{500};
+  /// Held from before a group of writes until its commit; nullptr: nobody else writes. First come,
+  /// first served, which the storage's own lock is not.
+  Turn* turn = nullptr;
+  /// Many times what a group takes on a disk that is worth having; who holds the turn longer hangs,
+  /// and the storage's lock decides.
+  std::chrono::milliseconds turnPatience{5000};
 };
 
 /// Made in the worker, after the fork; submit() and recordVisit() belong to the loop's thread.

@@ -17,6 +17,7 @@
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
 #include "worker/blocking_pool.h"
+#include "worker/metadata_expiry.h"
 #include "worker/plugin/plugin_loader.h"
 #include "worker/rare_error.h"
 #include "worker/server.h"
@@ -42,6 +43,10 @@ constexpr std::size_t kStorm = 64;
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr int kMemoryTries = 200;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
+
+WallTime wallNow() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 /// What the sites read, those within others too, and what may come to its place.
 void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
@@ -100,15 +105,15 @@ class Worker {
   explicit Worker(WorkerSetup setup)
       : setup_(std::move(setup)),
         pool_(loop_, kPoolThreads, kPoolQueue),
+        turn_(setup_.shared->writers(), setup_.sharedSlot),
         storage_(loop_,
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile] {
                    return openSqliteStorage(file, kStorageBusyTimeout);
                  },
-                 {.beforeCommit = [this] { return folders_.sync(); },
-                  .turn = &setup_.shared->writersTurn()}),
+                 {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
         users_(storage_),
         uploads_(loop_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
-                 setup_.plan->config.log.clientIp),
+                 setup_.plan->config.log.clientIp, setup_.id),
         info_{.worker = setup_.workerNumber,
               .workers = setup_.workerCount,
               .generation = setup_.generation,
@@ -119,7 +124,11 @@ class Worker {
             .loop = loop_, .pool = pool_, .users = users_, .uploads = uploads_, .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainLid_(loop_, [this] { onDrainLid(); }),
-        tick_(loop_, [this] { onTick(); }) {}
+        tick_(loop_, [this] { onTick(); }) {
+    const OptionalDuration ttl = setup_.plan->config.users.metadataTtl;
+    // One worker looks after all users.
+    if (ttl && setup_.workerNumber == 0) expiry_.emplace(*ttl);
+  }
 
   int run() {
     loop_.containExceptions([this](std::string_view what) {
@@ -168,6 +177,7 @@ class Worker {
   /// Jobs whose clients have left may still be under way.
   void leave() {
     leaving_ = true;
+    uploads_.leave();
     const std::size_t pending = pool_.pending() + storage_.pending() + uploads_.pending();
     if (pending == 0) return loop_.stop();
     tick_.setAfter(kLeaveTick);
@@ -183,7 +193,7 @@ class Worker {
     reportStorage();
     if (leaving_) return leave();
     setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
-    if (setup_.workerNumber == 0) forgetOldMetadata();
+    forgetOldMetadata();
     server_->retryEnds();
     trimAfterStorm();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
@@ -209,19 +219,33 @@ class Worker {
 
   /// Of users who have not come for long; once an hour.
   void forgetOldMetadata() {
-    const OptionalDuration ttl = setup_.plan->config.users.metadataTtl;
-    if (!ttl || loop_.now() < nextExpiry_) return;
+    if (!expiry_ || loop_.now() < nextExpiry_) return;
     nextExpiry_ = loop_.now() + kExpiryInterval;
-    const auto lastSeen =
-        std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - *ttl);
+    if (!expiry_->hasBegun()) return beginExpiry();
+    const auto lastSeen = expiry_->look(wallNow(), Clock::now());
+    if (!lastSeen) {
+      return spdlog::warn(
+          "the clock was set: metadata_ttl removes nothing before it has been right for an hour");
+    }
     const bool queued = storage_.submit(
-        [lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
+        [lastSeen = *lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
         [](Result<std::uint64_t> forgotten) {
           if (forgotten && *forgotten > 0) {
             spdlog::info("{} values of users not seen within metadata_ttl were removed",
                          *forgotten);
           }
         });
+    if (!queued) spdlog::debug("metadata_ttl is looked at again in an hour: the storage is busy");
+  }
+
+  void beginExpiry() {
+    const bool queued =
+        storage_.submitRead([](Storage& storage) { return storage.listUsers(1); },
+                            [this](Result<std::vector<User>> users) {
+                              if (users && !users->empty()) {
+                                expiry_->begin(users->front().lastSeen, wallNow(), Clock::now());
+                              }
+                            });
     if (!queued) spdlog::debug("metadata_ttl is looked at again in an hour: the storage is busy");
   }
 
@@ -242,6 +266,7 @@ class Worker {
   EventLoop loop_;
   BlockingPool pool_;
   FolderSync folders_;  ///< the storage thread's
+  Turn turn_;           ///< the storage thread's
   StorageThread storage_;
   Users users_;
   Uploads uploads_;
@@ -255,16 +280,16 @@ class Worker {
   std::string storageTrouble_ = setup_.storageTrouble;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
+  std::optional<MetadataExpiry> expiry_;
   Clock::time_point nextExpiry_{};
   std::size_t mostExchanges_ = 0;  ///< since memory was last given back
 };
 
-Result<std::string> confine(const WorkerSetup& setup) {
-  if (setup.account) {
-    if (auto dropped = dropPrivileges(*setup.account); !dropped) return dropped.error();
+Result<std::string> confine(const Config& config, const std::optional<Account>& account) {
+  if (account) {
+    if (auto dropped = dropPrivileges(*account); !dropped) return dropped.error();
   }
   if (auto dropped = dropCapabilities(); !dropped) return dropped.error();
-  const Config& config = setup.plan->config;
   return enterSandbox(config.server.sandbox, sandboxRules(config));
 }
 
@@ -300,14 +325,18 @@ std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan) {
   return plan.tls->served();
 }
 
-void recoverAfterCrash(const Config& config) {
-  const auto recovered = recoverUploads(config);
-  if (!recovered) {
-    spdlog::error("uploads that a crash interrupted stay pending: {}", recovered.error().message);
-  } else if (recovered->removed + recovered->settled + recovered->dropped > 0) {
-    spdlog::info("after a crash: {} unfinished files removed, {} uploads found complete, {} not",
-                 recovered->removed, recovered->settled, recovered->dropped);
+Result<std::string> recoverInChild(const Config& config, const std::optional<Account>& account,
+                                   const DeadWorkers& dead) {
+  if (auto confined = confine(config, account); !confined) return confined.error();
+  const auto done = recoverUploads(config, dead);
+  if (!done) return done.error();
+  if (done->left > 0) {
+    return Error{ErrorCode::kIo,
+                 fmt::format("{} uploads stay pending: {}", done->left, logQuote(done->why))};
   }
+  if (done->removed + done->settled + done->dropped == 0) return std::string();
+  return fmt::format("{} unfinished files removed, {} uploads found complete, {} not",
+                     done->removed, done->settled, done->dropped);
 }
 
 int runWorker(WorkerSetup setup) {
@@ -315,7 +344,7 @@ int runWorker(WorkerSetup setup) {
   const std::string name = "worker " + std::to_string(setup.workerNumber);
   useLog(setup.plan->config.log, name, UniqueFd(setup.log));
   if (setup.logLevel) setLogLevel(*setup.logLevel);
-  const auto confined = confine(setup);
+  const auto confined = confine(setup.plan->config, setup.account);
   int code = kWorkerExitRefused;
   if (!confined) {
     code = refuse(setup.channel, confined.error());

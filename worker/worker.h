@@ -12,6 +12,7 @@
 #include "common/shared_state.h"
 #include "common/unique_fd.h"
 #include "common/worker_channel.h"
+#include "common/worker_id.h"
 #include "worker/listener_kind.h"
 
 namespace egalaxyd {
@@ -43,6 +44,7 @@ struct WorkerSetup {
   std::vector<ListenerSocket> listeners;  ///< closed when the worker drains
   SharedState* shared = nullptr;
   std::size_t sharedSlot = 0;      ///< this process's slot in `shared`
+  std::int64_t id = 0;             ///< no other worker ever has it, nor had; above 0
   std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based
   std::uint32_t workerCount = 1;   ///< workers of this generation, to share limits out
   std::uint64_t generation = 1;
@@ -53,9 +55,10 @@ struct WorkerSetup {
   WorkerChannel channel;
 };
 
-/// Puts in order what a crash has left of uploads; says what it did in the log. Blocking; once,
-/// before the first worker is forked.
-void recoverAfterCrash(const Config& config);
+/// Puts in order what workers that have died left of uploads, and returns what it did in
+/// words, or "". In a process that was just forked for it: confines itself as a worker does.
+Result<std::string> recoverInChild(const Config& config, const std::optional<Account>& account,
+                                   const DeadWorkers& dead);
 
 /// How many connections a worker accepts that may open so many files: an exchange may need a
 /// descriptor for its page too, and the worker has some of its own.

@@ -220,9 +220,7 @@ class MemoryStorage final : public Storage {
                                     std::string_view previousSha256) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
     const auto found = state_.pending.find(pending);
-    if (found == state_.pending.end()) {
-      return Error{ErrorCode::kNotFound, "no pending upload " + std::to_string(pending)};
-    }
+    if (found == state_.pending.end()) return noPending(pending);
     UploadRecord record = std::move(found->second);
     state_.pending.erase(found);
     record.outcome = outcome;
@@ -236,9 +234,20 @@ class MemoryStorage final : public Storage {
     return {};
   }
 
-  Result<std::vector<UploadRecord>> pendingUploads() override {
+  Result<void> completeUpload(std::int64_t pending, std::string_view sha256) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.pending.find(pending);
+    if (found == state_.pending.end()) return noPending(pending);
+    found->second.sha256 = sha256;
+    return {};
+  }
+
+  Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after, std::size_t limit) override {
     std::vector<UploadRecord> records;
-    for (const auto& [id, record] : state_.pending) records.push_back(record);
+    for (auto each = state_.pending.upper_bound(after);
+         each != state_.pending.end() && records.size() < limit; ++each) {
+      records.push_back(each->second);
+    }
     return records;
   }
 
@@ -315,6 +324,10 @@ class MemoryStorage final : public Storage {
 
   static Error noSuchUser(std::string_view id) {
     return {ErrorCode::kNotFound, "no user " + std::string(id)};
+  }
+
+  static Error noPending(std::int64_t id) {
+    return {ErrorCode::kNotFound, "no pending upload " + std::to_string(id)};
   }
 
   State state_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <iterator>
@@ -104,8 +105,19 @@ constexpr const char* kSteps[] = {
     DROP INDEX uploads_user;
     CREATE INDEX uploads_user ON uploads(user) WHERE user IS NOT NULL;
     )",
+    R"(
+    -- Whose death ends an announced upload, and the name of what it leaves beside the file.
+    ALTER TABLE pending_uploads ADD COLUMN worker INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE pending_uploads ADD COLUMN unfinished TEXT NOT NULL DEFAULT '';
+    )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);
+
+Result<void> syncFolder(const std::filesystem::path& folder) {
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return errnoError("sync " + folder.string(), errno);
+  return {};
+}
 
 /// Makes the file where it is missing and gives it, and a log that a crash left, to `owner`. Before
 /// SQLite has it open: closing any descriptor of a file drops this process's locks on it.
@@ -122,6 +134,10 @@ Result<void> prepareFile(const std::filesystem::path& file, const std::optional<
     if (!S_ISREG(info.st_mode) || info.st_nlink != 1) {
       return Error{ErrorCode::kPermission,
                    name + ": not a regular file with one name; move it away"};
+    }
+    // SQLite syncs the names of files that it makes itself.
+    if (info.st_size == 0 && create != 0) {
+      if (auto synced = syncFolder(file.parent_path()); !synced) return synced;
     }
     if (owner && (info.st_uid != owner->uid || info.st_gid != owner->gid) &&
         ::fchown(fd.get(), owner->uid, owner->gid) != 0) {

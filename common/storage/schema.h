@@ -14,7 +14,7 @@ namespace egalaxyd {
 inline constexpr const char* kDatabaseFile = "egalaxyd.db";
 
 /// `PRAGMA user_version` of a file that this program reads and writes.
-inline constexpr int kSchemaVersion = 4;
+inline constexpr int kSchemaVersion = 5;
 
 /// Makes `file` (mode 0600, given to `owner` if there is one) where it is missing, brings it to
 /// kSchemaVersion as a whole or not at all, folds the write-ahead log into it and closes it.

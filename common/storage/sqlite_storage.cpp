@@ -13,14 +13,27 @@ namespace egalaxyd {
 namespace {
 
 std::int64_t seconds(WallTime time) { return time.time_since_epoch().count(); }
-WallTime wallTime(std::int64_t value) { return WallTime(std::chrono::seconds(value)); }
+
+// A number that no version of this program wrote, and that others could not count with.
+constexpr std::int64_t kYear9999 = 253'402'300'799;
+WallTime wallTime(std::int64_t value) {
+  return WallTime(std::chrono::seconds(std::clamp<std::int64_t>(value, 0, kYear9999)));
+}
+std::uint64_t count(std::int64_t value) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
+}
+
+/// Bytes of a text that are read: more than any that this program writes.
+constexpr std::size_t kLongest = 8192;
+/// Keys of a user that are read; more belong to nobody.
+constexpr std::int64_t kMostKeys = 1000;
 
 constexpr std::string_view kUploadColumns =
     "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, previous_sha256, "
     "outcome, why FROM uploads ";
 
 UploadRecord uploadOf(const SqliteQuery& row) {
-  const auto text = [&](int column) { return std::string(row.text(column)); };
+  const auto text = [&](int column) { return std::string(row.text(column).substr(0, kLongest)); };
   UploadRecord record;
   record.id = row.integer(0);
   record.time = wallTime(row.integer(1));
@@ -30,7 +43,7 @@ UploadRecord uploadOf(const SqliteQuery& row) {
   record.user = text(5);
   record.client = text(6);
   record.mime = text(7);
-  record.size = static_cast<std::uint64_t>(row.integer(8));
+  record.size = count(row.integer(8));
   record.sha256 = text(9);
   record.previousSha256 = text(10);
   record.outcome = uploadOutcome(row.text(11));
@@ -72,14 +85,16 @@ class SqliteStorage final : public Storage {
   }
 
   Result<void> commit() override {
-    Result<void> committed = spoiled()    ? Result<void>(*spoiled_)
+    const bool lost = spoiled();
+    Result<void> committed = lost         ? Result<void>(*spoiled_)
                              : depth_ > 1 ? db_.run("RELEASE inner_one")
                                           : db_.run("COMMIT");
     if (committed) {
       --depth_;
-    } else {
-      rollback();
+      return committed;
     }
+    rollback();
+    if (!lost && depth_ == 0) overwriteFailedCommit();
     return committed;
   }
 
@@ -139,7 +154,10 @@ class SqliteStorage final : public Storage {
   Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override {
     SqliteQuery query(db_, "SELECT key, value FROM metadata WHERE user = ?", user);
     std::map<std::string, std::string> metadata;
-    while (query.next()) metadata.emplace(query.text(0), query.text(1));
+    while (query.next()) {
+      metadata.emplace(query.text(0).substr(0, kLongest),
+                       query.text(1).substr(0, kMaxMetadataBytes));
+    }
     if (query.failed()) return query.error();
     return metadata;
   }
@@ -278,9 +296,11 @@ class SqliteStorage final : public Storage {
       }
       auto done = db_.run(
           "INSERT INTO pending_uploads(time, protocol, host, path, user, client, mime, size, "
-          "sha256) VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?)",
+          "sha256, worker, unfinished) "
+          "VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?)",
           seconds(record.time), record.protocol, record.host, record.path, record.user,
-          record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256);
+          record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256,
+          record.worker, record.unfinished);
       if (!done) return done.error();
       return db_.lastRowId();
     });
@@ -301,9 +321,7 @@ class SqliteStorage final : public Storage {
           "mime, size, sha256, ?2, ?3, 1 FROM pending_uploads WHERE id = ?1",
           pending, previousSha256, toString(outcome));
       if (!done) return done.error();
-      if (db_.changes() == 0) {
-        return Error{ErrorCode::kNotFound, fmt::format("no pending upload {}", pending)};
-      }
+      if (db_.changes() == 0) return noPending(pending);
       const std::int64_t id = db_.lastRowId();
       done = db_.run("DELETE FROM pending_uploads WHERE id = ?", pending);
       if (!done) return done.error();
@@ -316,12 +334,26 @@ class SqliteStorage final : public Storage {
                       [&] { return db_.run("DELETE FROM pending_uploads WHERE id = ?", pending); });
   }
 
-  Result<std::vector<UploadRecord>> pendingUploads() override {
+  Result<void> completeUpload(std::int64_t pending, std::string_view sha256) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      auto done = db_.run("UPDATE pending_uploads SET sha256 = ? WHERE id = ?", sha256, pending);
+      if (done && db_.changes() == 0) return noPending(pending);
+      return done;
+    });
+  }
+
+  Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after, std::size_t limit) override {
     SqliteQuery query(db_,
                       "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, "
-                      "'', '', '' FROM pending_uploads ORDER BY id");
+                      "'', '', '', worker, unfinished FROM pending_uploads WHERE id > ? "
+                      "ORDER BY id LIMIT ?",
+                      after, static_cast<std::int64_t>(limit));
     std::vector<UploadRecord> records;
-    while (query.next()) records.push_back(uploadOf(query));
+    while (query.next()) {
+      records.push_back(uploadOf(query));
+      records.back().worker = query.integer(13);
+      records.back().unfinished = query.text(14);
+    }
     if (query.failed()) return query.error();
     return records;
   }
@@ -370,7 +402,7 @@ class SqliteStorage final : public Storage {
                                         std::string_view prefix) override {
     const PathRange range(prefix);
     SqliteQuery query(db_,
-                      "SELECT sum(size) FROM ("
+                      "SELECT total(max(size, 0)) FROM ("
                       "SELECT user, host, path, size FROM uploads "
                       "WHERE latest = 1 AND outcome IN ('stored', 'replaced') UNION ALL "
                       "SELECT user, host, path, size FROM pending_uploads) "
@@ -378,7 +410,8 @@ class SqliteStorage final : public Storage {
                       "(path = ? OR (path >= ? AND path < ?))",
                       user, host, range.self, range.first, range.last);
     std::uint64_t bytes = 0;
-    if (query.next()) bytes = static_cast<std::uint64_t>(query.integer(0));
+    // A sum of integers fails where it is too large for one.
+    if (query.next()) bytes = count(query.integer(0));
     if (query.failed()) return query.error();
     return bytes;
   }
@@ -391,6 +424,10 @@ class SqliteStorage final : public Storage {
 
   static Error noSuchUser(std::string_view id) {
     return {ErrorCode::kNotFound, fmt::format("no user {}", id)};
+  }
+
+  static Error noPending(std::int64_t id) {
+    return {ErrorCode::kNotFound, fmt::format("no pending upload {}", id)};
   }
 
   Result<void> forgetLatest(std::string_view host, std::string_view path) {
@@ -408,6 +445,15 @@ class SqliteStorage final : public Storage {
         toString(record.outcome), std::int64_t{latest}, record.why);
     if (!done) return done.error();
     return db_.lastRowId();
+  }
+
+  /// A commit whose fsync failed may stand in the write-ahead log, whole, where the next process
+  /// that recovers the log would take it for one. Another commit takes its place there.
+  void overwriteFailedCommit() {
+    const auto script =
+        fmt::format("BEGIN IMMEDIATE; PRAGMA user_version = {}; COMMIT", kSchemaVersion);
+    static_cast<void>(db_.runScript(script.c_str()));
+    if (db_.inTransaction()) static_cast<void>(db_.run("ROLLBACK"));
   }
 
   /// Whether the outermost transaction is beyond saving. A full disk and its like end a transaction
@@ -440,12 +486,12 @@ class SqliteStorage final : public Storage {
                       from, to, static_cast<std::int64_t>(limit));
     std::vector<User> users;
     while (query.next()) {
-      users.push_back({.id = std::string(query.text(0)),
+      users.push_back({.id = std::string(query.text(0).substr(0, kLongest)),
                        .firstSeen = wallTime(query.integer(1)),
                        .lastSeen = wallTime(query.integer(2)),
-                       .visits = static_cast<std::uint64_t>(query.integer(3))});
-      SqliteQuery keys(db_, "SELECT key FROM user_keys WHERE user = ? ORDER BY key",
-                       users.back().id);
+                       .visits = count(query.integer(3))});
+      SqliteQuery keys(db_, "SELECT key FROM user_keys WHERE user = ? ORDER BY key LIMIT ?",
+                       users.back().id, kMostKeys);
       while (keys.next()) users.back().keys.emplace_back(keys.text(0));
       if (keys.failed()) return keys.error();
     }

@@ -75,6 +75,9 @@ struct UploadRecord {
   std::string previousSha256 = {};  ///< "" when there was no file before
   UploadOutcome outcome = UploadOutcome::kStored;
   std::string why = {};  ///< as the client was told; only of refused ones
+  // Of pending ones alone: whose death ends them, and what it leaves.
+  std::int64_t worker = 0;      ///< the worker's id; 0: not known
+  std::string unfinished = {};  ///< the name beside the file that holds content on its way
 };
 
 /// How much one user may keep at or beneath a path; see announceUpload().
@@ -98,7 +101,9 @@ struct UploadFilter {
 enum class Access { kRead, kWrite };
 
 /// One thread at a time. Each operation happens as a whole or, when it answers an error, not at
-/// all; outside a transaction it is durable when it returns. Errors: kInvalid and kNotFound are
+/// all; outside a transaction it is durable when it returns. What is read is in its range, whatever
+/// the engine's file holds: times from 1970 to 9999, no size or count below 0. Texts may be any
+/// bytes, but no more of them than a server writes. Errors: kInvalid and kNotFound are
 /// the caller's; all others are the engine's, and then trouble() says the same.
 class Storage {
  public:
@@ -152,18 +157,22 @@ class Storage {
   /// changed has a new latest record; of refused ones, the newest kMaxRefusedUploads stay.
   virtual Result<std::int64_t> recordUpload(const UploadRecord& record) = 0;
   /// Notes what is about to happen to a file, and returns the note's id; settleUpload() or
-  /// dropUpload() must follow. kNoSpace where the user's files and announced uploads would exceed
+  /// dropUpload() must follow. No sum and a size: the content is not whole yet.
+  /// kNoSpace where the user's files and announced uploads would exceed
   /// `quota`.
   virtual Result<std::int64_t> announceUpload(const UploadRecord& record,
                                               const std::optional<UploadQuota>& quota) = 0;
   /// It has happened: the note becomes a record, the latest of its path, whose id is returned.
   virtual Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
                                             std::string_view previousSha256) = 0;
+  /// The new content of one that was announced without its sum is whole. kNotFound.
+  virtual Result<void> completeUpload(std::int64_t pending, std::string_view sha256) = 0;
   /// It will not happen: the note goes.
   virtual Result<void> dropUpload(std::int64_t pending) = 0;
   /// Announced, and neither settled nor dropped: the file may be the old one or the new. By the
-  /// notes' ids; what the records say of the outcome means nothing.
-  virtual Result<std::vector<UploadRecord>> pendingUploads() = 0;
+  /// notes' ids, those above `after`; what the records say of the outcome means nothing.
+  virtual Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after,
+                                                           std::size_t limit) = 0;
   /// Newest first; of one second, the last recorded first.
   virtual Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) = 0;
   virtual Result<UploadRecord> showUpload(std::int64_t id) = 0;  ///< kNotFound

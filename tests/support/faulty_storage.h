@@ -128,9 +128,13 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->dropUpload(id);
   }
-  Result<std::vector<UploadRecord>> pendingUploads() override {
+  Result<void> completeUpload(std::int64_t id, std::string_view sha256) override {
     if (fails()) return *trouble_;
-    return inner_->pendingUploads();
+    return inner_->completeUpload(id, sha256);
+  }
+  Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after, std::size_t limit) override {
+    if (fails()) return *trouble_;
+    return inner_->pendingUploads(after, limit);
   }
   Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
     if (fails()) return *trouble_;

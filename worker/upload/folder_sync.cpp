@@ -1,33 +1,48 @@
 #include "worker/upload/folder_sync.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
+#include <map>
+#include <utility>
 
 #include "common/errno_error.h"
 #include "worker/upload/crash_point.h"
 
 namespace egalaxyd {
 
-Result<void> FolderSync::add(int folder) {
-  struct stat status {};
-  if (::fstat(folder, &status) != 0) return errnoError("stat folder", errno);
-  UniqueFd& kept = folders_[{status.st_dev, status.st_ino}];
-  if (!kept) kept = UniqueFd(::fcntl(folder, F_DUPFD_CLOEXEC, 0));
-  if (!kept) return errnoError("keep folder", errno);
-  return {};
+Result<void> FolderSync::sync() {
+  const auto synced = syncFolders();
+  if (synced && !files_.empty()) crashPoint("folder_synced");
+  for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
+    if (synced) {
+      (*file)->discardOld();
+    } else {
+      static_cast<void>((*file)->takeBack());  // the file knows what came of it
+    }
+  }
+  files_.clear();
+  return synced;
 }
 
-Result<void> FolderSync::sync() {
-  const auto folders = std::exchange(folders_, {});
-  for (const auto& [inode, folder] : folders) {
-    if (::fsync(folder.get()) != 0) return errnoError("fsync folder", errno);
+Result<void> FolderSync::syncFolders() const {
+  Result<void> all;
+  std::map<std::pair<dev_t, ino_t>, bool> folders;  // and whether they are on the disk
+  for (const auto& file : files_) {
+    struct stat folder {};
+    bool synced = ::fstat(file->folder(), &folder) == 0;
+    if (synced) {
+      const auto [entry, isNew] = folders.try_emplace({folder.st_dev, folder.st_ino}, false);
+      if (isNew) entry->second = ::fsync(file->folder()) == 0;
+      synced = entry->second;
+      if (!synced && isNew) all = errnoError("fsync folder", errno);
+    } else {
+      all = errnoError("stat folder", errno);
+    }
+    if (!synced) file->noteFailedSync();
   }
-  if (!folders.empty()) crashPoint("folder_synced");
-  return {};
+  return all;
 }
 
 }  // namespace egalaxyd

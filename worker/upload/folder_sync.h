@@ -1,24 +1,29 @@
-// The folders that a group of uploads has changed: one fsync serves all that changed the same.
+// The files that a group of uploads has given names, on their way to the disk: one fsync serves all
+// that are in the same folder.
 #pragma once
 
-#include <map>
-#include <utility>
+#include <memory>
+#include <vector>
 
 #include "common/result.h"
-#include "common/unique_fd.h"
+#include "worker/upload/upload_file.h"
 
 namespace egalaxyd {
 
 /// Storage thread only.
 class FolderSync {
  public:
-  /// `folder` was changed; it is kept open until sync().
-  Result<void> add(int folder);
-  /// All of them are on the disk, and forgotten.
+  /// `file` was published, or removed, in the group's turn.
+  void add(std::shared_ptr<UploadFile> file) { files_.push_back(std::move(file)); }
+  /// All of them are on the disk, their old contents are gone, and they are forgotten. An fsync
+  /// that fails is not tried again, since the kernel reports a lost write once: then all of them
+  /// are taken back, the last first, while the group still has its turn.
   Result<void> sync();
 
  private:
-  std::map<std::pair<std::uint64_t, std::uint64_t>, UniqueFd> folders_;  ///< by device and inode
+  Result<void> syncFolders() const;
+
+  std::vector<std::shared_ptr<UploadFile>> files_;
 };
 
 }  // namespace egalaxyd

@@ -28,21 +28,29 @@ struct UploadPlace {
 };
 
 /// The new content lies in a file without a name, on the target's own file system, until publish()
-/// gives it one: readers see the old file or the new. Destroyed before that, it leaves nothing.
-/// One thread at a time; the destructor of what is not published touches the disk as well.
+/// gives it one: readers see the old file or the new. The old one stays beside it, under
+/// unfinishedName(), until discardOld(), so that takeBack() can undo the change. Destroyed, it
+/// leaves nothing of that name. One thread at a time; the destructor touches the disk as well.
 ///
 /// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
 /// has the name is no regular file), kInvalid (the name cannot be used), kPermission, kNoSpace,
 /// kBusy, kIo.
 class UploadFile {
  public:
-  explicit UploadFile(UploadPlace place) : place_(std::move(place)) {}
+  explicit UploadFile(UploadPlace place);
   ~UploadFile();
   UploadFile(const UploadFile&) = delete;
   UploadFile& operator=(const UploadFile&) = delete;
 
-  /// Adds to the new content; the first call opens the folder.
+  /// What may be beside the file: for the pending record, in case this process dies.
+  const std::string& unfinishedName() const { return unfinished_; }
+
+  /// Adds to the new content; the first call opens the folder. Where the file system has no files
+  /// without a name (O_TMPFILE) it is kBusy, and needsName() true, until allowName() was called:
+  /// the pending record that tells the name must come first.
   Result<void> append(std::string_view bytes);
+  bool needsName() const { return needsName_ && !mayName_; }
+  void allowName() { mayName_ = true; }
   /// The content is complete: it is on the disk when this returns, with the mode of the file that
   /// it replaces.
   Result<void> finish();
@@ -61,7 +69,20 @@ class UploadFile {
   Result<bool> publish();
   /// The file loses its name.
   Result<void> remove();
+  /// publish() or remove() was called and not undone.
   bool isPublished() const { return published_; }
+  /// Undoes it: the name is as it was. False where that cannot be, because the file system cannot
+  /// exchange names (RENAME_EXCHANGE) or fails; then nobody knows which file is there after a
+  /// crash.
+  [[nodiscard]] bool takeBack();
+  bool wasTakenBack() const { return takenBack_; }
+  /// The fsync of its folder failed: what is on the disk, only a start after a crash can tell.
+  void noteFailedSync() { syncFailed_ = true; }
+  bool syncHasFailed() const { return syncFailed_; }
+  /// The change will stay.
+  void discardOld();
+  /// Whether the name still stands for what publish() or remove() left.
+  bool isStillSo() const;
   int folder() const { return folder_.get(); }
 
  private:
@@ -70,16 +91,27 @@ class UploadFile {
   Result<void> makeFolder(const std::string& folder);
   Result<void> createContent();
   Result<struct stat> statusOfName() const;
+  Result<void> linkContent(const std::string& name);
+  Result<void> takeName();
+  Result<void> exchangeName();
+  bool keptIsFile() const;
 
-  UploadPlace place_;
+  const UploadPlace place_;
+  const std::string unfinished_;
   UniqueFd folder_;
   UniqueFd content_;
   std::string name_;
-  std::string unfinished_;  ///< the content's name on its way; "": it has none
+  bool needsName_ = false;
+  bool mayName_ = false;
+  bool unfinishedExists_ = false;  ///< something of ours has that name
+  bool oldIsKept_ = false;         ///< and it is what had the file's name before
   std::vector<std::pair<UniqueFd, std::string>> made_;  ///< folders, with what they stand in
   bool hasOld_ = false;
   std::string oldSha256_;
+  bool wasNew_ = false;  ///< publish() found no file of that name
   bool published_ = false;
+  bool takenBack_ = false;
+  bool syncFailed_ = false;
 };
 
 }  // namespace egalaxyd

@@ -1,17 +1,25 @@
 #include "worker/upload/upload_recovery.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
+#include <climits>
 #include <filesystem>
-#include <set>
-#include <string>
+#include <limits>
+#include <memory>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "common/errno_error.h"
+#include "common/path.h"
 #include "common/sha256.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
@@ -22,6 +30,13 @@ namespace egalaxyd {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// How long a look into the database may wait for a worker's write.
+constexpr auto kBusyTimeout = std::chrono::seconds(5);
+/// Records in memory at once.
+constexpr std::size_t kBatch = 64;
+/// Looks at a file that somebody else keeps changing.
+constexpr int kLooks = 3;
 
 /// A mount that takes uploads.
 struct UploadTree {
@@ -46,93 +61,213 @@ std::vector<UploadTree> uploadTrees(const Config& config) {
   return trees;
 }
 
-/// Whether nobody writes it any more, in which case it is gone.
-bool removeAbandoned(const fs::path& file) {
-  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return false;
-  return ::unlink(file.c_str()) == 0;
-}
+/// Where a record's file is.
+struct Place {
+  SiteRoot root;
+  std::string relative;
 
-std::size_t removeUnfinished(const fs::path& root) {
-  std::size_t removed = 0;
-  std::error_code error;
-  fs::recursive_directory_iterator each(root, fs::directory_options::skip_permission_denied, error);
-  const fs::recursive_directory_iterator end;
-  while (!error && each != end) {
-    const bool unfinished = each->path().filename().string().starts_with(kUnfinishedPrefix) &&
-                            each->symlink_status(error).type() == fs::file_type::regular;
-    if (unfinished && removeAbandoned(each->path())) ++removed;
-    each.increment(error);
+  std::string folder() const {
+    const std::size_t slash = relative.rfind('/');
+    return slash == std::string::npos ? "" : relative.substr(0, slash);
   }
-  return removed;
-}
+};
 
-/// The most specific tree that holds the record's file.
+/// The most specific tree that `record`, which may say anything, can be about; nullptr: none.
 const UploadTree* treeOf(const std::vector<UploadTree>& trees, const UploadRecord& record) {
   const UploadTree* best = nullptr;
   for (const UploadTree& tree : trees) {
-    if (tree.host != record.host || !isBeneath(record.path, tree.path)) continue;
+    if (tree.host != record.host || !record.path.starts_with(tree.path + "/")) continue;
     if (best == nullptr || tree.path.size() > best->path.size()) best = &tree;
   }
   return best;
 }
 
-/// Whether the change that `record` announces has happened.
-bool hasHappened(const UploadTree& tree, const UploadRecord& record) {
-  const auto root = SiteRoot::openAt(tree.args->root, tree.args->symlinks);
-  if (!root) return false;
-  const std::string_view relative = std::string_view(record.path).substr(tree.path.size() + 1);
-  const auto file = root->open(relative, Waiting::kAllowed);
-  if (record.sha256.empty()) return !file && file.error().code == ErrorCode::kNotFound;
-  if (!file || file->isFolder()) return false;
-  const auto sum = sha256OfFile(file->fd.get());
-  return sum && *sum == record.sha256;
+/// Whether an upload can have such a path: normalised, and not a folder's.
+bool isFilePath(const std::string& path) {
+  if (path.size() > PATH_MAX || path.ends_with('/')) return false;
+  const auto normal = normalisePath(percentEncodePath(path));
+  const auto* same = std::get_if<std::string>(&normal);
+  return same != nullptr && *same == path;
 }
 
-Result<void> settle(Storage& storage, const UploadRecord& record) {
+/// kNotFound: no upload goes to where the record says.
+Result<Place> placeOf(const std::vector<UploadTree>& trees, const UploadRecord& record) {
+  const UploadTree* tree = treeOf(trees, record);
+  if (tree == nullptr || !isFilePath(record.path)) {
+    return Error{ErrorCode::kNotFound, "no site takes uploads there"};
+  }
+  auto root = SiteRoot::openAt(tree->args->root, tree->args->symlinks);
+  // A disk that is not there now may come back.
+  if (!root) return Error{ErrorCode::kIo, root.error().message};
+  return Place{std::move(*root), record.path.substr(tree->path.size() + 1)};
+}
+
+/// One look at a file: enough to tell whether another look sees the same.
+struct Look {
+  bool isThere = false;
+  struct stat status {};
+
+  bool same(const Look& other) const {
+    if (!isThere || !other.isThere) return isThere == other.isThere;
+    const auto& a = status;
+    const auto& b = other.status;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
+           a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+  }
+};
+
+/// Whether nothing can be said now, as opposed to "it is not there".
+bool mayPass(const Error& error) {
+  return error.code == ErrorCode::kIo || error.code == ErrorCode::kBusy ||
+         error.code == ErrorCode::kNoSpace;
+}
+
+/// `file` stays open where one is asked for.
+Result<Look> lookAt(const Place& place, UniqueFd* file = nullptr) {
+  auto opened = place.root.open(place.relative, Waiting::kAllowed);
+  if (!opened && mayPass(opened.error())) return opened.error();
+  if (!opened || opened->isFolder()) return Look{};
+  if (file != nullptr) *file = std::move(opened->fd);
+  return Look{true, opened->status};
+}
+
+/// Whether the change that `record` announces has happened, where the file is as in `look`.
+Result<bool> hasHappened(const UploadRecord& record, const Look& look, const UniqueFd& file) {
+  const bool isDeletion = record.sha256.empty() && record.size == 0;
+  if (isDeletion) return !look.isThere;
+  if (!look.isThere || static_cast<std::uint64_t>(look.status.st_size) != record.size) return false;
+  auto sum = sha256OfFile(file.get());
+  if (!sum) return sum.error();
+  return *sum == record.sha256;
+}
+
+/// Whether nobody writes the file any more, in which case it is gone.
+bool removeAbandoned(int folder, const char* name) {
+  const UniqueFd fd(::openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return false;
+  return ::unlinkat(folder, name, 0) == 0;
+}
+
+/// Older servers noted no name.
+std::size_t removeAllAbandoned(int folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> names(::fdopendir(::fcntl(folder, F_DUPFD_CLOEXEC, 0)),
+                                                  [](DIR* d) { return ::closedir(d); });
+  std::size_t removed = 0;
+  while (names != nullptr) {
+    const dirent* entry = ::readdir(names.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name.starts_with(kUnfinishedPrefix) && removeAbandoned(folder, entry->d_name)) ++removed;
+  }
+  return removed;
+}
+
+std::size_t removeUnfinished(const Place& place, const UploadRecord& record) {
+  const auto folder = place.root.open(place.folder(), Waiting::kAllowed);
+  if (!folder || !folder->isFolder()) return 0;
+  const std::string& name = record.unfinished;
+  if (name.empty() && record.worker == 0) return removeAllAbandoned(folder->fd.get());
+  const bool wellFormed = name.starts_with(kUnfinishedPrefix) && name.size() <= NAME_MAX &&
+                          name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
+  return wellFormed && removeAbandoned(folder->fd.get(), name.c_str()) ? 1 : 0;
+}
+
+Result<void> syncFolder(const Place& place) {
+  const auto folder = place.root.open(place.folder(), Waiting::kAllowed);
+  if (!folder) return folder.error();
+  if (::fsync(folder->fd.get()) != 0) return errnoError("fsync folder", errno);
+  return {};
+}
+
+/// Within a transaction: no worker gives names meanwhile. True: settled.
+Result<bool> conclude(Storage& storage, const UploadRecord& record, const Place& place,
+                      bool happened) {
   const auto before = storage.latestUpload(record.host, record.path);
   if (!before) return before.error();
   const std::string previous = *before ? (*before)->sha256 : "";
+  // The records that there are describe the file already.
+  const bool isRecorded = *before && previous == record.sha256;
+  if (!happened || isRecorded) {
+    auto dropped = storage.dropUpload(record.id);
+    return dropped ? Result<bool>(false) : dropped.error();
+  }
+  if (auto synced = syncFolder(place); !synced) return synced.error();
   const UploadOutcome outcome = record.sha256.empty() ? UploadOutcome::kDeleted
                                 : previous.empty()    ? UploadOutcome::kStored
                                                       : UploadOutcome::kReplaced;
   const auto settled = storage.settleUpload(record.id, outcome, previous);
-  return settled ? Result<void>() : settled.error();
+  if (!settled) return settled.error();
+  return true;
 }
 
-Result<void> settlePending(const fs::path& database, const std::vector<UploadTree>& trees,
-                           RecoveredUploads& recovered) {
-  auto storage = openSqliteStorage(database, {});
-  if (!storage) return storage.error();
-  const auto pending = (*storage)->pendingUploads();
-  if (!pending) return pending.error();
-  for (const UploadRecord& record : *pending) {
-    const UploadTree* tree = treeOf(trees, record);
-    const bool happened = tree != nullptr && hasHappened(*tree, record);
-    if (happened) {
-      if (auto settled = settle(**storage, record); !settled) return settled;
-      ++recovered.settled;
-    } else {
-      if (auto dropped = (*storage)->dropUpload(record.id); !dropped) return dropped;
-      ++recovered.dropped;
-    }
+/// True: settled; false: dropped. The file is read before the lock is asked for, which then only
+/// makes sure that it is still the one.
+Result<bool> recover(Storage& storage, const Place& place, const UploadRecord& record) {
+  for (int looks = 0; looks < kLooks; ++looks) {
+    UniqueFd file;
+    const auto look = lookAt(place, &file);
+    if (!look) return look.error();
+    const auto happened = hasHappened(record, *look, file);
+    if (!happened) return happened.error();
+    auto concluded = atomically(storage, Access::kWrite, [&]() -> Result<std::optional<bool>> {
+      const auto again = lookAt(place);
+      if (!again) return again.error();
+      if (!look->same(*again)) return std::optional<bool>();
+      const auto settled = conclude(storage, record, place, *happened);
+      if (!settled) return settled.error();
+      return std::optional(*settled);
+    });
+    if (!concluded) return concluded.error();
+    if (*concluded) return **concluded;
   }
-  return {};
+  // It is somebody else's by now.
+  auto dropped = storage.dropUpload(record.id);
+  return dropped ? Result<bool>(false) : dropped.error();
+}
+
+void recoverOne(Storage& storage, const std::vector<UploadTree>& trees, const UploadRecord& record,
+                RecoveredUploads& recovered) {
+  const auto done = [&]() -> Result<bool> {
+    const auto place = placeOf(trees, record);
+    if (place) {
+      // First: without the record nobody would know of it.
+      recovered.removed += removeUnfinished(*place, record);
+      return recover(storage, *place, record);
+    }
+    if (mayPass(place.error())) return place.error();
+    auto dropped = storage.dropUpload(record.id);
+    return dropped ? Result<bool>(false) : dropped.error();
+  }();
+  if (!done) {
+    ++recovered.left;
+    recovered.why = done.error().message;
+  } else {
+    ++(*done ? recovered.settled : recovered.dropped);
+  }
 }
 
 }  // namespace
 
-Result<RecoveredUploads> recoverUploads(const Config& config) {
+Result<RecoveredUploads> recoverUploads(const Config& config, const DeadWorkers& dead) {
   RecoveredUploads recovered;
-  const std::vector<UploadTree> trees = uploadTrees(config);
-  std::set<fs::path> roots;
-  for (const UploadTree& tree : trees) roots.insert(tree.args->root);
-  for (const fs::path& root : roots) recovered.removed += removeUnfinished(root);
   const fs::path database = config.server.stateDir / kDatabaseFile;
   std::error_code error;
   if (!fs::exists(database, error)) return recovered;
-  if (auto settled = settlePending(database, trees, recovered); !settled) return settled.error();
-  return recovered;
+  auto storage = openSqliteStorage(database, kBusyTimeout);
+  if (!storage) return storage.error();
+  const std::vector<UploadTree> trees = uploadTrees(config);
+  for (std::int64_t after = std::numeric_limits<std::int64_t>::min();;) {
+    const auto pending = (*storage)->pendingUploads(after, kBatch);
+    if (!pending) return pending.error();
+    if (pending->empty()) return recovered;
+    after = pending->back().id;
+    for (const UploadRecord& record : *pending) {
+      if (!dead.contains(record.worker)) continue;
+      recoverOne(**storage, trees, record, recovered);
+    }
+  }
 }
 
 }  // namespace egalaxyd

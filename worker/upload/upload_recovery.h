@@ -1,10 +1,12 @@
-// What a crash left of uploads, put in order before anything serves.
+// What workers that have died left of uploads, put in order.
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "common/config.h"
 #include "common/result.h"
+#include "common/worker_id.h"
 
 namespace egalaxyd {
 
@@ -12,11 +14,13 @@ struct RecoveredUploads {
   std::size_t removed = 0;  ///< unfinished files
   std::size_t settled = 0;  ///< records of changes that have happened
   std::size_t dropped = 0;  ///< records of changes that have not
+  std::size_t left = 0;     ///< records that stay pending, because of `why`
+  std::string why = {};
 };
 
-/// Removes unfinished files from the folders that take uploads, and settles or drops the records
-/// that are still pending by what their files hold. Blocking; before any worker of this state
-/// folder runs. Unfinished files that another server is still writing stay.
-Result<RecoveredUploads> recoverUploads(const Config& config);
+/// Settles or drops the records that `dead` workers left pending, by what their files hold, and
+/// removes the unfinished files that they name. No row keeps it from the others. Blocking; other
+/// workers may serve meanwhile. What a living process still writes stays.
+Result<RecoveredUploads> recoverUploads(const Config& config, const DeadWorkers& dead);
 
 }  // namespace egalaxyd

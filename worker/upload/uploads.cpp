@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
+#include "common/errno_error.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/media_type.h"
@@ -29,6 +31,10 @@ constexpr std::size_t kLaneQueue = 4096;
 /// Refusals that are recorded at once, and then per second.
 constexpr double kRefusalBurst = 60;
 constexpr double kRefusalsPerSecond = 1;
+/// Between attempts to settle the records of files that have their names.
+constexpr auto kSettlePause = std::chrono::milliseconds(250);
+/// How long a client waits for that.
+constexpr auto kSettlePatience = std::chrono::seconds(10);
 
 WallTime wallNow() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -141,27 +147,53 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   }
 
   void append() {
-    onLane([file = file_, chunk = std::exchange(chunk_, {})] { return file->append(chunk); },
-           [](Task& self) { self.readBody(); });
+    awaited_ = 1;
+    next_ = &Task::readBody;
+    write(false);
   }
 
   /// The content's way to the disk and the record's need not wait for each other.
   void finish() {
     awaited_ = 2;
+    next_ = &Task::nameFile;
+    write(true);
+    sha256_ = sum_.hex();
+    id_ == 0 ? announce(sha256_) : complete();
+  }
+
+  /// Takes what was received to the file; `last`: that is all of it.
+  void write(bool last) {
+    // Shared, so that it is still here where the record has to come first.
+    const auto chunk = std::make_shared<std::string>(std::exchange(chunk_, {}));
     const bool queued = uploads_.lane_.submit(
-        [file = file_, chunk = std::exchange(chunk_, {})]() -> Result<void> {
-          if (auto appended = file->append(chunk); !appended) return appended;
-          return file->finish();
+        [file = file_, chunk, last]() -> Result<void> {
+          auto appended = file->append(*chunk);
+          return appended && last ? file->finish() : appended;
         },
-        [self = shared_from_this()](Result<void> finished) { self->join(std::move(finished)); });
+        [self = shared_from_this(), chunk, last](Result<void> written) {
+          if (!self->file_->needsName()) return self->join(std::move(written));
+          self->chunk_ = std::move(*chunk);
+          self->recordFirst(last);
+        });
     if (!queued) join(Error{ErrorCode::kBusy, "too many uploads wait"});
-    announce(sum_.hex());
+  }
+
+  /// The content will have a name before it is whole, and only a record tells of it after a crash.
+  /// At the end, the record is on its way already.
+  void recordFirst(bool last) {
+    rewrite_ = true;
+    if (!last) {
+      ++awaited_;
+      announce("");
+    }
+    join({});
   }
 
   void findVictim() {
     onLane([file = file_] { return file->findVictim(); },
            [](Task& self) {
              self.awaited_ = 1;
+             self.next_ = &Task::nameFile;
              self.announce("");
            });
   }
@@ -170,22 +202,24 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   void join(Result<void> done) {
     if (!done && !failure_) failure_ = std::move(done).error();
     if (--awaited_ > 0) return;
-    if (!failure_) return recorded_ || !file_->hasOld() ? settle() : sumOld();
-    if (id_ != 0) dropRecord();
+    if (!failure_ && std::exchange(rewrite_, false)) {
+      file_->allowName();
+      awaited_ = 1;
+      return write(next_ == &Task::nameFile);
+    }
+    if (!failure_) return (this->*next_)();
     quotaReached_ ? refuseQuota() : fail(*failure_);
   }
+
+  void nameFile() { recorded_ || !file_->hasOld() ? settle() : sumOld(); }
 
   /// Of a file that no record describes: somebody else put it there.
   void sumOld() {
     const bool queued = uploads_.lane_.submit([file = file_] { return file->sumOld(); },
                                               [self = shared_from_this()](Result<void> done) {
-                                                if (done) return self->settle();
-                                                self->dropRecord();
-                                                self->fail(done.error());
+                                                done ? self->settle() : self->fail(done.error());
                                               });
-    if (queued) return;
-    dropRecord();
-    fail({ErrorCode::kBusy, "too many uploads wait"});
+    if (!queued) fail({ErrorCode::kBusy, "too many uploads wait"});
   }
 
   /// A certificate's two names; empty without one.
@@ -205,6 +239,8 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   void announce(std::string sha256) {
     UploadRecord record = uploads_.recordOf(order_.host, request_, order_.mime);
     record.sha256 = std::move(sha256);
+    record.worker = uploads_.worker_;
+    record.unfinished = file_->unfinishedName();
     const bool queued = uploads_.storage_.submit(
         [record, names = names(),
          quota = order_.quota](Storage& storage) mutable -> Result<Announced> {
@@ -233,62 +269,133 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
+  /// Of a record that was announced before its content was whole.
+  void complete() {
+    const bool queued = uploads_.storage_.submit(
+        [id = id_, sum = sha256_](Storage& storage) { return storage.completeUpload(id, sum); },
+        [self = shared_from_this()](Result<void> done) { self->join(std::move(done)); });
+    if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
+  }
+
+  /// What the storage thread finds out when it names the file.
+  struct Change {
+    UploadOutcome outcome = UploadOutcome::kDeleted;
+    std::string previousSha256;
+  };
+
   /// The storage's lock makes writers take turns, those of other workers too.
   void settle() {
     const bool queued = uploads_.storage_.submit(
-        [id = id_, file = file_, folders = &uploads_.folders_, host = order_.host,
-         path = request_.path, isDelete = isDelete()](Storage& storage) -> Result<std::int64_t> {
+        [id = id_, file = file_, change = change_, folders = &uploads_.folders_, host = order_.host,
+         path = request_.path, isDelete = isDelete()](Storage& storage) -> Result<void> {
           auto before = storage.latestUpload(host, path);
           if (!before) return before.error();
-          UploadOutcome outcome = UploadOutcome::kDeleted;
           if (isDelete) {
             if (auto removed = file->remove(); !removed) return removed.error();
           } else {
             const auto replaced = file->publish();
             if (!replaced) return replaced.error();
-            outcome = *replaced ? UploadOutcome::kReplaced : UploadOutcome::kStored;
+            change->outcome = *replaced ? UploadOutcome::kReplaced : UploadOutcome::kStored;
           }
-          if (auto added = folders->add(file->folder()); !added) return added.error();
           const bool hadRecord = *before && !(*before)->sha256.empty();
-          const bool hadFile = outcome != UploadOutcome::kStored;
-          return storage.settleUpload(id, outcome,
-                                      !hadFile    ? ""
-                                      : hadRecord ? (*before)->sha256
-                                                  : file->oldSha256());
+          const bool hadFile = change->outcome != UploadOutcome::kStored;
+          if (hadFile) change->previousSha256 = hadRecord ? (*before)->sha256 : file->oldSha256();
+          auto settled = storage.settleUpload(id, change->outcome, change->previousSha256);
+          if (settled) {
+            folders->add(file);
+            return {};
+          }
+          if (!file->takeBack()) folders->add(file);  // the rest of the group goes on
+          return settled.error();
         },
-        [self = shared_from_this()](Result<std::int64_t> settled) {
+        [self = shared_from_this()](Result<void> settled) {
           if (settled) {
             crashPoint("recorded");
             return self->succeed();
           }
           self->afterFailedSettling(settled.error());
         });
-    if (!queued) afterFailedSettling({ErrorCode::kBusy, "too many jobs wait for the storage"});
+    if (!queued) fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
-  /// Once the file has its name, its pending record, which is on the disk, tells recovery so.
   void afterFailedSettling(const Error& error) {
-    if (file_->isPublished()) {
-      spdlog::error("an upload's record stays pending until the next start: {}", error.message);
-      return onLane(
-          [file = file_]() -> Result<void> {
-            if (::fsync(file->folder()) == 0) return {};
-            return Error{ErrorCode::kIo, "fsync of the folder failed"};
-          },
-          [](Task& self) { self.succeed(); });
+    if (file_->syncHasFailed()) {
+      spdlog::error(
+          "the record of an upload whose fsync failed stays pending until its worker ends");
+      keepRecord_ = true;
+      if (file_->isPublished()) return answerUnknown();
     }
-    dropRecord();
-    fail(error);
+    if (!file_->isPublished()) return fail(error);
+    spdlog::error(
+        "the record of an upload that has its name could not be written: {}; it is tried "
+        "again",
+        logQuote(error.message));
+    waitsSince_ = Clock::now();
+    uploads_.settleLater(shared_from_this());
   }
 
+ public:
+  /// Another attempt to settle the record of a file that has its name.
+  void settleAgain() {
+    const bool queued = uploads_.storage_.submit(
+        [id = id_, file = file_, change = change_, host = order_.host, path = request_.path,
+         sum = sha256_](Storage& storage) -> Result<bool> {
+          if (!file->isStillSo()) {
+            auto dropped = storage.dropUpload(id);
+            return dropped ? Result<bool>(false) : dropped.error();
+          }
+          auto settled = storage.settleUpload(id, change->outcome, change->previousSha256);
+          if (settled) return true;
+          if (settled.error().code != ErrorCode::kNotFound) return settled.error();
+          // The commit that failed had reached the disk.
+          const auto latest = storage.latestUpload(host, path);
+          if (!latest) return latest.error();
+          return *latest && (*latest)->sha256 == sum;
+        },
+        [self = shared_from_this()](Result<bool> settled) { self->onSettledAgain(settled); });
+    if (!queued) onSettledAgain(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
+  }
+
+ private:
+  void onSettledAgain(const Result<bool>& settled) {
+    if (settled) {
+      spdlog::info("the record of an upload that has its name is written now");
+      keepRecord_ = true;
+      return *settled ? succeed() : fail({ErrorCode::kIo, "another upload has replaced it since"});
+    }
+    if (Clock::now() - waitsSince_ > kSettlePatience) answerUnknown();
+    uploads_.settleLater(shared_from_this());
+  }
+
+  void answerUnknown() {
+    if (std::exchange(answered_, true)) return;
+    std::move(reply_).send(
+        Response::failure(Status::kTemporaryFailure,
+                          "It is not known whether this was stored: look before you try again"));
+  }
+
+  /// Of a change that was undone, once that is on the disk.
   void dropRecord() {
     const bool queued = uploads_.storage_.submit(
-        [id = id_](Storage& storage) { return storage.dropUpload(id); }, [](Result<void>) {});
-    if (!queued) spdlog::warn("the record of an upload that failed stays pending");
+        [id = id_, file = file_](Storage& storage) -> Result<void> {
+          if (file->wasTakenBack() && ::fsync(file->folder()) != 0) {
+            return errnoError("fsync folder", errno);
+          }
+          return storage.dropUpload(id);
+        },
+        [](Result<void> dropped) {
+          if (!dropped) complainOfPending(dropped.error());
+        });
+    if (!queued) complainOfPending({ErrorCode::kBusy, "too many jobs wait for the storage"});
+  }
+  static void complainOfPending(const Error& error) {
+    spdlog::warn("the record of an upload that failed stays pending until its worker ends: {}",
+                 logQuote(error.message));
   }
 
   void succeed() {
     uploads_.counters_.add(isDelete() ? Counter::kUploadsDeleted : Counter::kUploadsStored);
+    if (std::exchange(answered_, true)) return;
     if (isDelete()) return std::move(reply_).send(Response::gemtext("It has been deleted.\n"));
     uploads_.counters_.add(Counter::kUploadBytes, request_.upload->size);
     std::move(reply_).send(Response::redirect(readUrl(request_), false));
@@ -313,6 +420,8 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   }
 
   void refuse(Response refusal) {
+    if (std::exchange(answered_, true)) return;
+    if (id_ != 0 && !keepRecord_) dropRecord();
     // Not here: what is unfinished is removed with it, gigabytes maybe.
     static_cast<void>(uploads_.lane_.run([file = std::move(file_)] {}));
     uploads_.refuse(order_.host, request_, std::move(refusal), std::move(reply_));
@@ -325,27 +434,52 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   std::shared_ptr<UploadFile> file_;
   std::string chunk_;  ///< received, not yet on the lane
   std::uint64_t received_ = 0;
-  Sha256 sum_;                    ///< of what was received
-  int awaited_ = 0;               ///< of the file's fsync and the record's commit
-  std::optional<Error> failure_;  ///< of either
-  bool quotaReached_ = false;     ///< which is what failed
-  std::int64_t id_ = 0;           ///< of the pending record; 0: there is none
-  bool recorded_ = false;         ///< the file that has the name: its sum is known
+  Sha256 sum_;                      ///< of what was received
+  std::string sha256_;              ///< of all of it; "" before that, and of a deletion
+  void (Task::*next_)() = nullptr;  ///< once what is awaited has ended
+  bool rewrite_ = false;            ///< chunk_ once more: the record is there now
+  int awaited_ = 0;                 ///< of the file's fsync and the record's commit
+  std::optional<Error> failure_;    ///< of either
+  bool quotaReached_ = false;       ///< which is what failed
+  std::int64_t id_ = 0;             ///< of the pending record; 0: there is none
+  bool recorded_ = false;           ///< the file that has the name: its sum is known
+  const std::shared_ptr<Change> change_ = std::make_shared<Change>();  ///< the storage thread's
+  Clock::time_point waitsSince_{};  ///< with its name, and without its record
+  bool keepRecord_ = false;         ///< the pending one, or there is none any more
+  bool answered_ = false;
 };
 
 Uploads::Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
-                 AddressMask addressMask)
+                 AddressMask addressMask, std::int64_t worker)
     : storage_(storage),
       folders_(folders),
       counters_(counters),
       addressMask_(addressMask),
+      worker_(worker),
       mayRemember_(kRefusalBurst),
-      lane_(loop, kLaneThreads, kLaneQueue) {}
+      lane_(loop, kLaneThreads, kLaneQueue),
+      settleTimer_(loop, [this] { settleNow(); }) {}
 
 Uploads::~Uploads() = default;
 
 void Uploads::carryOut(UploadOrder order, Request request, Responder reply) {
   std::make_shared<Task>(*this, std::move(order), std::move(request), std::move(reply))->start();
+}
+
+void Uploads::settleLater(std::shared_ptr<Task> task) {
+  if (left_) return;
+  unsettled_.push_back(std::move(task));
+  if (unsettled_.size() == 1) settleTimer_.setAfter(kSettlePause);
+}
+
+void Uploads::settleNow() {
+  for (const auto& task : std::exchange(unsettled_, {})) task->settleAgain();
+}
+
+void Uploads::leave() {
+  left_ = true;
+  unsettled_.clear();
+  settleTimer_.cancel();
 }
 
 void Uploads::offerNew(UploadPlace place, const std::string& host, Request request,

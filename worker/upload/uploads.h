@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/event_loop.h"
 #include "common/ip_address.h"
@@ -36,11 +37,17 @@ struct UploadOrder {
 ///
 /// Uploads that wait for the storage thread share its commits and the folders' fsync. A crash
 /// leaves the old file or the new, and a pending record from which recoverUploads() can tell which.
+///
+/// An fsync that fails is final: the file gets no name, or the old one back, and the client a
+/// refusal. A commit that fails once the file has its name may have reached the disk or not; the
+/// old file is gone, so the record is settled in another commit, and the answer waits for it for up
+/// to kSettlePatience. After that the client is told that nobody knows, and the record is settled
+/// when that can be.
 class Uploads {
  public:
-  /// `folders` is what the storage thread syncs before each commit.
+  /// `folders` is what the storage thread syncs before each commit; `worker` is this process's id.
   Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
-          AddressMask addressMask);
+          AddressMask addressMask, std::int64_t worker);
   ~Uploads();
 
   /// Stores the request's body, or deletes the file when there is none. `request` may write there.
@@ -53,9 +60,13 @@ class Uploads {
 
   /// Jobs whose answers have not come yet.
   std::size_t pending() const { return lane_.pending(); }
+  /// Nobody waits for an answer any more: what could not be settled yet is left to the master.
+  void leave();
 
  private:
   class Task;
+  void settleLater(std::shared_ptr<Task> task);
+  void settleNow();
   void remember(const std::string& host, const Request& request, const std::string& mime,
                 std::string why);
   UploadRecord recordOf(const std::string& host, const Request& request, std::string mime) const;
@@ -64,9 +75,13 @@ class Uploads {
   FolderSync& folders_;
   WorkerSlot& counters_;
   const AddressMask addressMask_;
+  const std::int64_t worker_;
   double mayRemember_;  ///< refusals that may be recorded now
   Clock::time_point remembered_{};
   BlockingPool lane_;
+  std::vector<std::shared_ptr<Task>> unsettled_;  ///< named, and their commit failed
+  Timer settleTimer_;
+  bool left_ = false;
 };
 
 }  // namespace egalaxyd

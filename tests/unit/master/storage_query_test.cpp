@@ -4,9 +4,11 @@
 #include <Poco/JSON/Parser.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
 
 #include "common/storage/memory_storage.h"
 #include "tests/support/faulty_storage.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/common/storage/storage_samples.h"
 
 namespace egalaxyd {
@@ -189,6 +191,70 @@ TEST_F(StorageQueryTest, TellsWhatAilsTheStorage) {
   storage_ = std::move(faulty);
   EXPECT_EQ(refusal("users", {}), "another process holds the lock");
   EXPECT_EQ(refusal("forget_user", {{"id", "def"}}), "another process holds the lock");
+}
+
+TEST_F(StorageQueryTest, ListsWhatIsPendingByTheSameFilter) {
+  must(storage_->announceUpload(stored("/a/pending", 7), std::nullopt));
+  must(storage_->announceUpload(stored("/z", 7), std::nullopt));
+  const auto rows = ask("uploads", {{"path", "/a"}})->getArray("pending");
+  ASSERT_EQ(rows->size(), 1u);
+  EXPECT_EQ(rows->getObject(0)->getValue<std::string>("outcome"), "pending");
+  EXPECT_EQ(rows->getObject(0)->getValue<std::string>("path"), "/a/pending");
+}
+
+TEST_F(StorageQueryTest, NoRowKeepsAQueryFromWorking) {
+  const TempDir dir;
+  const auto file = dir / "egalaxyd.db";
+  storage_ = migratedSqlite(file);
+  const std::string user = fingerprint("abc");
+  must(storage_->resolveUser(user, fingerprint("e"), at(100)));
+  const std::string huge = "cast(zeroblob(20000) AS TEXT)";
+  const std::string odd = "cast(x'00ff1b5b324aed' AS TEXT)";
+  // Each in all the columns that take it; the good row comes last in every list.
+  for (const std::string& text : {std::string("''"), huge, odd}) {
+    for (const char* number :
+         {"0", "-1", "9223372036854775807", "-9223372036854775808", "1700000000"}) {
+      runSql(file,
+             fmt::format("INSERT INTO uploads(time, protocol, host, path, user, client, mime, "
+                         "size, sha256, previous_sha256, outcome, latest, why) VALUES({1}, {0}, "
+                         "{0}, {0}, NULL, {0}, {0}, {1}, {0}, {0}, {0}, 0, {0});"
+                         "INSERT INTO pending_uploads(time, protocol, host, path, user, "
+                         "client, mime, size, sha256, worker, unfinished) VALUES({1}, {0}, "
+                         "{0}, {0}, NULL, {0}, {0}, {1}, {0}, {1}, {0});",
+                         text, number));
+      runSql(file, fmt::format("INSERT OR REPLACE INTO users VALUES({0}, {1}, {1}, {1});"
+                               "INSERT OR REPLACE INTO users VALUES('b' || {0}, {1}, {1}, {1});"
+                               "INSERT OR REPLACE INTO user_keys VALUES({0}, '{2}');"
+                               "INSERT OR REPLACE INTO metadata VALUES('{2}', {0}, {0}, {1});",
+                               text, number, user));
+    }
+  }
+  upload("/good", user);
+  const std::int64_t good = must(storage_->latestUpload("example.org", "/good"))->id;
+  for (const auto& [command, arguments] :
+       std::vector<std::pair<std::string, Arguments>>{{"users", {}},
+                                                      {"users", {{"limit", "1000"}}},
+                                                      {"user", {{"id", "abc"}}},
+                                                      {"uploads", {}},
+                                                      {"uploads", {{"limit", "1000"}}},
+                                                      {"uploads", {{"path", "/good"}}},
+                                                      {"uploads", {{"user", "abc"}}},
+                                                      {"upload", {{"id", "1"}}},
+                                                      {"upload", {{"id", "2"}}},
+                                                      {"upload", {{"id", std::to_string(good)}}}}) {
+    const auto answer = ask(command, arguments);
+    EXPECT_TRUE(answer->getValue<bool>("ok"))
+        << command << ": " << answer->optValue<std::string>("error", "");
+  }
+  EXPECT_THAT(paths({{"path", "/good"}}), ElementsAre("/good"));
+  EXPECT_THAT(paths({{"limit", "1000"}}), testing::Contains("/good"));
+  const auto users = ask("users", {{"limit", "1000"}})->getArray("users");
+  bool seen = false;
+  for (const auto& row : *users) {
+    seen = seen || row.extract<Object::Ptr>()->getValue<std::string>("id") == user;
+  }
+  EXPECT_TRUE(seen);
+  EXPECT_TRUE(ask("forget_user", {{"id", "abc"}})->getValue<bool>("ok"));
 }
 
 }  // namespace

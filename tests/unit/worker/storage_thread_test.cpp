@@ -177,13 +177,15 @@ TEST_F(StorageThreadTest, AWaitInVainFailsOnlyThoseWhoWaitedFromItsBeginning) {
 }
 
 TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
-  ProcessMutex mutex;
+  TurnQueue queue{};
+  Turn mine(queue, 0);
+  Turn others(queue, 1);
   const auto isFree = [&] {
-    const std::unique_lock lock(mutex, std::chrono::milliseconds(0));
+    const std::unique_lock lock(others, std::chrono::milliseconds(0));
     return lock.owns_lock();
   };
   StorageThreadOptions options = kPatient;
-  options.turn = &mutex;
+  options.turn = &mine;
   start([] { return openFaulty(); }, options);
   std::promise<void> writes;
   std::promise<void> goesOn;
@@ -202,11 +204,13 @@ TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
 }
 
 TEST_F(StorageThreadTest, DoesNotWaitForOneThatHangsInItsTurn) {
-  ProcessMutex mutex;
+  TurnQueue queue{};
+  Turn mine(queue, 0);
+  Turn others(queue, 1);
   StorageThreadOptions options = kPatient;
-  options.turn = &mutex;
+  options.turn = &mine;
   options.turnPatience = std::chrono::milliseconds(1);
-  const std::unique_lock lock(mutex, std::chrono::milliseconds(0));
+  const std::unique_lock lock(others, std::chrono::milliseconds(0));
   start([] { return openFaulty(); }, options);
   EXPECT_EQ(makeUser(), fingerprint("a"));
 }

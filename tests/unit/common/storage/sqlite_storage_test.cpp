@@ -24,10 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void runSql(const fs::path& file, const char* sql) {
-  must(must(SqliteConnection::open(file, {})).runScript(sql));
-}
-
 std::int64_t askSql(const fs::path& file, const char* sql) {
   SqliteConnection connection = must(SqliteConnection::open(file, {}));
   SqliteQuery query(connection, sql);
@@ -77,11 +73,48 @@ TEST_F(Sqlite, MigrationKeepsUploadsThatAnOlderServerHadAnnounced) {
   )");
   must(migrateStorage(file_));
   const auto storage = open();
-  const auto pending = must(storage->pendingUploads());
+  const auto pending = must(storage->pendingUploads(0, 100));
   ASSERT_EQ(pending.size(), 1u);
   EXPECT_EQ(pending[0].path, "/b");
   EXPECT_EQ(must(storage->listUploads({})).size(), 1u);
   EXPECT_EQ(must(storage->bytesUploadedBy("", "example.org", "/")), 7u);
+}
+
+TEST_F(Sqlite, MigrationKeepsPendingUploadsWithoutAWorker) {
+  must(migrateStorage(file_));
+  runSql(file_, R"(
+    ALTER TABLE pending_uploads DROP COLUMN worker;
+    ALTER TABLE pending_uploads DROP COLUMN unfinished;
+    INSERT INTO pending_uploads VALUES
+      (7, 10, 'titan', 'example.org', '/a', NULL, '', 'text/plain', 3, 'aa');
+    PRAGMA user_version = 4;
+  )");
+  must(migrateStorage(file_));
+  const auto pending = must(open()->pendingUploads(0, 100));
+  ASSERT_EQ(pending.size(), 1u);
+  EXPECT_EQ(pending[0].path, "/a");
+  EXPECT_EQ(pending[0].worker, 0);
+  EXPECT_EQ(pending[0].unfinished, "");
+}
+
+TEST_F(Sqlite, NoNumberOfARowIsOutOfRange) {
+  const auto storage = migratedSqlite(file_);
+  runSql(file_, R"(
+    INSERT INTO uploads VALUES
+      (1, -9223372036854775808, '', 'h', '/a', NULL, '', '', 9223372036854775807, '', '', 'stored',
+       1, ''),
+      (2, 9223372036854775807, '', 'h', '/b', NULL, '', '', 9223372036854775807, '', '', 'x', 1, ''),
+      (3, 1, '', 'h', '/c', NULL, '', '', -5, '', '', 'stored', 1, '');
+    INSERT INTO users VALUES('a', -1, 9223372036854775807, -1);
+  )");
+  for (const UploadRecord& record : must(storage->listUploads({}))) {
+    EXPECT_LT(record.time, at(300'000'000'000)) << record.id;
+    EXPECT_LT(record.size, std::uint64_t{1} << 63) << record.id;
+  }
+  EXPECT_GE(must(storage->bytesUploadedBy("", "h", "/")), std::uint64_t{1} << 62);
+  EXPECT_EQ(must(storage->bytesUploadedBy("", "h", "/c")), 0u);
+  EXPECT_EQ(must(storage->announceUpload(stored("/x", 1), UploadQuota{"/", 100})), 1);
+  EXPECT_EQ(must(storage->listUsers(1))[0].visits, 0u);
 }
 
 TEST_F(Sqlite, MigrationGivesTheFileToTheWorkersAccount) {

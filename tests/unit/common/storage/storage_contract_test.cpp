@@ -316,16 +316,16 @@ TEST_P(StorageContract, AnAnnouncedUploadBecomesTheLatestOnceItIsSettled) {
   must(storage_->recordUpload(stored("/x", 1)));
   const auto id = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
   EXPECT_EQ(must(storage_->listUploads({})).size(), 1u);
-  ASSERT_EQ(must(storage_->pendingUploads()).size(), 1u);
-  EXPECT_EQ(must(storage_->pendingUploads())[0].id, id);
-  EXPECT_EQ(must(storage_->pendingUploads())[0].size, 2u);
+  ASSERT_EQ(must(storage_->pendingUploads(0, 100)).size(), 1u);
+  EXPECT_EQ(must(storage_->pendingUploads(0, 100))[0].id, id);
+  EXPECT_EQ(must(storage_->pendingUploads(0, 100))[0].size, 2u);
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->size, 1u);
   const auto settled =
       must(storage_->settleUpload(id, UploadOutcome::kReplaced, fingerprint("01d")));
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->id, settled);
   EXPECT_EQ(must(storage_->showUpload(settled)).previousSha256, fingerprint("01d"));
   EXPECT_EQ(must(storage_->showUpload(settled)).outcome, UploadOutcome::kReplaced);
-  EXPECT_TRUE(must(storage_->pendingUploads()).empty());
+  EXPECT_TRUE(must(storage_->pendingUploads(0, 100)).empty());
   EXPECT_EQ(storage_->settleUpload(999, UploadOutcome::kStored, "").error().code,
             ErrorCode::kNotFound);
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/storage/schema.h"
+#include "common/storage/sqlite_handle.h"
 #include "common/storage/sqlite_storage.h"
 
 namespace egalaxyd {
@@ -48,6 +49,10 @@ T must(Result<T> result) {
 }
 inline void must(Result<void> result) {
   if (!result) throw std::runtime_error(result.error().message);
+}
+
+inline void runSql(const std::filesystem::path& file, const std::string& sql) {
+  must(must(SqliteConnection::open(file, {})).runScript(sql.c_str()));
 }
 
 inline std::unique_ptr<Storage> migratedSqlite(const std::filesystem::path& file) {
