@@ -11,12 +11,13 @@ using std::chrono::milliseconds;
 
 /// An established holder that is this late yields; one that kept us waiting so long holds for long.
 constexpr auto kPatience = std::chrono::seconds(2);
-/// The same in a handshake while only clients of its own address wait: one that has thousands to
-/// look after, all at once, is slow to answer.
-constexpr auto kOwnHandshakePatience = std::chrono::seconds(3);
-/// While others wait: a bad line has to be waited for, but not by everybody.
-constexpr Clock::duration kMostHandshakePatience = std::chrono::seconds(1);
-constexpr Clock::duration kLeastHandshakePatience = milliseconds(200);
+/// The same in a handshake: a client program, or a proxy, that has thousands to look after is slow
+/// to answer, as are bad lines.
+constexpr Clock::duration kLeastPatience = std::chrono::seconds(1);
+constexpr Clock::duration kMostPatience = std::chrono::seconds(3);
+/// While addresses wait that have less.
+constexpr Clock::duration kLeastPatienceForPoorer = milliseconds(200);
+constexpr Clock::duration kMostPatienceForPoorer = std::chrono::seconds(1);
 /// When the clients are many on a slow machine, all their handshakes take long.
 constexpr int kUsualHandshakes = 4;
 constexpr int kAverageOver = 8;
@@ -63,10 +64,12 @@ Admission::Member* Admission::admitNext(std::size_t elsewhere) {
   return &member;
 }
 
-void Admission::establish(Member& member, Clock::duration took) {
-  if (took > Clock::duration::zero() && took <= kMostHandshakePatience) {
+void Admission::establish(Member& member, Clock::duration took, Clock::time_point now) {
+  if (took > Clock::duration::zero()) {
     usualHandshake_ += (took - usualHandshake_) / kAverageOver;
+    if (took <= kMostPatienceForPoorer) quickHandshake_ += (took - quickHandshake_) / kAverageOver;
   }
+  member.client_->lastServed = now;
   handshakes_.remove(member);
   --member.client_->handshakes;
   established_.append(member);
@@ -107,7 +110,6 @@ std::vector<Admission::Member*> Admission::yielding(Clock::time_point now, std::
     chooseLate(now, wanted - chosen.size(), chosen);
     chooseLong(now, most, wanted - chosen.size(), chosen);
   }
-  if (!chosen.empty()) lastYielded_ = now;
   for (Member* member : chosen) member->client_->leaving = 0;
   return chosen;
 }
@@ -181,16 +183,39 @@ void Admission::chooseHandshakes(Clock::time_point now, std::size_t places,
   const std::size_t wanted = missing(free, limits_.handshakes, places);
   // Places that one address has beyond its share go to those who have less, and to no others.
   const std::size_t owed = lessOf(waitingWithinShare(places, limits_.handshakes), free);
+  const auto [least, poor] = poorest();
+  const Clock::duration patience =
+      std::clamp(kUsualHandshakes * usualHandshake_, kLeastPatience, kMostPatience);
+  const Clock::duration patienceForPoorer = std::clamp(
+      kUsualHandshakes * quickHandshake_, kLeastPatienceForPoorer, kMostPatienceForPoorer);
   for (Member* member = handshakes_.front(); member != nullptr; member = member->next) {
     if (chosen.size() >= wanted) return;
     const Client& client = *member->client_;
+    const std::size_t has = client.handshakes - client.leaving;
     const Clock::duration still = member->standing(now).behind;
-    const bool forOthers = waiting_ - client.waiting.size() > client.leaving;
-    const bool tooMany = client.handshakes - client.leaving > quarterOf(limits_.handshakes);
-    const bool yields = still >= (forOthers ? handshakePatience() : kOwnHandshakePatience) ||
-                        (tooMany && chosen.size() < owed && still >= kLeastHandshakePatience);
-    if (yields) choose(*member, chosen);
+    const bool poorerWait = has > least + 1 && chosen.size() < poor;
+    const bool tooMany = has > quarterOf(limits_.handshakes) && chosen.size() < owed;
+    if (still >= patience || (poorerWait && still >= patienceForPoorer) ||
+        (tooMany && still >= kLeastPatienceForPoorer)) {
+      choose(*member, chosen);
+    }
   }
+}
+
+/// The least number of handshakes that an address has of whom anyone waits, and how many
+/// connections of such addresses wait.
+std::pair<std::size_t, std::size_t> Admission::poorest() const {
+  std::size_t least = limits_.handshakes;
+  std::size_t poor = 0;
+  for (const auto* line : {&fresh_, &ring_}) {
+    for (Client* client = line->front(); client != nullptr; client = client->next) {
+      if (client->handshakes > least) continue;
+      if (client->handshakes < least) poor = 0;
+      least = client->handshakes;
+      poor += client->waiting.size();
+    }
+  }
+  return {least, poor};
 }
 
 /// The latest first.
@@ -230,11 +255,6 @@ void Admission::chooseLong(Clock::time_point now, std::size_t places, std::size_
 void Admission::choose(Member& member, std::vector<Member*>& chosen) {
   ++member.client_->leaving;
   chosen.push_back(&member);
-}
-
-Clock::duration Admission::handshakePatience() const {
-  return std::clamp<Clock::duration>(kUsualHandshakes * usualHandshake_, kLeastHandshakePatience,
-                                     kMostHandshakePatience);
 }
 
 }  // namespace egalaxyd

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "common/event_loop.h"
@@ -65,21 +66,21 @@ class Admission {
   /// anyone who waits. `elsewhere`: exchanges of other workers.
   Member* admitNext(std::size_t elsewhere);
   /// It has finished its handshake, which took so long; zero where there was none.
-  void establish(Member& member, Clock::duration took);
+  void establish(Member& member, Clock::duration took, Clock::time_point now);
   /// Whatever it was: it waits and holds no more.
   void release(Member& member);
 
   /// Those who shall give their places to others that wait:
-  /// * in a handshake, whoever has not answered for several times as long as the quick ones take,
-  ///   at most 1 s; after 200 ms where its address has more than its quarter, after 3 s where only
-  ///   clients of its own address wait;
+  /// * in a handshake, whoever has not answered for several times as long as they take, 1 to 3 s;
+  ///   where addresses wait that have less than its own, for several times as long as quick ones
+  ///   take, 0.2 to 1 s; and for 200 ms where its address has more than its quarter;
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
   /// all,
   ///   of the address that has the most places: so much is kept for short answers.
   std::vector<Member*> yielding(Clock::time_point now, std::size_t elsewhere);
-  /// When somebody last had to yield.
-  Clock::time_point lastYielded() const { return lastYielded_; }
+  /// When somebody of the address of `member`, which waits, last finished a handshake.
+  Clock::time_point lastServed(const Member& member) const { return member.client_->lastServed; }
 
   std::size_t holders() const { return handshakes_.size() + established_.size(); }
   std::size_t waiting() const { return waiting_; }
@@ -91,6 +92,7 @@ class Admission {
     std::size_t handshakes = 0;
     std::size_t holds = 0;    ///< places, those in a handshake too
     std::size_t leaving = 0;  ///< of these, chosen by yielding() under way
+    Clock::time_point lastServed{};
     IntrusiveList<Client>* line = nullptr;
     Client* previous = nullptr;
     Client* next = nullptr;
@@ -103,12 +105,12 @@ class Admission {
   void stopWaiting(Member& member);
   std::size_t missing(std::size_t free, std::size_t all, std::size_t places) const;
   std::size_t waitingWithinShare(std::size_t places, std::size_t most) const;
+  std::pair<std::size_t, std::size_t> poorest() const;
   void chooseHandshakes(Clock::time_point now, std::size_t places, std::vector<Member*>& chosen);
   void chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Member*>& chosen);
   void chooseLong(Clock::time_point now, std::size_t places, std::size_t wanted,
                   std::vector<Member*>& chosen);
   void choose(Member& member, std::vector<Member*>& chosen);
-  Clock::duration handshakePatience() const;
 
   const AdmissionLimits limits_;
   std::map<IpAddress, Client> clients_;  ///< those of whom anyone waits or holds
@@ -118,10 +120,10 @@ class Admission {
   std::size_t waiting_ = 0;
   IntrusiveList<Member> handshakes_;   ///< in order of their beginning
   IntrusiveList<Member> established_;  ///< likewise
-  /// A moving average of the quick ones.
-  Clock::duration usualHandshake_ = std::chrono::milliseconds(250);
+  /// Moving averages of all handshakes, and of the quick ones.
+  Clock::duration usualHandshake_ = std::chrono::milliseconds(750);
+  Clock::duration quickHandshake_ = std::chrono::milliseconds(250);
   Clock::time_point lastLook_{};  ///< at the established
-  Clock::time_point lastYielded_{};
 };
 
 }  // namespace egalaxyd

@@ -137,7 +137,8 @@ void Connection::onDeadline() {
 /// A crowd that moves is worth waiting for, in turn; those who stand still are not.
 void Connection::onQueueDeadline() {
   const Clock::duration interval = keeper_.exchangeContext().limits.requestTimeout;
-  const bool waitsOn = keeper_.mayWaitOn() && loop_.now() - accepted_ < kLongestQueue * interval;
+  const bool waitsOn =
+      keeper_.mayWaitOn(*this) && loop_.now() - accepted_ < kLongestQueue * interval;
   if (waitsOn) return deadline_.setAfter(interval);
   keeper_.exchangeContext().counters.add(Counter::kTimeouts);
   close();

@@ -29,9 +29,9 @@ class ConnectionKeeper {
   virtual void established(Connection& connection, Clock::duration took) = 0;
   /// The slot is free again.
   virtual void gaveSlotBack(Connection& connection) = 0;
-  /// Whether a connection that has been in the queue for limits.request_timeout may stay: nobody
-  /// stands still, there is only much to do.
-  virtual bool mayWaitOn() const = 0;
+  /// Whether a connection that has been in the queue for limits.request_timeout may stay: others of
+  /// its address were served meanwhile, there is only much to do.
+  virtual bool mayWaitOn(const Connection& connection) const = 0;
   /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing, and
   /// neither does gaveSlotBack().
   virtual void closed(Connection& connection) = 0;

@@ -360,8 +360,8 @@ void Server::gaveSlotBack(Connection& connection) {
   admitSoon();
 }
 
-bool Server::mayWaitOn() const {
-  return loop_.now() - admission_.lastYielded() >= plan_.config.limits.requestTimeout;
+bool Server::mayWaitOn(const Connection& connection) const {
+  return loop_.now() - admission_.lastServed(connection) < plan_.config.limits.requestTimeout;
 }
 
 void Server::closed(Connection& connection) {

@@ -80,9 +80,9 @@ class Server final : public ConnectionKeeper {
   std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
   void wantsSlot(Connection& connection) override;
   void established(Connection& connection, Clock::duration took) override {
-    admission_.establish(connection, took);
+    admission_.establish(connection, took, loop_.now());
   }
-  bool mayWaitOn() const override;
+  bool mayWaitOn(const Connection& connection) const override;
   void gaveSlotBack(Connection& connection) override;
   void closed(Connection& connection) override;
   void failed(Connection& connection, std::string_view what) override;

@@ -52,10 +52,18 @@ class AdmissionTest : public testing::Test {
   std::vector<Visitor*> establishAll() {
     std::vector<Visitor*> all;
     while (Admission::Member* next = admission_->admitNext(0)) {
-      admission_->establish(*next, 1ms);
+      admission_->establish(*next, 1ms, now_);
       all.push_back(static_cast<Visitor*>(next));
     }
     return all;
+  }
+  void handshakesTake(Clock::duration time) {
+    for (int i = 0; i < 50; ++i) {
+      Visitor& visitor = arrive("a1");
+      ASSERT_EQ(admission_->admitNext(0), &visitor);
+      admission_->establish(visitor, time, now_);
+      admission_->release(visitor);
+    }
   }
   std::vector<Visitor*> yielding(std::size_t elsewhere = 0) {
     now_ += 1s;
@@ -129,7 +137,7 @@ TEST_F(AdmissionTest, AnAddressAloneMayUseAllButWhatIsKeptForNewcomers) {
 TEST_F(AdmissionTest, AFinishedHandshakeMakesRoomForTheNext) {
   crowd("a", 50);
   const auto first = admitAll();
-  admission_->establish(*first[0], 1ms);
+  admission_->establish(*first[0], 1ms, now_);
   EXPECT_EQ(names(admitAll()), "a15");
   EXPECT_EQ(admission_->holders(), 15u);
 }
@@ -177,22 +185,30 @@ TEST_F(AdmissionTest, HandshakesBeyondAQuarterYieldToOthersAfter200Milliseconds)
   EXPECT_EQ(names(yielding()), "a1") << "no more than those who have less than their share need";
 }
 
-TEST_F(AdmissionTest, HandshakesAreWaitedForAsLongAsTheQuickOnesTakeSeveralTimes) {
+TEST_F(AdmissionTest, HandshakesAreWaitedForAsLongAsTheyTakeSeveralTimes) {
   limits({.handshakes = 4, .own = 8, .all = 80});
-  for (int i = 0; i < 50; ++i) {
-    crowd("a", 1);
-    for (Visitor* visitor : admitAll()) {
-      admission_->establish(*visitor, i % 2 == 0 ? 100ms : Clock::duration(3s));
-      admission_->release(*visitor);
-    }
-  }
-  for (const char* name : {"b1", "c1", "d1", "e1", "f1"}) arrive(name);
+  handshakesTake(500ms);
+  for (const char* name : {"b1", "c1", "d1", "e1", "b2"}) arrive(name);
   const auto held = admitAll();
   ASSERT_EQ(held.size(), 4u);
-  held[0]->now.behind = 350ms;
+  held[0]->now.behind = 1900ms;
+  EXPECT_EQ(names(yielding()), "") << "all have as much";
+  held[0]->now.behind = 2200ms;
+  EXPECT_EQ(names(yielding()), "b1");
+}
+
+TEST_F(AdmissionTest, WhereAddressesWaitThatHaveLessOnlyQuickHandshakesCount) {
+  handshakesTake(3s);
+  handshakesTake(100ms);
+  handshakesTake(3s);
+  for (const char* letter : {"b", "c", "d", "e", "f"}) crowd(letter, 10);
+  const auto held = admitAll();
+  ASSERT_EQ(held.size(), 16u);
+  for (Visitor* visitor : held) visitor->now.behind = 350ms;
+  arrive("1");
   EXPECT_EQ(names(yielding()), "");
-  held[0]->now.behind = 450ms;
-  EXPECT_EQ(names(yielding()), "b1") << "those of 3 s have taught nothing";
+  for (Visitor* visitor : held) visitor->now.behind = 450ms;
+  EXPECT_EQ(yielding().size(), 1u) << "so many as those who have less";
 }
 
 TEST_F(AdmissionTest, WhoIsTwoSecondsLateYieldsWhenEveryPlaceIsTaken) {
@@ -240,17 +256,13 @@ TEST_F(AdmissionTest, LongTransfersStayWhileTheyAreNotTooMany) {
   EXPECT_EQ(yielding().size(), 1u);
 }
 
-TEST_F(AdmissionTest, RemembersWhenSomebodyHadToYield) {
-  crowd("a", 14);
-  for (Visitor* visitor : admitAll()) visitor->now.behind = 2999ms;
-  const Clock::time_point before = admission_->lastYielded();
-  Visitor& waiting = arrive("a15");
-  ASSERT_TRUE(yielding().empty());
-  EXPECT_EQ(admission_->lastYielded(), before);
-  visitors_[0]->now.behind = 3s;
-  ASSERT_EQ(names(yielding()), "a1") << "what is kept for newcomers is not for it";
-  EXPECT_EQ(admission_->lastYielded(), now_);
-  admission_->release(waiting);
+TEST_F(AdmissionTest, RemembersWhoseAddressIsServed) {
+  crowd("a", 20);
+  const auto held = admitAll();
+  const Visitor& waiting = *visitors_.back();
+  EXPECT_EQ(admission_->lastServed(waiting), Clock::time_point());
+  admission_->establish(*held[0], 1ms, now_);
+  EXPECT_EQ(admission_->lastServed(waiting), now_);
 }
 
 }  // namespace
