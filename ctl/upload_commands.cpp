@@ -26,7 +26,10 @@ void printList(const Invocation& invocation, const Object& answer) {
     return;
   }
   // Theirs are numbers of another kind, which "uploads show" does not know.
-  for (const auto& row : *pending) row.extract<Object::Ptr>()->set("id", "");
+  for (const auto& row : *pending) {
+    Object::Ptr object = row.extract<Object::Ptr>();
+    object->set("id", "");
+  }
   Poco::JSON::Array all(*pending);
   for (const auto& row : *records) all.add(row);
   printUploads(invocation, all);

@@ -50,7 +50,7 @@ TEST(Exhaustion, OfProcessesFailsReloadsAndNoRequest) {
   unsigned failed = 0;
   bool succeeded = false;
   // From none at all: at first no worker can be forked, then one, then not all of their threads.
-  for (rlim_t most = 0; !succeeded && most < 400; most += whole() || failed < 3 ? 1 : 4) {
+  for (rlim_t most = 0; !succeeded && most < 400; most += whole() || failed < 3 ? 1U : 4U) {
     limitProcesses(capsule.masterPid(), most);
     const Finished reload = capsule.ctl({"reload"});
     succeeded = reload.status.code == 0;
@@ -88,7 +88,8 @@ TEST(ReloadStorm, GivesEachReloadItsVerdictAndFailsNoRequest) {
 
   for (unsigned i = 0; i < signals; ++i) {
     capsule.process().signal(SIGHUP);
-    if (i % 10 == 0) ASSERT_TRUE(load.waitForServed(1)) << load.failures() << capsule.log();
+    if (i % 10 != 0) continue;
+    ASSERT_TRUE(load.waitForServed(1)) << load.failures() << capsule.log();
   }
   EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0) << capsule.log();
   ASSERT_TRUE(load.waitForServed(4)) << load.failures() << capsule.log();

@@ -275,7 +275,9 @@ TEST(ConfigCheck, AcceptsAnInputThatIsOnlyKept) {
   EXPECT_THAT(check(kAsk + "as_meta = true"), IsEmpty());
 }
 
-TEST(ConfigCheck, AcceptsTheDefaults) { EXPECT_THAT(checkConfig(Config{}), IsEmpty()); }
+TEST(ConfigCheck, AcceptsTheDefaultsWithASite) {
+  EXPECT_THAT(check("[sites.a]\nroot = \"r\"\n"), IsEmpty());
+}
 
 TEST(ConfigCheck, AcceptsWhatIsUnusualButRight) {
   for (const std::string& toml : {

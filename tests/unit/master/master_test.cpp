@@ -214,7 +214,7 @@ TEST_F(MasterTest, ServesOnWhenForksFailDuringAReload) {
   startAndServe(3);
   std::uint64_t generation = 1;
   for (const Fault fault : {Fault::kFork, Fault::kWatchEnd, Fault::kWatchChannel}) {
-    for (unsigned mask = 1; mask < 8; ++mask) {
+    for (unsigned mask = 1; mask < 8; mask += fault == Fault::kFork ? 1U : 3U) {
       SCOPED_TRACE(asBits(mask));
       failForks(mask, fault);
       EXPECT_THAT(reload(), StartsWith("{\"ok\":false,\"error\":\"reload failed: generation"));
@@ -246,7 +246,7 @@ TEST_F(MasterTest, ServesOnWhenForksFailDuringARestart) {
 TEST_F(MasterTest, ReplacesADeadWorkerOnceForksSucceedAgain) {
   startAndServe();
   for (const Fault fault : {Fault::kFork, Fault::kWatchEnd, Fault::kWatchChannel}) {
-    for (unsigned mask = 0; mask < 8; ++mask) {
+    for (unsigned mask = 0; mask < 8; mask += fault == Fault::kFork ? 1U : 3U) {
       SCOPED_TRACE(asBits(mask));
       failForks(mask, fault);
       const pid_t victim = aWorker();

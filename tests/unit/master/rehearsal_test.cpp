@@ -18,6 +18,7 @@ TEST(Rehearsal, SurvivesTheWayFromProcessToProcess) {
   Rehearsal told;
   told.complaints = {{"e.toml:1", "a\nb \xff 5:", false}, {"", "", true}};
   told.names = {{"a.test", "127.0.0.1"}, {"a.test", "::1"}};
+  told.storageTrouble = "the disk is full";
   told.log = {{"info", "made"}};
   const auto got = Rehearsal::decode(told.encode());
   ASSERT_TRUE(got);
@@ -27,11 +28,12 @@ TEST(Rehearsal, SurvivesTheWayFromProcessToProcess) {
   EXPECT_FALSE(got->complaints[0].mayPass);
   EXPECT_TRUE(got->complaints[1].mayPass);
   EXPECT_THAT(got->names, ElementsAre(Pair("a.test", "127.0.0.1"), Pair("a.test", "::1")));
+  EXPECT_EQ(got->storageTrouble, "the disk is full");
   EXPECT_EQ(got->log.at(0).text, "made");
 }
 
 TEST(Rehearsal, BelievesNoNonsense) {
-  const std::string good = Rehearsal{{{"where", "text"}}, {}, {}}.encode();
+  const std::string good = Rehearsal{{{"where", "text"}}, {}, {}, {}}.encode();
   for (std::size_t size = 1; size < good.size(); ++size) {
     EXPECT_FALSE(Rehearsal::decode(good.substr(0, size))) << size;
   }

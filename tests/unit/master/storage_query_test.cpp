@@ -222,11 +222,13 @@ TEST_F(StorageQueryTest, NoRowKeepsAQueryFromWorking) {
                          "client, mime, size, sha256, worker, unfinished) VALUES({1}, {0}, "
                          "{0}, {0}, NULL, {0}, {0}, {1}, {0}, {1}, {0});",
                          text, number));
-      runSql(file, fmt::format("INSERT OR REPLACE INTO users VALUES({0}, {1}, {1}, {1});"
-                               "INSERT OR REPLACE INTO users VALUES('b' || {0}, {1}, {1}, {1});"
-                               "INSERT OR REPLACE INTO user_keys VALUES({0}, '{2}');"
-                               "INSERT OR REPLACE INTO metadata VALUES('{2}', {0}, {0}, {1});",
-                               text, number, user));
+      runSql(
+          file,
+          fmt::format("INSERT OR REPLACE INTO users VALUES({0}, {1}, {1}, {1});"
+                      "INSERT OR REPLACE INTO users VALUES('b' || {0}, {1}, {1}, {1});"
+                      "INSERT OR REPLACE INTO user_keys VALUES({0}, '{2}');"
+                      "INSERT OR REPLACE INTO metadata VALUES('{2}', {0}, cast({0} AS BLOB), {1});",
+                      text, number, user));
     }
   }
   upload("/good", user);

@@ -105,12 +105,14 @@ TEST_F(AuthenticatedSiteTest, AdmitsWhatAnAuthoritySigned) {
 
 TEST_F(AuthenticatedSiteTest, AdmitsWhoseClockIsAFewMinutesAhead) {
   const CertificateWish soon{.fromDays = 0, .fromSeconds = 4 * 60};
+  const CertificateWish soonCa{.commonName = "CA", .fromDays = 0, .fromSeconds = 4 * 60};
   const TestCertificate alice = makeTestCertificate(soon);
   EXPECT_EQ(ask({}, &alice).status, 20);
-  const TestCertificate ca = makeAuthority(soon);
+  const TestCertificate ca = makeAuthority(soonCa);
   const TestCertificate member = signedBy(ca, soon);
   EXPECT_EQ(ask({}, &member, authority(ca)).status, 20);
-  const TestCertificate late = makeAuthority({.fromDays = 0, .fromSeconds = 6 * 60});
+  const TestCertificate late =
+      makeAuthority({.commonName = "CA", .fromDays = 0, .fromSeconds = 6 * 60});
   const TestCertificate early = signedBy(late, soon);
   EXPECT_EQ(ask({}, &early, authority(late)).status, 61);
 }

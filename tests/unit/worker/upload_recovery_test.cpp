@@ -165,7 +165,8 @@ TEST_F(UploadRecovery, NoRowIsInTheWayOfTheOthers) {
       "sha256, worker, unfinished) VALUES"
       "(-9223372036854775807, -9223372036854775808, '', 'example.org', '/wiki/a', NULL, '', '', "
       "-1, 'x', -1, ''),"
-      "(9223372036854775806, 9223372036854775807, x'ff', 'nowhere', '/wiki/a', NULL, '', '', "
+      "(9223372036854775806, 9223372036854775807, cast(x'ff' AS TEXT), 'nowhere', '/wiki/a', NULL, "
+      "'', '', "
       "9223372036854775807, 'x', 9223372036854775807, '')");
   // The last one is good, and settled in spite of them all.
   UploadRecord good = stored("/wiki/new.gmi", 3);
