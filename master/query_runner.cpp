@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -35,7 +36,8 @@ bool writeAll(int fd, std::string_view text) {
 /// In the process. The lock on the state folder, sockets and workers are none of its business.
 int work(const QueryRunner::Work& body, int out, std::chrono::seconds patience) {
   resetSignals();
-  spdlog::set_level(spdlog::level::off);  // the log's descriptor goes, too
+  ::prctl(PR_SET_NAME, "egalaxyd-query");  // ps shows who is a worker
+  spdlog::set_level(spdlog::level::off);   // the log's descriptor goes, too
   if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
   ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
   // Should the master be gone by then.

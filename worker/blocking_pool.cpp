@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "common/log.h"
@@ -70,8 +71,12 @@ void BlockingPool::runThread() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
-    const auto ran = contained("a job of the pool", [&] { job(); });
-    if (!ran) spdlog::error("{}", logQuote(ran.error().message));
+    try {
+      const auto ran = contained("a job of the pool", [&] { job(); });
+      if (!ran) spdlog::error("{}", logQuote(ran.error().message));
+    } catch (const std::bad_alloc&) {
+      // The message was for the log alone; the thread goes on.
+    }
   }
 }
 

@@ -74,7 +74,7 @@ TEST_F(Spartan, FindsTheHostHoweverItIsWritten) {
     expectStatus(host + " / 0\r\n", 2);
     expectStatus(host + " / 000\r\n", 2);
   }
-  for (const char* host : {"other.test", "127.0.0.1", "[::1]", "localhost:1", "localhost."}) {
+  for (const char* host : {"other.test", "127.0.0.1", "[::1]", "localhost:1", "localhost.."}) {
     expectStatus(std::string(host) + " / 0\r\n", 4);
   }
 }

@@ -305,9 +305,7 @@ TEST_F(AutomaticCertificate, IsVersion3WithTheHostsNamesAndALongLife) {
   const std::vector<std::string> names = certificateNames(certificate);
   EXPECT_NE(std::find(names.begin(), names.end(), "localhost"), names.end());
   EXPECT_NE(std::find(names.begin(), names.end(), "alias.test"), names.end());
-  const auto now = std::chrono::system_clock::now();
-  EXPECT_LT(certificateNotBefore(certificate), now);
-  EXPECT_GT(certificateNotBefore(certificate), now - std::chrono::hours(49));
+  EXPECT_LT(certificateNotBefore(certificate), std::chrono::system_clock::now());
   tm until{};
   ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &until);
   EXPECT_EQ(until.tm_year + 1900, 4096);

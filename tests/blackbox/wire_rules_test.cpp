@@ -299,7 +299,7 @@ TEST_F(WireRules, RefusesToBeAProxy) {
   std::vector<Vector> vectors;
   for (const char* url :
        {"gemini://wikipedia.org/", "gemini://HOST:443/", "http://HOST/", "https://HOST/",
-        "gopher://HOST/", "spartan://HOST/", "mailto:x@y", "data:,x", "gemini://HOST./",
+        "gopher://HOST/", "spartan://HOST/", "mailto:x@y", "data:,x", "gemini://HOST../",
         "gemini://127.0.0.1:PORT/", "gemini://[::1]:PORT/", "gemini://badHOST/"}) {
     vectors.push_back(answered(url, 53));
   }

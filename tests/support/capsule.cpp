@@ -144,7 +144,8 @@ std::vector<pid_t> Capsule::workerPids() const {
     char state = 0;
     pid_t parent = 0;
     fields >> state >> parent;
-    if (parent == masterPid() && state != 'Z') pids.push_back(std::stoi(name));
+    const bool isWorker = stat.find(" (egalaxyd) ") != std::string::npos;  // else a query's
+    if (isWorker && parent == masterPid() && state != 'Z') pids.push_back(std::stoi(name));
   }
   std::sort(pids.begin(), pids.end());
   return pids;
