@@ -19,11 +19,18 @@ BlockingPool::BlockingPool(EventLoop& loop, std::size_t threads, std::size_t que
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { runThread(); });
+  try {
+    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { runThread(); });
+  } catch (...) {  // there is no further thread: those that run are joined next
+    stop();
+    throw;
+  }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-BlockingPool::~BlockingPool() {
+BlockingPool::~BlockingPool() { stop(); }
+
+void BlockingPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

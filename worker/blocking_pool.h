@@ -59,6 +59,7 @@ class BlockingPool {
   bool enqueue(UniqueFunction<void()> job);
   void complete(UniqueFunction<void()> done);
   void runThread();
+  void stop();
 
   EventLoop& loop_;
   const std::size_t queueLimit_;
