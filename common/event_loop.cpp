@@ -138,13 +138,15 @@ void EventLoop::run() {
 }
 
 void EventLoop::post(UniqueFunction<void()> job) {
+  std::list<UniqueFunction<void()>> one;
+  one.push_back(std::move(job));  // not under the lock: a thread may have to wait for memory
   {
     const std::lock_guard lock(postMutex_);
-    posted_.push_back(std::move(job));
+    posted_.splice(posted_.end(), one);
     if (posted_.size() > 1) return;  // the wake-up of the first is still to be seen
   }
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(wakeUp_.get(), &one, sizeof one);
+  const std::uint64_t wake = 1;
+  [[maybe_unused]] const auto written = ::write(wakeUp_.get(), &wake, sizeof wake);
 }
 
 void EventLoop::defer(UniqueFunction<void()> job) { deferred_.push_back(std::move(job)); }
@@ -208,7 +210,7 @@ void EventLoop::runTimers() {
 }
 
 void EventLoop::runPosted() {
-  std::vector<UniqueFunction<void()>> jobs;
+  std::list<UniqueFunction<void()>> jobs;
   {
     const std::lock_guard lock(postMutex_);
     jobs.swap(posted_);

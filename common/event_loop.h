@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <span>
 #include <string_view>
@@ -150,7 +151,7 @@ class EventLoop {
   std::vector<UniqueFunction<void()>> deferred_;
   std::function<void(std::string_view)> reportException_;
   std::mutex postMutex_;
-  std::vector<UniqueFunction<void()>> posted_;  ///< guarded by postMutex_
+  std::list<UniqueFunction<void()>> posted_;  ///< guarded by postMutex_
 };
 
 }  // namespace egalaxyd
