@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <random>
 #include <unordered_set>
 #include <utility>
 
@@ -92,7 +93,9 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
                        .addressMask = plan_.config.log.clientIp,
                        .counters = setup.shared->slot(setup.sharedSlot),
                        .services = services,
-                       .storage = storage},
+                       .storage = storage,
+                       .cpuMeter = cpuMeter_},
+      costs_(std::random_device{}()),
       admission_(admissionLimits(setup.workerCount)),
       connectionLimit_(connectionLimit()),
       resume_(loop_, [this] { resumeAccepting(); }),
@@ -278,8 +281,15 @@ std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd
 }
 
 void Server::wantsSlot(Connection& connection) {
-  admission_.enqueue(connection, connection.client());
+  const bool isCostly = costs_.isCostly(connection.client(), loop_.now());
+  admission_.enqueue(connection, connection.client(), isCostly);
   admitSoon();
+}
+
+void Server::charge(const IpAddress& client, Clock::duration cpu) {
+  const Clock::time_point now = loop_.now();
+  costs_.charge(client, cpu, now);
+  if (costs_.isCostly(client, now)) admission_.demote(client);
 }
 
 void Server::gaveSlotBack(Connection& connection) {
