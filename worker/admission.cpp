@@ -32,7 +32,7 @@ std::size_t lessOf(std::size_t from, std::size_t taken) { return from - std::min
 
 }  // namespace
 
-void Admission::enqueue(Member& member, const IpAddress& address) {
+void Admission::enqueue(Member& member, const IpAddress& address, bool isCostly) {
   const IpAddress key = address.limitKey();
   Client& client = clients_.try_emplace(key).first->second;
   client.address = key;
@@ -40,9 +40,23 @@ void Admission::enqueue(Member& member, const IpAddress& address) {
   member.client_ = &client;
   member.stage_ = Member::Stage::kWaiting;
   ++waiting_;
-  if (client.line != nullptr) return;
-  client.line = client.holds == 0 ? &fresh_ : &ring_;
-  client.line->append(client);
+  if (client.line != nullptr && client.isCostly == isCostly) return;
+  client.isCostly = isCostly;
+  lineUp(client, isCostly ? costly_ : client.holds == 0 ? fresh_ : ring_);
+}
+
+void Admission::demote(const IpAddress& address) {
+  const auto found = clients_.find(address.limitKey());
+  if (found == clients_.end() || found->second.isCostly) return;
+  found->second.isCostly = true;
+  if (found->second.line != nullptr) lineUp(found->second, costly_);
+}
+
+/// At the end of `line`.
+void Admission::lineUp(Client& client, IntrusiveList<Client>& line) {
+  if (client.line != nullptr) client.line->remove(client);
+  client.line = &line;
+  line.append(client);
 }
 
 Admission::Member* Admission::admitNext(std::size_t elsewhere) {
@@ -52,11 +66,8 @@ Admission::Member* Admission::admitNext(std::size_t elsewhere) {
   if (client == nullptr) return nullptr;
   Member& member = *client->waiting.front();
   stopWaiting(member);
-  if (client->line != nullptr) {  // its next one waits for the next round
-    client->line->remove(*client);
-    client->line = &ring_;
-    ring_.append(*client);
-  }
+  // Its next one waits for the next round.
+  if (client->line != nullptr) lineUp(*client, client->isCostly ? costly_ : ring_);
   handshakes_.append(member);
   member.stage_ = Member::Stage::kHandshake;
   ++client->handshakes;
@@ -145,6 +156,9 @@ Admission::Client* Admission::chooseClient(std::size_t places) {
       if (mayTake(*client, places)) return client;
     }
   }
+  for (Client* client = costly_.front(); client != nullptr; client = client->next) {
+    if (mayTake(*client, places)) return client;
+  }
   return nullptr;
 }
 
@@ -157,7 +171,7 @@ void Admission::stopWaiting(Member& member) {
   client.line = nullptr;
 }
 
-/// How many wait whose addresses have less than their share; `most` is enough.
+/// How many wait whose addresses have less than their share and are not costly; `most` is enough.
 std::size_t Admission::waitingWithinShare(std::size_t places, std::size_t most) const {
   std::size_t count = 0;
   for (const auto* line : {&fresh_, &ring_}) {
@@ -196,7 +210,8 @@ void Admission::chooseHandshakes(Clock::time_point now, std::size_t places,
     const bool poorerWait = has > least + 1 && chosen.size() < poor;
     const bool tooMany = has > quarterOf(limits_.handshakes) && chosen.size() < owed;
     if (still >= patience || (poorerWait && still >= patienceForPoorer) ||
-        (tooMany && still >= kLeastPatienceForPoorer)) {
+        (tooMany && still >= kLeastPatienceForPoorer) ||
+        (client.isCostly && chosen.size() < owed)) {
       choose(*member, chosen);
     }
   }

@@ -25,7 +25,8 @@ struct AdmissionLimits {
 ///
 /// Addresses take turns; those that hold nothing have every other turn for themselves. While others
 /// wait, no address gets more than a quarter of the places. An address that has its quarter may go
-/// on when it waits alone, but leaves an eighth free for those who come.
+/// on when it waits alone, but leaves an eighth free for those who come. One whose handshakes cost
+/// much has its turn when nobody else who waits may have a place.
 ///
 /// Keeps no member alive: each must be released before it goes.
 class Admission {
@@ -61,7 +62,10 @@ class Admission {
 
   explicit Admission(AdmissionLimits limits) : limits_(limits) {}
 
-  void enqueue(Member& member, const IpAddress& address);
+  /// `isCostly`: what the address is from now on; see HandshakeCosts.
+  void enqueue(Member& member, const IpAddress& address, bool isCostly = false);
+  /// An address turns out to be costly: all of its members have to wait behind others.
+  void demote(const IpAddress& address);
   /// The next one takes its place, for its handshake first; nullptr when there is no place for
   /// anyone who waits. `elsewhere`: exchanges of other workers.
   Member* admitNext(std::size_t elsewhere);
@@ -73,7 +77,8 @@ class Admission {
   /// Those who shall give their places to others that wait:
   /// * in a handshake, whoever has not answered for several times as long as they take, 1 to 3 s;
   ///   where addresses wait that have less than its own, for several times as long as quick ones
-  ///   take, 0.2 to 1 s; and for 200 ms where its address has more than its quarter;
+  ///   take, 0.2 to 1 s; for 200 ms where its address has more than its quarter; and at once where
+  ///   its address is costly and others wait;
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
   /// all,
@@ -93,6 +98,7 @@ class Admission {
     std::size_t holds = 0;    ///< places, those in a handshake too
     std::size_t leaving = 0;  ///< of these, chosen by yielding() under way
     Clock::time_point lastServed{};
+    bool isCostly = false;
     IntrusiveList<Client>* line = nullptr;
     Client* previous = nullptr;
     Client* next = nullptr;
@@ -102,6 +108,7 @@ class Admission {
   bool hasItsShare(const Client& client, std::size_t places) const;
   bool mayTake(const Client& client, std::size_t places) const;
   Client* chooseClient(std::size_t places);
+  void lineUp(Client& client, IntrusiveList<Client>& line);
   void stopWaiting(Member& member);
   std::size_t missing(std::size_t free, std::size_t all, std::size_t places) const;
   std::size_t waitingWithinShare(std::size_t places, std::size_t most) const;
@@ -115,7 +122,8 @@ class Admission {
   const AdmissionLimits limits_;
   std::map<IpAddress, Client> clients_;  ///< those of whom anyone waits or holds
   IntrusiveList<Client> fresh_;          ///< who wait, and held nothing when they came
-  IntrusiveList<Client> ring_;           ///< the others who wait
+  IntrusiveList<Client> ring_;           ///< the others who wait, but for these:
+  IntrusiveList<Client> costly_;
   bool ringsTurn_ = false;
   std::size_t waiting_ = 0;
   IntrusiveList<Member> handshakes_;   ///< in order of their beginning

@@ -155,6 +155,7 @@ void Connection::gather(bool ended) {
   const auto there = static_cast<std::size_t>(got);
   const std::size_t wanted = clientHelloBytes({front.data(), there});
   if (ended) return close();  // a handshake needs more than a hello
+  if (wanted >= kMaxClientHello) return close();
   // A client that gives a byte at a time wakes nobody until it has given them all.
   if (wanted > there || lowWater_) {
     const int lowWater = wanted > there ? static_cast<int>(wanted) : 1;

@@ -25,6 +25,8 @@ class ConnectionKeeper {
   virtual bool takeAddress(const IpAddress& client) = 0;
   /// The first message has come; Connection::activate follows when a slot is free.
   virtual void wantsSlot(Connection& connection) = 0;
+  /// A part of a handshake of `client` has cost so much CPU time.
+  virtual void charge(const IpAddress& client, Clock::duration cpu) = 0;
   /// The holder of a slot has finished its handshake; see Admission::establish.
   virtual void established(Connection& connection, Clock::duration took) = 0;
   /// The slot is free again.
@@ -94,6 +96,7 @@ class Connection final : public ExchangeOwner, public Admission::Member {
   Admission::Standing standing(Clock::time_point now) override;
 
   void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
+  void charge(Clock::duration cpu) override { keeper_.charge(client_, cpu); }
   void established(Clock::duration took) override { keeper_.established(*this, took); }
   Responder makeResponder() override { return keeper_.makeResponder(*this); }
   void awaitRoom() override { watch_.wantRoom(); }

@@ -142,7 +142,9 @@ const Pace& Exchange::pace(Clock::time_point now) {
 }
 
 void Exchange::continueHandshake() {
-  const IoResult result = transport_->handshake();
+  IoResult result{};
+  const Clock::duration cpu = context_.cpuMeter.measure([&] { result = transport_->handshake(); });
+  if (listener_ != ListenerKind::kSpartan) owner_.charge(cpu);
   if (transport_->holdsBack()) owner_.awaitRoom();
   if (result.status == IoStatus::kBlocked) return;
   if (result.status != IoStatus::kDone) {

@@ -13,6 +13,7 @@
 #include "common/event_loop.h"
 #include "common/ip_address.h"
 #include "common/shared_state.h"
+#include "worker/cpu_meter.h"
 #include "worker/listener_kind.h"
 #include "worker/pace.h"
 #include "worker/protocol/gemini_parser.h"
@@ -34,6 +35,7 @@ struct ExchangeContext {
   WorkerSlot& counters;
   Services& services;
   StorageThread& storage;  ///< for visits
+  CpuMeter& cpuMeter;
 };
 
 /// Bytes; nullopt where the request could not be read: perhaps some, perhaps none.
@@ -44,6 +46,8 @@ class ExchangeOwner {
  public:
   /// The exchange's only deadline is now `delay` from here; Exchange::onDeadline tells it.
   virtual void setDeadline(Clock::duration delay) = 0;
+  /// A part of the handshake, which may fail yet, has cost so much CPU time.
+  virtual void charge(Clock::duration cpu) = 0;
   /// The handshake is done, which took so long; zero where there was none.
   virtual void established(Clock::duration took) = 0;
   /// Calls Exchange::respond with the answer, unless the exchange has ended by then.

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <new>
 #include <optional>
+#include <random>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -103,7 +104,9 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
                        .addressMask = plan_.config.log.clientIp,
                        .counters = setup.shared->slot(setup.sharedSlot),
                        .services = services,
-                       .storage = storage},
+                       .storage = storage,
+                       .cpuMeter = cpuMeter_},
+      costs_(std::random_device{}()),
       admission_(admissionLimits(setup.workerCount)),
       connectionLimit_(connectionLimit()),
       resume_(loop_, [this] { resumeAccepting(); }),
@@ -350,8 +353,15 @@ std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd
 }
 
 void Server::wantsSlot(Connection& connection) {
-  admission_.enqueue(connection, connection.client());
+  const bool isCostly = costs_.isCostly(connection.client(), loop_.now());
+  admission_.enqueue(connection, connection.client(), isCostly);
   admitSoon();
+}
+
+void Server::charge(const IpAddress& client, Clock::duration cpu) {
+  const Clock::time_point now = loop_.now();
+  costs_.charge(client, cpu, now);
+  if (costs_.isCostly(client, now)) admission_.demote(client);
 }
 
 void Server::gaveSlotBack(Connection& connection) {

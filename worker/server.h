@@ -12,6 +12,8 @@
 #include "common/event_loop.h"
 #include "worker/admission.h"
 #include "worker/connection.h"
+#include "worker/cpu_meter.h"
+#include "worker/handshake_costs.h"
 #include "worker/rare_error.h"
 #include "worker/shared_rate_limiter.h"
 #include "worker/tls_transport.h"
@@ -79,6 +81,7 @@ class Server final : public ConnectionKeeper {
   bool takeAddress(const IpAddress& client) override;
   std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
   void wantsSlot(Connection& connection) override;
+  void charge(const IpAddress& client, Clock::duration cpu) override;
   void established(Connection& connection, Clock::duration took) override {
     admission_.establish(connection, took, loop_.now());
   }
@@ -94,8 +97,10 @@ class Server final : public ConnectionKeeper {
   EventLoop& loop_;
   std::optional<SharedRateLimiter> rateLimiter_;
   Gate gate_;
+  CpuMeter cpuMeter_;
   ExchangeContext exchangeContext_;
   TlsIo tlsIo_;
+  HandshakeCosts costs_;
   Admission admission_;
   std::deque<Listener> listeners_;
   std::vector<Place> places_;

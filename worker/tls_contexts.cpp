@@ -22,6 +22,7 @@
 #include "common/errno_error.h"
 #include "common/host_name.h"
 #include "common/poco_seam.h"
+#include "worker/protocol/handshake_guard.h"
 
 namespace egalaxyd {
 
@@ -45,9 +46,12 @@ namespace {
 
 using ContextPtr = Poco::Net::Context::Ptr;
 
-/// Bytes of a client's certificate and its chain; a larger message ends that handshake. RSA-4096
-/// with a chain of three stays below 8 KiB.
-constexpr long kMaxClientCertificates = 32 * 1024;
+/// What clients may sign with, of the keys that the handshake guard allows: no DSA, no SHA-224,
+/// which cost milliseconds even when the signature is garbage.
+constexpr const char* kClientSignatures =
+    "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed25519:ed448:"
+    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
+    "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
 
 /// Changes nothing for an absent or unknown name: the handshake goes on with the default.
 int chooseByName(SSL* ssl, int*, void* argument) {
@@ -73,7 +77,8 @@ void applySettings(SSL_CTX* context, TlsVersion minVersion) {
   // Requested, never required, never chain-verified: sites decide by fingerprint.
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_cert_verify_callback(context, acceptAnyCertificate, nullptr);
-  SSL_CTX_set_max_cert_list(context, kMaxClientCertificates);
+  SSL_CTX_set_max_cert_list(context, static_cast<long>(kMaxClientCertificates));
+  SSL_CTX_set1_client_sigalgs_list(context, kClientSignatures);
   // Resumption would bring an earlier identity back, or hide a new one.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);

@@ -14,6 +14,7 @@
 #include "common/certificate.h"
 #include "common/certificate_names.h"
 #include "common/host_name.h"
+#include "worker/protocol/handshake_guard.h"
 
 namespace egalaxyd {
 namespace {
@@ -21,6 +22,11 @@ namespace {
 constexpr std::size_t kLongRecord = 8 * 1024;
 /// RFC 8446, section 5.1: what one record takes.
 constexpr std::size_t kFullRecord = 16 * 1024;
+/// Records without data that a client may send: in the handshake, where a usual one takes six, and
+/// later, where key updates, alerts and empty records need no answer of ours but cost us time.
+constexpr std::size_t kMaxHandshakeRecords = 64;
+constexpr std::size_t kMaxFruitlessRecords = 16;
+constexpr std::size_t kMessageHeader = 4;  // type, length
 
 }  // namespace
 
@@ -36,7 +42,9 @@ TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
   });
   BIO_meth_set_read(method_, [](BIO* bio, char* into, int size) {
     BIO_clear_retry_flags(bio);
-    const int got = static_cast<TlsTransport*>(BIO_get_data(bio))->receive(into, size);
+    auto& transport = *static_cast<TlsTransport*>(BIO_get_data(bio));
+    if (transport.tooManyRecords()) return -1;  // not to be retried: SSL_read_ex and others fail
+    const int got = transport.receive(into, size);
     if (got < 0) BIO_set_retry_read(bio);
     return got;
   });
@@ -61,6 +69,8 @@ TlsTransport::TlsTransport(UniqueFd socket, TlsIo& io, SSL_CTX* context)
   BIO_set_data(bio, this);
   SSL_set_bio(ssl_, bio, bio);
   SSL_set_accept_state(ssl_);
+  SSL_set_msg_callback(ssl_, onMessage);
+  SSL_set_msg_callback_arg(ssl_, this);
 }
 
 TlsTransport::~TlsTransport() { SSL_free(ssl_); }
@@ -75,6 +85,8 @@ IoResult TlsTransport::handshake() {
   if (sent.status == IoStatus::kFailed || status != IoStatus::kDone) {
     return {sent.status == IoStatus::kFailed ? IoStatus::kFailed : status};
   }
+  handshaken_ = true;
+  fruitless_ = 0;
   learnPeer();
   return {IoStatus::kDone};
 }
@@ -85,7 +97,10 @@ IoResult TlsTransport::read(std::span<char> into) {
   const int returned = SSL_read_ex(ssl_, into.data(), into.size(), &got);
   keepUnread();
   if (!outbox_.empty()) static_cast<void>(send());  // an alert, or an answer to a key update
-  if (returned == 1) return {IoStatus::kDone, got};
+  if (returned == 1) {
+    if (fruitless_ > 0) --fruitless_;  // its record was counted when it began
+    return {IoStatus::kDone, got};
+  }
   const IoStatus status = classify(returned);
   failed_ = status == IoStatus::kFailed;
   return {status};
@@ -118,6 +133,25 @@ void TlsTransport::encrypt(std::string_view bytes, bool last) {
 IoResult TlsTransport::send() {
   const IoResult sent = outbox_.send();
   return {failed_ ? IoStatus::kFailed : sent.status, sent.bytes};
+}
+
+/// One is being read, and may yet bring data.
+bool TlsTransport::tooManyRecords() const {
+  return fruitless_ > (handshaken_ ? kMaxFruitlessRecords + 1 : kMaxHandshakeRecords);
+}
+
+/// OpenSSL calls this for the header of each record and for each handshake message, the latter
+/// before it parses it.
+void TlsTransport::onMessage(int sent, int version, int type, const void* bytes, std::size_t size,
+                             SSL*, void* transport) {
+  if (sent != 0) return;
+  if (type == SSL3_RT_HEADER) ++static_cast<TlsTransport*>(transport)->fruitless_;
+  if (type != SSL3_RT_HANDSHAKE) return;
+  if (isCheapToParse({static_cast<const char*>(bytes), size}, version == TLS1_3_VERSION)) return;
+  // `bytes` is the buffer that OpenSSL parses next. It offers no way to refuse a message, so this
+  // one becomes one that it cannot parse: the client gets the alert decode_error.
+  std::memset(static_cast<char*>(const_cast<void*>(bytes)) + kMessageHeader,  // NOLINT
+              0xFF, size - kMessageHeader);
 }
 
 int TlsTransport::receive(char* into, int size) {

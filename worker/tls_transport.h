@@ -4,6 +4,7 @@
 #include <openssl/types.h>
 
 #include <array>
+#include <cstddef>
 #include <string>
 
 #include "worker/outbox.h"
@@ -62,6 +63,9 @@ class TlsTransport final : public Transport {
   void keepUnread();
   IoStatus classify(int returned) const;
   void learnPeer();
+  bool tooManyRecords() const;
+  static void onMessage(int sent, int version, int type, const void* bytes, std::size_t size,
+                        SSL* ssl, void* transport);
 
   UniqueFd socket_;
   Outbox outbox_;  ///< of what is encrypted
@@ -72,6 +76,8 @@ class TlsTransport final : public Transport {
   bool drained_ = false;      ///< during one call: the socket had no more than it gave
   bool ended_ = false;        ///< the peer will send no more
   bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
+  bool handshaken_ = false;
+  std::size_t fruitless_ = 0;  ///< records that brought no data: of the handshake, then since it
   std::string serverName_;
   std::shared_ptr<const ClientIdentity> identity_;
 };

@@ -126,8 +126,8 @@ TEST_F(Tls, RefusesRenegotiation) {
 
 TEST_F(Tls, RefusesACertificateThatIsTooLargeAndServesTheOthers) {
   capsule.start();
-  const TestCertificate usual = makeTestCertificate({.padding = 16 * 1024});
-  const TestCertificate huge = makeTestCertificate({.padding = 60 * 1024});
+  const TestCertificate usual = makeTestCertificate({.padding = 6 * 1024});
+  const TestCertificate huge = makeTestCertificate({.padding = 16 * 1024});
   TlsSettings settings;
   settings.certificate = &usual;
   EXPECT_EQ(capsule.get("/", settings).status, 20);

@@ -14,6 +14,7 @@ void proxy_header(std::string_view input);
 void encoder(std::string_view input);
 void spartan_encoder(std::string_view input);
 void control_protocol(std::string_view input);
+void handshake_guard(std::string_view input);
 
 /// Ends the process with `property` on stderr unless it holds.
 void require(bool holds, const char* property);

@@ -182,4 +182,18 @@ std::size_t anonymousKib(pid_t pid) {
   throw std::runtime_error("no memory of process " + std::to_string(pid));
 }
 
+std::chrono::milliseconds cpuTime(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  if (text.empty()) throw std::runtime_error("no process " + std::to_string(pid));
+  std::istringstream fields(text.substr(text.rfind(')') + 2));  // behind the name
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  long user = 0;
+  long kernel = 0;
+  fields >> user >> kernel;
+  return std::chrono::milliseconds((user + kernel) * 1000 / ::sysconf(_SC_CLK_TCK));
+}
+
 }  // namespace egalaxyd

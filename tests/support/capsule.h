@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -99,5 +100,7 @@ class Capsule {
 /// Memory that is of no file, those shared with a parent or child too, in KiB: it does not change
 /// with what other processes do.
 std::size_t anonymousKib(pid_t pid);
+/// CPU time that it has used so far, in the kernel too.
+std::chrono::milliseconds cpuTime(pid_t pid);
 
 }  // namespace egalaxyd

@@ -8,7 +8,22 @@
 
 namespace egalaxyd {
 
-enum class KeyKind { kP256, kP384, kP521, kSecp256k1, kBrainpool, kEd25519, kRsa1024, kRsa2048 };
+enum class KeyKind {
+  kP224,
+  kP256,
+  kP384,
+  kP521,
+  kSecp256k1,
+  kBrainpool,
+  kEd25519,
+  kEd448,
+  kRsa1024,
+  kRsa2048,
+  kRsa4096,
+  kRsa8192,
+  kRsaLongExponent,  ///< 3072 bits, and an exponent of nearly as many
+  kDsa
+};
 
 struct CertificateWish {
   KeyKind key = KeyKind::kP256;
@@ -30,5 +45,9 @@ struct TestCertificate {
 };
 
 TestCertificate makeTestCertificate(const CertificateWish& wish = {});
+
+/// The DER of a certificate whose key brings its own curve, over a prime of 661 bits that makes the
+/// decompression of its point as slow as can be: OpenSSL needs a fifth of a second to read it.
+std::string costlyCertificate();
 
 }  // namespace egalaxyd

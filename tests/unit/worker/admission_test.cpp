@@ -24,12 +24,14 @@ class AdmissionTest : public testing::Test {
   void limits(AdmissionLimits limits) { admission_ = std::make_unique<Admission>(limits); }
 
   /// "a1" comes from the address of "a".
-  Visitor& arrive(const std::string& name) {
+  Visitor& arrive(const std::string& name, bool isCostly = false) {
     visitors_.push_back(std::make_unique<Visitor>());
     visitors_.back()->name = name;
-    const std::string address = "2001:db8:0:" + name.substr(0, 1) + "::" + name.substr(1);
-    admission_->enqueue(*visitors_.back(), *IpAddress::parse(address));
+    admission_->enqueue(*visitors_.back(), addressOf(name), isCostly);
     return *visitors_.back();
+  }
+  static IpAddress addressOf(const std::string& name) {
+    return *IpAddress::parse("2001:db8:0:" + name.substr(0, 1) + "::" + name.substr(1));
   }
   /// Of `letter`, numbered from 1.
   void crowd(const std::string& letter, int count) {
@@ -113,6 +115,44 @@ TEST_F(AdmissionTest, NewcomersDoNotStarveThoseWhoHoldSomething) {
   for (const char* letter : {"b", "c", "d", "e", "f"}) crowd(letter, 1);
   const std::string order = names(admitAll());
   EXPECT_LE(order.find("a3"), 3u) << order;
+}
+
+TEST_F(AdmissionTest, ACostlyAddressWaitsBehindAllOthers) {
+  arrive("a1", true);
+  arrive("b1");
+  arrive("a2", true);
+  arrive("c1");
+  arrive("b2");
+  EXPECT_EQ(names(admitAll()), "b1 c1 b2 a1 a2");
+}
+
+TEST_F(AdmissionTest, AnAddressThatTurnsOutToBeCostlyWaitsFromThenOn) {
+  for (const char* name : {"a1", "a2", "a3", "b1", "c1"}) arrive(name);
+  EXPECT_EQ(names({static_cast<Visitor*>(admission_->admitNext(0))}), "a1");
+  admission_->demote(addressOf("a1"));
+  admission_->demote(addressOf("d1"));  // nobody
+  EXPECT_EQ(names(admitAll()), "b1 c1 a2 a3");
+}
+
+TEST_F(AdmissionTest, AnAddressIsForgivenWithItsNextArrival) {
+  arrive("a1", true);
+  for (const char* name : {"b1", "b2", "b3", "a2"}) arrive(name);
+  EXPECT_LT(names(admitAll()).find("a1"), 7u);
+}
+
+TEST_F(AdmissionTest, CostlyAddressesStayWithinTheirShares) {
+  for (int i = 1; i <= 50; ++i) arrive("a" + std::to_string(i), true);
+  EXPECT_EQ(admitAll().size(), 14u);
+}
+
+TEST_F(AdmissionTest, AHandshakeOfACostlyAddressYieldsAtOnceToOthers) {
+  for (int i = 1; i <= 4; ++i) arrive("a" + std::to_string(i), true);
+  for (const char* letter : {"b", "c", "d"}) crowd(letter, 4);
+  EXPECT_EQ(admitAll().size(), 16u);
+  arrive("a5", true);
+  EXPECT_EQ(names(yielding()), "") << "not to its like";
+  arrive("e1");
+  EXPECT_EQ(count(yielding(), 'a'), 1u);
 }
 
 TEST_F(AdmissionTest, NoAddressGetsMoreThanAQuarterWhileOthersWait) {

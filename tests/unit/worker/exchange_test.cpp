@@ -67,7 +67,8 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
             .addressMask = AddressMask::kFull,
             .counters = shared_->slot(0),
             .services = services_,
-            .storage = storage_};
+            .storage = storage_,
+            .cpuMeter = cpuMeter_};
   }
 
   void start(ListenerKind listener = ListenerKind::kGemini,
@@ -82,6 +83,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   }
 
   void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
+  void charge(Clock::duration cpu) override { charged_.push_back(cpu); }
   void established(Clock::duration) override {}
   Responder makeResponder() override {
     return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });
@@ -108,14 +110,24 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   Services services_{loop_, pool_, users_, uploads_, info_};
   std::optional<SiteMap> sites_;
   std::optional<Gate> gate_;
+  CpuMeter cpuMeter_;
   ExchangeContext context_;
   std::unique_ptr<Exchange> exchange_;
   std::vector<Clock::duration> deadlines_;
+  std::vector<Clock::duration> charged_;  ///< for the handshake
   int continued_ = 0;
   int roomAwaited_ = 0;
   int ended_ = 0;
   BodyLeft bodyLeft_ = 999;  ///< as ended() was told last
 };
+
+TEST_F(ExchangeTest, TellsWhatTheHandshakeCostButOnlyWhereThereIsOne) {
+  start();
+  EXPECT_EQ(charged_.size(), 1u);
+  EXPECT_GT(charged_.at(0), Clock::duration::zero());
+  startSpartan({"h.test / 0\r\n"});
+  EXPECT_EQ(charged_.size(), 1u);
+}
 
 TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
   site_->answer = Response::gemtext("# Hello\n");
