@@ -42,8 +42,7 @@ class Writers(TitanCase):
             for parameters in ("", ";token=wrong-4c1d"):
                 with self.subTest(options=options, parameters=parameters):
                     answer = self.server.put("/either/wrong", b"abc", parameters, **options)
-                    # Where nothing was shown, a certificate would help.
-                    self.assert_refused(answer, 61 if options or parameters else 60)
+                    self.assert_refused(answer, 61 if options else 60)
                     self.assert_absent("/either/wrong")
 
     def test_a_token_or_a_certificate(self):

@@ -47,10 +47,6 @@ std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& req
   if (rules.fingerprints.empty()) return refused("A valid token is required");
   const char* prompt = rules.tokens.empty() ? "A client certificate is required to write here"
                                             : "A valid token or a certificate is required";
-  // What was shown does not suffice, where nothing was shown a certificate would help.
-  if (!request.identity && !rules.tokens.empty() && !request.upload->token.empty()) {
-    return Response::failure(Status::kCertificateNotAuthorised, prompt);
-  }
   if (auto fault = refuseCertificate(request, prompt)) return fault;
   if (isListed(rules, *request.identity)) return std::nullopt;
   return Response::failure(Status::kCertificateNotAuthorised,
