@@ -81,8 +81,7 @@ class Admission {
   ///   its address is costly and others wait;
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
-  /// all,
-  ///   of the address that has the most places: so much is kept for short answers.
+  ///   total, of the address that has the most places: so much is kept for short answers.
   std::vector<Member*> yielding(Clock::time_point now, std::size_t elsewhere);
   /// When somebody of the address of `member`, which waits, last finished a handshake.
   Clock::time_point lastServed(const Member& member) const { return member.client_->lastServed; }
