@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "common/log.h"
@@ -23,10 +24,13 @@ std::string report(const Result<std::string>& done) {
   return done ? kDone + *done : kFailed + done.error().message;
 }
 
-Result<std::string> reportOf(Result<std::string> text) {
-  if (!text) return text;
-  if (text->starts_with(kDone)) return text->substr(1);
-  return Error{ErrorCode::kIo, text->empty() ? "nothing was reported" : text->substr(1)};
+Result<std::string> reportOf(const Result<std::string>& text) {
+  if (!text) return text.error();
+  const std::string_view line = *text;
+  if (line.empty()) return Error{ErrorCode::kIo, "nothing was reported"};
+  std::string rest(line.substr(1));
+  if (line.front() != kDone) return Error{ErrorCode::kIo, std::move(rest)};
+  return rest;
 }
 
 }  // namespace
@@ -57,10 +61,9 @@ void UploadSettler::settle() {
   again_ = false;
   running_ = true;
   retry_.cancel();
-  const auto begun = runner_.run([this] { return report(work_(dead_)); },
-                                 [this, dead = dead_](Result<std::string> text) {
-                                   onSettled(dead, reportOf(std::move(text)));
-                                 });
+  const auto begun = runner_.run(
+      [this] { return report(work_(dead_)); },
+      [this, dead = dead_](const Result<std::string>& text) { onSettled(dead, reportOf(text)); });
   if (!begun) onSettled({}, begun.error());
 }
 
