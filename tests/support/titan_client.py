@@ -83,6 +83,10 @@ class Conversation:
             self.socket.close()
             raise
 
+    def extend(self, timeout):
+        """The whole may take so many seconds from now on."""
+        self._until = time.monotonic() + timeout
+
     def __enter__(self):
         return self
 
