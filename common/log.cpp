@@ -176,6 +176,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
     sigset_t before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    held_.reserve(kMaxHeldBytes);  // nobody waits for memory with the lock in hand
     threaded_ = true;
     thread_ = std::thread([this] { runThread(); });
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -224,6 +225,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   void runThread() {
     std::string lines;
+    lines.reserve(kMaxHeldBytes);
     UniqueFd old;
     std::unique_lock lock(mutex_);
     for (bool last = false; !last || !held_.empty();) {

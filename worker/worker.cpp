@@ -39,9 +39,8 @@ constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
 /// Exchanges at once that leave memory behind worth giving back.
 constexpr std::size_t kStorm = 64;
-/// How long and how often a thread that is not the loop's waits for memory.
+/// How long a thread that is not the loop's waits until it asks for memory again.
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
-constexpr int kMemoryTries = 200;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
 WallTime wallNow() {
@@ -80,14 +79,12 @@ SandboxRules sandboxRules(const Config& config) {
 }
 
 /// Out of memory, the loop's thread gives up one connection; the others, whose work belongs to
-/// many, wait for what that frees.
+/// many, wait for what that frees. Should the loop come to wait for one of them, its heartbeat
+/// tells.
 void letThreadsWaitForMemory() {
   static const std::thread::id loopThread = std::this_thread::get_id();
   std::set_new_handler([] {
-    thread_local int tries = 0;
-    if (std::this_thread::get_id() == loopThread || ++tries % kMemoryTries == 0) {
-      throw std::bad_alloc();
-    }
+    if (std::this_thread::get_id() == loopThread) throw std::bad_alloc();
     std::this_thread::sleep_for(kMemoryPause);
   });
 }
