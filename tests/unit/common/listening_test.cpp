@@ -20,8 +20,9 @@ class Listening : public testing::TestWithParam<int> {
     address.ss_family = static_cast<sa_family_t>(GetParam());
     socklen_t size = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
-    ::bind(listener_.get(), generic,
-           GetParam() == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+    EXPECT_EQ(::bind(listener_.get(), generic,
+                     GetParam() == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6)),
+              0);
     ::listen(listener_.get(), 16);
     ::getsockname(listener_.get(), generic, &size);
     port_ = ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);

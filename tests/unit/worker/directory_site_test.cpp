@@ -383,7 +383,7 @@ class FileBodyTest : public testing::Test {
     return body.pull(scratch).state == BodyChunk::State::kLater;
   }
 
-  const PrivateFiles noKeys_;  ///< files are examined all the same
+  const PrivateFiles noKeys_{};  ///< files are examined all the same
   const TempDir dir_;
   SiteHarness harness_;
 };

@@ -129,8 +129,11 @@ class Clumsy final : public SitePlugin {
       return;
     }
     if (deed == "/answer-twice") {
-      std::move(reply).send(Response::gemtext("once"));
-      return std::move(reply).send(Response::gemtext("twice"));
+      const auto answer = [&](std::string text) {
+        std::move(reply).send(Response::gemtext(std::move(text)));
+      };
+      answer("once");
+      return answer("twice");
     }
     if (deed == "/no-status")
       return std::move(reply).send({static_cast<Status>(7777), "", nullptr});
@@ -179,9 +182,12 @@ class Clumsy final : public SitePlugin {
       read->deepest = std::max(read->deepest, ++read->depth);
       read->bytes += bytes ? bytes->size() : 0;
       const bool ended = !bytes || bytes->empty();
-      if (!ended) readOn(std::move(body), std::move(reply), read);
+      if (!ended) {
+        readOn(std::move(body), std::move(reply), read);
+        --read->depth;
+        return;
+      }
       --read->depth;
-      if (!ended) return;
       std::move(reply).send(Response::gemtext(std::to_string(read->bytes) + " bytes, depth " +
                                               std::to_string(read->deepest)));
     });
