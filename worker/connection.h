@@ -59,7 +59,7 @@ class Connection final : public ExchangeOwner, public Admission::Member {
   /// `viaProxy`: `client` is a trusted proxy, whose header names the real one.
   Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
              ListenerKind listener, const IpAddress& client, bool viaProxy);
-  ~Connection();
+  ~Connection() override;
 
   /// Watches for the first message; false when the kernel cannot.
   bool start() noexcept;
