@@ -90,7 +90,8 @@ std::optional<std::size_t> bitsOf(std::string_view integer) {
     return std::nullopt;
   }
   std::size_t bits = 8 * integer.size();
-  for (auto first = static_cast<unsigned char>(integer.front()); first < 0x80; first <<= 1) --bits;
+  for (unsigned first = static_cast<unsigned char>(integer.front()); first < 0x80; first <<= 1)
+    --bits;
   return bits;
 }
 
