@@ -90,14 +90,14 @@ TEST(Exhaustion, OfProcessesFailsReloadsAndNoRequest) {
 
 TEST(ReloadStorm, GivesEachReloadItsVerdictAndFailsNoRequest) {
   constexpr unsigned kAtOnce = 20;
-  constexpr std::size_t kMostMoreKib = 4096;
+  [[maybe_unused]] constexpr std::size_t kMostMoreKib = 4096;
   const unsigned signals = whole() ? 2'000 : 200;
   Capsule capsule;
   capsule.page("index.gmi", "# Welcome\n");
   capsule.start();
   Load load(capsule.port(), capsule.url("/"), 4);
   EXPECT_EQ(capsule.ctl({"reload"}).status.code, 0);
-  const std::size_t before = anonymousKib(capsule.masterPid());
+  [[maybe_unused]] const std::size_t before = anonymousKib(capsule.masterPid());
 
   std::vector<int> verdicts(kAtOnce, -1);
   std::vector<std::thread> operators;
