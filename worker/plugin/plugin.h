@@ -40,9 +40,9 @@ using PluginArguments = std::map<std::string, std::string>;
 ///
 /// An exception out of handle(), or out of a callback of Request::body, is that request's 42; one
 /// out of the response's body is its end, and so is a chunk that BodySource does not allow. One out
-/// of what Services was given to run, but for a Watch or a Timer of your own, destroys what was to
-/// run, and with it the Responder that it holds. Responder::send() and BodySource::wake() may be
-/// called on any thread; everything else belongs to the loop's.
+/// of what Services was given to run destroys what was to run, and with it the Responder that it
+/// holds. Responder::send() and BodySource::wake() may be called on any thread; everything else
+/// belongs to the loop's.
 class SitePlugin : public Site {
  public:
   /// Called once. An Error fails the start or the reload; its message tells the operator what was

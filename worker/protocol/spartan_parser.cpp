@@ -69,11 +69,11 @@ ParseStep SpartanParser::feed(std::string_view bytes, std::size_t& consumed) {
   for (const char byte : bytes) {
     ++consumed;
     if (returned_ && byte == '\n') return parseLine(std::move(line_));
-    const bool isBeyondAscii = (byte & 0x80) != 0 && isHost_;
-    isHost_ = isHost_ && byte != ' ';
-    if (returned_ || (byte != '\r' && !isBeyondAscii && (byte < ' ' || byte > '~'))) {
+    const bool mayStand = (byte >= ' ' && byte <= '~') || byte == '\r';
+    if (returned_ || (!mayStand && !(isHost_ && (byte & 0x80) != 0))) {
       return Malformed{"The request line is not ASCII up to CR LF", std::move(line_)};
     }
+    if (byte == ' ') isHost_ = false;
     if (byte == '\r') {
       returned_ = true;
     } else if (line_.size() < kMaxSpartanLineBytes) {

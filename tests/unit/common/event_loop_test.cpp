@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
@@ -281,18 +282,19 @@ TEST(EventLoop, RunsPostedWorkOfOtherThreadsOnItsOwn) {
 TEST(EventLoop, SleepsAgainAfterAWakeUpThatCameBehindItsJob) {
   EventLoop loop;
   std::promise<void> ran;
-  // Keeps the loop turning while the post is held between its push and its write.
-  Timer turning(loop, [&] { turning.setAfter(1ms); });
-  turning.setAfter(0ms);
+  std::atomic<bool> written = false;
   Timer end(loop, [&] { loop.stop(); });
+  // Keeps the loop turning while the post is held between its push and its write.
+  Timer turning(loop, [&] {
+    if (!written) return turning.setAfter(1ms);
+    SystemCalls::waits = 0;
+    end.setAfter(30ms);
+  });
+  turning.setAfter(0ms);
   std::jthread poster([&] {
     SystemCalls::beforeWrite = [&] { ran.get_future().wait(); };
     loop.post([&] { ran.set_value(); });
-    loop.post([&] {
-      turning.cancel();
-      SystemCalls::waits = 0;
-      end.setAfter(30ms);
-    });
+    written = true;
   });
   loop.run();
   EXPECT_LE(SystemCalls::waits, 4);
