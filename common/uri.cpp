@@ -70,7 +70,8 @@ std::optional<UriError> parseIpv6(std::string_view text, Uri& uri) {
 }
 
 std::optional<UriError> parseName(std::string_view text, Uri& uri) {
-  const auto decoded = percentDecode(text);
+  // A character is sent as it is or percent-encoded, but not one half of it in each way.
+  const auto decoded = isPrintable(text) ? percentDecode(text) : std::nullopt;
   if (!decoded) return UriError::kHost;
   auto name = canonicalHost(*decoded);
   const bool legal = name && std::all_of(name->begin(), name->end(), [](char c) {
