@@ -350,6 +350,11 @@ TEST_F(Spartan, TakesAProxysWord) {
   const SpartanReply reply =
       ask("PROXY TCP4 192.0.2.77 192.0.2.1 4000 300\r\nlocalhost / 0\r\n", proxy);
   EXPECT_THAT(reply.body, HasSubstr("192.0.2.77"));
+  // The longest header of version 2, with one extension, and the request in the same segment.
+  std::string longest(
+      "\r\n\r\n\0\r\nQUIT\n\x21\x11\x02\x08\xc0\0\x02\x4e\xc0\0\x02\x01\x0f\xa0\x01\x2c", 28);
+  longest.append("\x04\x01\xf9", 3).append(505, 'x');
+  EXPECT_EQ(ask(longest + "localhost / 0\r\n", proxy).status, 2);
   EXPECT_EQ(ask("localhost / 0\r\n", proxy).status, 0);
 }
 
