@@ -156,11 +156,12 @@ class Clumsy final : public SitePlugin {
       return;
     }
     if (deed == "/read-and-throw") {
-      return request.body->read(
-          [](Result<std::string>) { throw std::runtime_error("stumbled over the bytes"); });
+      return request.body->read([reply = std::move(reply)](Result<std::string>) {
+        throw std::runtime_error("stumbled over the bytes");
+      });
     }
     if (deed == "/read") return readOn(request.body, std::move(reply), std::make_shared<Read>());
-    if (deed == "/read-forever") return readForever(request.body);
+    if (deed == "/read-forever") return readForever(request.body, std::move(reply));
     std::move(reply).send(Response::notFound());
   }
   Takes takes(std::string_view path) const override {
@@ -192,9 +193,11 @@ class Clumsy final : public SitePlugin {
                                               std::to_string(read->deepest)));
     });
   }
-  static void readForever(std::shared_ptr<RequestBody> body) {
+  static void readForever(std::shared_ptr<RequestBody> body, Responder reply) {
     RequestBody& from = *body;
-    from.read([body](Result<std::string>) { readForever(body); });
+    from.read([body, reply = std::move(reply)](Result<std::string>) mutable {
+      readForever(std::move(body), std::move(reply));
+    });
   }
 
   std::unique_ptr<Responder> kept_;
