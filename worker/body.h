@@ -18,6 +18,9 @@ inline constexpr std::size_t kBodyChunk = 16 * 1024;
 /// TLS keeps for one.
 inline constexpr std::size_t kLargestChunk = 64 * 1024;
 
+/// Empties `held` and frees its buffer, which an assigned empty string would keep.
+inline void dropBuffer(std::string& held) { std::string().swap(held); }
+
 /// What one pull gave.
 struct BodyChunk {
   enum class State {

@@ -118,8 +118,9 @@ void TlsTransport::writeLast(std::string_view bytes) {
 void TlsTransport::encrypt(std::string_view bytes, bool last) {
   ERR_clear_error();
   outbox_.moreFollows(last);
+  const bool isLong = bytes.size() >= kLongRecord;
   // Records' overhead and close_notify; what is long does not stay here.
-  if (bytes.size() < kLongRecord) outbox_.reserve(bytes.size() + 128);
+  if (!isLong) outbox_.reserve(bytes.size() + 128);
   while (!bytes.empty() && !failed_ && !outbox_.failed()) {
     const std::string_view record = bytes.substr(0, kFullRecord);
     bytes.remove_prefix(record.size());
@@ -128,6 +129,9 @@ void TlsTransport::encrypt(std::string_view bytes, bool last) {
     std::size_t taken = 0;
     if (SSL_write_ex(ssl_, record.data(), record.size(), &taken) != 1) failed_ = true;
   }
+  // SSL_MODE_RELEASE_BUFFERS leaves the buffer of the last record, 16 KiB that a client who does
+  // not read would hold.
+  if (isLong) SSL_free_buffers(ssl_);
 }
 
 IoResult TlsTransport::send() {

@@ -26,9 +26,6 @@ struct IoResult {
   std::size_t bytes = 0;
 };
 
-/// Empties `held` and frees its buffer, which an assigned empty string would keep.
-inline void dropBuffer(std::string& held) { std::string().swap(held); }
-
 /// Owns the socket. Loop thread only; never waits. The descriptor is watched edge-triggered: go on
 /// until kBlocked.
 class Transport {

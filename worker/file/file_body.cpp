@@ -96,7 +96,7 @@ BodyChunk FileBody::pull(std::span<char> scratch) {
 BodyChunk FileBody::chunkOfHead(std::span<char> into) {
   std::size_t bytes = head_.copy(into.data(), into.size(), static_cast<std::size_t>(offset_));
   if (offset_ + bytes == head_.size()) {
-    head_ = {};
+    dropBuffer(head_);
     if (bytes < into.size()) {
       const ssize_t got = readAt(file_.get(), into.subspan(bytes), offset_ + bytes, RWF_NOWAIT);
       bytes += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
