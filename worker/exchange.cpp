@@ -27,6 +27,11 @@ constexpr std::uint64_t kBytesPerTurn = 128 * 1024;
 /// Over which limits.upload_min_rate and limits.download_min_rate are looked at.
 constexpr auto kUploadWindow = std::chrono::seconds(10);
 constexpr auto kDownloadWindow = std::chrono::seconds(30);
+/// A body that comes in so many small reads, one after the other, is read twice a second from then
+/// on: each read costs a message to an upload thread and a write.
+constexpr std::size_t kDrip = 1024;
+constexpr int kDripsInARow = 8;
+constexpr auto kDripRest = std::chrono::milliseconds(500);
 /// Of a data block that is input.
 constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
 
@@ -274,11 +279,16 @@ void Exchange::onBodyWanted() {
 /// before the next, so a slow disk holds back the client and not the memory.
 void Exchange::receiveBody() {
   while (step_ == Step::kSite && incoming_->body->isWanted()) {
+    if (incoming_->restsUntil) return awaitBody();
     auto next = nextOfBody();
     if (!next) return awaitBody();
     if (!*next) return failBody(std::move(*next).error());
     owner_.setDeadline(context_.limits.writeTimeout);
     incoming_->given = Clock::now();
+    incoming_->drips = (*next)->size() < kDrip ? incoming_->drips + 1 : 0;
+    if (incoming_->drips >= kDripsInARow && incoming_->left > 0) {
+      incoming_->restsUntil = incoming_->given + kDripRest;
+    }
     pace_.rest(incoming_->given);
     incoming_->body->give(std::move(*next));
   }
@@ -288,7 +298,9 @@ void Exchange::awaitBody() {
   acknowledgeNow(transport_->fd());
   const Clock::time_point now = Clock::now();
   pace_.await(now);
-  const auto next = std::min(pace_.windowEnd().value_or(incoming_->deadline), incoming_->deadline);
+  const auto judged =
+      std::min(pace_.windowEnd().value_or(incoming_->deadline), incoming_->deadline);
+  const auto next = incoming_->restsUntil.value_or(judged);
   owner_.setDeadline(std::max(next - now, Clock::duration::zero()));
 }
 
@@ -328,6 +340,7 @@ void Exchange::failBody(Error error) {
 }
 
 void Exchange::onBodyDeadline() {
+  if (std::exchange(incoming_->restsUntil, std::nullopt)) return receiveBody();
   const Clock::time_point now = Clock::now();
   if (now < incoming_->deadline && !pace_.tooSlow(now)) return awaitBody();
   context_.counters.add(Counter::kTimeouts);

@@ -145,6 +145,9 @@ class Exchange {
     std::uint64_t left = 0;  ///< of the body, not yet given
     Clock::time_point deadline;
     Clock::time_point given;  ///< when the site last had enough
+    int drips = 0;            ///< small reads, one after the other
+    /// Until then what drips in gathers in the kernel.
+    std::optional<Clock::time_point> restsUntil{};
   };
   std::optional<Incoming> incoming_;
   int status_ = 0;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <vector>
 
 #include "common/storage/memory_storage.h"
@@ -433,6 +434,29 @@ TEST_F(ExchangeTest, ADataBlockIsAnUploadWhereThoseAreTaken) {
   EXPECT_EQ(got, "hello");
   std::move(*site_->kept).send(Response::redirect("gemini://h.test/x", false));
   EXPECT_EQ(client_.got, "3 /x\r\n");
+}
+
+TEST_F(ExchangeTest, ABodyThatDripsIsReadTwiceASecond) {
+  site_->taken = Takes::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 11\r\n"});
+  const auto body = site_->seen[0].body;
+  std::string got;
+  std::function<void(Result<std::string>)> take = [&](Result<std::string> bytes) {
+    got += bytes.value();
+    if (!bytes->empty()) body->read(take);
+  };
+  body->read(take);
+  for (const char* drip : {"1", "2", "3", "4", "5", "6", "7", "8", "9"}) {
+    client_.sends.emplace_back(drip);
+    exchange_->onReady();
+  }
+  EXPECT_EQ(got, "12345678") << "the ninth waits in the socket";
+  EXPECT_LE(deadlines_.back(), std::chrono::milliseconds(500));
+  client_.sends.emplace_back("ab");
+  exchange_->onDeadline();
+  EXPECT_EQ(got, "123456789ab");
+  std::move(*site_->kept).send(Response::redirect("gemini://h.test/x", false));
 }
 
 TEST_F(ExchangeTest, ADataBlockThatIsNotTakenIsRefusedByItsLength) {
