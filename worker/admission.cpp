@@ -11,15 +11,15 @@ using std::chrono::milliseconds;
 
 /// An established holder that is this late yields; one that kept us waiting so long holds for long.
 constexpr auto kPatience = std::chrono::seconds(2);
-/// The same in a handshake: a client program, or a proxy, that has thousands to look after is slow
-/// to answer, as are bad lines.
-constexpr Clock::duration kLeastPatience = std::chrono::seconds(1);
-constexpr Clock::duration kMostPatience = std::chrono::seconds(3);
-/// While addresses wait that have less.
-constexpr Clock::duration kLeastPatienceForPoorer = milliseconds(200);
-constexpr Clock::duration kMostPatienceForPoorer = std::chrono::seconds(1);
-/// When the clients are many on a slow machine, all their handshakes take long.
+/// With a handshake of an address that has as little as those who wait: a client program, or a
+/// proxy, that has thousands to look after is slow to answer, as are bad lines.
+constexpr Clock::duration kPatienceWithEquals = std::chrono::seconds(3);
+/// With one of an address that has or costs much.
+constexpr Clock::duration kPatienceWithRich = milliseconds(200);
+/// While addresses wait that have none: several times what quick handshakes take, within these.
 constexpr int kUsualHandshakes = 4;
+constexpr Clock::duration kMostForNewcomers = std::chrono::seconds(1);
+constexpr Clock::duration kLeastForNewcomers = milliseconds(200);
 constexpr int kAverageOver = 8;
 /// How often all the established are looked at: there are thousands.
 constexpr auto kLookInterval = milliseconds(100);
@@ -27,6 +27,9 @@ constexpr auto kLookInterval = milliseconds(100);
 constexpr std::size_t kLongAtOnce = 64;
 
 std::size_t quarterOf(std::size_t places) { return std::max<std::size_t>(places / 4, 1); }
+
+/// Of one address, while others wait.
+std::size_t shareOf(std::size_t free) { return std::max<std::size_t>(free / 3, 1); }
 
 std::size_t lessOf(std::size_t from, std::size_t taken) { return from - std::min(from, taken); }
 
@@ -76,9 +79,8 @@ Admission::Member* Admission::admitNext(std::size_t elsewhere) {
 }
 
 void Admission::establish(Member& member, Clock::duration took, Clock::time_point now) {
-  if (took > Clock::duration::zero()) {
-    usualHandshake_ += (took - usualHandshake_) / kAverageOver;
-    if (took <= kMostPatienceForPoorer) quickHandshake_ += (took - quickHandshake_) / kAverageOver;
+  if (took > Clock::duration::zero() && took <= kMostForNewcomers) {
+    quickHandshake_ += (took - quickHandshake_) / kAverageOver;
   }
   member.client_->lastServed = now;
   handshakes_.remove(member);
@@ -114,12 +116,12 @@ std::vector<Admission::Member*> Admission::yielding(Clock::time_point now, std::
   std::vector<Member*> chosen;
   if (waiting_ == 0) return chosen;
   const std::size_t most = places(elsewhere);
-  chooseHandshakes(now, most, chosen);
-  const std::size_t wanted = missing(lessOf(most, holders()), most, most);
-  if (wanted > chosen.size() && now - lastLook_ >= kLookInterval) {
+  const Blocked blocked = this->blocked(most);
+  chooseHandshakes(now, blocked, chosen);
+  if (blocked.forPlaces > chosen.size() && now - lastLook_ >= kLookInterval) {
     lastLook_ = now;
-    chooseLate(now, wanted - chosen.size(), chosen);
-    chooseLong(now, most, wanted - chosen.size(), chosen);
+    chooseLate(now, blocked.forPlaces - chosen.size(), chosen);
+    chooseLong(now, most, blocked.forPlaces - chosen.size(), chosen);
   }
   for (Member* member : chosen) member->client_->leaving = 0;
   return chosen;
@@ -129,35 +131,28 @@ std::size_t Admission::places(std::size_t elsewhere) const {
   return std::max(limits_.own, lessOf(limits_.all, elsewhere));
 }
 
-bool Admission::hasItsShare(const Client& client, std::size_t places) const {
-  return client.handshakes >= quarterOf(limits_.handshakes) ||
-         client.holds - client.leaving >= quarterOf(places);
-}
-
-/// An address that has its share leaves room for one that comes now.
-bool Admission::mayTake(const Client& client, std::size_t places) const {
-  if (!hasItsShare(client, places)) return true;
-  return limits_.handshakes - handshakes_.size() > limits_.handshakes / 8 &&
-         places - holders() > places / 8;
+/// How many more it may have now; some may be somebody else's before it has its turn.
+std::size_t Admission::mayTake(const Client& client, std::size_t places) const {
+  const std::size_t free = lessOf(limits_.handshakes, handshakes_.size());
+  const std::size_t freePlaces = lessOf(places, holders());
+  const std::size_t most = std::min(free, freePlaces);
+  // Alone it may have all but what is kept for newcomers.
+  const bool isAlone = client.waiting.size() == waiting_;
+  const std::size_t handshakes =
+      isAlone ? lessOf(free, limits_.handshakes / 8) : lessOf(shareOf(free), client.handshakes);
+  const std::size_t held =
+      isAlone ? lessOf(freePlaces, places / 16) : lessOf(shareOf(freePlaces), client.holds);
+  const std::size_t first = client.holds == 0 ? 1 : 0;
+  return std::min(most, std::max(first, std::min(handshakes, held)));
 }
 
 Admission::Client* Admission::chooseClient(std::size_t places) {
   ringsTurn_ = !ringsTurn_;
-  IntrusiveList<Client>* const lines[] = {ringsTurn_ ? &ring_ : &fresh_,
-                                          ringsTurn_ ? &fresh_ : &ring_};
-  for (const auto* line : lines) {
+  for (const auto* line :
+       {ringsTurn_ ? &ring_ : &fresh_, ringsTurn_ ? &fresh_ : &ring_, &costly_}) {
     for (Client* client = line->front(); client != nullptr; client = client->next) {
-      if (!hasItsShare(*client, places)) return client;
+      if (mayTake(*client, places) > 0) return client;
     }
-  }
-  // Everyone who waits has a share already; few can.
-  for (const auto* line : lines) {
-    for (Client* client = line->front(); client != nullptr; client = client->next) {
-      if (mayTake(*client, places)) return client;
-    }
-  }
-  for (Client* client = costly_.front(); client != nullptr; client = client->next) {
-    if (mayTake(*client, places)) return client;
   }
   return nullptr;
 }
@@ -171,66 +166,38 @@ void Admission::stopWaiting(Member& member) {
   client.line = nullptr;
 }
 
-/// How many wait whose addresses have less than their share and are not costly; `most` is enough.
-std::size_t Admission::waitingWithinShare(std::size_t places, std::size_t most) const {
-  std::size_t count = 0;
-  for (const auto* line : {&fresh_, &ring_}) {
-    for (Client* client = line->front(); client != nullptr && count < most; client = client->next) {
-      if (!hasItsShare(*client, places)) count += client->waiting.size();
+Admission::Blocked Admission::blocked(std::size_t places) const {
+  Blocked blocked;
+  const std::size_t freePlaces = lessOf(places, holders());
+  for (const auto* line : {&fresh_, &ring_, &costly_}) {
+    for (const Client* client = line->front(); client != nullptr; client = client->next) {
+      const std::size_t lacking = lessOf(client->waiting.size(), mayTake(*client, places));
+      blocked.all += lacking;
+      if (client->holds >= shareOf(freePlaces) || freePlaces == 0) blocked.forPlaces += lacking;
+      if (line == &costly_ || client->handshakes >= quarterOf(limits_.handshakes)) continue;
+      blocked.poor += lacking;
+      if (lacking > 0 && client->handshakes == 0) ++blocked.addresses;
     }
   }
-  return std::min(count, most);
+  return blocked;
 }
 
-/// For how many that wait there is no place among `free` ones of `all`, an eighth of which is for
-/// those with less than their share.
-std::size_t Admission::missing(std::size_t free, std::size_t all, std::size_t places) const {
-  const std::size_t within = waitingWithinShare(places, all);
-  const std::size_t beyond = waiting_ - within;
-  return lessOf(within, free) + lessOf(beyond, lessOf(free, within + all / 8));
-}
-
-void Admission::chooseHandshakes(Clock::time_point now, std::size_t places,
+void Admission::chooseHandshakes(Clock::time_point now, const Blocked& blocked,
                                  std::vector<Member*>& chosen) {
-  const std::size_t free =
-      std::min(limits_.handshakes - handshakes_.size(), lessOf(places, holders()));
-  const std::size_t wanted = missing(free, limits_.handshakes, places);
-  // Places that one address has beyond its share go to those who have less, and to no others.
-  const std::size_t owed = lessOf(waitingWithinShare(places, limits_.handshakes), free);
-  const auto [least, poor] = poorest();
-  const Clock::duration patience =
-      std::clamp(kUsualHandshakes * usualHandshake_, kLeastPatience, kMostPatience);
-  const Clock::duration patienceForPoorer = std::clamp(
-      kUsualHandshakes * quickHandshake_, kLeastPatienceForPoorer, kMostPatienceForPoorer);
+  const Clock::duration forNewcomers =
+      std::clamp(kUsualHandshakes * quickHandshake_, kLeastForNewcomers, kMostForNewcomers);
   for (Member* member = handshakes_.front(); member != nullptr; member = member->next) {
-    if (chosen.size() >= wanted) return;
+    if (chosen.size() >= blocked.all) return;
     const Client& client = *member->client_;
     const std::size_t has = client.handshakes - client.leaving;
-    const Clock::duration still = member->standing(now).behind;
-    const bool poorerWait = has > least + 1 && chosen.size() < poor;
-    const bool tooMany = has > quarterOf(limits_.handshakes) && chosen.size() < owed;
-    if (still >= patience || (poorerWait && still >= patienceForPoorer) ||
-        (tooMany && still >= kLeastPatienceForPoorer) ||
-        (client.isCostly && chosen.size() < owed)) {
-      choose(*member, chosen);
+    const bool newcomersWait = chosen.size() < blocked.addresses;
+    const bool isRich = client.isCostly || has > quarterOf(limits_.handshakes);
+    Clock::duration patience = newcomersWait ? forNewcomers : kPatienceWithEquals;
+    if ((isRich && chosen.size() < blocked.poor) || (newcomersWait && has > 1)) {
+      patience = kPatienceWithRich;
     }
+    if (member->standing(now).behind >= patience) choose(*member, chosen);
   }
-}
-
-/// The least number of handshakes that an address has of whom anyone waits, and how many
-/// connections of such addresses wait.
-std::pair<std::size_t, std::size_t> Admission::poorest() const {
-  std::size_t least = limits_.handshakes;
-  std::size_t poor = 0;
-  for (const auto* line : {&fresh_, &ring_}) {
-    for (Client* client = line->front(); client != nullptr; client = client->next) {
-      if (client->handshakes > least) continue;
-      if (client->handshakes < least) poor = 0;
-      least = client->handshakes;
-      poor += client->waiting.size();
-    }
-  }
-  return {least, poor};
 }
 
 /// The latest first.

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <utility>
 #include <vector>
 
 #include "common/event_loop.h"
@@ -23,10 +22,11 @@ struct AdmissionLimits {
 
 /// A fair queue by address (IPv6: by /64), for handshakes and all that follows them.
 ///
-/// Addresses take turns; those that hold nothing have every other turn for themselves. While others
-/// wait, no address gets more than a quarter of the places. An address that has its quarter may go
-/// on when it waits alone, but leaves an eighth free for those who come. One whose handshakes cost
-/// much has its turn when nobody else who waits may have a place.
+/// Addresses take turns; those that hold nothing have every other turn for themselves. An address
+/// may hold a third of what is free: one that comes alone a quarter of all, each of many the less
+/// the more there are. So places stay free for those who come, however many wait. An address that
+/// waits alone may have all but what is kept for newcomers. One whose handshakes cost much has its
+/// turn when nobody else who waits may have a place.
 ///
 /// Keeps no member alive: each must be released before it goes.
 class Admission {
@@ -74,11 +74,11 @@ class Admission {
   /// Whatever it was: it waits and holds no more.
   void release(Member& member);
 
-  /// Those who shall give their places to others that wait:
-  /// * in a handshake, whoever has not answered for several times as long as they take, 1 to 3 s;
-  ///   where addresses wait that have less than its own, for several times as long as quick ones
-  ///   take, 0.2 to 1 s; for 200 ms where its address has more than its quarter; and at once where
-  ///   its address is costly and others wait;
+  /// Those who shall give their places to others that wait and may not have one of those free:
+  /// * in a handshake, whoever has not answered for 3 s; for 200 ms where its address is costly or
+  ///   has more than a quarter; while somebody waits whose address has no handshake at all, for
+  ///   200 ms where its own has several, else for several times as long as quick ones take, 0.2 to
+  ///   1 s;
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
   ///   total, of the address that has the most places: so much is kept for short answers.
@@ -104,15 +104,20 @@ class Admission {
   };
 
   std::size_t places(std::size_t elsewhere) const;
-  bool hasItsShare(const Client& client, std::size_t places) const;
-  bool mayTake(const Client& client, std::size_t places) const;
+  std::size_t mayTake(const Client& client, std::size_t places) const;
   Client* chooseClient(std::size_t places);
   void lineUp(Client& client, IntrusiveList<Client>& line);
   void stopWaiting(Member& member);
-  std::size_t missing(std::size_t free, std::size_t all, std::size_t places) const;
-  std::size_t waitingWithinShare(std::size_t places, std::size_t most) const;
-  std::pair<std::size_t, std::size_t> poorest() const;
-  void chooseHandshakes(Clock::time_point now, std::size_t places, std::vector<Member*>& chosen);
+  /// Members who wait and may not have a place.
+  struct Blocked {
+    std::size_t all = 0;
+    std::size_t poor = 0;       ///< whose addresses have less than a quarter, and are not costly
+    std::size_t addresses = 0;  ///< of these, addresses without any handshake
+    std::size_t forPlaces = 0;  ///< of all, those who lack more than a handshake's place
+  };
+  Blocked blocked(std::size_t places) const;
+  void chooseHandshakes(Clock::time_point now, const Blocked& blocked,
+                        std::vector<Member*>& chosen);
   void chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Member*>& chosen);
   void chooseLong(Clock::time_point now, std::size_t places, std::size_t wanted,
                   std::vector<Member*>& chosen);
@@ -127,8 +132,7 @@ class Admission {
   std::size_t waiting_ = 0;
   IntrusiveList<Member> handshakes_;   ///< in order of their beginning
   IntrusiveList<Member> established_;  ///< likewise
-  /// Moving averages of all handshakes, and of the quick ones.
-  Clock::duration usualHandshake_ = std::chrono::milliseconds(750);
+  /// A moving average of those that took less than a second.
   Clock::duration quickHandshake_ = std::chrono::milliseconds(250);
   Clock::time_point lastLook_{};  ///< at the established
 };
