@@ -38,11 +38,12 @@ constexpr auto kRetell = std::chrono::seconds(1);
 /// Messages of this logger hold ready-made fields instead of a text.
 constexpr std::string_view kAccessLogger = "access";
 
-/// Printable UTF-8 passes as it is, every other byte is escaped as text or JSON writes it.
+/// UTF-8 that can be seen passes as it is, every other byte is escaped as text or JSON writes it.
 void appendQuoted(spdlog::memory_buf_t& out, std::string_view text, bool json) {
   while (!text.empty()) {
     const auto byte = static_cast<unsigned char>(text[0]);
-    const std::size_t length = printableLength(text);
+    std::size_t length = printableLength(text);
+    if (isInvisible(text.substr(0, length))) length = 0;
     if (length == 0) {
       fmt::format_to(fmt::appender(out), fmt::runtime(json ? "\\u{:04x}" : "\\x{:02x}"), byte);
     } else {

@@ -38,7 +38,8 @@ void closeLog();
 /// again, the log itself says how many are missing.
 std::uint64_t takeDroppedLogLines();
 
-/// `text` with control characters, quotes and backslashes escaped: no client can forge a line.
+/// `text` with control characters, what is invisible, quotes and backslashes escaped: no client can
+/// forge a line.
 std::string logQuote(std::string_view text);
 
 /// One finished connection. In text, on one line:

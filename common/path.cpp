@@ -1,5 +1,9 @@
 #include "common/path.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+
 namespace egalaxyd {
 
 namespace {
@@ -17,6 +21,30 @@ int hexValue(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
+}
+
+struct CodeRange {
+  std::uint32_t first;
+  std::uint32_t last;
+};
+
+/// Unicode 15: category Cf, and U+2028 and U+2029.
+constexpr CodeRange kInvisible[] = {{0x00AD, 0x00AD},   {0x0600, 0x0605},   {0x061C, 0x061C},
+                                    {0x06DD, 0x06DD},   {0x070F, 0x070F},   {0x0890, 0x0891},
+                                    {0x08E2, 0x08E2},   {0x180E, 0x180E},   {0x200B, 0x200F},
+                                    {0x2028, 0x202E},   {0x2060, 0x2064},   {0x2066, 0x206F},
+                                    {0xFEFF, 0xFEFF},   {0xFFF9, 0xFFFB},   {0x110BD, 0x110BD},
+                                    {0x110CD, 0x110CD}, {0x13430, 0x1343F}, {0x1BCA0, 0x1BCA3},
+                                    {0x1D173, 0x1D17A}, {0xE0001, 0xE0001}, {0xE0020, 0xE007F}};
+
+/// Of one well-formed character of two bytes or more.
+std::uint32_t codePoint(std::string_view character) {
+  const auto at = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(character[i]));
+  };
+  std::uint32_t code = at(0) & (0x7FU >> character.size());
+  for (std::size_t i = 1; i < character.size(); ++i) code = code << 6 | (at(i) & 0x3F);
+  return code;
 }
 
 std::string encodeAllBut(std::string_view text, std::string_view marks) {
@@ -67,13 +95,35 @@ bool isPrintable(std::string_view text) {
   return true;
 }
 
-std::string printable(std::string_view text) {
-  std::string shown;
+bool isInvisible(std::string_view character) {
+  if (character.size() < 2) return false;
+  const std::uint32_t code = codePoint(character);
+  const auto next = std::upper_bound(
+      std::begin(kInvisible), std::end(kInvisible), code,
+      [](std::uint32_t wanted, const CodeRange& range) { return wanted < range.first; });
+  return next != std::begin(kInvisible) && code <= std::prev(next)->last;
+}
+
+bool holdsInvisible(std::string_view text) {
   while (!text.empty()) {
     const std::size_t length = printableLength(text);
-    shown += length == 0 ? "?" : text.substr(0, length);
+    if (isInvisible(text.substr(0, length))) return true;
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
+  return false;
+}
+
+std::string_view takeShown(std::string_view& text) {
+  const std::size_t length = printableLength(text);
+  const std::string_view character = text.substr(0, length);
+  text.remove_prefix(std::max<std::size_t>(length, 1));
+  if (length == 0) return "?";
+  return isInvisible(character) ? "\uFFFD" : character;
+}
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) shown += takeShown(text);
   return shown;
 }
 

@@ -15,8 +15,16 @@ std::size_t printableLength(std::string_view text);
 
 /// Whether all of `text` consists of such characters.
 bool isPrintable(std::string_view text);
-/// With '?' for each byte of what does not: a terminal obeys control characters, and they are not
-/// for a peer to send.
+/// Whether `character`, one that printableLength() found, is not seen and changes how what is
+/// around it looks: Unicode's category Cf (bidirectional overrides, zero-width characters, tags),
+/// and the separators of lines and paragraphs.
+bool isInvisible(std::string_view character);
+/// Whether any of `text` is; it need not be UTF-8.
+bool holdsInvisible(std::string_view text);
+/// What of `text` begins here, made fit to be shown: U+FFFD for what is invisible, '?' for a byte
+/// that is not printable. Takes it from `text`, which is not empty.
+std::string_view takeShown(std::string_view& text);
+/// All of it so: a terminal obeys control characters, and they are not for a peer to send.
 std::string printable(std::string_view text);
 
 /// Decodes every %XX once; '+' stays '+'. nullopt when a '%' is not followed by two hex digits.

@@ -158,6 +158,16 @@ std::string withUnixLineEnds(std::string_view text) {
   return lines;
 }
 
+/// Behind preformatted text that has no end, the listing would be text and no links.
+std::string withClosedText(std::string page) {
+  constexpr std::string_view kToggle = "```";
+  bool isOpen = false;
+  for (std::string_view rest = page; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1)) {
+    if (rest.starts_with(kToggle)) isOpen = !isOpen;
+  }
+  return isOpen ? page.append(kToggle).append("\n") : page;
+}
+
 std::string readHeader(const SiteRoot& root, const std::string& path) {
   const auto file = root.open(path, Waiting::kAllowed);
   if (!file || file->isFolder()) return {};
@@ -171,7 +181,8 @@ std::string readHeader(const SiteRoot& root, const std::string& path) {
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   if (isPrivateKey(text)) return {};  // the file may have changed since it was examined
   constexpr std::string_view kBom = "\xEF\xBB\xBF";
-  return withUnixLineEnds(std::string_view(text).substr(text.starts_with(kBom) ? 3 : 0));
+  return withClosedText(
+      withUnixLineEnds(std::string_view(text).substr(text.starts_with(kBom) ? 3 : 0)));
 }
 
 std::string describeSize(std::uint64_t bytes) {
@@ -203,17 +214,7 @@ void appendEntry(std::string& page, const Entry& entry) {
 }  // namespace
 
 std::string pageLabel(std::string_view name) {
-  std::string label;
-  while (!name.empty()) {
-    const std::size_t length = printableLength(name);
-    if (length == 0) return {};
-    const std::string_view character = name.substr(0, length);
-    // Line and paragraph separators end a line for some clients.
-    const bool breaksLines = character == "\u2028" || character == "\u2029";
-    label.append(breaksLines ? "\uFFFD" : character);
-    name.remove_prefix(length);
-  }
-  return label;
+  return isPrintable(name) ? printable(name) : std::string();
 }
 
 Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request) {

@@ -26,7 +26,8 @@ struct DirectoryPageRequest {
   std::size_t maxRead = kMaxReadEntries;
 };
 
-/// Title, HEADER.gmi (in place of the title when it begins with one of its own), the parent, then
+/// Title, HEADER.gmi (in place of the title when it begins with one of its own; preformatted text
+/// that it leaves open is ended), the parent, then
 /// folders before files, each by name; lines end with LF. Entries that cannot be asked for are left
 /// out: links that the root's policy refuses, private keys, FIFOs and the like, and names that are
 /// not UTF-8 or hold control characters, of which the log tells once for each folder.
@@ -34,7 +35,8 @@ struct DirectoryPageRequest {
 /// kNotFound.
 Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request);
 
-/// `name` as part of a gemtext line; "" when it holds control characters or is not UTF-8.
+/// `name` as part of a gemtext line, with U+FFFD for what is invisible; "" when it holds control
+/// characters or is not UTF-8.
 std::string pageLabel(std::string_view name);
 
 }  // namespace egalaxyd

@@ -184,5 +184,26 @@ TEST(MountPath, HasOneSpelling) {
   }
 }
 
+TEST(Path, WhatIsNotSeenIsShownAsAReplacement) {
+  for (const char* hidden :
+       {"\u00AD", "\u0600", "\u061C",     "\u180E",     "\u200B",     "\u200D",    "\u200F",
+        "\u2028", "\u2029", "\u202A",     "\u202E",     "\u2060",     "\u2066",    "\u2069",
+        "\uFEFF", "\uFFFB", "\U000110BD", "\U0001D173", "\U000E0001", "\U000E007F"}) {
+    EXPECT_TRUE(isInvisible(hidden)) << hidden;
+    EXPECT_TRUE(holdsInvisible(std::string("a/") + hidden + "b")) << hidden;
+    EXPECT_EQ(printable(std::string("a") + hidden + "b"), "a\uFFFDb") << hidden;
+  }
+  for (const char* seen :
+       {"a", " ", "\u00AC", "\u00AE", "\u05FF", "\u200A", "\u2010", "\u2027", "\u202F", "\u2065",
+        "\u2070", "\uFEFE", "\uFFFC", "\U0001F680", "\U000E0000", "\U000E0080", "\U0010FFFF"}) {
+    EXPECT_FALSE(isInvisible(seen)) << seen;
+    EXPECT_FALSE(holdsInvisible(std::string("a/") + seen + "b")) << seen;
+    EXPECT_EQ(printable(std::string("a") + seen), std::string("a") + seen);
+  }
+  EXPECT_FALSE(isInvisible(""));
+  EXPECT_FALSE(holdsInvisible("\xE2\x80"));
+  EXPECT_TRUE(holdsInvisible("\xFF\u202E"));
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -112,6 +112,44 @@ TEST_F(DirectoryPage, TakesTheHeadersOwnTitle) {
   EXPECT_EQ(page(), "# Mine\n\n");
 }
 
+TEST_F(DirectoryPage, EndsPreformattedTextThatTheHeaderLeavesOpen) {
+  dir_.write("HEADER.gmi", "Hello\n```art\n=> ./no link");
+  EXPECT_EQ(page(), "# /files/\n\nHello\n```art\n=> ./no link\n```\n\n");
+  dir_.write("HEADER.gmi", "```\r\n\r\n```\r\n ``` \r\n");
+  EXPECT_EQ(page(), "# /files/\n\n```\n\n```\n ``` \n\n");
+  dir_.write("HEADER.gmi", "```");
+  EXPECT_EQ(page(), "# /files/\n\n```\n```\n\n");
+}
+
+TEST_F(DirectoryPage, NoHeaderShowsAPrivateKey) {
+  const TempDir elsewhere;
+  const std::string key =
+      "-----BEGIN PRIVATE KEY-----\n" + std::string(64, 'A') + "\n-----END PRIVATE KEY-----\n";
+  elsewhere.write("server.key", key);
+  const DirectoryPageRequest wanted{"", "/files/", false, false, kMaxListedEntries};
+  const auto shown = [&](SymlinkPolicy symlinks) {
+    const auto root = SiteRoot::openAt(dir_.path(), symlinks, std::make_shared<PrivateFiles>());
+    return directoryPage(*root, wanted).value();
+  };
+  dir_.write("HEADER.gmi", key);
+  dir_.write("server.key~", key);
+  EXPECT_EQ(shown(SymlinkPolicy::kInside), "# /files/\n\n");
+  dir_.write("HEADER.gmi", "# Mine\n" + key);
+  EXPECT_EQ(shown(SymlinkPolicy::kInside), "# /files/\n\n");
+  fs::remove(dir_ / "HEADER.gmi");
+  fs::create_symlink("server.key~", dir_ / "HEADER.gmi");
+  EXPECT_EQ(shown(SymlinkPolicy::kInside), "# /files/\n\n");
+  fs::remove(dir_ / "HEADER.gmi");
+  fs::create_symlink(elsewhere / "server.key", dir_ / "HEADER.gmi");
+  EXPECT_EQ(shown(SymlinkPolicy::kFollow), "# /files/\n\n");
+}
+
+TEST_F(DirectoryPage, ShowsNoNameThatLies) {
+  file("page\u202Eimg.gmi");
+  EXPECT_EQ(page({"", "/fi\u200Bles/", false, false, kMaxListedEntries}),
+            "# /fi\uFFFDles/\n\n=> ./page%E2%80%AEimg.gmi page\uFFFDimg.gmi  5 B  2026-01-02\n");
+}
+
 TEST_F(DirectoryPage, LeavesOutAHeaderThatIsTooLongOrNoFile) {
   dir_.write("HEADER.gmi", std::string(kMaxHeaderBytes + 1, 'x'));
   EXPECT_EQ(page(), "# /files/\n\n");
