@@ -190,12 +190,15 @@ class Conversation:
                 self._take()
         return bool(self._raw or self.answer.end)
 
-    def read(self):
-        """The answer, read to the end of TLS and of TCP."""
+    def read(self, leave=False):
+        """The answer, read to the end of TLS and of TCP. `leave`: TCP's end of our direction goes out
+        between the two, so that the server need not wait for a body that does not come."""
         try:
             while not self.answer.end:
                 self._wait(read=True)
                 self._take()
+            if leave and not self.answer.tcp:
+                self.fin()
             self._await_tcp_end()
         except TimedOut:
             self.answer.end = self.answer.end or "timeout"
@@ -257,13 +260,15 @@ class Conversation:
         return answer
 
 
-def exchange(port, line, body=b"", records="one", read="after", finish="", later=b"", **connection):
+def exchange(port, line, body=b"", records="one", read="after", finish="", later=b"",
+             leave=False, **connection):
     """One request: `line` gets its CRLF here, `body` is bytes or an iterable of them.
 
     records: "one" (line and body share records), "apart", or a number: apart, the body in records
     of that many bytes. read: "after" the body, "while" it is sent, "before" it (the body is sent
     when something of the answer is there). finish, when all is sent: "" (just read),
     "close_notify", "fin", "reset" (nothing is read). later: bytes sent when the answer is there.
+    leave: as Conversation.read().
     """
     with Conversation(port, **connection) as talk:
         try:
@@ -282,7 +287,7 @@ def exchange(port, line, body=b"", records="one", read="after", finish="", later
                 talk.say(later)
         except TimedOut:
             talk.answer.send_error = talk.answer.send_error or "timeout"
-        return talk.read()
+        return talk.read(leave)
 
 
 def _send(talk, line, body, records, read):
