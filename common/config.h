@@ -129,6 +129,16 @@ struct TokenDigest {
   bool operator==(const TokenDigest&) const = default;
 };
 
+/// What of a disk stays free: bytes, or this share of it where `percent` is not 0. Neither:
+/// nothing.
+struct FreeFloor {
+  std::uint64_t bytes = 0;
+  std::uint32_t percent = 0;
+  bool operator==(const FreeFloor&) const = default;
+};
+
+enum class Overwrite { kAny, kOwn };
+
 /// A directory's `upload`: who may change its files, and how.
 struct UploadArgs {
   std::vector<UploadProtocol> over{UploadProtocol::kTitan};
@@ -139,8 +149,15 @@ struct UploadArgs {
   std::uint64_t maxSize = 10 * 1024 * 1024;
   std::vector<std::string> mime{"text/*"};  ///< "type/subtype" or "type/*"
   bool mayDelete = false;
+  Overwrite overwrite = Overwrite::kAny;
   bool createDirectories = false;
-  std::optional<std::uint64_t> quota;  ///< bytes per user over all uploads of this site
+  std::uint32_t newFolders = 8;  ///< that one upload may make
+  std::uint32_t depth = 32;      ///< folders within each other that uploads may make
+  // Over all uploads below the mount, with kBlockBytes for each file and each folder on its way.
+  std::optional<std::uint64_t> quota;       ///< bytes per user
+  std::optional<std::uint64_t> totalQuota;  ///< bytes of all users together
+  std::optional<std::uint64_t> files;       ///< of all users together
+  FreeFloor minFree{0, 1};
   bool operator==(const UploadArgs&) const = default;
 };
 

@@ -13,6 +13,7 @@
 #include "common/rate_table.h"
 #include "common/redirect_check.h"
 #include "common/storage/storage.h"
+#include "common/units.h"
 
 namespace egalaxyd {
 namespace {
@@ -252,6 +253,14 @@ class Checker {
     if (args.upload) checkUpload(mount, *args.upload);
   }
 
+  void leastQuota(const MountConfig& mount, std::string_view key,
+                  const std::optional<std::uint64_t>& quota) {
+    if (!quota || *quota > kBlockBytes) return;
+    about(mount, key,
+          fmt::format("found {}; allowed: more than the {} that each file counts, or \"off\"",
+                      sizeText(*quota), sizeText(kBlockBytes)));
+  }
+
   void checkUpload(const MountConfig& mount, const UploadArgs& upload) {
     if (upload.over.empty()) {
       about(mount, "upload.over", R"(is empty; allowed: "titan", "spartan")");
@@ -268,6 +277,18 @@ class Checker {
             R"(found "spartan", which knows neither certificates nor tokens; it needs )"
             "anyone = true");
     }
+    if (upload.createDirectories && upload.newFolders == 0) {
+      about(mount, "upload.new_folders",
+            "found 0; allowed: more than 0, or create_directories = false");
+    }
+    if (upload.createDirectories && upload.depth == 0) {
+      about(mount, "upload.depth", "found 0; allowed: more than 0, or create_directories = false");
+    }
+    if (upload.files == 0U) {
+      about(mount, "upload.files", R"(found 0; allowed: more than 0, or "off")");
+    }
+    leastQuota(mount, "upload.quota", upload.quota);
+    leastQuota(mount, "upload.total_quota", upload.totalQuota);
     if (upload.maxSize == 0) about(mount, "upload.max_size", "found 0; allowed: more than 0");
     if (upload.mime.empty()) {
       about(mount, "upload.mime", R"(is empty; allowed: media types such as "text/*")");

@@ -304,18 +304,59 @@ Form<UploadProtocol> uploadProtocol() {
       {{"titan", UploadProtocol::kTitan}, {"spartan", UploadProtocol::kSpartan}});
 }
 
-Form<std::optional<std::uint64_t>> optionalSize() {
-  const auto known = size();
+namespace {
+
+/// `known`, or "off".
+Form<std::optional<std::uint64_t>> orOff(const Form<std::uint64_t>& known) {
   return {known.types, known.allowed + ", or \"off\"",
           [known](const Scalar& value) -> std::optional<std::optional<std::uint64_t>> {
             if (value == Scalar(std::string("off"))) return std::optional<std::uint64_t>();
-            const auto bytes = known.read(value);
-            if (!bytes) return std::nullopt;
-            return bytes;
+            const auto number = known.read(value);
+            if (!number) return std::nullopt;
+            return number;
           },
           [known](const std::optional<std::uint64_t>& value) {
             return value ? known.write(*value) : Scalar(std::string("off"));
           }};
+}
+
+}  // namespace
+
+Form<std::optional<std::uint64_t>> optionalSize() { return orOff(size()); }
+
+Form<std::optional<std::uint64_t>> optionalCount() {
+  constexpr std::int64_t kMost = 1'000'000'000;
+  return orOff(
+      {"an integer or a string", fmt::format("0 to {}", kMost),
+       [](const Scalar& value) -> std::optional<std::uint64_t> {
+         const auto* number = std::get_if<std::int64_t>(&value);
+         if (!number || *number < 0 || *number > kMost) return std::nullopt;
+         return static_cast<std::uint64_t>(*number);
+       },
+       [](const std::uint64_t& value) -> Scalar { return static_cast<std::int64_t>(value); }});
+}
+
+Form<FreeFloor> freeFloor() {
+  const auto known = size();
+  return {known.types, R"(a share such as "1%", up to "99%", or )" + known.allowed,
+          [known](const Scalar& value) -> std::optional<FreeFloor> {
+            const auto* text = std::get_if<std::string>(&value);
+            if (text != nullptr && text->ends_with('%')) {
+              const auto percent = parseNumber(text->substr(0, text->size() - 1), 0, 99);
+              if (!percent) return std::nullopt;
+              return FreeFloor{0, static_cast<std::uint32_t>(*percent)};
+            }
+            const auto bytes = known.read(value);
+            return bytes ? std::optional(FreeFloor{*bytes, 0}) : std::nullopt;
+          },
+          [known](const FreeFloor& value) -> Scalar {
+            if (value.percent != 0) return fmt::format("{}%", value.percent);
+            return known.write(value.bytes);
+          }};
+}
+
+Form<Overwrite> overwrite() {
+  return oneOf<Overwrite>({{"any", Overwrite::kAny}, {"own", Overwrite::kOwn}});
 }
 
 Form<ListenAddress> listenAddress() {

@@ -72,6 +72,9 @@ Form<std::string> writerFingerprint();  ///< as fingerprint(), or "*"
 Form<TokenDigest> tokenDigest();
 Form<UploadProtocol> uploadProtocol();
 Form<std::optional<std::uint64_t>> optionalSize();
+Form<std::optional<std::uint64_t>> optionalCount();  ///< "off" or 0 to 1,000,000,000
+Form<FreeFloor> freeFloor();                         ///< "1%" or a size
+Form<Overwrite> overwrite();
 Form<SandboxMode> sandboxMode();
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();
@@ -159,8 +162,14 @@ void describe(V& v, UploadArgs& c) {
   v.key("max_size", c.maxSize, forms::size());
   v.list("mime", c.mime, forms::text());
   v.key("delete", c.mayDelete, forms::flag());
+  v.key("overwrite", c.overwrite, forms::overwrite());
   v.key("create_directories", c.createDirectories, forms::flag());
+  v.key("new_folders", c.newFolders, forms::count());
+  v.key("depth", c.depth, forms::count());
   v.key("quota", c.quota, forms::optionalSize());
+  v.key("total_quota", c.totalQuota, forms::optionalSize());
+  v.key("files", c.files, forms::optionalCount());
+  v.key("min_free", c.minFree, forms::freeFloor());
 }
 
 template <class V>

@@ -110,7 +110,7 @@ class Worker {
                  {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
         users_(storage_),
         uploads_(loop_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
-                 setup_.plan->config.log.clientIp, setup_.id),
+                 setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir),
         info_{.worker = setup_.workerNumber,
               .workers = setup_.workerCount,
               .generation = setup_.generation,

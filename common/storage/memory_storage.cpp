@@ -198,17 +198,8 @@ class MemoryStorage final : public Storage {
     return id;
   }
 
-  Result<std::int64_t> announceUpload(const UploadRecord& record,
-                                      const std::optional<UploadQuota>& quota) override {
+  Result<std::int64_t> announceUpload(const UploadRecord& record) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
-    if (quota) {
-      std::uint64_t kept = bytesUploadedBy(record.user, record.host, quota->prefix).value();
-      const auto before = latestUpload(record.host, record.path).value();
-      if (before && before->user == record.user) kept -= std::min(kept, before->size);
-      if (record.size > quota->bytes || kept > quota->bytes - record.size) {
-        return Error{ErrorCode::kNoSpace, "the user's quota is reached"};
-      }
-    }
     UploadRecord pending = record;
     pending.id = ++state_.lastPending;
     if (!state_.users.count(pending.user)) pending.user.clear();
@@ -281,20 +272,21 @@ class MemoryStorage final : public Storage {
     return std::optional(state_.uploads.at(found->second));
   }
 
-  Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
-                                        std::string_view prefix) override {
-    std::uint64_t bytes = 0;
+  Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
+                                  std::optional<std::string_view> user) override {
+    KeptUploads kept;
     const auto count = [&](const UploadRecord& record) {
-      const bool counts =
-          record.user == user && record.host == host && isBeneath(record.path, prefix);
-      if (counts) bytes += record.size;
+      if (user && record.user != *user) return;
+      if (record.host != host || !isBeneath(record.path, prefix)) return;
+      kept.bytes += record.size + record.blocks * kBlockBytes;
+      kept.files += record.blocks > 0 ? 1 : 0;
     };
     for (const auto& [place, id] : state_.latest) {
       const UploadRecord& record = state_.uploads.at(id);
       if (record.outcome != UploadOutcome::kDeleted) count(record);
     }
     for (const auto& [id, record] : state_.pending) count(record);
-    return bytes;
+    return kept;
   }
 
  private:

@@ -109,6 +109,81 @@ constexpr const char* kSteps[] = {
     -- Whose death ends an announced upload, and the name of what it leaves beside the file.
     ALTER TABLE pending_uploads ADD COLUMN worker INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE pending_uploads ADD COLUMN unfinished TEXT NOT NULL DEFAULT '';
+
+    -- Quotas: what is kept below the prefixes that have one, summed up as it comes and goes, so
+    -- that no upload takes longer the more there are.
+    ALTER TABLE uploads ADD COLUMN blocks INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE pending_uploads ADD COLUMN blocks INTEGER NOT NULL DEFAULT 1;
+    DROP INDEX uploads_there;
+    CREATE TABLE upload_prefixes(
+      host TEXT NOT NULL,
+      prefix TEXT NOT NULL,
+      PRIMARY KEY(host, prefix)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE upload_sums(
+      host TEXT NOT NULL,
+      prefix TEXT NOT NULL,
+      user TEXT NOT NULL,  -- '': those without one; '*': all together
+      bytes INTEGER NOT NULL,
+      files INTEGER NOT NULL,
+      PRIMARY KEY(host, prefix, user)
+    ) STRICT, WITHOUT ROWID;
+    -- Each row with what it counts; bounded, so that no row makes the sums overflow.
+    CREATE VIEW counted_uploads AS
+      SELECT host, path, ifnull(user, '') AS user,
+        min(max(size, 0), 1 << 50) + 4096 * min(max(blocks, 0), 1000) AS bytes, blocks > 0 AS files
+      FROM uploads WHERE latest = 1 AND outcome IN ('stored', 'replaced')
+      UNION ALL
+      SELECT host, path, ifnull(user, '') AS user,
+        min(max(size, 0), 1 << 50) + 4096 * min(max(blocks, 0), 1000) AS bytes, blocks > 0 AS files
+      FROM pending_uploads;
+    -- Written to by the triggers below alone: sign is 1 for a row that counts now, -1 for one that
+    -- does no more.
+    CREATE VIEW upload_changes AS
+      SELECT '' AS host, '' AS path, '' AS user, 0 AS size, 0 AS blocks, 0 AS sign WHERE 0;
+    CREATE TRIGGER upload_changes_summed INSTEAD OF INSERT ON upload_changes BEGIN
+      INSERT INTO upload_sums
+        SELECT NEW.host, prefix, who,
+          NEW.sign * (min(max(NEW.size, 0), 1 << 50) + 4096 * min(max(NEW.blocks, 0), 1000)),
+          NEW.sign * (NEW.blocks > 0)
+        FROM upload_prefixes, (SELECT ifnull(NEW.user, '') AS who UNION ALL SELECT '*')
+        WHERE host = NEW.host AND (NEW.path = prefix OR
+          substr(NEW.path, 1, length(prefix) + 1) = prefix || '/')
+        ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+      DELETE FROM upload_sums
+        WHERE host = NEW.host AND user = ifnull(NEW.user, '') AND bytes = 0 AND files = 0 AND
+          prefix IN (SELECT prefix FROM upload_prefixes WHERE host = NEW.host);
+    END;
+    CREATE TRIGGER pending_uploads_come AFTER INSERT ON pending_uploads
+      WHEN EXISTS(SELECT 1 FROM upload_prefixes WHERE host = NEW.host) BEGIN
+      INSERT INTO upload_changes VALUES(NEW.host, NEW.path, NEW.user, NEW.size, NEW.blocks, 1);
+    END;
+    CREATE TRIGGER pending_uploads_change AFTER UPDATE OF user ON pending_uploads
+      WHEN EXISTS(SELECT 1 FROM upload_prefixes WHERE host = NEW.host) BEGIN
+      INSERT INTO upload_changes VALUES(OLD.host, OLD.path, OLD.user, OLD.size, OLD.blocks, -1);
+      INSERT INTO upload_changes VALUES(NEW.host, NEW.path, NEW.user, NEW.size, NEW.blocks, 1);
+    END;
+    CREATE TRIGGER pending_uploads_go AFTER DELETE ON pending_uploads
+      WHEN EXISTS(SELECT 1 FROM upload_prefixes WHERE host = OLD.host) BEGIN
+      INSERT INTO upload_changes VALUES(OLD.host, OLD.path, OLD.user, OLD.size, OLD.blocks, -1);
+    END;
+    CREATE TRIGGER uploads_come AFTER INSERT ON uploads
+      WHEN NEW.latest = 1 AND NEW.outcome IN ('stored', 'replaced') AND
+        EXISTS(SELECT 1 FROM upload_prefixes WHERE host = NEW.host) BEGIN
+      INSERT INTO upload_changes VALUES(NEW.host, NEW.path, NEW.user, NEW.size, NEW.blocks, 1);
+    END;
+    CREATE TRIGGER uploads_change AFTER UPDATE OF latest, user ON uploads
+      WHEN OLD.latest = 1 AND OLD.outcome IN ('stored', 'replaced') AND
+        EXISTS(SELECT 1 FROM upload_prefixes WHERE host = OLD.host) BEGIN
+      INSERT INTO upload_changes VALUES(OLD.host, OLD.path, OLD.user, OLD.size, OLD.blocks, -1);
+      INSERT INTO upload_changes
+        SELECT NEW.host, NEW.path, NEW.user, NEW.size, NEW.blocks, 1 WHERE NEW.latest = 1;
+    END;
+    CREATE TRIGGER uploads_go AFTER DELETE ON uploads
+      WHEN OLD.latest = 1 AND OLD.outcome IN ('stored', 'replaced') AND
+        EXISTS(SELECT 1 FROM upload_prefixes WHERE host = OLD.host) BEGIN
+      INSERT INTO upload_changes VALUES(OLD.host, OLD.path, OLD.user, OLD.size, OLD.blocks, -1);
+    END;
     )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);

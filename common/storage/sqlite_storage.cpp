@@ -30,7 +30,13 @@ constexpr std::int64_t kMostKeys = 1000;
 
 constexpr std::string_view kUploadColumns =
     "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, previous_sha256, "
-    "outcome, why FROM uploads ";
+    "outcome, why, blocks FROM uploads ";
+
+/// Of a file; more in a row was not written by this program.
+constexpr std::int64_t kMostBlocks = 1000;
+
+/// Whom upload_sums names for all users together.
+constexpr std::string_view kAllUsers = "*";
 
 UploadRecord uploadOf(const SqliteQuery& row) {
   const auto text = [&](int column) { return std::string(row.text(column).substr(0, kLongest)); };
@@ -48,6 +54,7 @@ UploadRecord uploadOf(const SqliteQuery& row) {
   record.previousSha256 = text(10);
   record.outcome = uploadOutcome(row.text(11));
   record.why = text(12);
+  record.blocks = std::min(count(row.integer(13)), count(kMostBlocks));
   return record;
 }
 
@@ -281,26 +288,15 @@ class SqliteStorage final : public Storage {
     });
   }
 
-  Result<std::int64_t> announceUpload(const UploadRecord& record,
-                                      const std::optional<UploadQuota>& quota) override {
+  Result<std::int64_t> announceUpload(const UploadRecord& record) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
-      if (quota) {
-        auto kept = bytesUploadedBy(record.user, record.host, quota->prefix);
-        if (!kept) return kept.error();
-        auto before = latestUpload(record.host, record.path);
-        if (!before) return before.error();
-        if (*before && (*before)->user == record.user) *kept -= std::min(*kept, (*before)->size);
-        if (record.size > quota->bytes || *kept > quota->bytes - record.size) {
-          return Error{ErrorCode::kNoSpace, "the user's quota is reached"};
-        }
-      }
       auto done = db_.run(
           "INSERT INTO pending_uploads(time, protocol, host, path, user, client, mime, size, "
-          "sha256, worker, unfinished) "
-          "VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?)",
+          "sha256, worker, unfinished, blocks) "
+          "VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)",
           seconds(record.time), record.protocol, record.host, record.path, record.user,
           record.client, record.mime, static_cast<std::int64_t>(record.size), record.sha256,
-          record.worker, record.unfinished);
+          record.worker, record.unfinished, static_cast<std::int64_t>(record.blocks));
       if (!done) return done.error();
       return db_.lastRowId();
     });
@@ -317,8 +313,9 @@ class SqliteStorage final : public Storage {
       if (!done) return done.error();
       done = db_.run(
           "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
-          "previous_sha256, outcome, latest) SELECT time, protocol, host, path, user, client, "
-          "mime, size, sha256, ?2, ?3, 1 FROM pending_uploads WHERE id = ?1",
+          "previous_sha256, outcome, latest, blocks) SELECT time, protocol, host, path, user, "
+          "client, "
+          "mime, size, sha256, ?2, ?3, 1, blocks FROM pending_uploads WHERE id = ?1",
           pending, previousSha256, toString(outcome));
       if (!done) return done.error();
       if (db_.changes() == 0) return noPending(pending);
@@ -345,14 +342,14 @@ class SqliteStorage final : public Storage {
   Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after, std::size_t limit) override {
     SqliteQuery query(db_,
                       "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, "
-                      "'', '', '', worker, unfinished FROM pending_uploads WHERE id > ? "
+                      "'', '', '', blocks, worker, unfinished FROM pending_uploads WHERE id > ? "
                       "ORDER BY id LIMIT ?",
                       after, static_cast<std::int64_t>(limit));
     std::vector<UploadRecord> records;
     while (query.next()) {
       records.push_back(uploadOf(query));
-      records.back().worker = query.integer(13);
-      records.back().unfinished = query.text(14);
+      records.back().worker = query.integer(14);
+      records.back().unfinished = query.text(15);
     }
     if (query.failed()) return query.error();
     return records;
@@ -398,22 +395,24 @@ class SqliteStorage final : public Storage {
     return record;
   }
 
-  Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
-                                        std::string_view prefix) override {
+  Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
+                                  std::optional<std::string_view> user) override {
     const PathRange range(prefix);
+    const std::string_view who = user.value_or(kAllUsers);
+    const auto summed = isSummed(host, range.self);
+    if (!summed) return summed.error();
+    if (!*summed && (depth_ == 0 || access_ == Access::kRead)) return addUp(host, range, who);
+    if (!*summed) {
+      if (auto begun = beginSums(host, range); !begun) return begun.error();
+    }
     SqliteQuery query(db_,
-                      "SELECT total(max(size, 0)) FROM ("
-                      "SELECT user, host, path, size FROM uploads "
-                      "WHERE latest = 1 AND outcome IN ('stored', 'replaced') UNION ALL "
-                      "SELECT user, host, path, size FROM pending_uploads) "
-                      "WHERE user IS nullif(?, '') AND host = ? AND "
-                      "(path = ? OR (path >= ? AND path < ?))",
-                      user, host, range.self, range.first, range.last);
-    std::uint64_t bytes = 0;
-    // A sum of integers fails where it is too large for one.
-    if (query.next()) bytes = count(query.integer(0));
+                      "SELECT bytes, files FROM upload_sums "
+                      "WHERE host = ? AND prefix = ? AND user = ?",
+                      host, range.self, who);
+    KeptUploads kept;
+    if (query.next()) kept = {count(query.integer(0)), count(query.integer(1))};
     if (query.failed()) return query.error();
-    return bytes;
+    return kept;
   }
 
  private:
@@ -430,6 +429,39 @@ class SqliteStorage final : public Storage {
     return {ErrorCode::kNotFound, fmt::format("no pending upload {}", id)};
   }
 
+  /// Whether upload_sums follows what is at or beneath `prefix`.
+  Result<bool> isSummed(std::string_view host, std::string_view prefix) {
+    SqliteQuery query(db_, "SELECT 1 FROM upload_prefixes WHERE host = ? AND prefix = ?", host,
+                      prefix);
+    const bool found = query.next();
+    if (query.failed()) return query.error();
+    return found;
+  }
+
+  Result<KeptUploads> addUp(std::string_view host, const PathRange& range, std::string_view who) {
+    SqliteQuery query(db_,
+                      "SELECT sum(bytes), sum(files) FROM counted_uploads WHERE host = ?1 AND "
+                      "(path = ?2 OR (path >= ?3 AND path < ?4)) AND ?5 IN (user, '*')",
+                      host, range.self, range.first, range.last, who);
+    KeptUploads kept;
+    if (query.next()) kept = {count(query.integer(0)), count(query.integer(1))};
+    if (query.failed()) return query.error();
+    return kept;
+  }
+
+  Result<void> beginSums(std::string_view host, const PathRange& range) {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      auto done = db_.run("INSERT INTO upload_prefixes VALUES(?, ?)", host, range.self);
+      if (!done) return done;
+      return db_.run(
+          "INSERT INTO upload_sums SELECT ?1, ?2, who, sum(bytes), sum(files) FROM ("
+          "SELECT user AS who, bytes, files, host, path FROM counted_uploads UNION ALL "
+          "SELECT '*', bytes, files, host, path FROM counted_uploads) WHERE host = ?1 AND "
+          "(path = ?2 OR (path >= ?3 AND path < ?4)) GROUP BY who",
+          host, range.self, range.first, range.last);
+    });
+  }
+
   Result<void> forgetLatest(std::string_view host, std::string_view path) {
     return db_.run("UPDATE uploads SET latest = 0 WHERE host = ? AND path = ? AND latest = 1", host,
                    path);
@@ -438,11 +470,12 @@ class SqliteStorage final : public Storage {
   Result<std::int64_t> insertUpload(const UploadRecord& record, bool latest) {
     auto done = db_.run(
         "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
-        "previous_sha256, outcome, latest, why) VALUES(?, ?, ?, ?, "
-        "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
+        "previous_sha256, outcome, latest, why, blocks) VALUES(?, ?, ?, ?, "
+        "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         seconds(record.time), record.protocol, record.host, record.path, record.user, record.client,
         record.mime, static_cast<std::int64_t>(record.size), record.sha256, record.previousSha256,
-        toString(record.outcome), std::int64_t{latest}, record.why);
+        toString(record.outcome), std::int64_t{latest}, record.why,
+        static_cast<std::int64_t>(record.blocks));
     if (!done) return done.error();
     return db_.lastRowId();
   }

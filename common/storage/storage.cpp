@@ -44,6 +44,32 @@ bool isBeneath(std::string_view path, std::string_view prefix) {
   return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
 }
 
+Result<QuotaVerdict> measureUpload(Storage& storage, const UploadRecord& record,
+                                   const UploadQuota& quota) {
+  const auto before = storage.latestUpload(record.host, record.path);
+  if (!before) return before.error();
+  const bool replaces = *before && (*before)->outcome != UploadOutcome::kDeleted;
+  const auto counted = [](const UploadRecord& r) { return r.size + r.blocks * kBlockBytes; };
+  const std::uint64_t more = counted(record);
+  const auto exceeds = [&](std::uint64_t kept, std::uint64_t most, bool givesBack) {
+    if (givesBack) kept -= std::min(kept, counted(**before));
+    return more > most || kept > most - more;
+  };
+  if (quota.userBytes != UploadQuota::kUnlimited) {
+    const auto own = storage.keptUploads(record.host, quota.prefix, record.user);
+    if (!own) return own.error();
+    const bool givesBack = replaces && (*before)->user == record.user;
+    if (exceeds(own->bytes, quota.userBytes, givesBack)) return QuotaVerdict::kUserIsFull;
+  }
+  if (quota.allBytes == UploadQuota::kUnlimited && quota.files == UploadQuota::kUnlimited) {
+    return QuotaVerdict::kFits;
+  }
+  const auto all = storage.keptUploads(record.host, quota.prefix, std::nullopt);
+  if (!all) return all.error();
+  if (exceeds(all->bytes, quota.allBytes, replaces)) return QuotaVerdict::kAllIsFull;
+  return !replaces && all->files >= quota.files ? QuotaVerdict::kTooManyFiles : QuotaVerdict::kFits;
+}
+
 std::string_view toString(UploadOutcome outcome) {
   return kOutcomes[static_cast<std::size_t>(outcome)];
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -71,6 +72,7 @@ struct UploadRecord {
   std::string client = {};  ///< address as the log may show it; may be empty
   std::string mime = {};
   std::uint64_t size = 0;           ///< bytes that the file has since; 0 once deleted
+  std::uint64_t blocks = 1;         ///< that it counts besides; 0: it counts as no file
   std::string sha256 = {};          ///< lower-case hex; "" once deleted
   std::string previousSha256 = {};  ///< "" when there was no file before
   UploadOutcome outcome = UploadOutcome::kStored;
@@ -80,11 +82,27 @@ struct UploadRecord {
   std::string unfinished = {};  ///< the name beside the file that holds content on its way
 };
 
-/// How much one user may keep at or beneath a path; see announceUpload().
+/// What a file, and each folder that uploads may have made for it, counts besides its bytes.
+inline constexpr std::uint64_t kBlockBytes = 4096;
+
+/// How much may be kept at or beneath a path.
 struct UploadQuota {
-  std::string prefix;
-  std::uint64_t bytes = 0;
+  static constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+  std::string prefix = {};
+  std::uint64_t userBytes = kUnlimited;  ///< of one user; those without one are one together
+  std::uint64_t allBytes = kUnlimited;   ///< of all users
+  std::uint64_t files = kUnlimited;      ///< of all users
 };
+
+/// What is kept at or beneath a path: bytes with kBlockBytes for each block, and files.
+struct KeptUploads {
+  std::uint64_t bytes = 0;
+  std::uint64_t files = 0;
+  bool operator==(const KeptUploads&) const = default;
+};
+
+/// What an upload is measured against its quota with.
+enum class QuotaVerdict { kFits, kUserIsFull, kAllIsFull, kTooManyFiles };
 
 /// Refused uploads that are remembered; older ones are forgotten.
 inline constexpr std::int64_t kMaxRefusedUploads = 10'000;
@@ -158,10 +176,7 @@ class Storage {
   virtual Result<std::int64_t> recordUpload(const UploadRecord& record) = 0;
   /// Notes what is about to happen to a file, and returns the note's id; settleUpload() or
   /// dropUpload() must follow. No sum and a size: the content is not whole yet.
-  /// kNoSpace where the user's files and announced uploads would exceed
-  /// `quota`.
-  virtual Result<std::int64_t> announceUpload(const UploadRecord& record,
-                                              const std::optional<UploadQuota>& quota) = 0;
+  virtual Result<std::int64_t> announceUpload(const UploadRecord& record) = 0;
   /// It has happened: the note becomes a record, the latest of its path, whose id is returned.
   virtual Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
                                             std::string_view previousSha256) = 0;
@@ -178,12 +193,18 @@ class Storage {
   virtual Result<UploadRecord> showUpload(std::int64_t id) = 0;  ///< kNotFound
   virtual Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
                                                            std::string_view path) = 0;
-  /// Sizes of the files at or beneath `prefix` whose latest record is of `user`, deleted ones left
-  /// out, and of what the user has announced: what counts against a quota. Those
-  /// without a user ("") are one together.
-  virtual Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
-                                                std::string_view prefix) = 0;
+  /// The files at or beneath `prefix` whose latest record is of `user`, deleted ones left out, and
+  /// what the user has announced: what counts against a quota. Those without a user ("") are one
+  /// together; nullopt: all users. The first call for a prefix within a transaction that writes
+  /// looks at all its records, and begins to keep the sums.
+  virtual Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
+                                          std::optional<std::string_view> user) = 0;
 };
+
+/// Whether `quota` leaves room for `record`, which is not announced yet, in place of the latest
+/// upload of its path.
+Result<QuotaVerdict> measureUpload(Storage& storage, const UploadRecord& record,
+                                   const UploadQuota& quota);
 
 /// Runs `body`, which returns a Result, as one transaction: committed when it answers a value,
 /// rolled back when it answers an error.

@@ -524,7 +524,7 @@ TEST_F(SpartanUpload, NeedsAFolderThatSaysSo) {
 }
 
 TEST_F(SpartanUpload, IsRecordedAsOthersAre) {
-  serve("quota = \"10B\"\n");
+  serve("quota = \"8202B\"\n");  // two blocks and ten bytes
   EXPECT_EQ(put("/page.gmi", "12345").status, 3);
   EXPECT_EQ(put("/more.gmi", "123456").status, 4) << "whoever shows no certificate shares a quota";
   capsule.stop();

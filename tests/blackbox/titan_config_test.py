@@ -30,7 +30,9 @@ class Configuration(unittest.TestCase):
                        'over = ["titan", "spartan"]\nanyone = true',
                        'anyone = true\nmax_size = "1GiB"\nmime = ["text/*", "image/png"]\n'
                        'delete = true\ncreate_directories = true\nquota = "100MiB"',
-                       'anyone = true\nquota = "off"'):
+                       'anyone = true\nquota = "off"\ntotal_quota = "1GiB"\nfiles = 100',
+                       'anyone = true\noverwrite = "own"\nnew_folders = 1\ndepth = 1',
+                       'anyone = true\nmin_free = "0"', 'anyone = true\nmin_free = "1GiB"'):
             with self.subTest(upload):
                 done = self.run_check(upload)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -44,6 +46,9 @@ class Configuration(unittest.TestCase):
                 ("anyon = true", "anyone"), ('anyone = true\nmax_sise = "1KiB"', "max_size"),
                 ('anyone = true\nmax_size = "much"', "much"),
                 ('anyone = true\nquota = "some"', "some"), ('anyone = "yes"', "anyone"),
+                ('anyone = true\nquota = "1KiB"', "each file counts"),
+                ('anyone = true\nmin_free = "100%"', "99%"), ('anyone = true\nfiles = 0', "files"),
+                ('anyone = true\noverwrite = "none"', '"own"'),
                 ('anyone = true\nmime = "text/*"', "mime"),
                 ('anyone = true\nmime = ["text"]', "mime")):
             with self.subTest(upload):
@@ -61,7 +66,8 @@ class Configuration(unittest.TestCase):
         done = self.run_check("anyone = true", "--dump")
         self.assertEqual(done.returncode, 0, done.stderr)
         for key in ("over", "fingerprints", "tokens", "anyone", "max_size", "mime", "delete",
-                    "create_directories", "quota"):
+                    "overwrite", "create_directories", "new_folders", "depth", "quota",
+                    "total_quota", "files", "min_free"):
             self.assertRegex(done.stdout, rf"(?m)^\s*{key} *= ")
 
 

@@ -148,7 +148,7 @@ class Writers(TitanCase):
         self.assert_stored(self.server.put("/quota/a", b"a" * 600, **who), "/quota/a", b"a" * 600)
         self.assert_refused(self.server.put("/quota/b", b"b" * 600, **who), *range(40, 60))
         self.assert_absent("/quota/b")
-        # Replacing counts the difference, other people have quotas of their own.
+        # Replacing counts the difference (a file counts a block of 4 KiB too), other people have quotas of their own.
         self.assert_stored(self.server.put("/quota/a", b"A" * 1024, **who), "/quota/a",
                            b"A" * 1024)
         self.assert_refused(self.server.put("/quota/a", b"A" * 1025, **who), *range(40, 60))
@@ -182,13 +182,13 @@ class Writers(TitanCase):
         answers = []
 
         def put(number):
-            answers.append(self.server.put(f"/quota/crowd{number}", b"x" * 300, certificate=crowd))
+            answers.append(self.server.put(f"/parts/crowd{number}", b"x" * 300, certificate=crowd))
         threads = [threading.Thread(target=put, args=(number,)) for number in range(12)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        stored = list(self.folder.path.glob("quota/crowd*"))
+        stored = list(self.folder.path.glob("parts/crowd*"))
         self.assertEqual(sum(answer.status == 30 for answer in answers), 3, answers)
         self.assertEqual(len(stored), 3)
         self.assertEqual(self.server.temporary_files(), [])

@@ -114,10 +114,9 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->recordUpload(record);
   }
-  Result<std::int64_t> announceUpload(const UploadRecord& record,
-                                      const std::optional<UploadQuota>& quota) override {
+  Result<std::int64_t> announceUpload(const UploadRecord& record) override {
     if (fails()) return *trouble_;
-    return inner_->announceUpload(record, quota);
+    return inner_->announceUpload(record);
   }
   Result<std::int64_t> settleUpload(std::int64_t id, UploadOutcome outcome,
                                     std::string_view previousSha256) override {
@@ -149,10 +148,10 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->latestUpload(host, path);
   }
-  Result<std::uint64_t> bytesUploadedBy(std::string_view user, std::string_view host,
-                                        std::string_view prefix) override {
+  Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
+                                  std::optional<std::string_view> user) override {
     if (fails()) return *trouble_;
-    return inner_->bytesUploadedBy(user, host, prefix);
+    return inner_->keptUploads(host, prefix, user);
   }
 
  private:

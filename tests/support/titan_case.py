@@ -84,7 +84,14 @@ root = "quota"
 [sites.localhost."/quota".upload]
 fingerprints = ["*"]
 delete = true
-quota = "1KiB"
+quota = "5KiB"
+
+[sites.localhost."/parts"]
+module = "directory"
+root = "parts"
+[sites.localhost."/parts".upload]
+fingerprints = ["*"]
+quota = "13KiB"
 
 [sites.localhost."/keep"]
 module = "directory"
@@ -116,7 +123,7 @@ anyone = true
 """
 
 FOLDERS = ("root", "open", "big", "small", "gemtext", "pictures", "tokens", "either", "listed",
-           "certified", "quota", "keep", "parents", "spartan", "gate")
+           "certified", "quota", "parts", "keep", "parents", "spartan", "gate")
 
 
 class TitanCase(unittest.TestCase):

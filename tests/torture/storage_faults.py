@@ -134,6 +134,22 @@ class FsyncFails(Faulty):
             self.assertEqual((there, told), (old_sum, old_sum))
         return counted >= number
 
+    def test_the_nth_of_an_upload_in_new_folders(self):
+        server = self.serve(sites=SITE + "create_directories = true\n")
+        for number in range(1, 40):
+            with self.subTest(number=number):
+                path = f"/up/{number}/a/b/c/page"
+                if not self.fails_once(server, path, b"", self.NEW, number):
+                    break
+                stored = self.digest(server, path) != ""
+                # Those of a refused one go with it, after its answer.
+                self.assertTrue(eventually(
+                    lambda number=number, stored=stored:
+                    (server.folder.path / f"up/{number}").exists() == stored))
+        else:
+            self.fail("an upload takes many fsyncs")
+        self.assertGreater(number, 7)
+
     def test_the_next_upload_is_well(self):
         server = self.serve()
         for number in range(1, 6):
@@ -165,7 +181,7 @@ class FsyncFails(Faulty):
 
 
 class DeadWorkers(Faulty):
-    QUOTA = SITE + 'quota = "100KiB"\n'
+    QUOTA = SITE + 'quota = "120KiB"\n'
 
     def test_what_they_had_begun_counts_for_nobody(self):
         """Without a restart: each worker dies of its second upload, which was announced."""

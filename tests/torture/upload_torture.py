@@ -307,6 +307,92 @@ class ManyAtOnce(Served):
         self.assertEqual(chain[-1], sha256(page))
 
 
+class ManyFolders(Served):
+    """Folders that come and go with their files."""
+    SITE = SITE + "create_directories = true\n"
+
+    def serve_folders(self):
+        server = Capsule(self.SITE, folder=self.folder())
+        self.addCleanup(server.close)
+        return server.start()
+
+    def assert_empty(self, server):
+        self.assert_nothing_unfinished(server)
+        self.assertEqual(list((server.folder.path / "up").rglob("*")), [])
+
+    def test_uploads_and_deletions_in_the_same_folders(self, writers=12, rounds=20):
+        server, wrong = self.serve_folders(), []
+
+        def write(number):
+            choice = random.Random(f"{SEED} {number}")
+            for count in range(rounds):
+                depth = choice.randrange(1, 5)
+                folders = "/".join(str(choice.randrange(2)) for _ in range(depth))
+                path = f"/up/{folders}/p{number}"
+                page = sealed(f"{number} {count}".encode() * choice.choice((1, 20_000)))
+                answers = (put(server, path, page), server.get(path).body == page,
+                           put(server, path, b""))
+                if answers != (30, True, 20):
+                    wrong.append((path, answers))
+        run_all([threading.Thread(target=write, args=(n,)) for n in range(writers)])
+        self.assertEqual(wrong, [])
+        self.assert_empty(server)
+
+    def test_many_new_folders_cost_others_nothing(self, attackers=4, uploads=20):
+        server = self.serve_folders()
+        done, slowest, wrong = threading.Event(), [0.0], []
+
+        def attack(number):
+            for count in range(uploads):
+                path = f"/up/a{number}-{count}"
+                if put(server, path + "/f" * 490 + "/x", b"x") != 59:
+                    wrong.append(path)
+                path += "/" + "/".join("abcdefg") + "/x"
+                if put(server, path, b"x") != 30 or put(server, path, b"") != 20:
+                    wrong.append(path)
+
+        def honest():
+            while not done.is_set():
+                answer = server.put("/up/page", b"x")
+                slowest[0] = max(slowest[0], answer.seconds)
+                if answer.status != 30:
+                    wrong.append(answer)
+        other = threading.Thread(target=honest)
+        other.start()
+        try:
+            run_all([threading.Thread(target=attack, args=(n,)) for n in range(attackers)])
+        finally:
+            done.set()
+            other.join()
+        print(f"beside them the slowest upload took {slowest[0]:.2f} s", file=sys.stderr)
+        self.assertEqual(wrong, [])
+        self.assertEqual(put(server, "/up/page", b""), 20)
+        self.assert_empty(server)
+
+    def test_what_was_acknowledged_is_there_after_a_kill(self):
+        server, moments, there = self.serve_folders(), random.Random(SEED), {}
+        for number in range(max(3, ROUNDS // 4)):
+            def write(uploader, number=number):
+                for count in range(10_000):
+                    path = f"/up/{number}/{uploader}/{count % 7}/{count}/page"
+                    page = sealed(path.encode())
+                    if put(server, path, page) != 30:
+                        return
+                    there[path] = sha256(page)
+            threads = [threading.Thread(target=write, args=(n,)) for n in range(UPLOADERS)]
+            for thread in threads:
+                thread.start()
+            threading.Event().wait(moments.uniform(0.05, 0.5))
+            server.kill()
+            for thread in threads:
+                thread.join()
+            server.start()
+            for path, digest in there.items():
+                self.assertEqual(sha256((server.folder.path / path[1:]).read_bytes()), digest)
+            self.assert_nothing_unfinished(server)
+        self.assertGreater(len(there), 10)
+
+
 class FullDisk(Served):
     def fill(self, server, sizes, attempts=15):
         """Uploads of many sizes to pages of their own; {path: digest} of what was acknowledged."""

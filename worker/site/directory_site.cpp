@@ -109,8 +109,16 @@ void DirectorySite::answer(Root root, Request request, Responder reply, Result<F
 }
 
 UploadPlace DirectorySite::placeOf(Root root, const Request& request) const {
-  return {std::move(root), std::string(request.sitePath().substr(1)), neverServed_,
-          args_.upload->createDirectories};
+  UploadPlace place;
+  place.root = std::move(root);
+  place.relative = request.sitePath().substr(1);
+  place.neverServed = neverServed_;
+  place.createFolders = args_.upload->createDirectories;
+  place.newFolders = args_.upload->newFolders;
+  place.depth = args_.upload->depth;
+  place.minFree = args_.upload->minFree;
+  place.size = request.upload->size;
+  return place;
 }
 
 void DirectorySite::handleUpload(Root root, Request request, Responder reply, Services& services) {
@@ -124,9 +132,15 @@ void DirectorySite::handleUpload(Root root, Request request, Responder reply, Se
   order.place = placeOf(std::move(root), request);
   order.host = host_;
   order.mime = uploadType(request);
-  if (args_.upload->quota) {
-    order.quota = UploadQuota{request.path.substr(0, request.mountLength), *args_.upload->quota};
+  const UploadArgs& rules = *args_.upload;
+  if (rules.quota || rules.totalQuota || rules.files) {
+    constexpr std::uint64_t kNone = UploadQuota::kUnlimited;
+    order.bounds.quota =
+        UploadQuota{request.path.substr(0, request.mountLength), rules.quota.value_or(kNone),
+                    rules.totalQuota.value_or(kNone), rules.files.value_or(kNone)};
   }
+  order.blocks = uploadBlocks(rules, request);
+  order.bounds.ownOnly = rules.overwrite == Overwrite::kOwn;
   services.uploads.carryOut(std::move(order), std::move(request), std::move(reply));
 }
 

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <utility>
@@ -13,12 +14,17 @@
 #include "common/log.h"
 #include "common/random_number.h"
 #include "common/sha256.h"
+#include "common/storage/storage.h"
 #include "worker/upload/crash_point.h"
+#include "worker/upload/empty_folders.h"
+#include "worker/upload/free_floor.h"
 
 namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kMaxName = 255;
+/// A folder may be removed between the look and the opening, by a deletion that emptied it.
+constexpr int kFolderTries = 5;
 
 /// Of this process alone: what one that died has left is not in the way.
 std::string makeUnfinishedName() {
@@ -36,6 +42,16 @@ bool isUnknownFlag(int error) { return error == EINVAL || error == ENOSYS; }
 /// A folder that may be entered, but not read, cannot be synced.
 bool canSync(const UniqueFd& folder) { return (::fcntl(folder.get(), F_GETFL) & O_PATH) == 0; }
 
+/// "a/b" of "a/b/c", "" of "c".
+std::string_view folderOf(std::string_view relative) {
+  const std::size_t slash = relative.rfind('/');
+  return slash == std::string_view::npos ? "" : relative.substr(0, slash);
+}
+
+Error notToReplace(std::string_view name) {
+  return {ErrorCode::kExists, fmt::format("{} is somebody else's", logQuote(name))};
+}
+
 Error failed(std::string_view doing, std::string_view name, int error) {
   return errnoError(fmt::format("{} {}", doing, logQuote(name)), error);
 }
@@ -43,7 +59,9 @@ Error failed(std::string_view doing, std::string_view name, int error) {
 }  // namespace
 
 UploadFile::UploadFile(UploadPlace place)
-    : place_(std::move(place)), unfinished_(makeUnfinishedName()) {}
+    : place_(std::move(place)),
+      unfinished_(makeUnfinishedName()),
+      makesFolders_(place_.createFolders) {}
 
 UploadFile::~UploadFile() {
   discardOld();
@@ -56,9 +74,13 @@ UploadFile::~UploadFile() {
 Result<void> UploadFile::append(std::string_view bytes) {
   if (!content_) {
     if (auto opened = open(); !opened) return opened;
-    if (auto created = createContent(); !created) return created;
+    if (auto created = create(); !created) return created;
     crashPoint("created");
   }
+  // Each time: others write too.
+  const std::uint64_t left = place_.size - std::min(place_.size, written_);
+  if (auto room = checkFloorOf(content_.get(), place_.minFree, left, 1); !room) return room;
+  written_ += bytes.size();
   while (!bytes.empty()) {
     const ssize_t took = ::write(content_.get(), bytes.data(), bytes.size());
     if (took < 0 && errno == EINTR) continue;
@@ -73,6 +95,7 @@ Result<void> UploadFile::finish() {
   const auto old = statusOfName();
   if (!old && old.error().code != ErrorCode::kNotFound) return old.error();
   hasOld_ = old.ok();
+  if (hasOld_ && !mayReplace_) return notToReplace(place_.relative);
   if (hasOld_ && ::fchmod(content_.get(), old->st_mode & 0777) != 0) {
     return failed("set the mode of", place_.relative, errno);
   }
@@ -82,31 +105,32 @@ Result<void> UploadFile::finish() {
 }
 
 Result<void> UploadFile::findVictim() {
+  makesFolders_ = false;
   if (auto opened = open(); !opened) return opened;
   const auto status = statusOfName();
-  if (!status) return status.error();
-  hasOld_ = true;
-  return {};
+  return status ? Result<void>() : status.error();
 }
 
 Result<void> UploadFile::open() {
   const std::size_t slash = place_.relative.rfind('/');
-  const bool nested = slash != std::string::npos;
-  name_ = nested ? place_.relative.substr(slash + 1) : place_.relative;
+  name_ = slash == std::string::npos ? place_.relative : place_.relative.substr(slash + 1);
   if (name_.empty() || name_.size() > kMaxName || name_.starts_with(kUnfinishedPrefix)) {
     return Error{ErrorCode::kInvalid, "a name that no upload may have"};
   }
-  const std::string folder = nested ? place_.relative.substr(0, slash) : "";
-  if (auto opened = openFolder(folder); !opened) return opened;
+  if (auto opened = openFolder(); !opened) return opened;
   const auto status = statusOfName();
   if (!status && status.error().code != ErrorCode::kNotFound) return status.error();
-  return {};
+  hasOld_ = status.ok();
+  return hasOld_ && !mayReplace_ ? notToReplace(place_.relative) : Result<void>();
 }
 
-Result<void> UploadFile::openFolder(const std::string& folder) {
+Result<void> UploadFile::openFolder() {
+  const std::string folder(folderOf(place_.relative));
   auto opened = place_.root->open(folder, Waiting::kAllowed);
-  if (!opened && opened.error().code == ErrorCode::kNotFound && place_.createFolders) {
-    if (auto made = makeFolder(folder); !made) return made;
+  const auto isMissing = [&] { return !opened && opened.error().code == ErrorCode::kNotFound; };
+  for (int tries = 0; makesFolders_ && isMissing() && tries < kFolderTries; ++tries) {
+    auto made = makeFolders(folder);
+    if (!made && made.error().code != ErrorCode::kNotFound) return made;
     opened = place_.root->open(folder, Waiting::kAllowed);
   }
   if (!opened) return std::move(opened).error();
@@ -118,37 +142,82 @@ Result<void> UploadFile::openFolder(const std::string& folder) {
   return {};
 }
 
-Result<void> UploadFile::makeFolder(const std::string& folder) {
-  if (folder.empty()) return Error{ErrorCode::kNotFound, "the root is gone"};
-  const std::size_t slash = folder.rfind('/');
-  const std::string parent = slash == std::string::npos ? "" : folder.substr(0, slash);
-  const std::string name = slash == std::string::npos ? folder : folder.substr(slash + 1);
-  if (name.starts_with(kUnfinishedPrefix)) {
-    return Error{ErrorCode::kInvalid, "a name that no folder may have"};
+/// All that is missing of `folder`.
+Result<void> UploadFile::makeFolders(std::string folder) {
+  std::vector<std::string> missing;  // the innermost first
+  Result<OpenFile> outer = Error{ErrorCode::kNotFound, "the root is gone"};
+  while (!outer && outer.error().code == ErrorCode::kNotFound && !folder.empty()) {
+    missing.push_back(folder.substr(folder.rfind('/') + 1));
+    if (missing.back().starts_with(kUnfinishedPrefix)) {
+      return Error{ErrorCode::kInvalid, "a name that no folder may have"};
+    }
+    if (missing.size() > place_.newFolders) {
+      wantsTooManyFolders_ = true;
+      return Error{ErrorCode::kInvalid, "too many folders would have to be made"};
+    }
+    folder.resize(folderOf(folder).size());
+    outer = place_.root->open(folder, Waiting::kAllowed);
   }
-  auto within = place_.root->open(parent, Waiting::kAllowed);
-  if (!within && within.error().code == ErrorCode::kNotFound) {
-    if (auto made = makeFolder(parent); !made) return made;
-    within = place_.root->open(parent, Waiting::kAllowed);
+  if (!outer) return std::move(outer).error();
+  if (!outer->isFolder()) {
+    return Error{ErrorCode::kExists, fmt::format("{} is no folder", logQuote(folder))};
   }
-  if (!within) return std::move(within).error();
-  if (!within->isFolder()) {
-    return Error{ErrorCode::kExists, fmt::format("{} is no folder", logQuote(parent))};
+  if (!canSync(outer->fd)) return failed("read folder", folder, EACCES);
+  const std::uint64_t entries = missing.size() + 1;
+  auto room =
+      checkFloorOf(outer->fd.get(), place_.minFree, place_.size + entries * kBlockBytes, entries);
+  if (!room) return room;
+  return makeChain(std::move(outer->fd), {missing.rbegin(), missing.rend()});
+}
+
+/// Each of `names` in the one before, the first `within`. They are on the disk when this returns:
+/// the innermost is synced first, since a file system with a journal writes all of them then, and
+/// has nothing left to do for the others.
+Result<void> UploadFile::makeChain(UniqueFd within, const std::vector<std::string>& names) {
+  const std::size_t before = made_.size();
+  Result<void> done;
+  for (const std::string& name : names) {
+    const bool isNew = ::mkdirat(within.get(), name.c_str(), 0777) == 0;
+    if (!isNew && errno != EEXIST) {
+      done = failed("make folder", name, errno);
+      break;
+    }
+    UniqueFd next(
+        ::openat(within.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const int error = next ? 0 : errno;
+    if (isNew) made_.emplace_back(std::move(within), name);
+    if (error == ELOOP || error == ENOTDIR) break;  // somebody else's link: the caller looks again
+    if (error != 0) {
+      done = failed("open folder", name, error);
+      break;
+    }
+    within = std::move(next);
   }
-  UniqueFd outer = std::move(within->fd);
-  if (!canSync(outer)) return failed("read folder", parent, EACCES);
-  if (::mkdirat(outer.get(), name.c_str(), 0777) != 0) {
-    if (errno == EEXIST) return {};  // another upload was faster
-    return failed("make folder", folder, errno);
+  for (std::size_t last = made_.size(); done && last > before; --last) {
+    if (::fsync(made_[last - 1].first.get()) != 0) done = failed("fsync folder of", name_, errno);
   }
-  made_.emplace_back(std::move(outer), name);
-  if (::fsync(made_.back().first.get()) != 0) return failed("fsync folder", parent, errno);
-  return {};
+  return done;
+}
+
+/// A deletion may remove a folder that an upload has opened, as long as it is empty.
+bool UploadFile::folderIsGone() const {
+  struct stat status {};
+  return ::fstat(folder_.get(), &status) == 0 && status.st_nlink == 0;
+}
+
+Result<void> UploadFile::create() {
+  auto created = createContent();
+  for (int tries = 0; !created && folderIsGone() && tries < kFolderTries; ++tries) {
+    if (auto opened = openFolder(); !opened) return opened;
+    created = createContent();
+  }
+  return created;
 }
 
 /// The lock tells recovery that somebody is still at it; it goes with the process.
 Result<void> UploadFile::createContent() {
   content_ = UniqueFd(::openat(folder_.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+  if (!content_ && errno == ENOENT && folderIsGone()) return failed("open", "folder", ENOENT);
   if (!content_ && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
     needsName_ = true;
     if (!mayName_) return Error{ErrorCode::kBusy, "the file needs a name that is recorded first"};
@@ -188,11 +257,15 @@ Result<void> UploadFile::sumOld() {
 
 Result<bool> UploadFile::publish() {
   // Somebody who is no upload may make or remove the file between the look and the change.
-  constexpr int kTries = 3;
+  constexpr int kTries = 5;
   Result<void> done;
   for (int tries = 0; tries < kTries; ++tries) {
     const auto before = statusOfName();
     if (!before && before.error().code != ErrorCode::kNotFound) return before.error();
+    if (before && !mayReplace_) return notToReplace(place_.relative);
+    if (!before && makesFolders_ && folderIsGone()) {
+      if (auto opened = openFolder(); !opened) return opened.error();
+    }
     done = before ? exchangeName() : takeName();
     wasNew_ = !before;
     if (!done &&
@@ -257,6 +330,7 @@ bool UploadFile::keptIsFile() const {
 
 Result<void> UploadFile::remove() {
   if (const auto before = statusOfName(); !before) return before.error();
+  if (!mayReplace_) return notToReplace(place_.relative);
   if (renameWith(folder_.get(), name_, unfinished_, 0) != 0) {
     return failed("delete", place_.relative, errno);
   }
@@ -291,11 +365,19 @@ bool UploadFile::takeBack() {
 
 void UploadFile::discardOld() {
   if (unfinishedExists_) ::unlinkat(folder_.get(), unfinished_.c_str(), 0);
+  const bool isDeletion = unfinishedExists_ && published_ && !content_;
   unfinishedExists_ = false;
   oldIsKept_ = false;
+  if (isDeletion && place_.createFolders) {
+    removeEmptyFolders(*place_.root, folderOf(place_.relative), place_.depth);
+  }
 }
 
 bool UploadFile::isStillSo() const {
+  if (!content_ && folderIsGone()) {
+    const auto now = place_.root->open(place_.relative, Waiting::kAllowed);
+    return !now && now.error().code == ErrorCode::kNotFound;
+  }
   struct stat named {};
   const bool isThere = ::fstatat(folder_.get(), name_.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0;
   if (!content_) return !isThere && errno == ENOENT;

@@ -19,12 +19,16 @@ namespace egalaxyd {
 /// Names of files that are not complete begin so; the server neither serves nor accepts such names.
 inline constexpr std::string_view kUnfinishedPrefix = ".egalaxyd-";
 
-/// Where an upload goes.
+/// Where an upload goes, and what it may take there.
 struct UploadPlace {
   std::shared_ptr<const SiteRoot> root;
   std::string relative;  ///< normalised, without a leading slash; names a file
   std::shared_ptr<const PrivateFiles> neverServed;
-  bool createFolders = false;
+  bool createFolders = false;  ///< missing ones; and a deletion removes those that it empties
+  std::size_t newFolders = 8;  ///< at most
+  std::size_t depth = 32;      ///< folders that uploads may have made lie no deeper
+  FreeFloor minFree = {};
+  std::uint64_t size = 0;  ///< of the new content, as announced
 };
 
 /// The new content lies in a file without a name, on the target's own file system, until publish()
@@ -33,8 +37,9 @@ struct UploadPlace {
 /// leaves nothing of that name. One thread at a time; the destructor touches the disk as well.
 ///
 /// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
-/// has the name is no regular file), kInvalid (the name cannot be used), kPermission, kNoSpace,
-/// kBusy, kIo.
+/// has the name is no regular file, or may not be replaced), kInvalid (the name cannot be used, or
+/// too many folders would have to be made), kPermission, kNoSpace (also where less than minFree
+/// would stay free), kBusy, kIo.
 class UploadFile {
  public:
   explicit UploadFile(UploadPlace place);
@@ -44,6 +49,11 @@ class UploadFile {
 
   /// What may be beside the file: for the pending record, in case this process dies.
   const std::string& unfinishedName() const { return unfinished_; }
+
+  /// Whether a file that is there may be replaced or removed; it may, unless this says otherwise.
+  void setMayReplace(bool may) { mayReplace_ = may; }
+  /// Why it was kInvalid.
+  bool wantsTooManyFolders() const { return wantsTooManyFolders_; }
 
   /// Adds to the new content; the first call opens the folder. Where the file system has no files
   /// without a name (O_TMPFILE) it is kBusy, and needsName() true, until allowName() was called:
@@ -57,7 +67,7 @@ class UploadFile {
   /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
   Result<void> findVictim();
 
-  /// Whether finish() or findVictim() saw a file with the name.
+  /// Whether a file had the name when that was last looked at.
   bool hasOld() const { return hasOld_; }
   /// Reads all of that file for oldSha256().
   Result<void> sumOld();
@@ -79,7 +89,7 @@ class UploadFile {
   /// The fsync of its folder failed: what is on the disk, only a start after a crash can tell.
   void noteFailedSync() { syncFailed_ = true; }
   bool syncHasFailed() const { return syncFailed_; }
-  /// The change will stay.
+  /// The change will stay. A deletion's empty folders go too.
   void discardOld();
   /// Whether the name still stands for what publish() or remove() left.
   bool isStillSo() const;
@@ -87,8 +97,11 @@ class UploadFile {
 
  private:
   Result<void> open();
-  Result<void> openFolder(const std::string& folder);
-  Result<void> makeFolder(const std::string& folder);
+  Result<void> openFolder();
+  Result<void> makeFolders(std::string folder);
+  Result<void> makeChain(UniqueFd within, const std::vector<std::string>& names);
+  bool folderIsGone() const;
+  Result<void> create();
   Result<void> createContent();
   Result<struct stat> statusOfName() const;
   Result<void> linkContent(const std::string& name);
@@ -101,6 +114,10 @@ class UploadFile {
   UniqueFd folder_;
   UniqueFd content_;
   std::string name_;
+  std::uint64_t written_ = 0;
+  bool makesFolders_;
+  bool mayReplace_ = true;
+  bool wantsTooManyFolders_ = false;
   bool needsName_ = false;
   bool mayName_ = false;
   bool unfinishedExists_ = false;  ///< something of ours has that name

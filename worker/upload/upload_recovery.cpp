@@ -24,6 +24,7 @@
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
 #include "worker/file/site_root.h"
+#include "worker/upload/empty_folders.h"
 #include "worker/upload/upload_file.h"
 
 namespace egalaxyd {
@@ -65,6 +66,7 @@ std::vector<UploadTree> uploadTrees(const Config& config) {
 struct Place {
   SiteRoot root;
   std::string relative;
+  const UploadArgs* args;
 
   std::string folder() const {
     const std::size_t slash = relative.rfind('/');
@@ -99,7 +101,7 @@ Result<Place> placeOf(const std::vector<UploadTree>& trees, const UploadRecord& 
   auto root = SiteRoot::openAt(tree->args->root, tree->args->symlinks);
   // A disk that is not there now may come back.
   if (!root) return Error{ErrorCode::kIo, root.error().message};
-  return Place{std::move(*root), record.path.substr(tree->path.size() + 1)};
+  return Place{std::move(*root), record.path.substr(tree->path.size() + 1), &*tree->args->upload};
 }
 
 /// One look at a file: enough to tell whether another look sees the same.
@@ -174,11 +176,16 @@ std::size_t removeUnfinished(const Place& place, const UploadRecord& record) {
   return wellFormed && removeAbandoned(folder->fd.get(), name.c_str()) ? 1 : 0;
 }
 
-Result<void> syncFolder(const Place& place) {
-  const auto folder = place.root.open(place.folder(), Waiting::kAllowed);
-  if (!folder) return folder.error();
-  if (::fsync(folder->fd.get()) != 0) return errnoError("fsync folder", errno);
-  return {};
+/// And those that it lies in: some may have been made for the file.
+Result<void> syncFolders(const Place& place) {
+  std::string path = place.folder();
+  for (;;) {
+    const auto folder = place.root.open(path, Waiting::kAllowed);
+    if (!folder) return folder.error();
+    if (::fsync(folder->fd.get()) != 0) return errnoError("fsync folder", errno);
+    if (path.empty() || !place.args->createDirectories) return {};
+    path.resize(path.find('/') == std::string::npos ? 0 : path.rfind('/'));
+  }
 }
 
 /// Within a transaction: no worker gives names meanwhile. True: settled.
@@ -193,7 +200,7 @@ Result<bool> conclude(Storage& storage, const UploadRecord& record, const Place&
     auto dropped = storage.dropUpload(record.id);
     return dropped ? Result<bool>(false) : dropped.error();
   }
-  if (auto synced = syncFolder(place); !synced) return synced.error();
+  if (auto synced = syncFolders(place); !synced) return synced.error();
   const UploadOutcome outcome = record.sha256.empty() ? UploadOutcome::kDeleted
                                 : previous.empty()    ? UploadOutcome::kStored
                                                       : UploadOutcome::kReplaced;
@@ -234,7 +241,12 @@ void recoverOne(Storage& storage, const std::vector<UploadTree>& trees, const Up
     if (place) {
       // First: without the record nobody would know of it.
       recovered.removed += removeUnfinished(*place, record);
-      return recover(storage, *place, record);
+      auto concluded = recover(storage, *place, record);
+      // Those that were made for what has not happened, or emptied by what has.
+      if (place->args->createDirectories) {
+        removeEmptyFolders(place->root, place->folder(), place->args->depth);
+      }
+      return concluded;
     }
     if (mayPass(place.error())) return place.error();
     auto dropped = storage.dropUpload(record.id);

@@ -8,6 +8,7 @@
 
 #include "common/ascii.h"
 #include "common/media_type.h"
+#include "common/path.h"
 #include "common/sha256.h"
 #include "common/units.h"
 #include "worker/site/authenticated_site.h"
@@ -67,7 +68,18 @@ bool isAllowedType(const UploadArgs& rules, const std::string& type) {
   return allows(type) || (type == "text/plain" && allows("text/gemini"));
 }
 
+/// That the file lies in, below the mount.
+std::size_t foldersOf(const Request& request) {
+  const std::string_view path = request.sitePath();
+  const auto slashes = static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'));
+  return slashes - std::min<std::size_t>(slashes, 1);
+}
+
 }  // namespace
+
+std::uint64_t uploadBlocks(const UploadArgs& rules, const Request& request) {
+  return 1 + (rules.createDirectories ? foldersOf(request) : 0);
+}
 
 std::string uploadType(const Request& request) {
   if (!request.upload || request.upload->edit) return {};
@@ -88,6 +100,13 @@ std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& req
   if (request.upload->edit) return std::nullopt;
   if (request.upload->size == 0) {
     return rules.mayDelete ? std::nullopt : std::optional(refused("Nothing can be deleted here"));
+  }
+  if (holdsInvisible(request.sitePath())) {
+    return Response::failure(Status::kBadRequest, "The name holds characters that nobody can see");
+  }
+  if (rules.createDirectories && foldersOf(request) > rules.depth) {
+    return Response::failure(Status::kBadRequest,
+                             fmt::format("This is too deep: at most {} folders", rules.depth));
   }
   const std::string type = uploadType(request);
   if (!isMediaType(type) || !isAllowedType(rules, type)) {

@@ -19,6 +19,7 @@
 #include "worker/file/file_body.h"
 #include "worker/site/redirect_site.h"
 #include "worker/upload/crash_point.h"
+#include "worker/upload/free_floor.h"
 #include "worker/upload/upload_rules.h"
 
 namespace egalaxyd {
@@ -86,14 +87,27 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
 
   void start() {
     if (isDelete()) return findVictim();
-    if (!order_.quota) return readBody();
-    checkQuota();
+    if (!order_.isBounded()) return readBody();
+    request_.upload->size > kRequestBodyChunk ? reserve(&Task::readBody) : look();
   }
 
  private:
+  /// Why the storage lets an upload not go on.
+  enum class Obstacle { kNone, kUserIsFull, kAllIsFull, kTooManyFiles, kNotTheirs };
+
   struct Announced {
     std::int64_t id;
     bool fileIsRecorded;  ///< the file that has the name now
+    bool isTheirs;        ///< and by this uploader
+  };
+
+  /// The storage thread's, and the loop's while that has no job of this upload.
+  struct Findings {
+    Obstacle obstacle = Obstacle::kNone;
+    std::string user;
+    // What it finds out when it names the file.
+    UploadOutcome outcome = UploadOutcome::kDeleted;
+    std::string previousSha256;
   };
 
   bool isDelete() const { return request_.upload->size == 0; }
@@ -110,27 +124,69 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   }
 
   /// Before any byte is taken; what counts in the end is the announcement.
-  void checkQuota() {
+  void look() {
     const bool queued = uploads_.storage_.submitRead(
-        [names = names(), order = order_,
-         path = request_.path](Storage& storage) -> Result<std::uint64_t> {
-          auto user = findUser(storage, names);
-          if (!user) return user.error();
-          auto kept = storage.bytesUploadedBy(*user, order.host, order.quota->prefix);
-          if (!kept) return kept;
-          auto before = storage.latestUpload(order.host, path);
+        [names = names(), bounds = order_.bounds, record = record(),
+         findings = findings_](Storage& storage) mutable -> Result<bool> {
+          if (!names.first.empty()) {
+            auto user = storage.findUser(names.first, names.second);
+            if (!user) return user.error();
+            record.user = user->value_or(names.first);  // a new one has nothing yet
+          }
+          const auto before = examine(storage, bounds, record, *findings);
           if (!before) return before.error();
-          if (*before && (*before)->user == *user) *kept -= std::min(*kept, (*before)->size);
-          return *kept;
+          return isOf(*before, record.user);
         },
-        [self = shared_from_this()](Result<std::uint64_t> kept) {
-          if (!kept) return self->fail(kept.error());
-          const std::uint64_t most = self->order_.quota->bytes;
-          const std::uint64_t size = self->request_.upload->size;
-          if (size > most || *kept > most - size) return self->refuseQuota();
+        [self = shared_from_this()](Result<bool> isTheirs) {
+          if (!isTheirs) return self->fail(isTheirs.error());
+          if (self->order_.bounds.ownOnly) self->file_->setMayReplace(*isTheirs);
           self->readBody();
         });
     if (!queued) fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
+  }
+
+  /// Whether the file that `latest` tells of is there by its record, and the user's. One without a
+  /// certificate is nobody's.
+  static bool isOf(const std::optional<UploadRecord>& latest, const std::string& user) {
+    return latest && !latest->sha256.empty() && !user.empty() && latest->user == user;
+  }
+
+  /// The latest record of the file, where nothing keeps `record` from being announced.
+  static Result<std::optional<UploadRecord>> examine(Storage& storage, const UploadBounds& bounds,
+                                                     const UploadRecord& record,
+                                                     Findings& findings) {
+    auto latest = storage.latestUpload(record.host, record.path);
+    if (!latest) return latest;
+    const bool isThere = *latest && !(*latest)->sha256.empty();
+    if (bounds.ownOnly && isThere && !isOf(*latest, record.user)) {
+      findings.obstacle = Obstacle::kNotTheirs;
+    } else if (bounds.quota && record.size > 0) {
+      const auto verdict = measureUpload(storage, record, *bounds.quota);
+      if (!verdict) return verdict.error();
+      findings.obstacle = obstacleOf(*verdict);
+    }
+    if (findings.obstacle == Obstacle::kNone) return latest;
+    return Error{ErrorCode::kInvalid, "an upload that may not be announced"};
+  }
+  static Obstacle obstacleOf(QuotaVerdict verdict) {
+    switch (verdict) {
+      case QuotaVerdict::kFits:
+        return Obstacle::kNone;
+      case QuotaVerdict::kUserIsFull:
+        return Obstacle::kUserIsFull;
+      case QuotaVerdict::kAllIsFull:
+        return Obstacle::kAllIsFull;
+      case QuotaVerdict::kTooManyFiles:
+        return Obstacle::kTooManyFiles;
+    }
+    return Obstacle::kNone;
+  }
+
+  /// Announces what is not there yet, then goes on with `next`.
+  void reserve(void (Task::*next)()) {
+    awaited_ = 1;
+    next_ = next;
+    announce("");
   }
 
   void readBody() {
@@ -142,7 +198,8 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
       self->chunk_ += *bytes;
       // The end is asked for at once: a small body takes one trip through the lane.
       if (self->received_ == self->request_.upload->size) return self->readBody();
-      self->append();
+      const bool first = self->order_.isBounded() && self->id_ == 0;
+      first ? self->reserve(&Task::append) : self->append();
     });
   }
 
@@ -152,13 +209,25 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     write(false);
   }
 
-  /// The content's way to the disk and the record's need not wait for each other.
+  /// The content's way to the disk and the record's need not wait for each other, unless the record
+  /// is to reserve the room.
   void finish() {
+    sha256_ = sum_.hex();
+    if (order_.isBounded() && id_ == 0) {
+      awaited_ = 1;
+      next_ = &Task::writeLast;
+      return announce(sha256_);
+    }
     awaited_ = 2;
     next_ = &Task::nameFile;
     write(true);
-    sha256_ = sum_.hex();
     id_ == 0 ? announce(sha256_) : complete();
+  }
+
+  void writeLast() {
+    awaited_ = 1;
+    next_ = &Task::nameFile;
+    write(true);
   }
 
   /// Takes what was received to the file; `last`: that is all of it.
@@ -182,7 +251,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   /// At the end, the record is on its way already.
   void recordFirst(bool last) {
     rewrite_ = true;
-    if (!last) {
+    if (!last && id_ == 0) {
       ++awaited_;
       announce("");
     }
@@ -208,7 +277,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
       return write(next_ == &Task::nameFile);
     }
     if (!failure_) return (this->*next_)();
-    quotaReached_ ? refuseQuota() : fail(*failure_);
+    fail(*failure_);
   }
 
   void nameFile() { recorded_ || !file_->hasOld() ? settle() : sumOld(); }
@@ -227,43 +296,43 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     if (!request_.identity) return {};
     return {request_.identity->fingerprint, request_.identity->keyFingerprint};
   }
-  static Result<std::string> findUser(Storage& storage,
-                                      const std::pair<std::string, std::string>& names) {
-    if (names.first.empty()) return std::string();
-    auto user = storage.findUser(names.first, names.second);
-    if (!user) return user.error();
-    return user->value_or("");
+  UploadRecord record() const {
+    UploadRecord record = uploads_.recordOf(order_.host, request_, order_.mime);
+    record.blocks = isDelete() ? 0 : order_.blocks;
+    return record;
   }
 
   /// `sha256`: of the new content; "" when there is none.
   void announce(std::string sha256) {
-    UploadRecord record = uploads_.recordOf(order_.host, request_, order_.mime);
-    record.sha256 = std::move(sha256);
-    record.worker = uploads_.worker_;
-    record.unfinished = file_->unfinishedName();
+    UploadRecord pending = record();
+    pending.sha256 = std::move(sha256);
+    pending.worker = uploads_.worker_;
+    pending.unfinished = file_->unfinishedName();
     const bool queued = uploads_.storage_.submit(
-        [record, names = names(),
-         quota = order_.quota](Storage& storage) mutable -> Result<Announced> {
+        [record = std::move(pending), names = names(), bounds = order_.bounds, findings = findings_,
+         minFree = order_.place.minFree,
+         database = &uploads_.database_](Storage& storage) mutable -> Result<Announced> {
           if (!names.first.empty()) {
             auto user = storage.resolveUser(names.first, names.second, record.time);
             if (!user) return user.error();
             record.user = std::move(*user);
           }
-          const auto before = storage.latestUpload(record.host, record.path);
+          findings->user = record.user;
+          const auto before = examine(storage, bounds, record, *findings);
           if (!before) return before.error();
-          const auto id = storage.announceUpload(record, quota);
+          if (record.size > 0) {
+            if (auto room = checkFloorAt(*database, minFree); !room) return room.error();
+          }
+          const auto id = storage.announceUpload(record);
           if (!id) return id.error();
-          return Announced{*id, *before && !(*before)->sha256.empty()};
+          return Announced{*id, *before && !(*before)->sha256.empty(), isOf(*before, record.user)};
         },
         [self = shared_from_this()](Result<Announced> announced) {
-          if (!announced) {
-            const ErrorCode code = announced.error().code;
-            self->quotaReached_ = code == ErrorCode::kNoSpace && self->order_.quota;
-            return self->join(announced.error());
-          }
+          if (!announced) return self->join(announced.error());
           crashPoint("announced");
           self->id_ = announced->id;
           self->recorded_ = announced->fileIsRecorded;
+          if (self->order_.bounds.ownOnly) self->file_->setMayReplace(announced->isTheirs);
           self->join({});
         });
     if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
@@ -277,30 +346,26 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
-  /// What the storage thread finds out when it names the file.
-  struct Change {
-    UploadOutcome outcome = UploadOutcome::kDeleted;
-    std::string previousSha256;
-  };
-
   /// The storage's lock makes writers take turns, those of other workers too.
   void settle() {
     const bool queued = uploads_.storage_.submit(
-        [id = id_, file = file_, change = change_, folders = &uploads_.folders_, host = order_.host,
-         path = request_.path, isDelete = isDelete()](Storage& storage) -> Result<void> {
+        [id = id_, file = file_, findings = findings_, folders = &uploads_.folders_,
+         host = order_.host, path = request_.path, isDelete = isDelete(),
+         ownOnly = order_.bounds.ownOnly](Storage& storage) -> Result<void> {
           auto before = storage.latestUpload(host, path);
           if (!before) return before.error();
+          if (ownOnly) file->setMayReplace(isOf(*before, findings->user));
           if (isDelete) {
             if (auto removed = file->remove(); !removed) return removed.error();
           } else {
             const auto replaced = file->publish();
             if (!replaced) return replaced.error();
-            change->outcome = *replaced ? UploadOutcome::kReplaced : UploadOutcome::kStored;
+            findings->outcome = *replaced ? UploadOutcome::kReplaced : UploadOutcome::kStored;
           }
           const bool hadRecord = *before && !(*before)->sha256.empty();
-          const bool hadFile = change->outcome != UploadOutcome::kStored;
-          if (hadFile) change->previousSha256 = hadRecord ? (*before)->sha256 : file->oldSha256();
-          auto settled = storage.settleUpload(id, change->outcome, change->previousSha256);
+          const bool hadFile = findings->outcome != UploadOutcome::kStored;
+          if (hadFile) findings->previousSha256 = hadRecord ? (*before)->sha256 : file->oldSha256();
+          auto settled = storage.settleUpload(id, findings->outcome, findings->previousSha256);
           if (settled) {
             folders->add(file);
             return {};
@@ -338,13 +403,13 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   /// Another attempt to settle the record of a file that has its name.
   void settleAgain() {
     const bool queued = uploads_.storage_.submit(
-        [id = id_, file = file_, change = change_, host = order_.host, path = request_.path,
+        [id = id_, file = file_, findings = findings_, host = order_.host, path = request_.path,
          sum = sha256_](Storage& storage) -> Result<bool> {
           if (!file->isStillSo()) {
             auto dropped = storage.dropUpload(id);
             return dropped ? Result<bool>(false) : dropped.error();
           }
-          auto settled = storage.settleUpload(id, change->outcome, change->previousSha256);
+          auto settled = storage.settleUpload(id, findings->outcome, findings->previousSha256);
           if (settled) return true;
           if (settled.error().code != ErrorCode::kNotFound) return settled.error();
           // The commit that failed had reached the disk.
@@ -401,10 +466,25 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     std::move(reply_).send(Response::redirect(readUrl(request_), false));
   }
 
-  void refuseQuota() {
-    refuse(Response::failure(
-        Status::kPermanentFailure,
-        fmt::format("Your uploads here would exceed {}", sizeText(order_.quota->bytes))));
+  Response refusalOfObstacle() const {
+    switch (findings_->obstacle) {
+      case Obstacle::kUserIsFull:
+        return Response::failure(Status::kPermanentFailure,
+                                 fmt::format("Your uploads here would exceed {}",
+                                             sizeText(order_.bounds.quota->userBytes)));
+      case Obstacle::kAllIsFull:
+        return Response::failure(Status::kTemporaryFailure,
+                                 fmt::format("All uploads here would exceed {}",
+                                             sizeText(order_.bounds.quota->allBytes)));
+      case Obstacle::kTooManyFiles:
+        return Response::failure(Status::kTemporaryFailure,
+                                 "There are as many files here as there may be");
+      case Obstacle::kNotTheirs:
+      case Obstacle::kNone:
+        break;
+    }
+    return Response::failure(Status::kPermanentFailure,
+                             "This file is not yours: only who uploaded it may change it");
   }
 
   void failBody(const Error& error) {
@@ -412,9 +492,18 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   }
 
   void fail(const Error& error) {
+    if (findings_->obstacle != Obstacle::kNone) return refuse(refusalOfObstacle());
+    if (order_.bounds.ownOnly && error.code == ErrorCode::kExists && file_->hasOld()) {
+      return refuse(refusalOfObstacle());
+    }
+    if (file_->wantsTooManyFolders()) {
+      return refuse(Response::failure(
+          Status::kBadRequest,
+          fmt::format("At most {} folders are made for an upload", order_.place.newFolders)));
+    }
     if (isTrouble(error)) {
-      spdlog::error("an upload failed: {}; look at the folder's owner and room",
-                    logQuote(error.message));
+      uploads_.troubles_.log({error.code, "an upload failed: " + error.message +
+                                              "; look at the folder's owner and room"});
     }
     refuse(refusalOf(error));
   }
@@ -440,22 +529,22 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   bool rewrite_ = false;            ///< chunk_ once more: the record is there now
   int awaited_ = 0;                 ///< of the file's fsync and the record's commit
   std::optional<Error> failure_;    ///< of either
-  bool quotaReached_ = false;       ///< which is what failed
   std::int64_t id_ = 0;             ///< of the pending record; 0: there is none
   bool recorded_ = false;           ///< the file that has the name: its sum is known
-  const std::shared_ptr<Change> change_ = std::make_shared<Change>();  ///< the storage thread's
+  const std::shared_ptr<Findings> findings_ = std::make_shared<Findings>();
   Clock::time_point waitsSince_{};  ///< with its name, and without its record
   bool keepRecord_ = false;         ///< the pending one, or there is none any more
   bool answered_ = false;
 };
 
 Uploads::Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
-                 AddressMask addressMask, std::int64_t worker)
+                 AddressMask addressMask, std::int64_t worker, std::filesystem::path database)
     : storage_(storage),
       folders_(folders),
       counters_(counters),
       addressMask_(addressMask),
       worker_(worker),
+      database_(std::move(database)),
       mayRemember_(kRefusalBurst),
       lane_(loop, kLaneThreads, kLaneQueue),
       settleTimer_(loop, [this] { settleNow(); }) {}

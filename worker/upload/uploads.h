@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "common/shared_state.h"
 #include "common/storage/storage.h"
 #include "worker/blocking_pool.h"
+#include "worker/rare_error.h"
 #include "worker/request.h"
 #include "worker/responder.h"
 #include "worker/storage_thread.h"
@@ -20,12 +22,22 @@
 
 namespace egalaxyd {
 
+/// What the records have to say to an upload.
+struct UploadBounds {
+  std::optional<UploadQuota> quota;
+  bool ownOnly = false;  ///< a file is replaced or deleted by whoever uploaded it alone
+};
+
 /// What one upload is about to change.
 struct UploadOrder {
   UploadPlace place;
   std::string host;  ///< the site's name, whichever of its names was asked
   std::string mime;
-  std::optional<UploadQuota> quota;
+  UploadBounds bounds;
+  std::uint64_t blocks = 1;  ///< as UploadRecord::blocks
+
+  /// Whether the storage is asked before anything is written.
+  bool isBounded() const { return bounds.quota || bounds.ownOnly; }
 };
 
 /// Loop thread only; made in the worker. An upload goes through these steps, and an answer that
@@ -34,6 +46,10 @@ struct UploadOrder {
 ///   body, chunk by chunk, to a file without a name                 threads of its own
 ///   its fsync, and beside it the record, as pending, committed     those, and the storage thread
 ///   rename; the folder's fsync; the record, as settled, committed  storage thread, under its lock
+///
+/// Where there are quotas, or files have owners, the pending record comes before the first write:
+/// it reserves what was announced, for all workers. Uploads that are small enough to come in one
+/// piece are looked at before, and reserve when they have come.
 ///
 /// Uploads that wait for the storage thread share its commits and the folders' fsync. A crash
 /// leaves the old file or the new, and a pending record from which recoverUploads() can tell which.
@@ -45,9 +61,10 @@ struct UploadOrder {
 /// when that can be.
 class Uploads {
  public:
-  /// `folders` is what the storage thread syncs before each commit; `worker` is this process's id.
+  /// `folders` is what the storage thread syncs before each commit; `worker` is this process's id;
+  /// `database` is where the records grow.
   Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
-          AddressMask addressMask, std::int64_t worker);
+          AddressMask addressMask, std::int64_t worker, std::filesystem::path database);
   ~Uploads();
 
   /// Stores the request's body, or deletes the file when there is none. `request` may write there.
@@ -76,12 +93,14 @@ class Uploads {
   WorkerSlot& counters_;
   const AddressMask addressMask_;
   const std::int64_t worker_;
+  const std::filesystem::path database_;
   double mayRemember_;  ///< refusals that may be recorded now
   Clock::time_point remembered_{};
   BlockingPool lane_;
   std::vector<std::shared_ptr<Task>> unsettled_;  ///< named, and their commit failed
   Timer settleTimer_;
   bool left_ = false;
+  RareError troubles_;
 };
 
 }  // namespace egalaxyd

@@ -165,6 +165,17 @@ const Bad kDirectories[] = {
      "found \"text\"; allowed: a media type"},
     {directory("default_type = \"\""), "e.toml:4: sites.a.\"/\".default_type",
      "allowed: a media type"},
+    {directory("upload = {anyone = true, quota = \"4KiB\"}"),
+     "e.toml:4: sites.a.\"/\".upload.quota",
+     "found 4KiB; allowed: more than the 4KiB that each file counts"},
+    {directory("upload = {anyone = true, total_quota = 0}"),
+     "e.toml:4: sites.a.\"/\".upload.total_quota", "or \"off\""},
+    {directory("upload = {anyone = true, files = 0}"), "e.toml:4: sites.a.\"/\".upload.files",
+     "more than 0, or \"off\""},
+    {directory("upload = {anyone = true, create_directories = true, new_folders = 0}"),
+     "e.toml:4: sites.a.\"/\".upload.new_folders", "or create_directories = false"},
+    {directory("upload = {anyone = true, create_directories = true, depth = 0}"),
+     "e.toml:4: sites.a.\"/\".upload.depth", "or create_directories = false"},
 };
 
 const Bad kFiles[] = {

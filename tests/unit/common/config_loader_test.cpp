@@ -446,6 +446,16 @@ const Bad kBadNames[] = {
      "4: sites.a.\"/\".listing", "unknown key; allowed: \"module\", \"path\", \"mime\", \"cache\""},
     {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {quota = \"some\"}",
      "4: sites.a.\"/\".upload.quota", "found \"some\"; allowed: a size such as"},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {min_free = \"100%\"}",
+     "4: sites.a.\"/\".upload.min_free", "found \"100%\"; allowed: a share such as \"1%\""},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {min_free = \"1.5%\"}",
+     "4: sites.a.\"/\".upload.min_free", "up to \"99%\", or a size"},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {files = -1}",
+     "4: sites.a.\"/\".upload.files", "found -1; allowed: 0 to 1000000000, or \"off\""},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {overwrite = \"mine\"}",
+     "4: sites.a.\"/\".upload.overwrite", "allowed: \"any\", \"own\""},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {new_folders = \"8\"}",
+     "4: sites.a.\"/\".upload.new_folders", "an integer"},
     // A token where its digest belongs is not repeated.
     {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {tokens = [\"secret\"]}",
      "4: sites.a.\"/\".upload.tokens", "found something else; allowed: \"sha256:\" and 64 hex"},
@@ -846,6 +856,32 @@ TEST(ConfigDump, WritesAShorthandInFull) {
 module = "directory"
 root = "/r"
 )"));
+}
+
+TEST(ConfigLoader, ReadsWhatUploadsMayTake) {
+  const auto uploadOf = [](const std::string& keys) {
+    const Config config =
+        good("[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {anyone = true" +
+             keys + "}");
+    return *std::get<DirectoryArgs>(config.sites[0].mounts[0].args).upload;
+  };
+  UploadArgs defaults;
+  defaults.anyone = true;
+  EXPECT_EQ(uploadOf(""), defaults);
+  EXPECT_EQ(UploadArgs{}.minFree, (FreeFloor{0, 1}));
+  EXPECT_EQ(uploadOf(", min_free = \"20%\"").minFree, (FreeFloor{0, 20}));
+  EXPECT_EQ(uploadOf(", min_free = \"1GiB\"").minFree, (FreeFloor{1U << 30, 0}));
+  for (const char* off : {"\"0\"", "0", "\"0%\"", "\"0B\""}) {
+    EXPECT_EQ(uploadOf(std::string(", min_free = ") + off).minFree, FreeFloor{}) << off;
+  }
+  const UploadArgs args = uploadOf(
+      ", new_folders = 1, depth = 3, total_quota = \"1GiB\", files = 7, overwrite = \"own\"");
+  EXPECT_EQ(args.newFolders, 1u);
+  EXPECT_EQ(args.depth, 3u);
+  EXPECT_EQ(args.totalQuota, std::uint64_t{1} << 30);
+  EXPECT_EQ(args.files, 7u);
+  EXPECT_EQ(args.overwrite, Overwrite::kOwn);
+  EXPECT_EQ(uploadOf(", files = \"off\", total_quota = \"off\""), defaults);
 }
 
 }  // namespace

@@ -194,8 +194,8 @@ TEST_F(StorageQueryTest, TellsWhatAilsTheStorage) {
 }
 
 TEST_F(StorageQueryTest, ListsWhatIsPendingByTheSameFilter) {
-  must(storage_->announceUpload(stored("/a/pending", 7), std::nullopt));
-  must(storage_->announceUpload(stored("/z", 7), std::nullopt));
+  must(storage_->announceUpload(stored("/a/pending", 7)));
+  must(storage_->announceUpload(stored("/z", 7)));
   const auto rows = ask("uploads", {{"path", "/a"}})->getArray("pending");
   ASSERT_EQ(rows->size(), 1u);
   EXPECT_EQ(rows->getObject(0)->getValue<std::string>("outcome"), "pending");

@@ -106,7 +106,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
                          [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
   Users users_{storage_};
   FolderSync folders_;
-  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1};
+  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
   Services services_{loop_, pool_, users_, uploads_, info_};
   std::optional<SiteMap> sites_;

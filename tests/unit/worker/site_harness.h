@@ -156,7 +156,7 @@ class SiteHarness {
   StorageThread storage_;
   Users users_{storage_};
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
-  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1};
+  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   LimitsConfig limits_;
   ServerInfo info_{.worker = 1,
                    .workers = 4,

@@ -19,13 +19,22 @@ namespace fs = std::filesystem;
 
 class UploadFileTest : public testing::Test {
  protected:
-  std::shared_ptr<UploadFile> fileAt(const std::string& name) {
+  UploadPlace placeAt(const std::string& name) {
     UploadPlace place;
-    place.root =
-        std::make_shared<const SiteRoot>(must(SiteRoot::openAt(dir_.path(), SymlinkPolicy::kDeny)));
+    place.root = std::make_shared<const SiteRoot>(must(SiteRoot::openAt(dir_.path(), symlinks_)));
     place.relative = name;
     place.neverServed = std::make_shared<const PrivateFiles>();
-    return std::make_shared<UploadFile>(std::move(place));
+    place.createFolders = createFolders_;
+    return place;
+  }
+  std::shared_ptr<UploadFile> fileAt(const std::string& name) {
+    return std::make_shared<UploadFile>(placeAt(name));
+  }
+  void removeFile(const std::string& name) {
+    const auto file = fileAt(name);
+    must(file->findVictim());
+    must(file->remove());
+    file->discardOld();
   }
   /// Written, and not published.
   std::shared_ptr<UploadFile> written(const std::string& name, const std::string& text) {
@@ -44,6 +53,13 @@ class UploadFileTest : public testing::Test {
   using Names = std::set<std::string>;
 
   TempDir dir_;
+  SymlinkPolicy symlinks_ = SymlinkPolicy::kDeny;
+  bool createFolders_ = false;
+};
+
+class UploadFolders : public UploadFileTest {
+ protected:
+  UploadFolders() { createFolders_ = true; }
 };
 
 TEST_F(UploadFileTest, ANewFileIsThereOnceItIsPublished) {
@@ -151,6 +167,136 @@ TEST_F(UploadFileTest, AGroupThatIsOnTheDiskKeepsNoOldContent) {
   EXPECT_EQ(dir_.read("page"), "second");
   EXPECT_EQ(names(), (Names{"other", "page"}));
   EXPECT_FALSE(first->syncHasFailed());
+}
+
+TEST_F(UploadFileTest, NobodyElsesFileIsReplaced) {
+  dir_.write("page", "theirs");
+  const auto late = fileAt("page");
+  late->setMayReplace(false);
+  EXPECT_EQ(late->append("x").error().code, ErrorCode::kExists);
+  EXPECT_TRUE(late->hasOld());
+  const auto gone = fileAt("page");
+  gone->setMayReplace(false);
+  EXPECT_EQ(gone->findVictim().error().code, ErrorCode::kExists);
+  fs::remove(dir_ / "page");
+  const auto file = fileAt("page");
+  file->setMayReplace(false);
+  must(file->append("mine"));
+  must(file->finish());
+  dir_.write("page", "theirs");
+  EXPECT_EQ(file->publish().error().code, ErrorCode::kExists);
+  EXPECT_EQ(dir_.read("page"), "theirs");
+}
+
+TEST_F(UploadFileTest, ADiskKeepsWhatIsToStayFree) {
+  UploadPlace place = placeAt("page");
+  place.minFree = {0, 99};
+  UploadFile full(place);
+  EXPECT_EQ(full.append("x").error().code, ErrorCode::kNoSpace);
+  place.minFree = {std::uint64_t{1} << 62, 0};
+  EXPECT_EQ(UploadFile(place).append("x").error().code, ErrorCode::kNoSpace);
+  place.minFree = {1, 0};
+  place.size = std::uint64_t{1} << 62;
+  EXPECT_EQ(UploadFile(place).append("x").error().code, ErrorCode::kNoSpace) << "what is announced";
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(UploadFolders, AreMadeForAFileAndGoWithIt) {
+  must(written("a/b/c/page", "text")->publish());
+  EXPECT_EQ(dir_.read("a/b/c/page"), "text");
+  removeFile("a/b/c/page");
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(UploadFolders, GoWithAnUploadThatFails) {
+  dir_.makeDir("a");
+  { const auto file = written("a/b/c/page", "text"); }
+  EXPECT_EQ(names(), Names{"a"});
+  EXPECT_TRUE(fs::is_empty(dir_ / "a"));
+}
+
+TEST_F(UploadFolders, AreNotManyAtOnce) {
+  UploadPlace place = placeAt("1/2/3/page");
+  place.newFolders = 2;
+  UploadFile file(place);
+  EXPECT_EQ(file.append("x").error().code, ErrorCode::kInvalid);
+  EXPECT_TRUE(file.wantsTooManyFolders());
+  EXPECT_EQ(names(), Names{});
+  dir_.makeDir("1");
+  UploadFile second(place);
+  must(second.append("x"));
+  EXPECT_TRUE(fs::is_directory(dir_ / "1/2/3"));
+}
+
+TEST_F(UploadFolders, AreNotMadeForADeletion) {
+  const auto file = fileAt("a/b/page");
+  EXPECT_EQ(file->findVictim().error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(UploadFolders, WithAnythingInThemStay) {
+  dir_.write("a/other", "x");
+  must(written("a/b/page", "text")->publish());
+  removeFile("a/b/page");
+  EXPECT_FALSE(fs::exists(dir_ / "a/b"));
+  EXPECT_TRUE(fs::exists(dir_ / "a/other"));
+}
+
+TEST_F(UploadFolders, ThatUploadsDoNotMakeStay) {
+  dir_.write("a/page", "x");
+  createFolders_ = false;
+  removeFile("a/page");
+  EXPECT_EQ(names(), Names{"a"});
+  createFolders_ = true;
+  dir_.write("a/b/page", "x");
+  UploadPlace place = placeAt("a/b/page");
+  place.depth = 1;
+  UploadFile file(place);
+  must(file.findVictim());
+  must(file.remove());
+  file.discardOld();
+  EXPECT_TRUE(fs::exists(dir_ / "a/b")) << "no upload could have made it";
+}
+
+TEST_F(UploadFolders, BehindALinkStay) {
+  symlinks_ = SymlinkPolicy::kFollow;
+  const TempDir outside;
+  outside.write("in/page", "x");
+  fs::create_symlink(outside.path(), dir_ / "link");
+  removeFile("link/in/page");
+  EXPECT_TRUE(fs::is_directory(outside / "in"));
+  EXPECT_EQ(names(), Names{"link"});
+}
+
+TEST_F(UploadFolders, ThatADeletionTookFromUnderAnUploadAreMadeAnew) {
+  must(written("a/b/old", "old")->publish());
+  const auto file = written("a/b/page", "text");
+  removeFile("a/b/old");
+  ASSERT_FALSE(fs::exists(dir_ / "a"));
+  EXPECT_FALSE(must(file->publish()));
+  EXPECT_EQ(dir_.read("a/b/page"), "text");
+  EXPECT_TRUE(file->isStillSo());
+}
+
+TEST_F(UploadFolders, AnUploadBeforeItsFirstByteIsNotInTheirWay) {
+  must(written("a/b/old", "old")->publish());
+  const auto file = fileAt("a/b/page");
+  removeFile("a/b/old");
+  must(file->append("text"));
+  must(file->finish());
+  must(file->publish());
+  EXPECT_EQ(dir_.read("a/b/page"), "text");
+}
+
+TEST_F(UploadFolders, OfADeletionStayGoneForItsRecordUntilTheFileIsThereAgain) {
+  must(written("a/page", "old")->publish());
+  const auto deletion = fileAt("a/page");
+  must(deletion->findVictim());
+  must(deletion->remove());
+  deletion->discardOld();
+  EXPECT_TRUE(deletion->isStillSo());
+  must(written("a/page", "new")->publish());
+  EXPECT_FALSE(deletion->isStillSo());
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class UploadRecovery : public testing::Test {
     record.sha256 = content.empty() ? "" : sha256Hex(content);
     record.worker = worker;
     record.unfinished = unfinished;
-    return must(storage_->announceUpload(record, std::nullopt));
+    return must(storage_->announceUpload(record));
   }
 
   RecoveredUploads recover() { return must(recoverUploads(config_, {})); }
@@ -117,7 +117,7 @@ TEST_F(UploadRecovery, LeavesTheRecordsOfWorkersThatLive) {
 TEST_F(UploadRecovery, ContentThatWasNeverWholeIsNoDeletion) {
   UploadRecord record = stored("/wiki/new.gmi", 100);
   record.sha256.clear();
-  must(storage_->announceUpload(record, std::nullopt));
+  must(storage_->announceUpload(record));
   EXPECT_EQ(recover().dropped, 1u);
   EXPECT_TRUE(must(storage_->listUploads({})).empty());
 }
@@ -171,13 +171,38 @@ TEST_F(UploadRecovery, NoRowIsInTheWayOfTheOthers) {
   // The last one is good, and settled in spite of them all.
   UploadRecord good = stored("/wiki/new.gmi", 3);
   good.sha256 = sha256Hex("new");
-  must(storage_->announceUpload(good, std::nullopt));
+  must(storage_->announceUpload(good));
   const RecoveredUploads recovered = recover();
   EXPECT_EQ(recovered.left, 0u) << recovered.why;
   EXPECT_TRUE(pending().empty());
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/wiki/new.gmi"))->sha256, good.sha256);
   EXPECT_TRUE(isThere("new.gmi"));
   EXPECT_TRUE(isThere("deep"));
+}
+
+TEST_F(UploadRecovery, RemovesTheFoldersThatWereMadeForNothing) {
+  fs::create_directories(root_ / "a/b");
+  write("a/old.gmi", "old");
+  announce("/wiki/a/b/new.gmi", "new");
+  EXPECT_EQ(recover().dropped, 1u);
+  EXPECT_TRUE(isThere("a/b")) << "uploads make none here";
+  auto& args = std::get<DirectoryArgs>(config_.sites[0].mounts[0].args);
+  args.upload->createDirectories = true;
+  announce("/wiki/a/b/new.gmi", "new");
+  EXPECT_EQ(recover().dropped, 1u);
+  EXPECT_FALSE(isThere("a/b"));
+  EXPECT_TRUE(isThere("a/old.gmi"));
+  EXPECT_TRUE(isThere("deep")) << "nobody walks through trees";
+}
+
+TEST_F(UploadRecovery, KeepsTheFoldersOfAFileThatIsThere) {
+  auto& args = std::get<DirectoryArgs>(config_.sites[0].mounts[0].args);
+  args.upload->createDirectories = true;
+  fs::create_directories(root_ / "a/b");
+  write("a/b/new.gmi", "new");
+  announce("/wiki/a/b/new.gmi", "new");
+  EXPECT_EQ(recover().settled, 1u);
+  EXPECT_TRUE(isThere("a/b/new.gmi"));
 }
 
 TEST_F(UploadRecovery, SettlesWhatHasHappenedAndDropsWhatHasNot) {

@@ -119,5 +119,50 @@ TEST(UploadRules, TheTypeThatIsRecordedIsTheDeclaredOne) {
   EXPECT_EQ(uploadType(edit()), "");
 }
 
+Request uploadTo(const std::string& path) {
+  Request request = upload(3);
+  request.path = path;
+  return request;
+}
+
+TEST(UploadRules, NoNameLies) {
+  UploadArgs rules = forAnyone();
+  rules.mayDelete = true;
+  for (const char* path : {"/a\u202Eb", "/a\u200B/b", "/\uFEFFa", "/a\u00ADb", "/a\u2066b"}) {
+    EXPECT_EQ(refusal(rules, uploadTo(path)), 59) << path;
+    Request deletion = uploadTo(path);
+    deletion.upload->size = 0;
+    EXPECT_EQ(refusal(rules, deletion), 0) << "what is there can go: " << path;
+  }
+  EXPECT_EQ(refusal(rules, uploadTo("/caf\u00E9")), 0);
+  Request elsewhere = uploadTo("/\u202Emount/a");
+  elsewhere.mountLength = std::string("/\u202Emount").size();
+  EXPECT_EQ(refusal(rules, elsewhere), 0) << "the mount is the operator's";
+}
+
+TEST(UploadRules, FoldersAreMadeNoDeeperThanAllowed) {
+  UploadArgs rules = forAnyone();
+  rules.depth = 2;
+  EXPECT_EQ(refusal(rules, uploadTo("/a/b/c/d")), 0) << "none are made";
+  rules.createDirectories = true;
+  EXPECT_EQ(refusal(rules, uploadTo("/a")), 0);
+  EXPECT_EQ(refusal(rules, uploadTo("/a/b/c")), 0);
+  EXPECT_EQ(refusal(rules, uploadTo("/a/b/c/d")), 59);
+  EXPECT_EQ(refuseUpload(rules, uploadTo("/a/b/c/d"))->meta, "This is too deep: at most 2 folders");
+  Request mounted = uploadTo("/w/a/b/c");
+  mounted.mountLength = 2;
+  EXPECT_EQ(refusal(rules, mounted), 0);
+}
+
+TEST(UploadRules, AFileCountsItselfAndTheFoldersThatUploadsMayHaveMade) {
+  UploadArgs rules = forAnyone();
+  Request request = uploadTo("/w/a/b/c");
+  request.mountLength = 2;
+  EXPECT_EQ(uploadBlocks(rules, request), 1u);
+  rules.createDirectories = true;
+  EXPECT_EQ(uploadBlocks(rules, request), 3u);
+  EXPECT_EQ(uploadBlocks(rules, uploadTo("/a")), 1u);
+}
+
 }  // namespace
 }  // namespace egalaxyd

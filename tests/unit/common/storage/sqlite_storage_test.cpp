@@ -60,8 +60,29 @@ TEST_F(Sqlite, MigrationKeepsWhatIsThere) {
   EXPECT_EQ(must(open()->showUser(user)).id, user);
 }
 
+/// From version 5 back to 4.
+constexpr const char* kUndoVersion5 = R"(
+  DROP TRIGGER pending_uploads_come;
+  DROP TRIGGER pending_uploads_change;
+  DROP TRIGGER pending_uploads_go;
+  DROP TRIGGER uploads_come;
+  DROP TRIGGER uploads_change;
+  DROP TRIGGER uploads_go;
+  DROP VIEW upload_changes;
+  DROP VIEW counted_uploads;
+  DROP TABLE upload_sums;
+  DROP TABLE upload_prefixes;
+  ALTER TABLE uploads DROP COLUMN blocks;
+  ALTER TABLE pending_uploads DROP COLUMN blocks;
+  ALTER TABLE pending_uploads DROP COLUMN worker;
+  ALTER TABLE pending_uploads DROP COLUMN unfinished;
+  CREATE INDEX uploads_there ON uploads(user, host, path, size)
+    WHERE latest = 1 AND outcome IN ('stored', 'replaced');
+)";
+
 TEST_F(Sqlite, MigrationKeepsUploadsThatAnOlderServerHadAnnounced) {
   must(migrateStorage(file_));
+  runSql(file_, kUndoVersion5);
   runSql(file_, R"(
     DROP TABLE pending_uploads;
     CREATE INDEX uploads_pending ON uploads(id) WHERE outcome = 'pending';
@@ -77,14 +98,14 @@ TEST_F(Sqlite, MigrationKeepsUploadsThatAnOlderServerHadAnnounced) {
   ASSERT_EQ(pending.size(), 1u);
   EXPECT_EQ(pending[0].path, "/b");
   EXPECT_EQ(must(storage->listUploads({})).size(), 1u);
-  EXPECT_EQ(must(storage->bytesUploadedBy("", "example.org", "/")), 7u);
+  EXPECT_EQ(must(storage->keptUploads("example.org", "/", "")),
+            (KeptUploads{7 + 2 * kBlockBytes, 2}));
 }
 
 TEST_F(Sqlite, MigrationKeepsPendingUploadsWithoutAWorker) {
   must(migrateStorage(file_));
+  runSql(file_, kUndoVersion5);
   runSql(file_, R"(
-    ALTER TABLE pending_uploads DROP COLUMN worker;
-    ALTER TABLE pending_uploads DROP COLUMN unfinished;
     INSERT INTO pending_uploads VALUES
       (7, 10, 'titan', 'example.org', '/a', NULL, '', 'text/plain', 3, 'aa');
     PRAGMA user_version = 4;
@@ -102,19 +123,61 @@ TEST_F(Sqlite, NoNumberOfARowIsOutOfRange) {
   runSql(file_, R"(
     INSERT INTO uploads VALUES
       (1, -9223372036854775808, '', 'h', '/a', NULL, '', '', 9223372036854775807, '', '', 'stored',
-       1, ''),
-      (2, 9223372036854775807, '', 'h', '/b', NULL, '', '', 9223372036854775807, '', '', 'x', 1, ''),
-      (3, 1, '', 'h', '/c', NULL, '', '', -5, '', '', 'stored', 1, '');
+       1, '', 9223372036854775807),
+      (2, 9223372036854775807, '', 'h', '/b', NULL, '', '', 9223372036854775807, '', '', 'x', 1, '',
+       -1),
+      (3, 1, '', 'h', '/c', NULL, '', '', -5, '', '', 'stored', 1, '', 1);
     INSERT INTO users VALUES('a', -1, 9223372036854775807, -1);
   )");
   for (const UploadRecord& record : must(storage->listUploads({}))) {
     EXPECT_LT(record.time, at(300'000'000'000)) << record.id;
     EXPECT_LT(record.size, std::uint64_t{1} << 63) << record.id;
   }
-  EXPECT_GE(must(storage->bytesUploadedBy("", "h", "/")), std::uint64_t{1} << 62);
-  EXPECT_EQ(must(storage->bytesUploadedBy("", "h", "/c")), 0u);
-  EXPECT_EQ(must(storage->announceUpload(stored("/x", 1), UploadQuota{"/", 100})), 1);
+  EXPECT_GE(must(storage->keptUploads("h", "/", "")).bytes, std::uint64_t{1} << 50);
+  EXPECT_EQ(must(storage->keptUploads("h", "/c", "")).bytes, kBlockBytes);
+  EXPECT_EQ(must(storage->announceUpload(stored("/x", 1))), 1);
   EXPECT_EQ(must(storage->listUsers(1))[0].visits, 0u);
+}
+
+TEST_F(Sqlite, NoRowMakesSumsOverflow) {
+  const auto storage = migratedSqlite(file_);
+  const auto keep = [&] {
+    return must(atomically(*storage, Access::kWrite,
+                           [&] { return storage->keptUploads("h", "", std::nullopt); }));
+  };
+  keep();
+  for (int row = 0; row < 5; ++row) {
+    runSql(file_,
+           "INSERT INTO pending_uploads(time, protocol, host, path, client, mime, size, "
+           "sha256, blocks) VALUES(1, '', 'h', '/x', '', '', 9223372036854775807, '', "
+           "9223372036854775807)");
+    runSql(file_,
+           "INSERT INTO pending_uploads(time, protocol, host, path, client, mime, size, "
+           "sha256, blocks) VALUES(1, '', 'h', '/x', '', '', -9223372036854775807, '', "
+           "-9223372036854775807)");
+  }
+  EXPECT_EQ(keep().files, 5u);
+  EXPECT_EQ(keep().bytes, 5 * ((std::uint64_t{1} << 50) + 1000 * kBlockBytes));
+  runSql(file_, "DELETE FROM pending_uploads");
+  EXPECT_EQ(keep(), KeptUploads{});
+}
+
+TEST_F(Sqlite, AMeasureTakesNoLongerTheMoreThereIs) {
+  const auto storage = migratedSqlite(file_);
+  must(atomically(*storage, Access::kWrite, [&]() -> Result<void> {
+    for (int n = 0; n < 2000; ++n) {
+      if (auto kept = storage->recordUpload(stored("/w/" + std::to_string(n), 1)); !kept) {
+        return kept.error();
+      }
+    }
+    return storage->keptUploads("example.org", "/w", std::nullopt).ok()
+               ? Result<void>()
+               : Error{ErrorCode::kIo, "no sums"};
+  }));
+  EXPECT_EQ(must(storage->keptUploads("example.org", "/w", "")).files, 2000u);
+  // Told by the sums alone.
+  runSql(file_, "UPDATE upload_sums SET files = 1");
+  EXPECT_EQ(must(storage->keptUploads("example.org", "/w", "")).files, 1u);
 }
 
 TEST_F(Sqlite, MigrationGivesTheFileToTheWorkersAccount) {
@@ -167,10 +230,11 @@ TEST_F(Sqlite, SaysThatAFileIsNoDatabase) {
 
 TEST_F(Sqlite, SaysThatAFileIsDamaged) {
   makeUser(*migratedSqlite(file_));
+  const auto page = askSql(file_, "SELECT rootpage FROM sqlite_schema WHERE name = 'users'");
   {
     std::fstream raw(file_, std::ios::in | std::ios::out | std::ios::binary);
-    raw.seekp(4096);  // all but the first page
-    const std::string junk(fs::file_size(file_) - 4096, '\x5A');
+    raw.seekp((page - 1) * 4096);  // the tables can be read, the users cannot
+    const std::string junk(4096, '\x5A');
     raw.write(junk.data(), static_cast<std::streamsize>(junk.size()));
   }
   const auto storage = open();

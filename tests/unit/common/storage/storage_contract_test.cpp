@@ -1,6 +1,8 @@
 // What every storage does.
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "common/storage/memory_storage.h"
 #include "tests/support/faulty_storage.h"
 #include "tests/support/temp_dir.h"
@@ -288,33 +290,109 @@ TEST_P(StorageContract, KnowsTheLatestUploadOfAPath) {
   EXPECT_EQ(must(storage_->latestUpload("example.org", "/x"))->outcome, UploadOutcome::kDeleted);
 }
 
-TEST_P(StorageContract, CountsForAQuotaWhatIsThereNow) {
+/// As keptUploads() counts a file.
+constexpr std::uint64_t counted(std::uint64_t bytes, std::uint64_t blocks = 1) {
+  return bytes + blocks * kBlockBytes;
+}
+
+/// Each case before the sums are kept, and while they are.
+class QuotaContract : public StorageContract {
+ protected:
+  KeptUploads kept(std::optional<std::string_view> user, std::string_view prefix) {
+    return must(storage_->keptUploads("example.org", prefix, user));
+  }
+  /// Within a transaction that writes the sums begin.
+  void beginSums(std::string_view prefix) {
+    must(atomically(*storage_, Access::kWrite, [&]() -> Result<void> {
+      auto kept = storage_->keptUploads("example.org", prefix, std::nullopt);
+      return kept ? Result<void>() : kept.error();
+    }));
+  }
+  QuotaVerdict measure(const UploadRecord& record, const UploadQuota& quota) {
+    return must(measureUpload(*storage_, record, quota));
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Every, QuotaContract, testing::ValuesIn(kEngines),
+                         [](const auto& engine) { return std::string(engine.param.name); });
+
+TEST_P(QuotaContract, CountsWhatIsThereNow) {
   const std::string a = makeUser("a");
   const std::string b = makeUser("b");
-  const auto bytes = [&](const std::string& user, std::string_view prefix) {
-    return must(storage_->bytesUploadedBy(user, "example.org", prefix));
-  };
-  EXPECT_EQ(bytes(a, "/wiki"), 0u);
-  for (const UploadRecord& record :
-       {stored("/wiki/1", 10, a), stored("/wiki/2", 20, a), stored("/wiki/3", 40, a),
-        stored("/wikipedia", 80, a), stored("/wiki/4", 160, b)}) {
-    must(storage_->recordUpload(record));
+  for (const bool summed : {false, true}) {
+    if (summed) beginSums("/wiki");
+    const KeptUploads before = kept(a, "/wiki");
+    EXPECT_EQ(before.files, summed ? 1u : 0u);
+    for (const UploadRecord& record :
+         {stored("/wiki/1", 10, a), stored("/wiki/2", 20, a), stored("/wiki/3", 40, a),
+          stored("/wikipedia", 80, a), stored("/wiki/4", 160, b)}) {
+      must(storage_->recordUpload(record));
+    }
+    EXPECT_EQ(kept(a, "/wiki"), (KeptUploads{counted(70, 3), 3}));
+    EXPECT_EQ(kept(a, ""), (KeptUploads{counted(150, 4), 4}));
+    EXPECT_EQ(kept(a, "/"), (KeptUploads{counted(150, 4), 4}));
+    EXPECT_EQ(kept(a, "/wiki/2"), (KeptUploads{counted(20), 1}));
+    EXPECT_EQ(kept(std::nullopt, "/wiki/"), (KeptUploads{counted(230, 4), 4}));
+    EXPECT_EQ(must(storage_->keptUploads("example.com", "/wiki", a)), KeptUploads{});
+    must(storage_->recordUpload(stored("/wiki/1", 11, a)));  // again, larger
+    must(storage_->recordUpload(stored("/wiki/2", 21, b)));  // taken over
+    must(storage_->recordUpload(deleted("/wiki/3", b)));
+    EXPECT_EQ(kept(a, "/wiki"), (KeptUploads{counted(11), 1}));
+    EXPECT_EQ(kept(b, "/wiki"), (KeptUploads{counted(181, 2), 2}));
+    EXPECT_EQ(kept(std::nullopt, "/wiki"), (KeptUploads{counted(192, 3), 3}));
   }
-  EXPECT_EQ(bytes(a, "/wiki"), 70u);
-  EXPECT_EQ(bytes(a, ""), 150u);
-  EXPECT_EQ(bytes(a, "/"), 150u);
-  EXPECT_EQ(bytes(a, "/wiki/2"), 20u);
-  EXPECT_EQ(must(storage_->bytesUploadedBy(a, "example.com", "/wiki")), 0u);
-  must(storage_->recordUpload(stored("/wiki/1", 11, a)));  // again, larger
-  must(storage_->recordUpload(stored("/wiki/2", 21, b)));  // taken over
-  must(storage_->recordUpload(deleted("/wiki/3", b)));
-  EXPECT_EQ(bytes(a, "/wiki"), 11u);
-  EXPECT_EQ(bytes(b, "/wiki"), 181u);
+}
+
+TEST_P(QuotaContract, CountsWhatIsAnnouncedFromItsFirstMomentToItsLast) {
+  const std::string a = makeUser("a");
+  for (const bool summed : {false, true}) {
+    if (summed) beginSums("/w");
+    UploadRecord deep = stored("/w/a/b/c", 5, a);
+    deep.blocks = 3;
+    const auto first = must(storage_->announceUpload(deep));
+    EXPECT_EQ(kept(a, "/w"), (KeptUploads{counted(5, 3), 1}));
+    must(storage_->dropUpload(first));
+    EXPECT_EQ(kept(a, "/w"), KeptUploads{});
+    must(storage_->settleUpload(must(storage_->announceUpload(deep)), UploadOutcome::kStored, ""));
+    EXPECT_EQ(kept(std::nullopt, "/w"), (KeptUploads{counted(5, 3), 1}));
+    EXPECT_EQ(must(storage_->latestUpload("example.org", "/w/a/b/c"))->blocks, 3u);
+    UploadRecord deletion = deleted("/w/a/b/c", a);
+    deletion.blocks = 0;
+    const auto last = must(storage_->announceUpload(deletion));
+    EXPECT_EQ(kept(a, "/w"), (KeptUploads{counted(5, 3), 1})) << "a deletion is no file";
+    must(storage_->settleUpload(last, UploadOutcome::kDeleted, ""));
+    EXPECT_EQ(kept(a, "/w"), KeptUploads{});
+    EXPECT_EQ(kept(std::nullopt, "/w"), KeptUploads{});
+  }
+}
+
+TEST_P(QuotaContract, WhatAForgottenUserKeptIsNobodys) {
+  beginSums("/");
+  const std::string a = makeUser("a");
+  must(storage_->recordUpload(stored("/x", 7, a)));
+  must(storage_->announceUpload(stored("/y", 8, a)));
+  must(storage_->forgetUser(a));
+  EXPECT_EQ(kept(a, "/"), KeptUploads{});
+  EXPECT_EQ(kept("", "/"), (KeptUploads{counted(15, 2), 2}));
+  EXPECT_EQ(kept(std::nullopt, "/"), (KeptUploads{counted(15, 2), 2}));
+}
+
+TEST_P(QuotaContract, SumsOfPrefixesWithinEachOtherAreKeptApart) {
+  beginSums("");
+  beginSums("/a");
+  beginSums("/a/b");
+  must(storage_->recordUpload(stored("/a/b/c", 1)));
+  must(storage_->recordUpload(stored("/a/b", 2)));
+  must(storage_->recordUpload(stored("/a/bc", 4)));
+  must(storage_->recordUpload(stored("/ab", 8)));
+  EXPECT_EQ(kept("", ""), (KeptUploads{counted(15, 4), 4}));
+  EXPECT_EQ(kept("", "/a"), (KeptUploads{counted(7, 3), 3}));
+  EXPECT_EQ(kept("", "/a/b"), (KeptUploads{counted(3, 2), 2}));
 }
 
 TEST_P(StorageContract, AnAnnouncedUploadBecomesTheLatestOnceItIsSettled) {
   must(storage_->recordUpload(stored("/x", 1)));
-  const auto id = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
+  const auto id = must(storage_->announceUpload(stored("/x", 2)));
   EXPECT_EQ(must(storage_->listUploads({})).size(), 1u);
   ASSERT_EQ(must(storage_->pendingUploads(0, 100)).size(), 1u);
   EXPECT_EQ(must(storage_->pendingUploads(0, 100))[0].id, id);
@@ -331,8 +409,8 @@ TEST_P(StorageContract, AnAnnouncedUploadBecomesTheLatestOnceItIsSettled) {
 }
 
 TEST_P(StorageContract, SettledUploadsStandInTheOrderInWhichTheyHappened) {
-  const auto first = must(storage_->announceUpload(stored("/x", 1), std::nullopt));
-  const auto second = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
+  const auto first = must(storage_->announceUpload(stored("/x", 1)));
+  const auto second = must(storage_->announceUpload(stored("/x", 2)));
   must(storage_->settleUpload(second, UploadOutcome::kStored, ""));
   must(storage_->settleUpload(first, UploadOutcome::kReplaced, ""));
   const auto records = must(storage_->listUploads({}));
@@ -343,7 +421,7 @@ TEST_P(StorageContract, SettledUploadsStandInTheOrderInWhichTheyHappened) {
 }
 
 TEST_P(StorageContract, AnAnnouncedUploadThatDoesNotHappenLeavesNoRecord) {
-  const auto id = must(storage_->announceUpload(stored("/x", 2), std::nullopt));
+  const auto id = must(storage_->announceUpload(stored("/x", 2)));
   must(storage_->dropUpload(id));
   EXPECT_EQ(storage_->showUpload(id).error().code, ErrorCode::kNotFound);
   const auto kept = must(storage_->recordUpload(stored("/x", 1)));
@@ -351,26 +429,39 @@ TEST_P(StorageContract, AnAnnouncedUploadThatDoesNotHappenLeavesNoRecord) {
   EXPECT_EQ(must(storage_->showUpload(kept)).size, 1u);
 }
 
-TEST_P(StorageContract, RefusesToAnnounceMoreThanTheQuota) {
+TEST_P(QuotaContract, MeasuresWhatAUserMayKeep) {
   const std::string a = makeUser("a");
-  const UploadQuota quota{"/wiki", 100};
+  const UploadQuota quota{.prefix = "/wiki", .userBytes = counted(100, 2)};
   must(storage_->recordUpload(stored("/wiki/1", 60, a)));
   must(storage_->recordUpload(stored("/elsewhere", 90, a)));
-  EXPECT_EQ(storage_->announceUpload(stored("/wiki/2", 41, a), quota).error().code,
-            ErrorCode::kNoSpace);
-  // What it replaces is given back.
-  const auto again = must(storage_->announceUpload(stored("/wiki/1", 100, a), quota));
-  EXPECT_EQ(storage_->announceUpload(stored("/wiki/2", 1, a), quota).error().code,
-            ErrorCode::kNoSpace);
-  must(storage_->dropUpload(again));
-  const auto second = must(storage_->announceUpload(stored("/wiki/2", 40, a), quota));
-  EXPECT_EQ(storage_->announceUpload(stored("/wiki/3", 1, a), quota).error().code,
-            ErrorCode::kNoSpace);
-  must(storage_->settleUpload(second, UploadOutcome::kReplaced, ""));
-  EXPECT_EQ(must(storage_->bytesUploadedBy(a, "example.org", "/wiki")), 100u);
-  EXPECT_EQ(storage_->announceUpload(stored("/wiki/3", 101, a), quota).error().code,
-            ErrorCode::kNoSpace);
-  must(storage_->announceUpload(stored("/wiki/3", 101, a), std::nullopt));
+  EXPECT_EQ(measure(stored("/wiki/2", 41, a), quota), QuotaVerdict::kUserIsFull);
+  EXPECT_EQ(measure(stored("/wiki/2", 40, a), quota), QuotaVerdict::kFits);
+  EXPECT_EQ(measure(stored("/wiki/2", 41, fingerprint("b")), quota), QuotaVerdict::kFits);
+  // What it replaces is given back, and what is announced counts.
+  const auto again = stored("/wiki/1", counted(100), a);
+  EXPECT_EQ(measure(again, quota), QuotaVerdict::kFits);
+  must(storage_->announceUpload(again));
+  EXPECT_EQ(measure(stored("/wiki/2", 1, a), quota), QuotaVerdict::kUserIsFull);
+  EXPECT_EQ(measure(stored("/wiki/2", std::numeric_limits<std::int64_t>::max(), a), quota),
+            QuotaVerdict::kUserIsFull);
+}
+
+TEST_P(QuotaContract, MeasuresWhatAllMayKeep) {
+  const std::string a = makeUser("a");
+  const std::string b = makeUser("b");
+  const UploadQuota bytes{.prefix = "/wiki", .allBytes = counted(100, 2)};
+  const UploadQuota files{.prefix = "/wiki", .files = 2};
+  must(storage_->recordUpload(stored("/wiki/1", 60, a)));
+  EXPECT_EQ(measure(stored("/wiki/2", 40, b), bytes), QuotaVerdict::kFits);
+  EXPECT_EQ(measure(stored("/wiki/2", 41, b), bytes), QuotaVerdict::kAllIsFull);
+  EXPECT_EQ(measure(stored("/wiki/1", counted(100), b), bytes), QuotaVerdict::kFits)
+      << "somebody else's is given back too";
+  EXPECT_EQ(measure(stored("/wiki/2", 1, b), files), QuotaVerdict::kFits);
+  must(storage_->announceUpload(stored("/wiki/2", 1, b)));
+  EXPECT_EQ(measure(stored("/wiki/3", 1, b), files), QuotaVerdict::kTooManyFiles);
+  EXPECT_EQ(measure(stored("/wiki/1", 9, b), files), QuotaVerdict::kFits);
+  must(storage_->recordUpload(deleted("/wiki/1", a)));
+  EXPECT_EQ(measure(stored("/wiki/1", 9, b), files), QuotaVerdict::kFits);
 }
 
 TEST_P(StorageContract, ARefusedUploadIsRememberedAndChangesNothing) {
