@@ -89,4 +89,9 @@ Result<void> dropCapabilities() {
   return {};
 }
 
+Result<void> denyTracing() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return errnoError("deny tracing", errno);
+  return {};
+}
+
 }  // namespace egalaxyd

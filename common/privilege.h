@@ -30,4 +30,9 @@ Result<void> dropPrivileges(const Account& account);
 /// unit's AmbientCapabilities=. Root keeps its own: it owns what it serves.
 Result<void> dropCapabilities();
 
+/// From now on other processes of this account may neither trace this one nor open its memory or
+/// its list of descriptors (PR_SET_DUMPABLE); root may. There is no core dump either. What it forks
+/// inherits this, and keeps it as long as it starts no other program.
+Result<void> denyTracing();
+
 }  // namespace egalaxyd

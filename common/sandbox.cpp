@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <spdlog/fmt/fmt.h>
@@ -12,9 +14,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <system_error>
 
 #include "common/errno_error.h"
@@ -99,9 +103,10 @@ Result<void> allowAll(int ruleset, const SandboxRules& rules, std::uint64_t hand
   return {};
 }
 
-Result<std::string> enterLandlock(const SandboxRules& rules) {
+Result<std::string> enterLandlock(const SandboxRules& rules, long newestAbi) {
   const long abi =
-      ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+      std::min(::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION),
+               newestAbi);
   if (abi < 1) return Error{ErrorCode::kPermission, "no landlock: the kernel does not offer it"};
   const RulesetAttributes handled = handledBy(abi);
   const UniqueFd ruleset(
@@ -119,19 +124,20 @@ Result<std::string> enterLandlock(const SandboxRules& rules) {
 // --- seccomp --------------------------------------------------------------------------------
 
 // By name, so that one list serves every architecture; a name that libseccomp does not know is
-// one that this system's libc does not call.
+// one that this system's libc does not call. What is missing is missing for a reason: sendmsg(2)
+// keeps the address that it sends to in memory, where no filter sees it; fchmod(2), fchown(2) and
+// utimensat(2) ask no Landlock.
 constexpr const char* kAllowed[] = {
     // files
     "access", "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "faccessat",
-    "faccessat2", "fadvise64", "fallocate", "fchmod", "fchown", "fcntl", "fdatasync", "flock",
-    "fstat", "fstatfs", "fsync", "ftruncate", "getcwd", "getdents64", "link", "linkat", "lseek",
-    "lstat", "mkdir", "mkdirat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv",
-    "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat",
-    "readv", "rename", "renameat", "renameat2", "rmdir", "sendfile", "stat", "statfs", "statx",
-    "sync_file_range", "unlink", "unlinkat", "utimensat", "write", "writev",
-    // connections: those that arrive, and sockets without a network
-    "accept", "accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmmsg",
-    "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
+    "faccessat2", "fadvise64", "fallocate", "fdatasync", "flock", "fstat", "fstatfs", "fsync",
+    "ftruncate", "getcwd", "getdents64", "link", "linkat", "lseek", "lstat", "mkdir", "mkdirat",
+    "newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64",
+    "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "rename",
+    "renameat", "renameat2", "rmdir", "sendfile", "stat", "statfs", "statx", "sync_file_range",
+    "umask", "unlink", "unlinkat", "write", "writev",
+    // connections that arrive
+    "accept", "accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg",
     // waiting
     "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "pipe2",
     "poll", "ppoll", "pselect6", "select", "signalfd4", "timerfd_create", "timerfd_gettime",
@@ -154,42 +160,79 @@ struct FreeFilter {
 };
 using Filter = std::unique_ptr<void, FreeFilter>;
 
-/// `name` is answered with `action` when its argument number `index` compares so.
-struct ArgumentRule {
-  const char* name;
-  std::uint32_t action;
-  scmp_arg_cmp argument;
-};
+/// Argument number `index` is `value`; for those of which the kernel takes the low half, an int.
+constexpr scmp_arg_cmp isInt(unsigned index, std::uint32_t value) {
+  return {index, SCMP_CMP_MASKED_EQ, UINT32_MAX, value};
+}
+/// Likewise it has no other bits than those of `allowed`.
+constexpr scmp_arg_cmp isWithin(unsigned index, std::uint32_t allowed) {
+  return {index, SCMP_CMP_MASKED_EQ, ~allowed, 0};
+}
+constexpr scmp_arg_cmp isNull(unsigned index) { return {index, SCMP_CMP_EQ, 0, 0}; }
 
-/// 0, or a negative errno. Unknown names are left out.
+/// 0, or a negative errno. Unknown names are left out. Several rules for a name: one has to fit.
 int addRule(void* filter, std::uint32_t action, const char* name,
-            const scmp_arg_cmp* argument = nullptr) {
+            std::span<const scmp_arg_cmp> arguments = {}) {
   const int number = seccomp_syscall_resolve_name(name);
   if (number == __NR_SCMP_ERROR) return 0;
-  return seccomp_rule_add_array(filter, action, number, argument == nullptr ? 0 : 1, argument);
+  return seccomp_rule_add_array(filter, action, number, static_cast<unsigned>(arguments.size()),
+                                arguments.data());
 }
 
+/// What may be done to a descriptor. Listeners and the log are shared with the master and other
+/// workers, so there is nothing here that would have the kernel send signals (F_SETOWN, F_SETSIG,
+/// F_SETLEASE, F_NOTIFY), make a listener block (F_SETFL) or keep others out of it.
+constexpr std::uint32_t kFcntlCommands[] = {F_DUPFD,     F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,
+                                            F_GETFL,     F_GETLK,         F_SETLK,     F_SETLKW,
+                                            F_OFD_GETLK, F_OFD_SETLK,     F_OFD_SETLKW};
+
+struct SocketOption {
+  int level;
+  int name;
+};
+constexpr SocketOption kSocketOptions[] = {{SOL_SOCKET, SO_LINGER},
+                                           {SOL_SOCKET, SO_RCVLOWAT},
+                                           {IPPROTO_TCP, TCP_NODELAY},
+                                           {IPPROTO_TCP, TCP_QUICKACK}};
+
+constexpr std::uint32_t kIoctls[] = {TCGETS, FIONREAD, TIOCOUTQ};
+
+/// With an address, or with MSG_FASTOPEN, sending would be connecting.
+constexpr std::uint32_t kSendFlags = MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT;
+
 int addArgumentRules(void* filter) {
-  const auto self = static_cast<scmp_datum_t>(::getpid());
-  const ArgumentRule rules[] = {
-      // Threads yes, processes no. clone3 hides its flags in memory: libc falls back to clone.
-      {"clone", SCMP_ACT_ALLOW, {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}},
-      // The journal's socket, and pairs.
-      {"socket", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, AF_UNIX, 0}},
-      {"socketpair", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, AF_UNIX, 0}},
-      // Signals to itself alone: abort() and crash handlers.
-      {"kill", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, self, 0}},
-      {"tgkill", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, self, 0}},
-      {"prlimit64", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, 0, 0}},
-      {"prctl", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, PR_SET_NAME, 0}},
-      {"prctl", SCMP_ACT_ALLOW, {0, SCMP_CMP_EQ, PR_GET_NAME, 0}},
-      {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, TCGETS, 0}},
-      {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, FIONREAD, 0}},
-      {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, TIOCOUTQ, 0}},
-      {"ioctl", SCMP_ACT_ALLOW, {1, SCMP_CMP_EQ, FIONBIO, 0}},
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  struct Rule {
+    const char* name;
+    std::vector<scmp_arg_cmp> arguments;
   };
-  for (const ArgumentRule& rule : rules) {
-    if (const int rc = addRule(filter, rule.action, rule.name, &rule.argument); rc != 0) return rc;
+  std::vector<Rule> rules{
+      // Threads yes, processes no. clone3 hides its flags in memory: libc falls back to clone.
+      {"clone", {{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}}},
+      // A umask for one thread alone.
+      {"unshare", {isInt(0, CLONE_FS)}},
+      {"socketpair", {isInt(0, AF_UNIX)}},
+      {"sendto", {isWithin(3, kSendFlags), isNull(4)}},
+      // The other halves would end a listener for all who share it.
+      {"shutdown", {isInt(1, SHUT_WR)}},
+      // Signals to itself alone: abort() and crash handlers.
+      {"kill", {isInt(0, self)}},
+      {"tgkill", {isInt(0, self)}},
+      {"prlimit64", {isInt(0, 0)}},
+      {"prctl", {isInt(0, PR_SET_NAME)}},
+      {"prctl", {isInt(0, PR_GET_NAME)}},
+  };
+  for (const std::uint32_t command : kFcntlCommands)
+    rules.push_back({"fcntl", {isInt(1, command)}});
+  for (const std::uint32_t request : kIoctls) rules.push_back({"ioctl", {isInt(1, request)}});
+  for (const SocketOption& option : kSocketOptions) {
+    rules.push_back({"setsockopt",
+                     {isInt(1, static_cast<std::uint32_t>(option.level)),
+                      isInt(2, static_cast<std::uint32_t>(option.name))}});
+  }
+  for (const Rule& rule : rules) {
+    const int rc = addRule(filter, SCMP_ACT_ALLOW, rule.name, rule.arguments);
+    if (rc != 0) return rc;
   }
   return addRule(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3");
 }
@@ -240,10 +283,11 @@ std::vector<std::filesystem::path> withReplacements(const std::filesystem::path&
   return places;
 }
 
-Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules) {
+Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules, long newestAbi) {
   if (mode == SandboxMode::kOff) return std::string("off");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
-  const auto landlock = enterLandlock(rules);  // first: the filter lets no new rules through
+  const auto landlock =
+      enterLandlock(rules, newestAbi);  // first: the filter lets no new rules through
   const auto seccomp = enterSeccomp();
   std::vector<std::string> taken;
   std::vector<std::string> missing;

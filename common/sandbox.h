@@ -2,6 +2,7 @@
 // calls.
 #pragma once
 
+#include <climits>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -21,16 +22,21 @@ struct SandboxRules {
 /// target stand in. "/" is none of them: it would be everything.
 std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder);
 
-/// Confines the calling process for good: no other files, no exec, no fork, no new network socket,
-/// no new privileges. Call it after everything else is open and privileges are dropped; threads
-/// that already run keep their file access, those begun later do not. A path that does not exist is
-/// skipped, so make folders first. Descriptors that are open stay usable; opening beneath an open
-/// folder needs a rule for that path like any other opening.
+/// Confines the calling process for good: no other files, no exec, no fork, no new socket, no
+/// datagram or connection to an address, no signal to another process, no new privileges; and to
+/// descriptors that it shares with others (listeners, log) nothing that would outlive it. Call it
+/// after everything else is open and privileges are dropped; threads that already run keep their
+/// file access, those begun later do not. A path that does not exist is skipped, so make folders
+/// first. Descriptors that are open stay usable; opening beneath an open folder needs a rule for
+/// that path like any other opening.
 ///
 /// kAuto takes what this kernel offers and the returned text says what that is, e.g. "landlock ABI
 /// 7, seccomp" or "seccomp; no landlock: the kernel does not offer it"; kRequired fails where one
 /// is missing; kOff does nothing and returns "off". A build with AddressSanitizer or
 /// ThreadSanitizer takes no seccomp and says so: their runtimes fork and trace.
-Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules);
+///
+/// Of Landlock no part newer than `newestAbi` is used, as on an older kernel; 0: none.
+Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules,
+                                 long newestAbi = LONG_MAX);
 
 }  // namespace egalaxyd

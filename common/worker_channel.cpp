@@ -29,28 +29,32 @@ UniqueFd takeFile(msghdr& message) {
   return UniqueFd(fd);
 }
 
+ssize_t sendWithFile(int channel, std::string& packet, int file, int flags) {
+  iovec part{packet.data(), packet.size()};
+  FileRoom room;
+  msghdr out{};
+  out.msg_iov = &part;
+  out.msg_iovlen = 1;
+  out.msg_control = room.bytes.data();
+  out.msg_controllen = room.bytes.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&out);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof file);
+  std::memcpy(CMSG_DATA(header), &file, sizeof file);
+  return ::sendmsg(channel, &out, flags);
+}
+
 }  // namespace
 
 Result<void> WorkerChannel::send(ChannelMessage message, std::string_view text, int file) {
   std::string packet(1, static_cast<char>(message));
   packet.append(text.substr(0, kMaxText));
-  iovec part{packet.data(), packet.size()};
-  msghdr out{};
-  out.msg_iov = &part;
-  out.msg_iovlen = 1;
-  FileRoom room;
-  if (file >= 0) {
-    out.msg_control = room.bytes.data();
-    out.msg_controllen = room.bytes.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&out);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof file);
-    std::memcpy(CMSG_DATA(header), &file, sizeof file);
-  }
-  if (::sendmsg(fd_.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-    return errnoError("send to the other end of a worker's channel", errno);
-  }
+  // A worker's sandbox knows no sendmsg(2), and a worker has no file to send.
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  const ssize_t sent = file < 0 ? ::send(fd_.get(), packet.data(), packet.size(), flags)
+                                : sendWithFile(fd_.get(), packet, file, flags);
+  if (sent < 0) return errnoError("send to the other end of a worker's channel", errno);
   return {};
 }
 

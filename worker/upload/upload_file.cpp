@@ -1,6 +1,7 @@
 #include "worker/upload/upload_file.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -56,6 +57,27 @@ Error failed(std::string_view doing, std::string_view name, int error) {
   return errnoError(fmt::format("{} {}", doing, logQuote(name)), error);
 }
 
+mode_t modeOf(const struct stat& status) { return status.st_mode & 0777; }
+
+/// While it lives, files that this thread makes get the mode that they are made with: the sandbox
+/// lets nobody change a mode. Where a container denies a thread a umask of its own, that of the
+/// process still counts.
+class NoUmask {
+ public:
+  NoUmask() {
+    thread_local const bool isOwn = ::unshare(CLONE_FS) == 0;
+    if (isOwn) before_ = ::umask(0);
+  }
+  ~NoUmask() {
+    if (before_) ::umask(*before_);
+  }
+  NoUmask(const NoUmask&) = delete;
+  NoUmask& operator=(const NoUmask&) = delete;
+
+ private:
+  std::optional<mode_t> before_;
+};
+
 }  // namespace
 
 UploadFile::UploadFile(UploadPlace place)
@@ -96,8 +118,9 @@ Result<void> UploadFile::finish() {
   if (!old && old.error().code != ErrorCode::kNotFound) return old.error();
   hasOld_ = old.ok();
   if (hasOld_ && !mayReplace_) return notToReplace(place_.relative);
-  if (hasOld_ && ::fchmod(content_.get(), old->st_mode & 0777) != 0) {
-    return failed("set the mode of", place_.relative, errno);
+  if (hasOld_ && modeOf(*old) != mode_) {
+    return Error{ErrorCode::kBusy,
+                 fmt::format("the mode of {} was changed", logQuote(place_.relative))};
   }
   if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
   crashPoint("synced");
@@ -121,6 +144,7 @@ Result<void> UploadFile::open() {
   const auto status = statusOfName();
   if (!status && status.error().code != ErrorCode::kNotFound) return status.error();
   hasOld_ = status.ok();
+  if (hasOld_) mode_ = modeOf(*status);
   return hasOld_ && !mayReplace_ ? notToReplace(place_.relative) : Result<void>();
 }
 
@@ -214,18 +238,28 @@ Result<void> UploadFile::create() {
   return created;
 }
 
+/// Of a new file the umask decides the mode.
+UniqueFd UploadFile::makeContent(const char* name, int flags) const {
+  if (!mode_) return UniqueFd(::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, 0666));
+  const NoUmask exact;
+  return UniqueFd(::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, *mode_));
+}
+
 /// The lock tells recovery that somebody is still at it; it goes with the process.
 Result<void> UploadFile::createContent() {
-  content_ = UniqueFd(::openat(folder_.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+  content_ = makeContent(".", O_TMPFILE);
   if (!content_ && errno == ENOENT && folderIsGone()) return failed("open", "folder", ENOENT);
   if (!content_ && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
     needsName_ = true;
     if (!mayName_) return Error{ErrorCode::kBusy, "the file needs a name that is recorded first"};
-    content_ = UniqueFd(::openat(folder_.get(), unfinished_.c_str(),
-                                 O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666));
+    content_ = makeContent(unfinished_.c_str(), O_CREAT | O_EXCL);
     unfinishedExists_ = static_cast<bool>(content_);
   }
-  if (!content_) return failed("write beside", place_.relative, errno);
+  struct stat made {};
+  if (!content_ || ::fstat(content_.get(), &made) != 0) {
+    return failed("write beside", place_.relative, errno);
+  }
+  if (!mode_) mode_ = modeOf(made);
   ::flock(content_.get(), LOCK_EX | LOCK_NB);
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,7 +63,7 @@ class UploadFile {
   bool needsName() const { return needsName_ && !mayName_; }
   void allowName() { mayName_ = true; }
   /// The content is complete: it is on the disk when this returns, with the mode of the file that
-  /// it replaces.
+  /// it replaces. kBusy where that was changed since the first append().
   Result<void> finish();
   /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
   Result<void> findVictim();
@@ -102,6 +103,7 @@ class UploadFile {
   Result<void> makeChain(UniqueFd within, const std::vector<std::string>& names);
   bool folderIsGone() const;
   Result<void> create();
+  UniqueFd makeContent(const char* name, int flags) const;
   Result<void> createContent();
   Result<struct stat> statusOfName() const;
   Result<void> linkContent(const std::string& name);
@@ -118,6 +120,7 @@ class UploadFile {
   bool makesFolders_;
   bool mayReplace_ = true;
   bool wantsTooManyFolders_ = false;
+  std::optional<mode_t> mode_;  ///< that the content has to have; none yet: of a new file
   bool needsName_ = false;
   bool mayName_ = false;
   bool unfinishedExists_ = false;  ///< something of ours has that name

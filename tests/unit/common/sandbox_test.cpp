@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <linux/openat2.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -23,7 +24,9 @@
 #include <string>
 #include <thread>
 
+#include "common/privilege.h"
 #include "common/unique_fd.h"
+#include "tests/support/hostile.h"
 #include "tests/support/temp_dir.h"
 
 namespace egalaxyd {
@@ -313,8 +316,8 @@ TEST_F(Sandbox, AcceptsOnAnOpenListenerButOpensNoNewOne) {
     probe.works("accept4", taken ? 0 : errno);
     probe.works("send", outcome(::send(taken.get(), "20", 2, MSG_NOSIGNAL)));
     probe.works("shutdown", outcome(::shutdown(taken.get(), SHUT_WR)));
-    probe.works("a socket for the journal", socketOutcome(AF_UNIX, SOCK_DGRAM));
     if (!self.has("seccomp")) return;
+    probe.expect("AF_UNIX", EPERM, socketOutcome(AF_UNIX, SOCK_DGRAM));
     probe.expect("AF_INET", EPERM, socketOutcome(AF_INET, SOCK_STREAM));
     probe.expect("AF_INET6", EPERM, socketOutcome(AF_INET6, SOCK_DGRAM));
     probe.expect("AF_NETLINK", EPERM, socketOutcome(AF_NETLINK, SOCK_RAW));
@@ -324,6 +327,124 @@ TEST_F(Sandbox, AcceptsOnAnOpenListenerButOpensNoNewOne) {
   });
   EXPECT_EQ(result.notes, "") << result.taken;
 }
+
+TEST_F(Sandbox, ServesAConnectionWithTheOptionsAndFlagsThatItNeeds) {
+  std::array<int, 2> ends{-1, -1};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const UniqueFd near(ends[0]);
+  const UniqueFd far(ends[1]);
+  const auto result = confined(rules_, [&](Probe& probe, const Confined&) {
+    const linger reset{1, 0};
+    const int one = 1;
+    probe.works("linger",
+                outcome(::setsockopt(near.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset)));
+    probe.works("low water",
+                outcome(::setsockopt(near.get(), SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one)));
+    const int flags = MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT;
+    probe.works("send", outcome(::send(near.get(), "20", 2, flags)));
+    probe.works("write", outcome(::write(near.get(), "20", 2)));
+    probe.works("duplicate", outcome(::fcntl(near.get(), F_DUPFD_CLOEXEC, 3)));
+    probe.works("flags", outcome(::fcntl(near.get(), F_GETFL)));
+    probe.works("a umask of its own", outcome(::unshare(CLONE_FS)));
+  });
+  EXPECT_EQ(result.notes, "") << result.taken;
+}
+
+// A process of an ordinary account stands for the master, whose workers have its account.
+class TakenWorker : public testing::TestWithParam<long> {
+ protected:
+  void SetUp() override {
+    fs::permissions(dir_.path(), fs::perms::all);
+    listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    service_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    for (const UniqueFd* fd : {&listener_, &service_}) ASSERT_EQ(::listen(fd->get(), 4), 0);
+    datagrams_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    sockaddr_un place{};
+    place.sun_family = AF_UNIX;
+    (dir_ / "datagrams").native().copy(place.sun_path, sizeof place.sun_path - 1);
+    ASSERT_EQ(::bind(datagrams_.get(), reinterpret_cast<sockaddr*>(&place), sizeof place), 0);
+    fs::permissions(dir_ / "datagrams", fs::perms::all);
+  }
+
+  static std::uint16_t portOf(int fd) {
+    sockaddr_in here{};
+    socklen_t size = sizeof here;
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&here), &size);
+    return ntohs(here.sin_port);
+  }
+
+  static pid_t forked(const std::function<void()>& body) {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    body();
+    ::_exit(0);
+  }
+
+  std::string attack(HostileTargets targets) const {
+    if (!denyTracing()) return "tracing cannot be denied\n";
+    UniqueFd(::open(targets.ownFile.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    const auto entered = enterSandbox(SandboxMode::kAuto, {{}, {dir_.path()}}, GetParam());
+    if (!entered) return entered.error().message;
+    if (entered->find("no seccomp") != std::string::npos) return "";
+    if (entered->find("no landlock") != std::string::npos) targets.foreignFile.clear();
+    return attackAll(targets);
+  }
+
+  /// In the process that stands for the master.
+  void beMaster(int out) const {
+    constexpr uid_t kNobody = 65534;
+    if (::geteuid() == 0 && ::setresuid(kNobody, kNobody, kNobody) != 0) return;
+    static_cast<void>(denyTracing());
+    const pid_t sibling = forked([] { ::pause(); });
+    HostileTargets targets;
+    targets.master = ::getpid();
+    targets.sibling = sibling;
+    targets.listener = listener_.get();
+    targets.service = portOf(service_.get());
+    targets.datagramSocket = dir_ / "datagrams";
+    targets.ownFile = dir_ / "own";
+    targets.foreignFile = "/etc/passwd";
+    const pid_t worker = forked([&] {
+      const std::string text = attack(targets) + "end\n";
+      static_cast<void>(::write(out, text.data(), text.size()) == 0);
+    });
+    ::waitpid(worker, nullptr, 0);
+    ::kill(sibling, SIGKILL);
+    ::waitpid(sibling, nullptr, 0);
+  }
+
+  const TempDir dir_;
+  UniqueFd listener_, service_, datagrams_;
+};
+
+TEST_P(TakenWorker, ReachesNothingAndHarmsNoListener) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd reading(ends[0]);
+  UniqueFd writing(ends[1]);
+  const pid_t master = forked([&] { beMaster(writing.get()); });
+  writing.reset();
+  EXPECT_EQ(readAll(reading.get()), "end\n");
+  ASSERT_EQ(::waitpid(master, nullptr, 0), master);
+
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  EXPECT_EQ(::getsockopt(listener_.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size), 0);
+  EXPECT_EQ(listens, 1);
+  EXPECT_NE(::fcntl(listener_.get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_EQ(::fcntl(listener_.get(), F_GETOWN), 0);
+  EXPECT_LT(::accept4(service_.get(), nullptr, nullptr, SOCK_CLOEXEC), 0);
+  char byte = 0;
+  EXPECT_LT(::recv(datagrams_.get(), &byte, 1, 0), 0);
+  EXPECT_EQ(fs::status(dir_ / "own").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+// This kernel's Landlock, Linux 6.7's, Debian 12's (6.1), and none.
+INSTANTIATE_TEST_SUITE_P(WithLandlock, TakenWorker, testing::Values(LONG_MAX, 4L, 2L, 0L),
+                         [](const auto& each) {
+                           return each.param == LONG_MAX ? std::string("Whole")
+                                                         : "Abi" + std::to_string(each.param);
+                         });
 
 TEST_F(Sandbox, GainsNoPrivileges) {
   rules_.readable.push_back("/proc");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <memory>
@@ -81,6 +82,28 @@ TEST_F(UploadFileTest, AReplacedFileStaysBesideUntilItIsDiscarded) {
   EXPECT_EQ(dir_.read(file->unfinishedName()), "old");
   file->discardOld();
   EXPECT_EQ(names(), Names{"page"});
+}
+
+TEST_F(UploadFileTest, AReplacedFileKeepsItsModeWhateverTheUmask) {
+  const mode_t before = ::umask(077);
+  for (const mode_t mode : {0666U, 0640U, 0400U, 0755U}) {
+    dir_.write("page", "old");
+    fs::permissions(dir_ / "page", static_cast<fs::perms>(mode));
+    must(written("page", "new")->publish());
+    EXPECT_EQ(fs::status(dir_ / "page").permissions(), static_cast<fs::perms>(mode));
+    fs::remove(dir_ / "page");
+  }
+  must(written("new", "new")->publish());
+  EXPECT_EQ(fs::status(dir_ / "new").permissions(), static_cast<fs::perms>(0600));
+  EXPECT_EQ(::umask(before), 077U);
+}
+
+TEST_F(UploadFileTest, AFileWhoseModeIsChangedMeanwhileIsNotReplaced) {
+  dir_.write("page", "old");
+  const auto file = fileAt("page");
+  must(file->append("new"));
+  fs::permissions(dir_ / "page", fs::perms::owner_read);
+  EXPECT_EQ(file->finish().error().code, ErrorCode::kBusy);
 }
 
 TEST_F(UploadFileTest, WhatWasPublishedCanBeTakenBack) {
