@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/errno_error.h"
+#include "common/path.h"
 
 namespace egalaxyd {
 
@@ -85,7 +86,7 @@ WorkerChannel::Received WorkerChannel::receive(Files files) {
     return {Kind::kNonsense, {}, {}, {}};
   }
   return {Kind::kMessage, static_cast<ChannelMessage>(kind),
-          std::string(packet.data() + 1, static_cast<std::size_t>(got - 1)), std::move(file)};
+          printable({packet.data() + 1, static_cast<std::size_t>(got - 1)}), std::move(file)};
 }
 
 }  // namespace egalaxyd

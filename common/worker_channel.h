@@ -30,8 +30,8 @@ class WorkerChannel {
   struct Received {
     enum class Kind { kMessage, kNothing, kPeerGone, kNonsense } kind;
     ChannelMessage message{};
-    std::string text;
-    UniqueFd file;  ///< that came along
+    std::string text;  ///< without control characters
+    UniqueFd file;     ///< that came along
   };
   /// Whether a descriptor that comes along is taken. The master takes none of a worker's: the
   /// kernel closes it.

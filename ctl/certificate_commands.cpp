@@ -33,7 +33,7 @@ std::string wordsOf(const Object& object, const std::string& name) {
   const auto list = object.getArray(name);
   if (list.isNull()) return "-";
   for (const auto& each : *list) {
-    words += (words.empty() ? "" : " ") + each.toString();
+    words += (words.empty() ? "" : " ") + printable(each.toString());
   }
   return words.empty() ? "-" : words;
 }
@@ -46,7 +46,9 @@ void printFor(std::ostream& out, const X509* certificate) {
       {"not after", certificateNotAfterText(certificate) + remark(certificate)},
       {"SHA-256", certificateFingerprint(certificate)},
       {"public key", publicKeyFingerprint(certificate)}};
-  for (const auto& [name, value] : rows) out << fmt::format("{:<12}{}\n", name, value);
+  for (const auto& [name, value] : rows) {
+    out << fmt::format("{:<12}{}\n", name, printable(value));
+  }
 }
 
 void printServed(const Invocation& invocation, const Object& answer) {

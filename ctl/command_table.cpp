@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ostream>
 
+#include "common/path.h"
 #include "common/spelling.h"
 
 namespace egalaxyd {
@@ -200,7 +201,7 @@ int refuseValue(const Invocation& invocation, std::string_view command, std::str
 }
 
 int complain(const Invocation& invocation, const Error& error) {
-  invocation.err << "egalaxyctl: " << error.message << '\n';
+  invocation.err << "egalaxyctl: " << printable(error.message) << '\n';
   return exitCodeOf(error.code);
 }
 

@@ -88,10 +88,11 @@ Result<std::string> exchangeLines(int fd, const std::string& line) {
 
 void printRefusal(const Invocation& invocation, const Poco::JSON::Object& answer) {
   if (const auto complaints = answer.getArray("complaints")) {
-    for (const auto& complaint : *complaints) invocation.err << complaint.toString() << '\n';
+    for (const auto& complaint : *complaints)
+      invocation.err << printable(complaint.toString()) << '\n';
   }
-  invocation.err << "egalaxyctl: " << answer.optValue<std::string>("error", "no reason given")
-                 << '\n';
+  const std::string why = answer.optValue<std::string>("error", "no reason given");
+  invocation.err << "egalaxyctl: " << printable(why) << '\n';
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "ctl/command_table.h"
 #include "ctl/progress.h"
 #include "ctl/reference.h"
+#include "ctl/terminal_text.h"
 
 namespace egalaxyd {
 namespace {
@@ -70,7 +71,7 @@ Result<Connection> connectTo(const Target& target, const Manner& manner, bool sh
   auto connection = Connection::open({target.uri.host, target.port, tls}, manner.patience,
                                      showIdentity && manner.identity ? &*manner.identity : nullptr);
   if (connection && invocation.has("verbose")) {
-    invocation.err << printable(target.url) << ": " << connection->describe() << '\n';
+    invocation.err << printable(target.url) << ": " << printable(connection->describe()) << '\n';
   }
   return connection;
 }
@@ -103,8 +104,14 @@ int show(Answer& answer, const Invocation& invocation) {
     return answer.line.kind;
   }
   if (invocation.has("head")) return 0;
-  invocation.out << answer.bodyStart;
-  const bool watched = ::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 0;
+  const bool onTerminal = ::isatty(STDOUT_FILENO) == 1;
+  TerminalText text;
+  const auto print = [&](std::string_view bytes) -> bool {
+    if (!onTerminal) return static_cast<bool>(invocation.out << bytes);
+    return static_cast<bool>(invocation.out << text.show(bytes));
+  };
+  print(answer.bodyStart);
+  const bool watched = ::isatty(STDERR_FILENO) == 1 && !onTerminal;
   std::optional<Progress> progress(std::in_place, invocation.err, watched, std::nullopt);
   progress->advance(answer.bodyStart.size());
   for (;;) {
@@ -113,8 +120,8 @@ int show(Answer& answer, const Invocation& invocation) {
       progress.reset();  // its line goes before the complaint comes
       return failExchange(invocation, bytes.error());
     }
-    if (bytes->empty()) return 0;
-    if (!(invocation.out << *bytes)) return kExitIo;
+    if (bytes->empty()) return print(text.end()) ? 0 : kExitIo;
+    if (!print(*bytes)) return kExitIo;
     progress->advance(bytes->size());
   }
 }

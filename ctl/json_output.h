@@ -2,25 +2,24 @@
 #pragma once
 
 #include <Poco/Dynamic/Var.h>
-#include <Poco/JSON/Stringifier.h>
 
-#include <ostream>
+#include <iosfwd>
 #include <string>
 
 #include "common/control_protocol.h"
+#include "common/path.h"
 
 namespace egalaxyd {
 
-/// A member as a table shows it; "-" where it is missing or empty.
+/// A member as a line or a table shows it, without control characters; "-" where it is missing or
+/// empty.
 inline std::string cellOf(const Poco::JSON::Object& object, const std::string& name) {
   const auto value = object.get(name);
   const std::string text = value.isEmpty() ? "" : value.toString();
-  return text.empty() ? "-" : text;
+  return text.empty() ? "-" : printable(text);
 }
 
-inline void printJson(std::ostream& out, const Poco::Dynamic::Var& value) {
-  Poco::JSON::Stringifier::stringify(value, out, 2);
-  out << '\n';
-}
+/// POCO escapes C0 alone, and a terminal obeys C1, too.
+void printJson(std::ostream& out, const Poco::Dynamic::Var& value);
 
 }  // namespace egalaxyd

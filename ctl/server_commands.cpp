@@ -27,7 +27,9 @@ void printStatus(const Invocation& invocation, const Object& answer) {
                      cellOf(answer, "generation"), cellOf(answer, "pid"), age(answer, "uptime"));
   for (const auto& each : *answer.getArray("listeners")) {
     const auto& listener = each.extract<Object::Ptr>();
-    out << fmt::format("listening on {} for {}\n", cellOf(*listener, "address"),
+    const bool listens = listener->optValue("listening", true);
+    out << (listens ? "" : "NOT ")
+        << fmt::format("listening on {} for {}\n", cellOf(*listener, "address"),
                        cellOf(*listener, "protocols"));
   }
   const auto storage = answer.getObject("storage");
@@ -46,7 +48,7 @@ void printStatus(const Invocation& invocation, const Object& answer) {
   if (const auto failure = answer.getObject("reload_failure")) {
     out << "\nthe last reload failed:\n";
     for (const auto& complaint : *failure->getArray("complaints")) {
-      out << "  " << complaint.toString() << '\n';
+      out << "  " << printable(complaint.toString()) << '\n';
     }
   }
 }

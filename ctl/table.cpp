@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <ostream>
+#include <utility>
+
+#include "common/path.h"
 
 namespace egalaxyd {
 
@@ -35,6 +38,11 @@ std::string stateText(const std::string& state, bool colour) {
   const auto found = std::find_if(std::begin(kStateColours), std::end(kStateColours),
                                   [&](const StateColour& each) { return each.state == state; });
   return colour && found != std::end(kStateColours) ? painted(state, found->code) : state;
+}
+
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = printable(cell);
+  rows_.push_back(std::move(row));
 }
 
 void Table::print(std::ostream& out, bool colour) const {

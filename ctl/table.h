@@ -12,8 +12,8 @@ namespace egalaxyd {
 class Table {
  public:
   explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
-  /// As many cells as the head has.
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  /// As many cells as the head has. Control characters are not shown.
+  void add(std::vector<std::string> row);
   /// The cells of this column are words for a state, to be shown as stateText() does.
   void showStates(std::size_t column) { states_ = column; }
   /// In colour: the head is bold, states have theirs.

@@ -56,7 +56,7 @@ void printUser(const Invocation& invocation, const Object& answer) {
       << fmt::format("{:<12}{}\n", "last seen", timeCell(*user, "last_seen"))
       << fmt::format("{:<12}{}\n", "visits", cellOf(*user, "visits"));
   for (const auto& key : *user->getArray("keys")) {
-    out << fmt::format("{:<12}{}\n", "public key", key.toString());
+    out << fmt::format("{:<12}{}\n", "public key", printable(key.toString()));
   }
   if (const auto entries = answer.getArray("metadata"); entries->size() > 0) {
     Table table({"metadata", "bytes", "value"});

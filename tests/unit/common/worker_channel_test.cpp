@@ -50,6 +50,11 @@ TEST_F(WorkerChannelTest, GoesBothWays) {
   EXPECT_EQ(worker_.receive().message, ChannelMessage::kDrain);
 }
 
+TEST_F(WorkerChannelTest, ATextBringsNoControlCharacters) {
+  ASSERT_TRUE(worker_.send(ChannelMessage::kStorage, "full\n\x1b[2J\xc2\x9b").ok());
+  EXPECT_EQ(master_.receive().text, "full??[2J??");
+}
+
 TEST_F(WorkerChannelTest, CutsALongText) {
   ASSERT_TRUE(worker_.send(ChannelMessage::kRefused, std::string(5000, 'x')).ok());
   EXPECT_EQ(master_.receive().text, std::string(WorkerChannel::kMaxText, 'x'));
