@@ -18,11 +18,9 @@
 namespace egalaxyd {
 namespace {
 
-using SharedFd = std::shared_ptr<const UniqueFd>;
+using SharedFd = std::shared_ptr<const ListeningSocket>;
 using Sockets = std::vector<SharedFd>;
 
-/// The kernel caps it at net.core.somaxconn.
-constexpr int kBacklog = 4096;
 constexpr int kUnprivilegedPort = 1024;
 
 struct AddrInfoFree {
@@ -79,10 +77,10 @@ Result<SharedFd> bindOne(const ListenAddress& address, const addrinfo& to, bool 
   if (to.ai_family == AF_INET6) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6Only, sizeof v6Only);
   }
-  if (::bind(fd.get(), to.ai_addr, to.ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+  if (::bind(fd.get(), to.ai_addr, to.ai_addrlen) != 0 || ::listen(fd.get(), kListenBacklog) != 0) {
     return bindError(address, errno);
   }
-  return std::make_shared<const UniqueFd>(std::move(fd));
+  return std::make_shared<const ListeningSocket>(std::move(fd));
 }
 
 /// True when one of `sockets` is bound to `to`: a name may resolve to the same address twice.
@@ -213,7 +211,7 @@ Result<std::vector<InheritedSocket>> takeInheritedSockets() {
   std::vector<InheritedSocket> sockets;
   for (int i = 0; i < count; ++i) {
     const int fd = SD_LISTEN_FDS_START + i;
-    sockets.push_back({std::make_shared<const UniqueFd>(fd), names[i]});
+    sockets.push_back({std::make_shared<const ListeningSocket>(UniqueFd(fd)), names[i]});
     std::free(names[i]);
   }
   std::free(names);

@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "common/config.h"
-#include "common/unique_fd.h"
+#include "common/listening.h"
 #include "worker/worker.h"
 
 namespace egalaxyd {
 
 /// A socket that systemd passed. The master keeps all of them for its life, as systemd does itself.
 struct InheritedSocket {
-  std::shared_ptr<const UniqueFd> fd;
+  std::shared_ptr<const ListeningSocket> fd;
   std::string name;  ///< FileDescriptorName= of the unit
 };
 
@@ -36,7 +36,7 @@ class ListenerSet {
     ListenAddress address;  ///< as configured
     ListenerKind kind = ListenerKind::kGemini;
     /// One, or one per address of a host name.
-    std::vector<std::shared_ptr<const UniqueFd>> sockets;
+    std::vector<std::shared_ptr<const ListeningSocket>> sockets;
   };
 
   ListenerSet() = default;

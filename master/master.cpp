@@ -15,6 +15,7 @@
 
 #include "common/listening.h"
 #include "common/log.h"
+#include "common/path.h"
 #include "master/master_process.h"
 #include "master/rehearsal.h"
 #include "master/server_paths.h"
@@ -297,7 +298,33 @@ void Master::checkWorkers() {
         key, fmt::format("has not moved for {} s", kMostMissedBeats), Clock::now()));
   }
   if (!control_->inPlace() && !supervisor_.stopping()) openControl();
+  mendListeners();
   liveness_->setAfter(kLivenessInterval);
+}
+
+/// One that stands in two generations is looked at once: what was amiss is mended then.
+void Master::mendListeners() {
+  for (const auto& [number, generation] : generations_) {
+    for (const ListenerSet::Listener& listener : generation->listeners.listeners()) {
+      for (const auto& socket : listener.sockets) {
+        const auto mended = socket->mend();
+        const std::string where =
+            ListenAddress{listener.address.host, localPort(socket->get())}.text();
+        if (!mended && deadListeners_.insert(socket->get()).second) {
+          spdlog::error(
+              "nobody can connect to {} any more: {}; restart the server, or the socket unit where "
+              "systemd holds the socket",
+              where, mended.error().message);
+        } else if (mended && !mended->empty()) {
+          spdlog::error(
+              "the listener at {} was mended: {}, which no worker does by itself: one may have "
+              "been taken over",
+              where, *mended);
+        }
+        if (mended) deadListeners_.erase(socket->get());
+      }
+    }
+  }
 }
 
 Master::Process* Master::processOf(WorkerKey key) const {
@@ -394,7 +421,7 @@ void Master::onRehearsed(const Result<std::string>& answer) {
   const auto rehearsal = answer ? Rehearsal::decode(*answer) : Result<Rehearsal>(answer.error());
   if (!rehearsal) return rejectReload(failureOf(rehearsal.error(), EX_SOFTWARE));
   for (const auto& [level, text] : rehearsal->log) {
-    spdlog::log(spdlog::level::from_str(level), "{}", text);
+    spdlog::log(spdlog::level::from_str(level), "{}", printable(text));
   }
   if (!rehearsal->complaints.empty()) return rejectReload(failureOf(rehearsal->complaints));
   LoadedConfig loaded = loadForReload(true);

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,7 @@ class Master {
   void onMessage(Process& process, const WorkerChannel::Received& received);
   void onEnded(WorkerKey worker);
   void checkWorkers();
+  void mendListeners();
 
   /// Carries out `actions` in order, those included that carrying out brings about.
   void perform(Actions actions);
@@ -140,6 +142,7 @@ class Master {
   std::optional<ServiceManager> service_;
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
+  std::set<int> deadListeners_;  ///< descriptors that cannot be mended, of which the log tells
   std::unique_ptr<ControlServer> control_;
   std::string controlTrouble_;  ///< why egalaxyctl cannot reach us; "": it can
   std::unique_ptr<UploadSettler> uploads_;

@@ -1,7 +1,6 @@
 #include "worker/server.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -34,9 +33,6 @@ constexpr std::size_t kExchanges = 2700;
 constexpr std::size_t kOwnFiles = 64;
 /// Exchanges begun per turn: those under way come next.
 constexpr int kAdmissionsPerTurn = 8;
-/// What the kernel keeps of an answer beyond what is on its way to the client: with none that is
-/// read slowly does it keep megabytes.
-constexpr int kUnsentBytes = 128 * 1024;
 /// How long accepting pauses at a limit that something other than our own closing may lift.
 constexpr auto kPause = std::chrono::milliseconds(50);
 /// How long a connection may take to come about of which the kernel has seen the beginning.
@@ -55,13 +51,6 @@ std::size_t connectionLimit() {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
   return connectionsWithin(files.rlim_cur);
-}
-
-/// What every connection takes over from its listener.
-void inheritOptions(int listener) {
-  const int on = 1;
-  ::setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  ::setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
 }
 
 HostMap<bool> spartanHosts(const Config& config) {
@@ -128,7 +117,6 @@ Server::~Server() = default;
 
 Result<void> Server::start() {
   for (Listener& listener : listeners_) {
-    inheritOptions(listener.socket.fd);
     auto started = listener.watch.start(listener.socket.fd, WatchMode::kSharedRead);
     if (!started) return started;
   }
@@ -217,6 +205,7 @@ Server::Accepted Server::acceptOne(Listener& listener) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return pauseAccepting("no file descriptors or memory left");
     }
+    if (errno == EINVAL) return pauseListener(listener);
     // A client may have left before it was taken.
     return errno == EAGAIN ? Accepted::kNobody : Accepted::kOne;
   }
@@ -281,6 +270,13 @@ Server::Accepted Server::pauseAccepting(const char* why) {
   for (Listener& listener : listeners_) listener.watch.stop();
   resume_.setAfter(kPause);
   return Accepted::kPaused;
+}
+
+/// It does not listen; the master mends that within a second.
+Server::Accepted Server::pauseListener(Listener& listener) {
+  listener.watch.stop();
+  if (!resume_.active()) resume_.setAfter(kPause);
+  return Accepted::kNobody;
 }
 
 void Server::resumeAccepting() {

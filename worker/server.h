@@ -69,6 +69,7 @@ class Server final : public ConnectionKeeper {
   void closeListeners();
   void leaveIfDone();
   Accepted pauseAccepting(const char* why);
+  Accepted pauseListener(Listener& listener);
   void resumeAccepting();
   void admitSoon() noexcept;
   void admit();

@@ -51,7 +51,7 @@ InheritedSocket passed(const std::string& name) {
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
   EXPECT_EQ(::listen(fd.get(), 1), 0);
-  return {std::make_shared<const UniqueFd>(std::move(fd)), name};
+  return {std::make_shared<const ListeningSocket>(std::move(fd)), name};
 }
 
 TEST(ListenerSet, ReadsTheRealPortBack) {
