@@ -49,6 +49,9 @@ std::uint32_t tickOf(std::chrono::milliseconds now) {
 std::size_t setOf(std::uint64_t hash) { return hash % RateTable::kSets; }
 std::uint32_t tagOf(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 46); }
 
+/// How often a place is tried that others change all the time: nobody's loop is another's to hold.
+constexpr int kTries = 1000;
+
 using Halves = std::array<std::uint64_t, 2>;
 
 /// What one more request at `now` makes of `place`.
@@ -105,7 +108,7 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
   auto& set = sets_[setOf(hash)];
   const std::uint32_t tag = tagOf(hash);
   const std::uint32_t tick = tickOf(now);
-  for (;;) {
+  for (int tries = 0; tries < kTries; ++tries) {
     // The client's own place, else the first free one, else the one unheard of for longest. Two
     // workers that meet a new client at once choose the same place, and one of them looks again.
     std::atomic<std::uint64_t>* chosen = nullptr;
@@ -132,6 +135,7 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
     writeAddress(addresses_[setOf(hash)][static_cast<std::size_t>(chosen - set.data())], client);
     return policy.penalty;
   }
+  return std::nullopt;
 }
 
 void RateTable::writeAddress(Address& place, const IpAddress& client) {
@@ -178,7 +182,9 @@ bool RateTable::clear(const IpAddress& client, std::uint64_t seed, std::chrono::
   for (auto& way : sets_[setOf(hash)]) {
     std::uint64_t word = way.load(std::memory_order_relaxed);
     // A request of that moment may be counted in between: it is forgotten as well.
-    while (Place::unpack(word).tag == tagOf(hash) && ticksLeft(word, tickOf(now), policy) > 0) {
+    for (int tries = 0; tries < kTries && Place::unpack(word).tag == tagOf(hash) &&
+                        ticksLeft(word, tickOf(now), policy) > 0;
+         ++tries) {
       if (way.compare_exchange_weak(word, 0, std::memory_order_relaxed)) return true;
     }
   }
@@ -190,7 +196,7 @@ std::size_t RateTable::clearAll(std::chrono::milliseconds now, const RatePolicy&
   for (auto& set : sets_) {
     for (auto& way : set) {
       std::uint64_t word = way.load(std::memory_order_relaxed);
-      while (ticksLeft(word, tickOf(now), policy) > 0) {
+      for (int tries = 0; tries < kTries && ticksLeft(word, tickOf(now), policy) > 0; ++tries) {
         if (!way.compare_exchange_weak(word, 0, std::memory_order_relaxed)) continue;
         ++cleared;
         break;

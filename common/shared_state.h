@@ -1,7 +1,13 @@
-// The block of memory that master and workers share: counters, one slot per worker process.
-// Made by the master before the first fork; outlives every worker, so totals never go backwards.
+// The memory that master and workers share: counters, one slot per worker process. Made by the
+// master before the first fork; outlives every worker, so totals never go backwards.
+//
+// A process may have been taken over, so none can write what is another's. Each slot is a memory
+// file of its own, mapped twice: to write, which the master and the slot's own worker may, and to
+// read, for all. What all write is the table of rate limits and the queue of writers; seed and
+// clock are each process's copy.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -90,6 +96,8 @@ inline constexpr int kStatusEnd = 70;
 
 /// Values of now; the master clears those of a dead worker.
 enum class Gauge : std::size_t { kOpenConnections, kExchanges, kCount_ };
+/// As many descriptors as a process can have: a gauge beyond lies.
+inline constexpr std::int64_t kMostOfGauge = 1 << 20;
 
 /// How many connections each address holds, counted in two rows of buckets under two seeded hashes;
 /// the smaller bucket is the answer, so a stranger's collision rarely counts against anyone.
@@ -110,6 +118,8 @@ struct alignas(64) WorkerSlot {
       latencies;
   /// Grows by one about every second while the worker's loop runs.
   std::atomic<std::uint64_t> heartbeat;
+  /// KiB that the process uses, as it last looked; 0: not yet.
+  std::atomic<std::uint64_t> memory;
   AddressCounts addresses;
 
   void add(Counter counter, std::uint64_t n = 1) {
@@ -120,7 +130,8 @@ struct alignas(64) WorkerSlot {
   }
   std::uint64_t value(Counter counter) const;
   std::int64_t value(Gauge gauge) const {
-    return gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
+    const auto held = gauges[static_cast<std::size_t>(gauge)].load(std::memory_order_relaxed);
+    return std::clamp<std::int64_t>(held, 0, kMostOfGauge);
   }
   /// `status` as the protocol writes it, e.g. 51 for Gemini, 4 for Spartan.
   void addAnswer(Protocol protocol, int status) {
@@ -139,13 +150,31 @@ class SharedState {
   /// Slots that can be in use at once: workers of the running generation and of those that drain.
   static constexpr std::size_t kSlots = 256;
 
-  /// An anonymous shared mapping; pages that no one touches cost nothing.
+  /// Pages that no one touches cost nothing.
   static Result<std::unique_ptr<SharedState>> create();
   ~SharedState();
   SharedState(const SharedState&) = delete;
   SharedState& operator=(const SharedState&) = delete;
 
+  /// While it lives, a process that is forked can write to one slot, and to what all write; any
+  /// other process that the master forks can write to nothing.
+  class Lending {
+   public:
+    Lending(SharedState& state, std::size_t slot) : state_(state), slot_(slot) {
+      state_.lend(slot_, true);
+    }
+    ~Lending() { state_.lend(slot_, false); }
+    Lending(const Lending&) = delete;
+    Lending& operator=(const Lending&) = delete;
+
+   private:
+    SharedState& state_;
+    const std::size_t slot_;
+  };
+
+  /// To write: the master, or the worker whose slot it is. It counts in sums from now on.
   WorkerSlot& slot(std::size_t index);
+  /// To read.
   const WorkerSlot& slot(std::size_t index) const;
   /// What the worker in this slot held is held no more: clears its gauges and address counts, and
   /// its turn goes on.
@@ -174,11 +203,23 @@ class SharedState {
   std::size_t clearRateLimits(const RatePolicy& policy, const std::optional<IpAddress>& client);
 
  private:
-  struct Block;
-  explicit SharedState(Block* block) : block_(block) {}
+  struct Roster;
+  struct Common;
+
+  SharedState() = default;
+  Result<void> map();
+  void lend(std::size_t slot, bool lent);
+  /// One past the highest slot in use so far: sums and look-ups stop there.
+  std::size_t used() const;
   std::array<std::size_t, AddressCounts::kRows> bucketsOf(const IpAddress& client) const;
   std::chrono::milliseconds age() const;
-  Block* block_;
+
+  std::uint64_t seed_ = 0;
+  std::chrono::steady_clock::time_point made_;
+  std::size_t stride_ = 0;         ///< from one slot to the next; the roster stands behind the last
+  std::byte* writable_ = nullptr;  ///< all of it in the master, one slot in a worker
+  std::byte* readable_ = nullptr;
+  Common* common_ = nullptr;
 };
 
 }  // namespace egalaxyd

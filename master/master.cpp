@@ -542,7 +542,10 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.log = generation.log.get();
   setup.storageTrouble = storageTrouble_;
   const std::int64_t id = setup.id;
-  auto spawned = hooks_.spawn(std::move(setup), [&] { forgetInChild(generation); });
+  auto spawned = [&] {
+    const SharedState::Lending lending(*shared_, slot);
+    return hooks_.spawn(std::move(setup), [&] { forgetInChild(generation); });
+  }();
   if (!spawned) {
     giveSlotBack(slot);
     return spawned.error();

@@ -2,10 +2,12 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/config_loader.h"
 #include "common/log.h"
+#include "common/memory_use.h"
 #include "common/units.h"
 #include "common/version.h"
 #include "master/command_right.h"
@@ -18,6 +20,9 @@ namespace {
 
 using Poco::JSON::Array;
 using Poco::JSON::Object;
+
+/// KiB; a worker that says more lies.
+constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 40;
 
 Object done() {
   Object answer = jsonObject();
@@ -40,6 +45,7 @@ Array describeListeners(const ListenerSet& set) {
       Object object = jsonObject();
       object.set("address", ListenAddress{listener.address.host, localPort(socket->get())}.text());
       object.set("protocols", std::string(protocolsOf(listener.kind)));
+      object.set("listening", socket->listens());
       listeners.add(object);
     }
   }
@@ -231,11 +237,13 @@ Object Master::describeStatistics() const {
     object.set("pid", static_cast<std::int64_t>(process->worker.pid));
     object.set("open", slot.value(Gauge::kOpenConnections));
     object.set("totals", describeTotals(totalsOf(slot), process->before));
-    if (const auto memory = proportionalMemory(process->worker.pid)) object.set("pss_kib", *memory);
+    // Nobody but itself may look at a worker's memory.
+    const std::uint64_t memory = slot.memory.load(std::memory_order_relaxed);
+    if (memory > 0) object.set("pss_kib", std::min(memory, kMostMemory));
     workers.add(object);
   }
   answer.set("workers", workers);
-  if (const auto memory = proportionalMemory(::getpid())) answer.set("master_pss_kib", *memory);
+  if (const auto memory = MemoryUse().kib()) answer.set("master_pss_kib", *memory);
   return answer;
 }
 

@@ -1,7 +1,6 @@
 #include "master/statistics.h"
 
-#include <charconv>
-#include <fstream>
+#include <algorithm>
 #include <string>
 
 #include "common/control_protocol.h"
@@ -56,7 +55,8 @@ Object describeTotals(const Totals& now, const Totals& before) {
   Object object = jsonObject();
   for (const auto& [counter, name] : kCounterNames) {
     const auto i = static_cast<std::size_t>(counter);
-    object.set(std::string(name), now[i] - before[i]);
+    // A worker that lies may have counted backwards.
+    object.set(std::string(name), now[i] - std::min(before[i], now[i]));
   }
   return object;
 }
@@ -75,18 +75,6 @@ void describeShared(Object& into, const SharedState& shared) {
   }
   into.set("answers", answers);
   into.set("latencies", latencies);
-}
-
-std::optional<std::uint64_t> proportionalMemory(pid_t pid) {
-  std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
-  for (std::string line; std::getline(rollup, line);) {
-    if (!line.starts_with("Pss:")) continue;
-    const std::size_t begin = std::min(line.find_first_of("0123456789"), line.size());
-    std::uint64_t kib = 0;
-    const auto read = std::from_chars(line.data() + begin, line.data() + line.size(), kib);
-    if (read.ec == std::errc()) return kib;
-  }
-  return std::nullopt;
 }
 
 }  // namespace egalaxyd

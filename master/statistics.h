@@ -2,11 +2,9 @@
 #pragma once
 
 #include <Poco/JSON/Object.h>
-#include <sys/types.h>
 
 #include <array>
 #include <cstdint>
-#include <optional>
 
 #include "common/shared_state.h"
 
@@ -22,9 +20,5 @@ Poco::JSON::Object describeTotals(const Totals& now, const Totals& before);
 /// Members "open", "totals", "answers" (by protocol and status; those that occurred) and
 /// "latencies" (by protocol and span, in seconds; those with samples), of all workers together.
 void describeShared(Poco::JSON::Object& into, const SharedState& shared);
-
-/// KiB of memory that only this process uses plus its share of the rest; nullopt when the system
-/// does not tell.
-std::optional<std::uint64_t> proportionalMemory(pid_t pid);
 
 }  // namespace egalaxyd

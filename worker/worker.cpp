@@ -12,6 +12,7 @@
 #include "common/config_loader.h"
 #include "common/log.h"
 #include "common/media_type.h"
+#include "common/memory_use.h"
 #include "common/sandbox.h"
 #include "common/signal_source.h"
 #include "common/storage/schema.h"
@@ -36,6 +37,7 @@ constexpr std::size_t kPoolQueue = 4096;
 /// How long a write may wait for another worker's.
 constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
+constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
 /// Exchanges at once that leave memory behind worth giving back.
 constexpr std::size_t kStorm = 64;
@@ -99,8 +101,9 @@ int refuse(WorkerChannel& channel, const Error& error) {
 /// One worker process: its loop and all that runs on it.
 class Worker {
  public:
-  explicit Worker(WorkerSetup setup)
+  Worker(WorkerSetup setup, MemoryUse memory)
       : setup_(std::move(setup)),
+        memory_(std::move(memory)),
         pool_(loop_, kPoolThreads, kPoolQueue),
         turn_(setup_.shared->writers(), setup_.sharedSlot),
         storage_(loop_,
@@ -189,6 +192,7 @@ class Worker {
     setup_.shared->slot(setup_.sharedSlot).heartbeat.fetch_add(1, std::memory_order_relaxed);
     reportStorage();
     if (leaving_) return leave();
+    reportMemory();
     setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
     forgetOldMetadata();
     server_->retryEnds();
@@ -204,6 +208,13 @@ class Worker {
     if (trouble == storageTrouble_) return;
     if (setup_.channel.send(ChannelMessage::kStorage, trouble))
       storageTrouble_ = std::move(trouble);
+  }
+
+  void reportMemory() {
+    if (loop_.now() < nextMemory_) return;
+    nextMemory_ = loop_.now() + kMemoryInterval;
+    const std::uint64_t kib = memory_.kib().value_or(0);
+    setup_.shared->slot(setup_.sharedSlot).memory.store(kib, std::memory_order_relaxed);
   }
 
   /// A storm's memory goes back to the kernel when it is over; that takes milliseconds.
@@ -260,6 +271,8 @@ class Worker {
   }
 
   WorkerSetup setup_;
+  const MemoryUse memory_;
+  Clock::time_point nextMemory_{};
   EventLoop loop_;
   BlockingPool pool_;
   FolderSync folders_;  ///< the storage thread's
@@ -341,6 +354,7 @@ int runWorker(WorkerSetup setup) {
   const std::string name = "worker " + std::to_string(setup.workerNumber);
   useLog(setup.plan->config.log, name, UniqueFd(setup.log));
   if (setup.logLevel) setLogLevel(*setup.logLevel);
+  MemoryUse memory;
   const auto confined = confine(setup.plan->config, setup.account);
   int code = kWorkerExitRefused;
   if (!confined) {
@@ -348,7 +362,7 @@ int runWorker(WorkerSetup setup) {
   } else {
     startLogWriter();
     spdlog::debug("sandbox: {}", confined->empty() ? "off" : *confined);
-    code = Worker(std::move(setup)).run();
+    code = Worker(std::move(setup), std::move(memory)).run();
   }
   closeLog();
   return code;

@@ -1,6 +1,14 @@
 #include "common/shared_state.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <functional>
+#include <string>
 
 namespace egalaxyd {
 namespace {
@@ -117,6 +125,126 @@ TEST_F(SharedStateTest, ReturnsToZeroWhenAllIsReleased) {
   for (const auto& row : state_->slot(3).addresses.rows) {
     for (const auto& bucket : row) ASSERT_EQ(bucket.load(), 0);
   }
+}
+
+// --- processes that were taken over ---
+
+/// How a process that did `deed` ended: "" as it should, else "signal 11", "exit 1".
+std::string endOfProcess(const std::function<bool()>& deed) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(deed() ? 0 : 1);
+  int status = 0;
+  if (::waitpid(child, &status, 0) != child) return "no child";
+  if (WIFSIGNALED(status)) {
+    const int signal = WTERMSIG(status);
+    return signal == SIGSEGV || signal == SIGBUS ? "fault" : "signal " + std::to_string(signal);
+  }
+  return WEXITSTATUS(status) == 0 ? "" : "exit " + std::to_string(WEXITSTATUS(status));
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kReportsFaults = true;  // and exits instead
+#else
+constexpr bool kReportsFaults = false;
+#endif
+
+class TakenProcess : public SharedStateTest {
+ protected:
+  static constexpr std::size_t kOwn = 3;
+  static constexpr std::size_t kOther = 4;
+
+  std::string worker(const std::function<bool()>& deed) {
+    const SharedState::Lending lending(*state_, kOwn);
+    return endOfProcess(deed);
+  }
+  void expectFault(const std::string& end) {
+    if (kReportsFaults) {
+      EXPECT_NE(end, "");
+    } else {
+      EXPECT_EQ(end, "fault");
+    }
+  }
+  const SharedState& readable() const { return *state_; }
+};
+
+TEST_F(TakenProcess, AWorkerWritesItsOwnSlotAndWhatAllWrite) {
+  EXPECT_EQ(worker([&] {
+              state_->slot(kOwn).add(Counter::kConnections, 7);
+              state_->writers().leave(kOwn);
+              return !state_->countRequest(address("192.0.2.1"), RatePolicy{}) &&
+                     state_->takeAddress(kOwn, address("192.0.2.1"), 1);
+            }),
+            "");
+  EXPECT_EQ(state_->total(Counter::kConnections), 7U);
+  EXPECT_FALSE(state_->takeAddress(kOther, address("192.0.2.1"), 1));
+}
+
+TEST_F(TakenProcess, AWorkerWritesNoOtherSlotAndSeesAllOfThem) {
+  state_->slot(kOther).add(Gauge::kOpenConnections, 5);
+  EXPECT_EQ(worker([&] { return readable().slot(kOther).value(Gauge::kOpenConnections) == 5; }),
+            "");
+  expectFault(worker([&] {
+    state_->slot(kOther).add(Gauge::kOpenConnections, 1000);
+    return true;
+  }));
+  expectFault(worker([&] {
+    const_cast<WorkerSlot&>(readable().slot(kOther)).add(Gauge::kOpenConnections, 1000);
+    return true;
+  }));
+  expectFault(worker([&] {
+    state_->slot(SharedState::kSlots - 1).add(Counter::kConnections, 1);
+    return true;
+  }));
+  EXPECT_EQ(state_->total(Gauge::kOpenConnections), 5);
+}
+
+TEST_F(TakenProcess, AWorkerMakesNothingWritable) {
+  EXPECT_EQ(worker([&] {
+              const long page = ::sysconf(_SC_PAGESIZE);
+              auto* other = const_cast<WorkerSlot*>(&readable().slot(kOther));
+              return ::mprotect(other, static_cast<std::size_t>(page), PROT_READ | PROT_WRITE) != 0;
+            }),
+            "");
+}
+
+TEST_F(TakenProcess, AWorkersSlotGrowsIntoNoOther) {
+  state_->slot(kOther).add(Counter::kConnections, 1);
+  expectFault(worker([&] {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t size = (sizeof(WorkerSlot) + page - 1) / page * page;
+    void* grown = ::mremap(&state_->slot(kOwn), size, 2 * size, MREMAP_MAYMOVE);
+    if (grown == MAP_FAILED) ::raise(SIGSEGV);
+    static_cast<char*>(grown)[size] = 1;
+    return true;
+  }));
+}
+
+TEST_F(TakenProcess, OneThatIsNoWorkerWritesNothing) {
+  state_->slot(kOwn);
+  expectFault(endOfProcess([&] {
+    state_->slot(kOwn).add(Counter::kConnections);
+    return true;
+  }));
+  expectFault(endOfProcess([&] {
+    state_->writers().leave(0);
+    return true;
+  }));
+}
+
+TEST_F(TakenProcess, WhatAWorkerLiesStaysWithinBounds) {
+  EXPECT_EQ(worker([&] {
+              std::memset(static_cast<void*>(&state_->slot(kOwn)), 0xFF, sizeof(WorkerSlot));
+              return true;
+            }),
+            "");
+  EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0) << "it wrote -1";
+  EXPECT_GE(state_->latencies(Protocol::kGemini, Span::kRequest).sum().count(), 0);
+  state_->slot(kOwn).add(Gauge::kOpenConnections, INT64_MAX);
+  EXPECT_LE(state_->total(Gauge::kOpenConnections), kMostOfGauge);
+  EXPECT_FALSE(state_->takeAddress(kOther, address("192.0.2.1"), 8)) << "while it lives";
+  state_->workerGone(kOwn);
+  EXPECT_TRUE(state_->takeAddress(kOther, address("192.0.2.1"), 1));
+  EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
 }
 
 }  // namespace
