@@ -22,6 +22,7 @@
 #include <system_error>
 
 #include "common/errno_error.h"
+#include "common/privilege.h"
 #include "common/unique_fd.h"
 
 namespace egalaxyd {
@@ -286,6 +287,7 @@ std::vector<std::filesystem::path> withReplacements(const std::filesystem::path&
 Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules, long newestAbi) {
   if (mode == SandboxMode::kOff) return std::string("off");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
+  if (auto denied = denyTracing(); !denied) return denied.error();
   const auto landlock =
       enterLandlock(rules, newestAbi);  // first: the filter lets no new rules through
   const auto seccomp = enterSeccomp();

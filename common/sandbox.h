@@ -23,7 +23,8 @@ struct SandboxRules {
 std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder);
 
 /// Confines the calling process for good: no other files, no exec, no fork, no new socket, no
-/// datagram or connection to an address, no signal to another process, no new privileges; and to
+/// datagram or connection to an address, no signal to another process, no new privileges, nobody of
+/// its account who looks into its memory (denyTracing); and to
 /// descriptors that it shares with others (listeners, log) nothing that would outlive it. Call it
 /// after everything else is open and privileges are dropped; threads that already run keep their
 /// file access, those begun later do not. A path that does not exist is skipped, so make folders

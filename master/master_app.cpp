@@ -15,6 +15,7 @@
 
 #include "common/config_dump.h"
 #include "common/log.h"
+#include "common/privilege.h"
 #include "common/spelling.h"
 #include "common/version.h"
 #include "master/effective_config.h"
@@ -183,6 +184,10 @@ int MasterApp::dump() const {
 }
 
 int MasterApp::serve() {
+  // Keys will be here, and workers of the same account.
+  if (const auto denied = denyTracing(); !denied) {
+    return fail(failureOf(denied.error(), EXIT_OSERR));
+  }
   if (line_.daemon) {
     auto background = Background::enter();
     if (!background) return fail({EXIT_OSERR, {background.error().message}});

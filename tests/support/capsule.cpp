@@ -175,9 +175,10 @@ void Capsule::reload() {
 }
 
 std::size_t anonymousKib(pid_t pid) {
-  std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
-  for (std::string line; std::getline(rollup, line);) {
-    if (line.rfind("Anonymous:", 0) == 0) return std::stoul(line.substr(10));
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");  // which needs no right
+  constexpr std::string_view kName = "RssAnon:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(kName)) return std::stoul(line.substr(kName.size()));
   }
   throw std::runtime_error("no memory of process " + std::to_string(pid));
 }
