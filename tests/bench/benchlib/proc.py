@@ -49,7 +49,8 @@ def cpu_seconds(pid):
 
 
 def pss_bytes(pid):
-    """Proportional set size of the whole tree: shared pages are counted once."""
+    """Proportional set size of the whole tree: shared pages are counted once. Of egalaxyd's, which
+    let nobody of their account look, for root alone."""
     total = 0
     for member in tree(pid):
         with contextlib.suppress(*GONE):
