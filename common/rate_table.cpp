@@ -10,40 +10,51 @@ namespace {
 /// By which IPv6 is counted.
 constexpr std::string_view kNetwork = "/64";
 
-/// Times are kept in tenths of a second: 32 bits last for 13 years.
+/// Times are kept in tenths of a second, modulo 2^30: distances of up to 1.7 years are told.
 constexpr std::int64_t kTick = 100;
+constexpr std::uint32_t kTimeMask = (1u << 30) - 1;
+constexpr std::uint32_t kLongest = kTimeMask / 2;
 
 /// A place unpacked: 18 bits of the hash tell clients of one set apart, at most 8 of them.
 struct Place {
-  std::uint32_t tag = 0;    ///< 18 bits
-  std::uint32_t count = 0;  ///< 13 bits: requests in this period, or refused in this penalty
-  bool penalised = false;
-  std::uint32_t since = 0;  ///< ticks: start of the period or of the penalty
+  std::uint32_t tag = 0;      ///< 18 bits
+  std::uint32_t count = 0;    ///< 13 bits: requests in this period, or refused in this penalty
+  std::uint32_t penalty = 0;  ///< 3 bits; 0: none, 1: the first, more: started anew so often
+  std::uint32_t since = 0;    ///< 30 bits, ticks: start of the period or of the penalty
 
   static Place unpack(std::uint64_t word) {
     return {static_cast<std::uint32_t>(word >> 46), static_cast<std::uint32_t>(word >> 33) & 0x1fff,
-            ((word >> 32) & 1) != 0, static_cast<std::uint32_t>(word)};
+            static_cast<std::uint32_t>(word >> 30) & 7,
+            static_cast<std::uint32_t>(word) & kTimeMask};
   }
   std::uint64_t pack() const {
     return (std::uint64_t{tag} << 46) | (std::uint64_t{count & 0x1fff} << 33) |
-           (std::uint64_t{penalised} << 32) | since;
+           (std::uint64_t{penalty & 7} << 30) | (since & kTimeMask);
   }
 };
 
+/// Rounded up.
 std::uint32_t ticks(std::chrono::milliseconds time) {
-  return static_cast<std::uint32_t>((time.count() + kTick - 1) / kTick);
+  return static_cast<std::uint32_t>(
+      std::min<std::int64_t>((time.count() - 1) / kTick + 1, kLongest));
+}
+
+/// 0 where another worker, which looked at the clock a little later, wrote `since`.
+std::uint32_t ageOf(const Place& place, std::uint32_t now) {
+  const std::uint32_t age = (now - place.since) & kTimeMask;
+  return age > kLongest ? 0 : age;
 }
 
 /// Until the penalty ends; 0 for a place without one.
 std::uint32_t ticksLeft(std::uint64_t word, std::uint32_t now, const RatePolicy& policy) {
   const Place place = Place::unpack(word);
-  const std::uint32_t age = now - std::min(place.since, now);
+  const std::uint32_t age = ageOf(place, now);
   const std::uint32_t lasts = ticks(policy.penalty);
-  return word != 0 && place.penalised && age < lasts ? lasts - age : 0;
+  return word != 0 && place.penalty > 0 && age < lasts ? lasts - age : 0;
 }
 
 std::uint32_t tickOf(std::chrono::milliseconds now) {
-  return static_cast<std::uint32_t>(now.count() / kTick) + 1;
+  return static_cast<std::uint32_t>(now.count() / kTick) & kTimeMask;
 }
 
 std::size_t setOf(std::uint64_t hash) { return hash % RateTable::kSets; }
@@ -56,19 +67,16 @@ using Halves = std::array<std::uint64_t, 2>;
 
 /// What one more request at `now` makes of `place`.
 Place advance(Place place, std::uint32_t now, const RatePolicy& policy) {
-  const std::uint32_t age = now - std::min(place.since, now);
-  const std::uint32_t lasts = ticks(place.penalised ? policy.penalty : policy.per);
-  if (place.count == 0 || age >= lasts) {
-    place.since = now;
-    place.count = 1;
-    place.penalised = false;
-  } else if (place.penalised || place.count >= policy.requests) {
-    place.since = now;
-    place.count = place.penalised ? std::min(place.count + 1, RateTable::kMostRefused) : 1;
-    place.penalised = true;
-  } else {
-    ++place.count;
+  const std::uint32_t age = ageOf(place, now);
+  const std::uint32_t lasts = ticks(place.penalty > 0 ? policy.penalty : policy.per);
+  if (place.count == 0 || age >= lasts) return {.tag = place.tag, .count = 1, .since = now};
+  // A penalty is longer than a period, perhaps: the rate is that of all of it.
+  const std::uint64_t periods = place.penalty > 0 ? age / ticks(policy.per) + 1 : 1;
+  const bool beyond = place.count >= policy.requests * periods;
+  if (beyond && place.penalty <= RateTable::kMostRestarts) {
+    return {.tag = place.tag, .count = 1, .penalty = place.penalty + 1, .since = now};
   }
+  place.count = std::min(place.count + 1, RateTable::kMostRefused);
   return place;
 }
 
@@ -121,8 +129,10 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
         before = word;
         break;
       }
-      const bool older = chosen == nullptr || place.since < Place::unpack(before).since;
-      if (older && (chosen == nullptr || before != 0)) {
+      const bool free = before == 0 && chosen != nullptr;
+      const bool older =
+          chosen == nullptr || word == 0 || ageOf(place, tick) > ageOf(Place::unpack(before), tick);
+      if (older && !free) {
         chosen = &way;
         before = word;
       }
@@ -131,9 +141,9 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
     if (before == 0 || place.tag != tag) place = Place{.tag = tag};
     const Place after = advance(place, tick, policy);
     if (!chosen->compare_exchange_strong(before, after.pack(), std::memory_order_relaxed)) continue;
-    if (!after.penalised) return std::nullopt;
+    if (after.penalty == 0) return std::nullopt;
     writeAddress(addresses_[setOf(hash)][static_cast<std::size_t>(chosen - set.data())], client);
-    return policy.penalty;
+    return ticksLeft(after.pack(), tick, policy) * std::chrono::milliseconds(kTick);
   }
   return std::nullopt;
 }

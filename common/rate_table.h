@@ -19,7 +19,9 @@ namespace egalaxyd {
 struct RatePolicy {
   std::uint32_t requests = 20;  ///< per `per`, at most kMaxRequests
   std::chrono::milliseconds per{60'000};
-  /// After one request too many; another one during it starts it anew.
+  /// After one request too many. Requests during it start it anew when they exceed the rate as
+  /// well, RateTable::kMostRestarts times at most: neighbours behind one address, each within the
+  /// rate, do not keep each other out for good.
   std::chrono::milliseconds penalty{60'000};
 };
 
@@ -27,7 +29,8 @@ struct RatePolicy {
 struct LimitedClient {
   IpAddress address;  ///< a limitKey
   std::chrono::milliseconds remaining{};
-  std::uint32_t refused = 0;  ///< requests since the penalty began; kMostRefused: so many or more
+  std::uint32_t refused =
+      0;  ///< requests since the penalty last began; kMostRefused: so many or more
 };
 
 /// A fixed number of places in sets of kWays; a client's hash names its set. Each place is one word
@@ -42,6 +45,7 @@ class RateTable {
  public:
   static constexpr std::uint32_t kMaxRequests = 8'000;
   static constexpr std::uint32_t kMostRefused = 0x1fff;
+  static constexpr std::uint32_t kMostRestarts = 3;
   static constexpr std::size_t kWays = 8;
   static constexpr std::size_t kSets = 16'384;
 

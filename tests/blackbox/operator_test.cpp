@@ -279,9 +279,10 @@ class OperatorOfLimits : public Operator {
 };
 
 TEST_F(OperatorOfLimits, NamesWhoMustWaitAndLetsThemAskAgain) {
+  capsule.set("rate_limit.requests", "3");
   capsule.start();
   EXPECT_EQ(ctl({"limits"}).out, "no one is rate-limited\n");
-  EXPECT_EQ(statusFrom("127.0.0.1"), 20);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(statusFrom("127.0.0.1"), 20);
   EXPECT_EQ(ctl({"limits"}).out, "no one is rate-limited\n") << "it only asked";
   for (int i = 0; i < 3; ++i) EXPECT_EQ(statusFrom("127.0.0.1"), 44);
   const auto row = json({"limits"})->getArray("limits")->getObject(0);

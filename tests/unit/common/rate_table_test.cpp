@@ -113,12 +113,48 @@ TEST(LimitText, IsAnAddressOrAnIpv6Network) {
   }
 }
 
-TEST_F(RateTableTest, ARequestDuringThePenaltyStartsItAnew) {
+TEST_F(RateTableTest, RequestsWithinTheRateDoNotStartThePenaltyAnew) {
   for (int i = 0; i < 4; ++i) passes(client(1), 1s);
-  EXPECT_FALSE(passes(client(1), 10s));
+  EXPECT_EQ(table_->count(client(1), kSeed, 4s, policy_), 7s);
+  EXPECT_EQ(table_->count(client(1), kSeed, 10s, policy_), 1s);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(1), 11s)) << "its whole allowance";
+  EXPECT_FALSE(passes(client(1), 11s));
+}
+
+TEST_F(RateTableTest, RequestsBeyondTheRateStartThePenaltyAnew) {
+  for (int i = 0; i < 6; ++i) passes(client(1), 1s);
+  EXPECT_EQ(table_->count(client(1), kSeed, 10s, policy_), 10s) << "the fourth refused";
   EXPECT_FALSE(passes(client(1), 19s));
-  EXPECT_TRUE(passes(client(1), 30s));
-  EXPECT_TRUE(passes(client(1), 30s)) << "with its whole allowance";
+  EXPECT_TRUE(passes(client(1), 20s));
+}
+
+TEST_F(RateTableTest, APenaltyStartsAnewThreeTimesAtMost) {
+  for (int i = 0; i < 4; ++i) passes(client(1), 1s);
+  for (const auto now : {10s, 19s, 28s}) {
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(passes(client(1), now));
+  }
+  EXPECT_EQ(table_->count(client(1), kSeed, 28s, policy_), 10s);
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(passes(client(1), 37s));
+  EXPECT_TRUE(passes(client(1), 38s));
+}
+
+TEST_F(RateTableTest, ALongPenaltyStartsAnewByTheRateOfAllOfIt) {
+  policy_.penalty = 600s;
+  for (int i = 0; i < 4; ++i) passes(client(1), 1s);
+  for (auto now = 50s; now < 600s; now += 50s) EXPECT_FALSE(passes(client(1), now));
+  EXPECT_TRUE(passes(client(1), 601s));
+}
+
+TEST_F(RateTableTest, CountsOnWhenItsClockHasGoneRound) {
+  constexpr auto kRound = std::chrono::milliseconds((std::int64_t{1} << 30) * 100);
+  for (int i = 0; i < 4; ++i) passes(client(1), kRound - 1s);
+  EXPECT_EQ(table_->count(client(1), kSeed, kRound + 1s, policy_), 8s);
+  EXPECT_TRUE(passes(client(1), kRound + 9s));
+}
+
+TEST_F(RateTableTest, ARequestOfAMomentAgoIsNoNewPeriod) {
+  for (int i = 0; i < 4; ++i) passes(client(1), 2s);
+  EXPECT_FALSE(passes(client(1), 1900ms)) << "another worker looked at the clock before";
 }
 
 TEST_F(RateTableTest, AnAllowanceOfNothingLetsTheFirstPassOnly) {
