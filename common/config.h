@@ -102,6 +102,8 @@ struct RateLimitConfig {
 
 struct UsersConfig {
   OptionalDuration metadataTtl = milliseconds(std::chrono::hours(24 * 90));
+  OptionalDuration ttl = milliseconds(std::chrono::hours(24 * 90));  ///< of those who keep nothing
+  std::uint32_t newPerMinute = 100;  ///< made by all workers together; 0: no limit
   bool operator==(const UsersConfig&) const = default;
 };
 

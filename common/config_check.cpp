@@ -176,6 +176,7 @@ class Checker {
     if (config_.users.metadataTtl) {
       mustBePositive("users.metadata_ttl", *config_.users.metadataTtl);
     }
+    if (config_.users.ttl) mustBePositive("users.ttl", *config_.users.ttl);
     if (config_.log.target.empty()) {
       complain("log.target", R"(found ""; allowed: "stderr", "journal" or a file)");
     }

@@ -137,6 +137,8 @@ void describe(V& v, RateLimitConfig& c) {
 template <class V>
 void describe(V& v, UsersConfig& c) {
   v.key("metadata_ttl", c.metadataTtl, forms::optionalDuration());
+  v.key("ttl", c.ttl, forms::optionalDuration());
+  v.key("new_per_minute", c.newPerMinute, forms::count());
 }
 
 template <class V>

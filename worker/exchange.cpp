@@ -225,7 +225,9 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   request.tls = transport_->tls();
   request.identity = transport_->identity();
   if (request.identity) {
-    context_.storage.recordVisit(request.identity->fingerprint, request.identity->keyFingerprint);
+    context_.storage.recordVisit({.certificate = request.identity->fingerprint,
+                                  .key = request.identity->keyFingerprint,
+                                  .count = 1});
   }
   if (request.upload && !request.upload->edit) announceBody(request, behind);
   step_ = Step::kSite;

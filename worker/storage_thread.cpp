@@ -15,6 +15,12 @@ WallTime wallNow() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
+void merge(Visit& into, const Visit& visit) {
+  into.count += visit.count;
+  into.last = std::max(into.last, visit.last);
+  into.admitted = into.admitted || visit.admitted;
+}
+
 }  // namespace
 
 StorageThread::StorageThread(EventLoop& loop, Open open, StorageThreadOptions options)
@@ -50,18 +56,17 @@ bool StorageThread::enqueue(std::unique_ptr<Job> job) {
   return true;
 }
 
-void StorageThread::recordVisit(const std::string& certificateFingerprint,
-                                const std::string& keyFingerprint) {
+void StorageThread::recordVisit(Visit visit) {
+  visit.last = wallNow();
   {
     const std::lock_guard lock(mutex_);
     const bool first = visits_.empty();
     if (first) visitsDue_ = Clock::now() + options_.visitDelay;
-    if (auto known = visits_.find(certificateFingerprint); known != visits_.end()) {
-      ++known->second.count;
-      known->second.last = wallNow();
+    if (auto known = visits_.find(visit.certificate); known != visits_.end()) {
+      merge(known->second, visit);
     } else if (visits_.size() < options_.visitLimit) {
-      visits_.emplace(certificateFingerprint,
-                      Visit{certificateFingerprint, keyFingerprint, 1, wallNow()});
+      std::string certificate = visit.certificate;
+      visits_.emplace(std::move(certificate), std::move(visit));
     }
     if (!first) return;
   }
@@ -176,10 +181,11 @@ StorageThread::Visits StorageThread::takeVisits() {
 void StorageThread::putBack(Visits visits) {
   const std::lock_guard lock(mutex_);
   for (auto& [certificate, visit] : visits_) {
-    const Visit none{visit.certificate, visit.key, 0, {}};
-    Visit& merged = visits.try_emplace(certificate, none).first->second;
-    merged.count += visit.count;
-    merged.last = std::max(merged.last, visit.last);
+    if (const auto known = visits.find(certificate); known != visits.end()) {
+      merge(known->second, visit);
+    } else {
+      visits.emplace(certificate, std::move(visit));
+    }
   }
   visits_ = std::move(visits);
   visitsDue_ = Clock::now() + options_.visitDelay;

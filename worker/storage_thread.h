@@ -76,8 +76,8 @@ class StorageThread {
         std::make_unique<TypedJob<Work, Done>>(Access::kRead, std::move(work), std::move(done)));
   }
 
-  /// Counts a visit of the certificate's user, now; written with the next group or on its own.
-  void recordVisit(const std::string& certificateFingerprint, const std::string& keyFingerprint);
+  /// Counts visits of the certificate's user, now; written with the next group or on its own.
+  void recordVisit(Visit visit);
 
   /// Jobs whose `done` has not run yet. Loop thread only.
   std::size_t pending() const { return *pending_; }

@@ -32,7 +32,7 @@ void submit(StorageThread& storage, Access access, Work work, Users::Done<T> don
   if (!queued) answer(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
 }
 
-/// `read(storage, user)` for the certificate's user; `none` for one who was never seen.
+/// `read(storage, user)` for the certificate's user; `none` for one who is not known.
 template <class T, class Read>
 auto ofKnownUser(const ClientIdentity& identity, T none, Read read) {
   return [names = Names(identity), none = std::move(none),
@@ -45,6 +45,11 @@ auto ofKnownUser(const ClientIdentity& identity, T none, Read read) {
 }
 
 }  // namespace
+
+void Users::admit(const ClientIdentity& identity) {
+  storage_.recordVisit(
+      {.certificate = identity.fingerprint, .key = identity.keyFingerprint, .admitted = true});
+}
 
 void Users::find(const ClientIdentity& identity, Done<std::optional<User>> done) {
   submit(storage_, Access::kRead,

@@ -29,13 +29,17 @@ class Users {
   template <class T>
   using Done = UniqueFunction<void(Result<T>)>;
 
-  /// The certificate's user; nullopt for one not seen before. Visits come up to 1 s late.
+  /// A site that lets some certificates in only has let this one in: it has a user from now on, up
+  /// to 1 s late, and unless too many came to be lately.
+  void admit(const ClientIdentity& identity);
+  /// The certificate's user; nullopt for one for whom nothing is kept. Visits come up to 1 s late.
   void find(const ClientIdentity& identity, Done<std::optional<User>> done);
-  /// All metadata of the certificate's user; empty for a user not seen before.
+  /// All metadata of the certificate's user; empty for one who is not known.
   void readAll(const ClientIdentity& identity, Done<Metadata> done);
   void read(const ClientIdentity& identity, std::string key, Done<std::optional<std::string>> done);
   /// When `done` gets success, the value survives a power cut. At most kMaxMetadataKeyBytes and
-  /// kMaxMetadataBytes (common/storage/storage.h): kInvalid beyond.
+  /// kMaxMetadataBytes (common/storage/storage.h): kInvalid beyond. kBusy also where it would be
+  /// one new user too many (users.new_per_minute).
   void write(const ClientIdentity& identity, std::string key, std::string value, Done<void> done);
   /// Reads, changes and writes as one step, whatever other workers do meanwhile. `change` gets the
   /// value of now (nullopt: none) and runs on the storage thread: it may touch only what it

@@ -18,7 +18,7 @@
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
 #include "worker/blocking_pool.h"
-#include "worker/metadata_expiry.h"
+#include "worker/expiry_clock.h"
 #include "worker/plugin/plugin_loader.h"
 #include "worker/rare_error.h"
 #include "worker/server.h"
@@ -39,6 +39,7 @@ constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
+constexpr std::size_t kExpiryBatch = 500;
 /// Exchanges at once that leave memory behind worth giving back.
 constexpr std::size_t kStorm = 64;
 /// How long a thread that is not the loop's waits until it asks for memory again.
@@ -47,6 +48,10 @@ constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
 WallTime wallNow() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+StorageLimits storageLimits(const Config& config) {
+  return {.newUsersPerMinute = config.users.newPerMinute};
 }
 
 /// What the sites read, those within others too, and what may come to its place.
@@ -107,8 +112,9 @@ class Worker {
         pool_(loop_, kPoolThreads, kPoolQueue),
         turn_(setup_.shared->writers(), setup_.sharedSlot),
         storage_(loop_,
-                 [file = setup_.plan->config.server.stateDir / kDatabaseFile] {
-                   return openSqliteStorage(file, kStorageBusyTimeout);
+                 [file = setup_.plan->config.server.stateDir / kDatabaseFile,
+                  limits = storageLimits(setup_.plan->config)] {
+                   return openSqliteStorage(file, kStorageBusyTimeout, limits);
                  },
                  {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
         users_(storage_),
@@ -125,9 +131,9 @@ class Worker {
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainLid_(loop_, [this] { onDrainLid(); }),
         tick_(loop_, [this] { onTick(); }) {
-    const OptionalDuration ttl = setup_.plan->config.users.metadataTtl;
     // One worker looks after all users.
-    if (ttl && setup_.workerNumber == 0) expiry_.emplace(*ttl);
+    const UsersConfig& users = setup_.plan->config.users;
+    if ((users.metadataTtl || users.ttl) && setup_.workerNumber == 0) expiry_.emplace();
   }
 
   int run() {
@@ -194,7 +200,7 @@ class Worker {
     if (leaving_) return leave();
     reportMemory();
     setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
-    forgetOldMetadata();
+    forgetTheOld();
     server_->retryEnds();
     trimAfterStorm();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
@@ -225,18 +231,29 @@ class Worker {
     mostExchanges_ = 0;
   }
 
-  /// Of users who have not come for long; once an hour.
-  void forgetOldMetadata() {
+  /// What is kept of users who have not come for long, and users for whom nothing is kept; once an
+  /// hour.
+  void forgetTheOld() {
     if (!expiry_ || loop_.now() < nextExpiry_) return;
     nextExpiry_ = loop_.now() + kExpiryInterval;
     if (!expiry_->hasBegun()) return beginExpiry();
-    const auto lastSeen = expiry_->look(wallNow(), Clock::now());
-    if (!lastSeen) {
+    const auto sure = expiry_->look(wallNow(), Clock::now());
+    if (!sure) {
       return spdlog::warn(
-          "the clock was set: metadata_ttl removes nothing before it has been right for an hour");
+          "the clock was set: nothing of users is removed before it has been right "
+          "for an hour");
     }
+    const UsersConfig& users = setup_.plan->config.users;
+    const auto before = [&](milliseconds ttl) {
+      return std::chrono::floor<std::chrono::seconds>(*sure - ttl);
+    };
+    if (users.metadataTtl) forgetMetadata(before(*users.metadataTtl));
+    if (users.ttl) forgetUsers(before(*users.ttl));
+  }
+
+  void forgetMetadata(WallTime lastSeen) {
     const bool queued = storage_.submit(
-        [lastSeen = *lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
+        [lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
         [](Result<std::uint64_t> forgotten) {
           if (forgotten && *forgotten > 0) {
             spdlog::info("{} values of users not seen within metadata_ttl were removed",
@@ -244,6 +261,18 @@ class Worker {
           }
         });
     if (!queued) spdlog::debug("metadata_ttl is looked at again in an hour: the storage is busy");
+  }
+
+  /// Some at a time: who writes meanwhile waits for no more than these.
+  void forgetUsers(WallTime lastSeen, std::uint64_t before = 0) {
+    const bool queued = storage_.submit(
+        [lastSeen](Storage& storage) { return storage.expireUsers(lastSeen, kExpiryBatch); },
+        [this, lastSeen, before](Result<std::uint64_t> gone) {
+          const std::uint64_t all = before + (gone ? *gone : 0);
+          if (gone && *gone == kExpiryBatch && !leaving_) return forgetUsers(lastSeen, all);
+          if (all > 0) spdlog::info("{} users not seen within users.ttl were removed", all);
+        });
+    if (!queued) spdlog::debug("users.ttl is looked at again in an hour: the storage is busy");
   }
 
   void beginExpiry() {
@@ -254,7 +283,7 @@ class Worker {
                                 expiry_->begin(users->front().lastSeen, wallNow(), Clock::now());
                               }
                             });
-    if (!queued) spdlog::debug("metadata_ttl is looked at again in an hour: the storage is busy");
+    if (!queued) spdlog::debug("users are looked at again in an hour: the storage is busy");
   }
 
   /// Everything that a request may hold must be given back by now; what is not is a leak that
@@ -290,7 +319,7 @@ class Worker {
   std::string storageTrouble_ = setup_.storageTrouble;  ///< as the master knows it
   bool draining_ = false;
   bool leaving_ = false;
-  std::optional<MetadataExpiry> expiry_;
+  std::optional<ExpiryClock> expiry_;
   Clock::time_point nextExpiry_{};
   std::size_t mostExchanges_ = 0;  ///< since memory was last given back
 };

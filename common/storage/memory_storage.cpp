@@ -24,6 +24,8 @@ struct State {
 
 class MemoryStorage final : public Storage {
  public:
+  explicit MemoryStorage(const StorageLimits& limits) : limits_(limits) {}
+
   Result<void> begin(Access access) override {
     if (auto allowed = check(access); !allowed) return allowed;
     if (before_.empty()) access_ = access;
@@ -59,6 +61,7 @@ class MemoryStorage final : public Storage {
     if (!found) return found.error();
     if (*found) return **found;
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    if (!mayMakeUser(now)) return tooManyNewUsers(limits_);
     std::string id(certificate);
     User& user = state_.users.try_emplace(id, User{id, now, now, 0, {}}).first->second;
     user.keys.emplace_back(key);
@@ -70,6 +73,9 @@ class MemoryStorage final : public Storage {
   Result<void> addVisits(std::span<const Visit> visits) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<void> {
       for (const Visit& visit : visits) {
+        const auto known = findUser(visit.certificate, visit.key);
+        if (!known) return known.error();
+        if (!*known && !(visit.admitted && mayMakeUser(visit.last))) continue;
         const auto id = resolveUser(visit.certificate, visit.key, visit.last);
         if (!id) return id.error();
         User& user = state_.users.at(*id);
@@ -139,6 +145,16 @@ class MemoryStorage final : public Storage {
       state_.metadata.erase(found);
     }
     return values;
+  }
+
+  Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::vector<std::string> gone;
+    for (const auto& [id, user] : state_.users) {
+      if (user.lastSeen < lastSeen && !keepsSomething(id) && gone.size() < most) gone.push_back(id);
+    }
+    for (const std::string& id : gone) static_cast<void>(forgetUser(id));
+    return gone.size();
   }
 
   Result<std::vector<User>> listUsers(std::size_t limit) override {
@@ -295,6 +311,22 @@ class MemoryStorage final : public Storage {
     return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
   }
 
+  bool mayMakeUser(WallTime now) const {
+    const auto isNew = [&](const auto& each) {
+      return each.second.firstSeen > now - std::chrono::minutes(1) && each.second.firstSeen <= now;
+    };
+    const std::int64_t most = limits_.newUsersPerMinute;
+    return most == 0 || std::count_if(state_.users.begin(), state_.users.end(), isNew) < most;
+  }
+
+  bool keepsSomething(const std::string& user) const {
+    const auto isTheirs = [&](const auto& each) { return each.second.user == user; };
+    const auto values = state_.metadata.find(user);
+    return (values != state_.metadata.end() && !values->second.empty()) ||
+           std::any_of(state_.uploads.begin(), state_.uploads.end(), isTheirs) ||
+           std::any_of(state_.pending.begin(), state_.pending.end(), isTheirs);
+  }
+
   std::int64_t insertUpload(const UploadRecord& record) {
     UploadRecord added = record;
     added.id = ++state_.lastId;
@@ -322,6 +354,7 @@ class MemoryStorage final : public Storage {
     return {ErrorCode::kNotFound, "no pending upload " + std::to_string(id)};
   }
 
+  const StorageLimits limits_;
   State state_;
   std::vector<State> before_;      ///< as it was when each open transaction began
   Access access_ = Access::kRead;  ///< of the outermost transaction
@@ -329,6 +362,8 @@ class MemoryStorage final : public Storage {
 
 }  // namespace
 
-std::unique_ptr<Storage> makeMemoryStorage() { return std::make_unique<MemoryStorage>(); }
+std::unique_ptr<Storage> makeMemoryStorage(const StorageLimits& limits) {
+  return std::make_unique<MemoryStorage>(limits);
+}
 
 }  // namespace egalaxyd

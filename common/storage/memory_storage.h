@@ -8,6 +8,6 @@
 namespace egalaxyd {
 
 /// "Durable" means until it goes. Never in trouble. A transaction copies everything.
-std::unique_ptr<Storage> makeMemoryStorage();
+std::unique_ptr<Storage> makeMemoryStorage(const StorageLimits& limits = {});
 
 }  // namespace egalaxyd

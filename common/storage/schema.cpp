@@ -184,6 +184,10 @@ constexpr const char* kSteps[] = {
         EXISTS(SELECT 1 FROM upload_prefixes WHERE host = OLD.host) BEGIN
       INSERT INTO upload_changes VALUES(OLD.host, OLD.path, OLD.user, OLD.size, OLD.blocks, -1);
     END;
+
+    -- Who came last, who has not come for long, and who is new.
+    CREATE INDEX users_last_seen ON users(last_seen DESC);
+    CREATE INDEX users_first_seen ON users(first_seen);
     )",
 };
 static_assert(std::size(kSteps) == kSchemaVersion);

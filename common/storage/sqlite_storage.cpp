@@ -73,7 +73,8 @@ struct PathRange {
 
 class SqliteStorage final : public Storage {
  public:
-  explicit SqliteStorage(SqliteConnection db) : db_(std::move(db)) {}
+  SqliteStorage(SqliteConnection db, const StorageLimits& limits)
+      : db_(std::move(db)), limits_(limits) {}
 
   Result<void> begin(Access access) override {
     if (depth_ == 0) db_.clearTrouble();
@@ -138,6 +139,9 @@ class SqliteStorage final : public Storage {
       found = findUser(certificate, key);
       if (!found) return found.error();
       if (*found) return **found;
+      const auto allowed = mayMakeUser(now);
+      if (!allowed) return allowed.error();
+      if (!*allowed) return tooManyNewUsers(limits_);
       return makeUser(certificate, key, now);
     });
   }
@@ -145,11 +149,22 @@ class SqliteStorage final : public Storage {
   Result<void> addVisits(std::span<const Visit> visits) override {
     return atomically(*this, Access::kWrite, [&]() -> Result<void> {
       for (const Visit& visit : visits) {
-        const auto user = resolveUser(visit.certificate, visit.key, visit.last);
+        auto user = findUser(visit.certificate, visit.key);
         if (!user) return user.error();
-        if (auto done = db_.run("UPDATE users SET visits = visits + ?, "
-                                "last_seen = max(last_seen, ?) WHERE id = ?",
-                                static_cast<std::int64_t>(visit.count), seconds(visit.last), *user);
+        if (!*user && visit.admitted) {
+          const auto allowed = mayMakeUser(visit.last);
+          if (!allowed) return allowed.error();
+          if (*allowed) {
+            auto made = makeUser(visit.certificate, visit.key, visit.last);
+            if (!made) return made.error();
+            *user = std::move(*made);
+          }
+        }
+        if (!*user) continue;
+        if (auto done =
+                db_.run("UPDATE users SET visits = visits + ?, "
+                        "last_seen = max(last_seen, ?) WHERE id = ?",
+                        static_cast<std::int64_t>(visit.count), seconds(visit.last), **user);
             !done) {
           return done;
         }
@@ -234,8 +249,22 @@ class SqliteStorage final : public Storage {
     });
   }
 
+  Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::uint64_t> {
+      auto done = db_.run(
+          "DELETE FROM users WHERE id IN (SELECT id FROM users WHERE last_seen < ? "
+          "AND NOT EXISTS (SELECT 1 FROM metadata WHERE user = users.id) "
+          "AND NOT EXISTS (SELECT 1 FROM uploads WHERE user = users.id) "
+          "AND NOT EXISTS (SELECT 1 FROM pending_uploads WHERE user = users.id) LIMIT ?)",
+          seconds(lastSeen), static_cast<std::int64_t>(most));
+      if (!done) return done.error();
+      return db_.changes();
+    });
+  }
+
   Result<std::vector<User>> listUsers(std::size_t limit) override {
-    return selectUsers("id >= ? AND id < ? ORDER BY last_seen DESC, id", "", "g", limit);
+    // The plus signs keep SQLite from the primary key: the index on last_seen has the order.
+    return selectUsers("+id >= ? AND +id < ? ORDER BY last_seen DESC, id", "", "g", limit);
   }
 
   Result<User> showUser(std::string_view idOrPrefix) override {
@@ -498,6 +527,15 @@ class SqliteStorage final : public Storage {
     return spoiled_.has_value();
   }
 
+  Result<bool> mayMakeUser(WallTime now) {
+    if (limits_.newUsersPerMinute == 0) return true;
+    SqliteQuery query(db_, "SELECT count(*) FROM users WHERE first_seen > ? AND first_seen <= ?",
+                      seconds(now - std::chrono::minutes(1)), seconds(now));
+    const std::uint64_t made = query.next() ? count(query.integer(0)) : 0;
+    if (query.failed()) return query.error();
+    return made < limits_.newUsersPerMinute;
+  }
+
   Result<std::string> makeUser(std::string_view certificate, std::string_view key, WallTime now) {
     if (auto made = db_.run("INSERT INTO users VALUES(?, ?, ?, 0) ON CONFLICT DO NOTHING",
                             certificate, seconds(now), seconds(now));
@@ -533,6 +571,7 @@ class SqliteStorage final : public Storage {
   }
 
   SqliteConnection db_;
+  const StorageLimits limits_;
   std::size_t depth_ = 0;          ///< of transactions
   Access access_ = Access::kRead;  ///< of the outermost one
   std::optional<Error> spoiled_;   ///< why the outermost one cannot be committed any more
@@ -543,7 +582,8 @@ class SqliteStorage final : public Storage {
 std::string_view sqliteVersion() { return sqlite3_libversion(); }
 
 Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& file,
-                                                   std::chrono::milliseconds busyTimeout) {
+                                                   std::chrono::milliseconds busyTimeout,
+                                                   const StorageLimits& limits) {
   Result<SqliteConnection> db = SqliteConnection::open(file, busyTimeout);
   if (!db) return db.error();
   const Result<int> version = checkSchemaVersion(*db, file);
@@ -557,7 +597,7 @@ Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& 
   const auto set = db->runScript(
       "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY");
   if (!set) return set.error();
-  return std::unique_ptr<Storage>(std::make_unique<SqliteStorage>(std::move(db).value()));
+  return std::unique_ptr<Storage>(std::make_unique<SqliteStorage>(std::move(db).value(), limits));
 }
 
 }  // namespace egalaxyd

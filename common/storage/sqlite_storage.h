@@ -17,6 +17,7 @@ std::string_view sqliteVersion();
 /// none may hold it across a fork. A write waits up to `busyTimeout` for its turn, then answers
 /// kBusy: zero for a thread that must not wait.
 Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& file,
-                                                   std::chrono::milliseconds busyTimeout);
+                                                   std::chrono::milliseconds busyTimeout,
+                                                   const StorageLimits& limits = {});
 
 }  // namespace egalaxyd

@@ -39,6 +39,12 @@ Result<void> checkMetadata(std::string_view key, std::string_view value) {
   return {};
 }
 
+Error tooManyNewUsers(const StorageLimits& limits) {
+  return {ErrorCode::kBusy,
+          fmt::format("users.new_per_minute: {} came to be within a minute; no more can for now",
+                      limits.newUsersPerMinute)};
+}
+
 bool isBeneath(std::string_view path, std::string_view prefix) {
   while (prefix.ends_with('/')) prefix.remove_suffix(1);
   return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');

@@ -52,6 +52,12 @@ struct Visit {
   std::string key;          ///< its public key's fingerprint
   std::uint64_t count = 0;
   WallTime last{};
+  bool admitted = false;  ///< by a site that lets some certificates in only: it makes a user
+};
+
+struct StorageLimits {
+  /// Users that come to be within one minute, whoever makes them; 0: no limit.
+  std::uint32_t newUsersPerMinute = 0;
 };
 
 enum class UploadOutcome {
@@ -122,7 +128,8 @@ enum class Access { kRead, kWrite };
 /// all; outside a transaction it is durable when it returns. What is read is in its range, whatever
 /// the engine's file holds: times from 1970 to 9999, no size or count below 0. Texts may be any
 /// bytes, but no more of them than a server writes. Errors: kInvalid and kNotFound are
-/// the caller's; all others are the engine's, and then trouble() says the same.
+/// the caller's, as is what else an operation names; all others are the engine's, and then
+/// trouble() says the same.
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -141,10 +148,12 @@ class Storage {
   /// The user that this certificate, or an earlier one with the same key, belongs to.
   virtual Result<std::optional<std::string>> findUser(std::string_view certificateFingerprint,
                                                       std::string_view keyFingerprint) = 0;
-  /// As findUser(), and makes the user at the first visit.
+  /// As findUser(), and makes one where there is none: for what is about to be kept. kBusy where
+  /// that would be more than StorageLimits::newUsersPerMinute.
   virtual Result<std::string> resolveUser(std::string_view certificateFingerprint,
                                           std::string_view keyFingerprint, WallTime now) = 0;
-  /// Counts visits; makes users that are new.
+  /// Counts visits of users. An admitted one makes a user who is new, as long as the limit on new
+  /// ones allows it; other visits of strangers leave no trace.
   virtual Result<void> addVisits(std::span<const Visit> visits) = 0;
 
   virtual Result<std::map<std::string, std::string>> readMetadata(std::string_view user) = 0;
@@ -162,6 +171,9 @@ class Storage {
   virtual Result<void> removeMetadata(std::string_view user, std::string_view key) = 0;
   /// Removes the metadata of users who were last seen before `lastSeen`; returns how many values.
   virtual Result<std::uint64_t> expireMetadata(WallTime lastSeen) = 0;
+  /// Removes users who were last seen before `lastSeen` and for whom nothing is kept, neither
+  /// metadata nor a record of an upload; at most `most` of them. Returns how many.
+  virtual Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) = 0;
 
   /// Last seen first; of one second, in the order of their ids.
   virtual Result<std::vector<User>> listUsers(std::size_t limit) = 0;
@@ -225,6 +237,8 @@ Result<void> checkFingerprint(std::string_view fingerprint);
 /// A key of 1 to kMaxMetadataKeyBytes in UTF-8 and a value of at most kMaxMetadataBytes, or
 /// kInvalid.
 Result<void> checkMetadata(std::string_view key, std::string_view value);
+/// What resolveUser() answers at the limit.
+Error tooManyNewUsers(const StorageLimits& limits);
 /// Whether `path` is `prefix` or beneath it, on segment borders; "" and "/" cover everything.
 bool isBeneath(std::string_view path, std::string_view prefix);
 

@@ -4,8 +4,10 @@
 #include <signal.h>
 
 #include <string>
+#include <vector>
 
 #include "common/certificate_names.h"
+#include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/deadline.h"
 #include "tests/support/signed_certificate.h"
@@ -21,12 +23,29 @@ class UsersOf : public testing::Test {
     settings.certificate = &alice;
     capsule.sites(
         "[sites.\"localhost\".\"/me\"]\nmodule = \"spy\"\n"
-        "[sites.\"localhost\".\"/say\"]\nmodule = \"input\"\nas_meta = true\nkey = \"said\"\n");
+        "[sites.\"localhost\".\"/say\"]\nmodule = \"input\"\nas_meta = true\nkey = \"said\"\n"
+        "[sites.\"localhost\".\"/members\"]\nmodule = \"authenticated\"\n"
+        "[sites.\"localhost\".\"/members\".sites.\"/\"]\nmodule = \"spy\"\n");
+    capsule.set("users.new_per_minute", "3");
     capsule.start();
   }
   void say(const std::string& word) {
     const Reply reply = capsule.get("/say?" + word, settings);
     ASSERT_EQ(reply.status, 20) << reply;
+  }
+  int statusOf(const std::string& path, const TestCertificate& who) {
+    TlsSettings theirs;
+    theirs.certificate = &who;
+    return capsule.get(path, theirs).status;
+  }
+  /// Ids of those whom the server keeps.
+  std::vector<std::string> users() {
+    std::vector<std::string> ids;
+    const auto listed = askJson(capsule, {"users"})->getArray("users");
+    for (std::size_t i = 0; i < listed->size(); ++i) {
+      ids.push_back(listed->getObject(static_cast<unsigned>(i))->getValue<std::string>("id"));
+    }
+    return ids;
   }
   std::string me() { return capsule.get("/me", settings).body; }
 
@@ -75,7 +94,36 @@ TEST_F(UsersOf, ARenewedCertificateWithTheSameKeyIsTheSameUser) {
   EXPECT_THAT(me(), HasSubstr("  id: " + certificateFingerprint(alice.certificate.get()) + "\n"));
 }
 
+TEST_F(UsersOf, OnlyThoseForWhomSomethingIsKeptOrWhoWereLetIn) {
+  const TestCertificate expired = makeTestCertificate({.fromDays = -9, .toDays = -1});
+  EXPECT_EQ(statusOf("/me", expired), 20);
+  EXPECT_EQ(statusOf("/members", expired), 62);
+  EXPECT_EQ(statusOf("/say?x", expired), 62);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(statusOf("/me", makeTestCertificate()), 20);
+  const TestCertificate bob = makeTestCertificate();
+  EXPECT_EQ(statusOf("/members", bob), 20);
+  say("hello");
+  // Visits are at most a second late: those above were written, or left out, before this one.
+  EXPECT_TRUE(eventually([&] { return users().size() >= 2; }));
+  EXPECT_THAT(users(),
+              testing::UnorderedElementsAre(certificateFingerprint(alice.certificate.get()),
+                                            certificateFingerprint(bob.certificate.get())));
+}
+
+TEST_F(UsersOf, NoMoreComeToBeInAMinuteThanMay) {
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(statusOf("/say?x", makeTestCertificate()), 20);
+  TlsSettings theirs;
+  const TestCertificate late = makeTestCertificate();
+  theirs.certificate = &late;
+  const Reply refused = capsule.get("/say?x", theirs);
+  EXPECT_EQ(refused.status, 41);
+  EXPECT_EQ(refused.meta, "Too much is to be kept at once, try again in a minute");
+  EXPECT_EQ(statusOf("/members", late), 20) << "it is let in all the same";
+  EXPECT_EQ(users().size(), 3u);
+}
+
 TEST_F(UsersOf, VisitsAreCountedWithinASecond) {
+  say("hello");
   for (int i = 0; i < 3; ++i) me();
   EXPECT_TRUE(eventually([&] {
     const std::string page = me();

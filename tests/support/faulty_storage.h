@@ -98,6 +98,10 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->expireMetadata(lastSeen);
   }
+  Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override {
+    if (fails()) return *trouble_;
+    return inner_->expireUsers(lastSeen, most);
+  }
   Result<std::vector<User>> listUsers(std::size_t limit) override {
     if (fails()) return *trouble_;
     return inner_->listUsers(limit);

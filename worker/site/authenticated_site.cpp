@@ -46,6 +46,7 @@ std::optional<Response> AuthenticatedSite::refuse(const Request& request) const 
 
 void AuthenticatedSite::handle(Request request, Responder reply, Services& services) {
   if (auto refusal = refuse(request)) return std::move(reply).send(std::move(*refusal));
+  services.users.admit(*request.identity);
   sites_.handle(std::move(request), std::move(reply), services);
 }
 

@@ -36,6 +36,10 @@ Response storageFailure(const Error& error) {
   if (error.code == ErrorCode::kInvalid) {
     return Response::failure(Status::kBadRequest, "Your input cannot be kept: it is too long");
   }
+  if (error.code == ErrorCode::kBusy) {
+    return Response::failure(Status::kServerUnavailable,
+                             "Too much is to be kept at once, try again in a minute");
+  }
   spdlog::error("answered 40: the input of a user was not stored: {}", error.message);
   return Response::failure(Status::kTemporaryFailure, "Your input cannot be kept now, try again");
 }

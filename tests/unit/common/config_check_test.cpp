@@ -88,6 +88,7 @@ const Bad kLimits[] = {
     {"rate_limit.per = \"0s\"", "e.toml:1: rate_limit.per", "more than 0"},
     {"rate_limit.penalty = \"0s\"", "e.toml:1: rate_limit.penalty", "more than 0"},
     {"users.metadata_ttl = \"0s\"", "e.toml:1: users.metadata_ttl", "more than 0"},
+    {"users.ttl = \"0s\"", "e.toml:1: users.ttl", "more than 0"},
 };
 
 const std::string kArea = "[sites.a.\"/area\"]\nmodule = \"authenticated\"\n";

@@ -166,6 +166,8 @@ exempt = ["192.0.2.0/24"]
 module = "/lib/x.so:Limiter"
 [users]
 metadata_ttl = "off"
+ttl = "1d"
+new_per_minute = 7
 [log]
 level = "debug"
 target = "journal"
@@ -183,6 +185,8 @@ module = "/lib/y.so")");
   rate.module = "/lib/x.so:Limiter";
   EXPECT_EQ(config.rateLimit, rate);
   EXPECT_EQ(config.users.metadataTtl, std::nullopt);
+  EXPECT_EQ(config.users.ttl, milliseconds(86'400'000));
+  EXPECT_EQ(config.users.newPerMinute, 7u);
   EXPECT_EQ(config.log,
             (LogConfig{LogLevel::kDebug, "journal", LogFormat::kJson, false, AddressMask::kFull}));
   EXPECT_EQ(config.router.module, "/lib/y.so");

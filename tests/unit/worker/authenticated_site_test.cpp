@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "common/certificate_names.h"
+#include "tests/support/deadline.h"
 #include "tests/support/signed_certificate.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/worker/site_harness.h"
@@ -121,6 +122,22 @@ TEST_F(AuthenticatedSiteTest, AdmitsNobodyForAnAuthorityThatHasExpired) {
   const TestCertificate ca = makeAuthority({.commonName = "CA", .fromDays = -9, .toDays = -1});
   const TestCertificate member = signedBy(ca);
   EXPECT_EQ(ask({}, &member, authority(ca)).status, 61);
+}
+
+TEST_F(AuthenticatedSiteTest, MakesAUserOfWhomItLetsIn) {
+  const TestCertificate alice = makeTestCertificate();
+  const TestCertificate bob = makeTestCertificate();
+  AuthenticatedArgs args;
+  args.fingerprints = {certificateFingerprint(alice.certificate.get())};
+  EXPECT_EQ(ask(args, &alice).status, 20);
+  EXPECT_EQ(ask(args, &bob).status, 61);
+  const auto isKnown = [&](const TestCertificate& who) {
+    auto found = harness_.await<std::optional<User>>(
+        [&](auto done) { harness_.services().users.find(*identityOf(who), std::move(done)); });
+    return found && *found;
+  };
+  EXPECT_TRUE(eventually([&] { return isKnown(alice); })) << "up to a second later";
+  EXPECT_FALSE(isKnown(bob));
 }
 
 TEST_F(AuthenticatedSiteTest, NamesAnAuthoritysFileThatCannotBeRead) {

@@ -63,6 +63,22 @@ TEST(InputSite, AsksUntilThereIsAQuery) {
             "59 The input is not percent-encoded UTF-8 text");
 }
 
+TEST(InputSite, SaysThatTooManyComeAtOnceAndKeepsWhatOthersGive) {
+  SiteHarness harness(
+      [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage({.newUsersPerMinute = 1})); });
+  InputSite site({.sites = {}, .asMeta = true, .key = "said"}, {});
+  const TestCertificate alice = makeTestCertificate();
+  const TestCertificate bob = makeTestCertificate();
+  const auto say = [&](const TestCertificate& who) {
+    Request request = asking("x");
+    request.identity = identityOf(who);
+    return harness.ask(site, std::move(request)).status;
+  };
+  EXPECT_EQ(say(alice), 20);
+  EXPECT_EQ(say(bob), 41);
+  EXPECT_EQ(say(alice), 20);
+}
+
 TEST(InputSite, AsksQuietlyForASecretAndHidesIt) {
   InputSite open(withSites(), echo());
   EXPECT_FALSE(open.hidesQuery("/x"));

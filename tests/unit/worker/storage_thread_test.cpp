@@ -373,6 +373,11 @@ TEST_F(StorageThreadTest, OpensAStorageAnewThatFails) {
   EXPECT_EQ(opened, 2);
 }
 
+/// Of a certificate that a site let in.
+Visit visit(std::string_view name) {
+  return {fingerprint(name), fingerprint("1" + std::string(name)), 1, {}, true};
+}
+
 std::uint64_t visitsOf(Storage& storage, std::string_view user) {
   const auto shown = storage.showUser(user);
   return shown ? shown.value().visits : 0;
@@ -380,13 +385,29 @@ std::uint64_t visitsOf(Storage& storage, std::string_view user) {
 
 TEST_F(StorageThreadTest, WritesVisitsWithTheNextGroup) {
   start([] { return openFaulty(); });
-  for (int i = 0; i < 3; ++i) thread_->recordVisit(fingerprint("a"), fingerprint("1"));
+  for (int i = 0; i < 3; ++i) thread_->recordVisit(visit("a"));
   const auto visits = [&] {
     return must(ask([](Storage& s) { return Result<std::uint64_t>(visitsOf(s, "a")); }));
   };
   EXPECT_EQ(visits(), 0u);  // written after the jobs of their group
   EXPECT_EQ(visits(), 3u);
   EXPECT_EQ(visits(), 3u);
+}
+
+TEST_F(StorageThreadTest, AVisitThatWasAdmittedOnceIsAdmittedWithTheOthers) {
+  start([] { return openFaulty(); });
+  Visit stranger = visit("a");
+  stranger.admitted = false;
+  thread_->recordVisit(stranger);
+  thread_->recordVisit(stranger);
+  Visit admitted = visit("a");
+  admitted.count = 0;
+  thread_->recordVisit(admitted);
+  const auto visits = [&] {
+    return must(ask([](Storage& s) { return Result<std::uint64_t>(visitsOf(s, "a")); }));
+  };
+  EXPECT_EQ(visits(), 0u);
+  EXPECT_EQ(visits(), 2u);
 }
 
 TEST_F(StorageThreadTest, WritesVisitsSoonWhenNobodyAsksForAnything) {
@@ -396,7 +417,7 @@ TEST_F(StorageThreadTest, WritesVisitsSoonWhenNobodyAsksForAnything) {
   options.visitDelay = std::chrono::milliseconds(5);
   start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); }, options);
   for (const char* name : {"a", "b", "a"}) {
-    thread_->recordVisit(fingerprint(name), fingerprint("1" + std::string(name)));
+    thread_->recordVisit(visit(name));
   }
   EXPECT_TRUE(eventually([&] { return visitsOf(*other, "a") == 2 && visitsOf(*other, "b") == 1; }));
 }
@@ -408,9 +429,9 @@ TEST_F(StorageThreadTest, WritesVisitsOnceWhateverFailsBetween) {
   options.visitDelay = std::chrono::milliseconds(5);
   must(other->begin(Access::kWrite));
   start([&] { return openSqliteStorage(file, {}); }, options);
-  thread_->recordVisit(fingerprint("a"), fingerprint("1"));
+  thread_->recordVisit(visit("a"));
   EXPECT_TRUE(eventually([&] { return !thread_->healthy(); }));
-  thread_->recordVisit(fingerprint("a"), fingerprint("1"));
+  thread_->recordVisit(visit("a"));
   other->rollback();
   EXPECT_TRUE(eventually([&] { return visitsOf(*other, "a") == 2; }));
 }
@@ -427,7 +448,7 @@ TEST_F(StorageThreadTest, FinishesWhatWasSubmittedBeforeItGoes) {
       ++answers;
     }));
   }
-  thread_->recordVisit(fingerprint("a"), fingerprint("1"));
+  thread_->recordVisit(visit("a"));
   thread_.reset();
   EXPECT_EQ(must(other->readMetadata(user)).size(), 10u);
   EXPECT_EQ(visitsOf(*other, user), 1u);
@@ -443,7 +464,7 @@ TEST_F(StorageThreadTest, LeavesAForeignLockBehind) {
   must(other->begin(Access::kWrite));
   std::optional<Result<void>> result;
   ASSERT_TRUE(thread_->submit(write(user, "k"), [&](Result<void> r) { result = r; }));
-  thread_->recordVisit(fingerprint("a"), fingerprint("1"));
+  thread_->recordVisit(visit("a"));
   thread_.reset();
   turn();
   ASSERT_TRUE(result);

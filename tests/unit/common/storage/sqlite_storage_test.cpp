@@ -62,6 +62,8 @@ TEST_F(Sqlite, MigrationKeepsWhatIsThere) {
 
 /// From version 5 back to 4.
 constexpr const char* kUndoVersion5 = R"(
+  DROP INDEX users_last_seen;
+  DROP INDEX users_first_seen;
   DROP TRIGGER pending_uploads_come;
   DROP TRIGGER pending_uploads_change;
   DROP TRIGGER pending_uploads_go;
@@ -291,13 +293,34 @@ TEST_F(Sqlite, AnswersBusyWhileAnotherWriterHoldsTheLock) {
   EXPECT_EQ(must(first->readMetadata(user, "k")), "w");
 }
 
+/// How SQLite goes about it.
+std::string planOf(const std::filesystem::path& file, const std::string& sql) {
+  auto connection = must(SqliteConnection::open(file, {}));
+  SqliteQuery query(connection, "EXPLAIN QUERY PLAN " + sql);
+  std::string plan;
+  while (query.next()) plan += std::string(query.text(3)) + "\n";
+  return plan;
+}
+
+TEST_F(Sqlite, FindsThoseWhoCameLastLongAgoOrJustNowByAnIndex) {
+  must(migrateStorage(file_));
+  for (const char* sql :
+       {"SELECT id FROM users WHERE +id >= '' AND +id < 'g' ORDER BY last_seen DESC, id LIMIT 1",
+        "SELECT id FROM users WHERE last_seen < 5 LIMIT 9",
+        "SELECT count(*) FROM users WHERE first_seen > 5 AND first_seen <= 9"}) {
+    const std::string plan = planOf(file_, sql);
+    EXPECT_NE(plan.find("INDEX users_"), std::string::npos) << plan;
+    EXPECT_EQ(plan.find("TEMP B-TREE"), std::string::npos) << plan;
+  }
+}
+
 TEST_F(Sqlite, LosesNoWriteOfTwoConnections) {
   must(migrateStorage(file_));
   constexpr int kEach = 12;
   const auto visitOften = [&] {
     const auto storage = open(std::chrono::seconds(20));
     for (int i = 0; i < kEach; ++i) {
-      const Visit visit{fingerprint("a"), fingerprint("1"), 1, at(i)};
+      const Visit visit{fingerprint("a"), fingerprint("1"), 1, at(i), true};
       must(storage->addVisits({&visit, 1}));
     }
   };

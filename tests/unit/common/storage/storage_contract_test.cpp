@@ -15,15 +15,17 @@ using Metadata = std::map<std::string, std::string>;
 
 struct Engine {
   const char* name;
-  std::unique_ptr<Storage> (*make)(const TempDir& dir);
+  std::unique_ptr<Storage> (*make)(const TempDir& dir, const StorageLimits& limits);
 };
 
 const Engine kEngines[] = {
-    {"Sqlite", [](const TempDir& dir) { return migratedSqlite(dir / "s.db"); }},
-    {"Memory", [](const TempDir&) { return makeMemoryStorage(); }},
+    {"Sqlite", [](const TempDir& dir,
+                  const StorageLimits& limits) { return migratedSqlite(dir / "s.db", limits); }},
+    {"Memory",
+     [](const TempDir&, const StorageLimits& limits) { return makeMemoryStorage(limits); }},
     {"FaultlessFaulty",
-     [](const TempDir&) -> std::unique_ptr<Storage> {
-       return std::make_unique<FaultyStorage>(makeMemoryStorage(), 0);
+     [](const TempDir&, const StorageLimits& limits) -> std::unique_ptr<Storage> {
+       return std::make_unique<FaultyStorage>(makeMemoryStorage(limits), 0);
      }},
 };
 
@@ -43,13 +45,13 @@ class StorageContract : public testing::TestWithParam<Engine> {
   }
 
   TempDir dir_;
-  std::unique_ptr<Storage> storage_ = GetParam().make(dir_);
+  std::unique_ptr<Storage> storage_ = GetParam().make(dir_, {});
 };
 
 INSTANTIATE_TEST_SUITE_P(Every, StorageContract, testing::ValuesIn(kEngines),
                          [](const auto& engine) { return std::string(engine.param.name); });
 
-TEST_P(StorageContract, MakesAUserAtTheFirstVisitAndFindsItAgain) {
+TEST_P(StorageContract, MakesAUserOnceAndFindsItAgain) {
   EXPECT_EQ(must(storage_->findUser(fingerprint("a"), fingerprint("1"))), std::nullopt);
   EXPECT_EQ(must(storage_->resolveUser(fingerprint("a"), fingerprint("1"), at(5))),
             fingerprint("a"));
@@ -79,10 +81,10 @@ TEST_P(StorageContract, RefusesWhatIsNoFingerprint) {
   }
 }
 
-TEST_P(StorageContract, CountsVisitsOfKnownAndNewUsers) {
+TEST_P(StorageContract, CountsVisitsOfUsersAndOfThoseWhoWereAdmitted) {
   const std::string known = makeUser("a", 50);
   const Visit visits[] = {{known, fingerprint("ea"), 3, at(70)},
-                          {fingerprint("b"), fingerprint("eb"), 2, at(60)},
+                          {fingerprint("b"), fingerprint("eb"), 2, at(60), true},
                           {known, fingerprint("ea"), 1, at(10)}};
   must(storage_->addVisits(visits));
   const User a = must(storage_->showUser(known));
@@ -90,12 +92,75 @@ TEST_P(StorageContract, CountsVisitsOfKnownAndNewUsers) {
   EXPECT_EQ(a.firstSeen, at(50));
   EXPECT_EQ(a.lastSeen, at(70));
   EXPECT_EQ(must(storage_->showUser(fingerprint("b"))).visits, 2u);
+  EXPECT_EQ(must(storage_->showUser(fingerprint("b"))).firstSeen, at(60));
+}
+
+TEST_P(StorageContract, VisitsOfStrangersLeaveNoTrace) {
+  const Visit visits[] = {{fingerprint("a"), fingerprint("ea"), 3, at(70)},
+                          {fingerprint("b"), fingerprint("eb"), 1, at(70)}};
+  must(storage_->addVisits(visits));
+  EXPECT_TRUE(must(storage_->listUsers(10)).empty());
+  EXPECT_EQ(must(storage_->findUser(fingerprint("a"), fingerprint("ea"))), std::nullopt);
 }
 
 TEST_P(StorageContract, CountsNoVisitOfABatchThatHoldsANonsense) {
-  const Visit visits[] = {{fingerprint("a"), fingerprint("ea"), 3, at(70)}, {"?", "?", 1, at(70)}};
+  const Visit visits[] = {{fingerprint("a"), fingerprint("ea"), 3, at(70), true},
+                          {"?", "?", 1, at(70)}};
   EXPECT_EQ(storage_->addVisits(visits).error().code, ErrorCode::kInvalid);
   EXPECT_TRUE(must(storage_->listUsers(10)).empty());
+}
+
+TEST_P(StorageContract, MakesNoMoreUsersInAMinuteThanItMay) {
+  storage_ = GetParam().make(dir_, {.newUsersPerMinute = 2});
+  const std::string a = makeUser("a", 100);
+  makeUser("b", 120);
+  const auto refused = storage_->resolveUser(fingerprint("c"), fingerprint("ec"), at(159));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_EQ(storage_->trouble().has_value(), false) << "nothing is wrong with the storage";
+  const Visit visits[] = {{fingerprint("c"), fingerprint("ec"), 1, at(159), true},
+                          {a, fingerprint("ea"), 5, at(159)}};
+  must(storage_->addVisits(visits));
+  EXPECT_EQ(must(storage_->listUsers(10)).size(), 2u);
+  EXPECT_EQ(must(storage_->showUser(a)).visits, 5u) << "those who are there notice nothing";
+  must(storage_->writeMetadata(a, "k", "v", at(159)));
+  EXPECT_EQ(makeUser("a", 159), a);
+  makeUser("c", 160);
+  EXPECT_FALSE(storage_->resolveUser(fingerprint("d"), fingerprint("ed"), at(161)));
+}
+
+TEST_P(StorageContract, UsersOfTheFutureAreNotNew) {
+  storage_ = GetParam().make(dir_, {.newUsersPerMinute = 1});
+  makeUser("a", 10'000);
+  makeUser("b", 100);
+  EXPECT_EQ(must(storage_->listUsers(10)).size(), 2u);
+}
+
+TEST_P(StorageContract, ForgetsUsersWhoStayedAwayAndKeepNothing) {
+  makeUser("a", 100);
+  makeUser("b", 110);
+  const std::string wrote = makeUser("c", 100);
+  must(storage_->writeMetadata(wrote, "k", "v", at(100)));
+  const std::string uploaded = makeUser("d", 100);
+  must(storage_->recordUpload(stored("/x", 1, uploaded)));
+  const std::string announced = makeUser("e", 100);
+  must(storage_->announceUpload(stored("/y", 1, announced), {}));
+  const std::string removed = makeUser("f", 100);
+  must(storage_->writeMetadata(removed, "k", "v", at(100)));
+  must(storage_->removeMetadata(removed, "k"));
+  EXPECT_EQ(must(storage_->expireUsers(at(100), 10)), 0u);
+  EXPECT_EQ(must(storage_->expireUsers(at(110), 10)), 2u);
+  EXPECT_EQ(storage_->showUser(fingerprint("a")).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(must(storage_->findUser(fingerprint("a"), fingerprint("ea"))), std::nullopt);
+  EXPECT_EQ(must(storage_->listUsers(10)).size(), 4u);
+  EXPECT_EQ(must(storage_->listUploads({})).at(0).user, uploaded);
+}
+
+TEST_P(StorageContract, ForgetsNoMoreUsersAtOnceThanItIsAskedTo) {
+  for (const char* name : {"a", "b", "c"}) makeUser(name, 100);
+  EXPECT_EQ(must(storage_->expireUsers(at(200), 2)), 2u);
+  EXPECT_EQ(must(storage_->expireUsers(at(200), 2)), 1u);
+  EXPECT_EQ(must(storage_->expireUsers(at(200), 2)), 0u);
 }
 
 TEST_P(StorageContract, KeepsMetadataByUserAndKey) {

@@ -55,9 +55,10 @@ inline void runSql(const std::filesystem::path& file, const std::string& sql) {
   must(must(SqliteConnection::open(file, {})).runScript(sql.c_str()));
 }
 
-inline std::unique_ptr<Storage> migratedSqlite(const std::filesystem::path& file) {
+inline std::unique_ptr<Storage> migratedSqlite(const std::filesystem::path& file,
+                                               const StorageLimits& limits = {}) {
   must(migrateStorage(file));
-  return must(openSqliteStorage(file, std::chrono::seconds(20)));
+  return must(openSqliteStorage(file, std::chrono::seconds(20), limits));
 }
 
 }  // namespace egalaxyd
