@@ -420,4 +420,11 @@ void logAccess(const AccessRecord& record) {
   accessLogger->log(spdlog::level::info, std::string_view(out.data(), out.size()));
 }
 
+void logMoreRefusals(std::uint64_t count, std::string_view client) {
+  if (!accessLogger) return;
+  accessLogger->log(spdlog::level::info,
+                    accessAsJson ? fmt::format(R"("more_refused":{},"client":"{}")", count, client)
+                                 : fmt::format("{} more refused from {}", count, client));
+}
+
 }  // namespace egalaxyd

@@ -56,5 +56,8 @@ struct AccessRecord {
   std::string_view ended = "ok";  ///< or why it ended early: "timeout", "client left", …
 };
 void logAccess(const AccessRecord& record);
+/// Stands for refused requests of this second that got no line of their own. In text:
+///   123 more refused from 192.0.2.0
+void logMoreRefusals(std::uint64_t count, std::string_view client);
 
 }  // namespace egalaxyd

@@ -71,8 +71,8 @@ void Connection::activate() {
     phase_ = Phase::kActive;
     deadline_.cancel();
     exchange_ =
-        std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, accepted_,
-                                   keeper_.makeTransport(listener_, std::move(socket_)));
+        std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, wait_,
+                                   accepted_, keeper_.makeTransport(listener_, std::move(socket_)));
     exchange_->start();
   });
 }
@@ -166,6 +166,9 @@ void Connection::gather(bool ended) {
 }
 
 void Connection::queueUp() {
+  const RateVerdict verdict = keeper_.count(client_);
+  if (verdict.close) return close();
+  wait_ = verdict.wait;
   phase_ = Phase::kQueued;
   deadline_.setAfter(keeper_.exchangeContext().limits.requestTimeout);
   keeper_.wantsSlot(*this);

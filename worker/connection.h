@@ -16,6 +16,12 @@ namespace egalaxyd {
 
 class Connection;
 
+/// What the rate limit says of a connection.
+struct RateVerdict {
+  RateWait wait;       ///< that the client is to be told
+  bool close = false;  ///< instead: it was told often enough
+};
+
 /// Who keeps the connections: decides who gets a slot, and destroys those that have ended.
 class ConnectionKeeper {
  public:
@@ -23,6 +29,8 @@ class ConnectionKeeper {
   virtual std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) = 0;
   /// Counts a client that a proxy has named; false when it holds too many connections already.
   virtual bool takeAddress(const IpAddress& client) = 0;
+  /// Counts a connection of `client` whose first message has come, before anybody looks into that.
+  virtual RateVerdict count(const IpAddress& client) = 0;
   /// The first message has come; Connection::activate follows when a slot is free.
   virtual void wantsSlot(Connection& connection) = 0;
   /// A part of a handshake of `client` has cost so much CPU time.
@@ -113,6 +121,7 @@ class Connection final : public ExchangeOwner, public Admission::Member {
   const ListenerKind listener_;
   bool peerEnded_ = false;  ///< as the loop has told; it tells so once
   bool lowWater_ = false;   ///< the kernel was told to wake us for no less than is missing
+  RateWait wait_;           ///< once the first message has come
   UniqueFd socket_;         ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;

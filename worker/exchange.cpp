@@ -32,6 +32,7 @@ constexpr auto kDownloadWindow = std::chrono::seconds(30);
 constexpr std::size_t kDrip = 1024;
 constexpr int kDripsInARow = 8;
 constexpr auto kDripRest = std::chrono::milliseconds(500);
+constexpr std::size_t kLoggedOfRefused = 200;  ///< bytes
 /// Of a data block that is input.
 constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
 
@@ -67,6 +68,20 @@ void acknowledgeNow(int socket) {
   ::setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+Response slowDown(std::chrono::seconds wait) {
+  return Response::failure(Status::kSlowDown, std::to_string(wait.count()));
+}
+
+/// A refused line in the log: its beginning.
+std::string_view shortened(std::string_view url) {
+  std::size_t length = std::min(url.size(), kLoggedOfRefused);
+  // A character is not cut in two.
+  while (length < url.size() && length > 0 &&
+         (static_cast<unsigned char>(url[length]) & 0xc0) == 0x80)
+    --length;
+  return url.substr(0, length);
+}
+
 /// For the log, where the query must not show.
 std::string withoutQuery(const std::string& url) {
   const auto mark = url.find('?');
@@ -76,12 +91,13 @@ std::string withoutQuery(const std::string& url) {
 }  // namespace
 
 Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, ListenerKind listener,
-                   const IpAddress& client, Clock::time_point accepted,
+                   const IpAddress& client, RateWait wait, Clock::time_point accepted,
                    std::unique_ptr<Transport> transport)
     : context_(context),
       owner_(owner),
       listener_(listener),
       client_(client),
+      wait_(wait),
       accepted_(accepted),
       transport_(std::move(transport)),
       protocol_(protocolOf(listener)) {
@@ -198,7 +214,8 @@ void Exchange::readRequest() {
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
       skippedBody_ = std::nullopt;
-      return begin(Response::failure(Status::kBadRequest, std::move(malformed->text)));
+      return refuse(wait_ ? slowDown(*wait_)
+                          : Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
     return onRequestLine(std::get<RequestLine>(std::move(step)), bytes.substr(consumed));
   }
@@ -210,8 +227,9 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
   const std::uint64_t announced = line.upload ? line.upload->size : 0;
   skippedBody_ = announced - std::min<std::uint64_t>(announced, behind.size());
+  if (wait_) return refuse(slowDown(*wait_));
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
-  if (auto* refusal = std::get_if<Response>(&routed)) return begin(std::move(*refusal));
+  if (auto* refusal = std::get_if<Response>(&routed)) return refuse(std::move(*refusal));
   auto& [site, request, takes] = std::get<Routed>(routed);
   if (listener_ == ListenerKind::kSpartan) {
     host_ = request.host;
@@ -219,7 +237,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   }
   const bool isInput = request.upload && takes == Takes::kInput;
   if (isInput && request.upload->size > kMaxInputBytes) {
-    return begin(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
+    return refuse(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
   }
   request.users = &context_.services.users;
   request.tls = transport_->tls();
@@ -235,6 +253,11 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   owner_.setDeadline(context_.limits.writeTimeout);
   if (isInput) return readInput(*site, std::move(request), {});
   ask(*site, std::move(request));
+}
+
+void Exchange::refuse(Response response) {
+  refused_ = true;
+  begin(std::move(response));
 }
 
 void Exchange::ask(Site& site, Request request) {
@@ -500,10 +523,11 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
 }
 
 void Exchange::writeAccessLog(std::string_view why) const {
+  if (refused_ && !context_.refusals.mayLog(client_)) return;
   const auto identity = transport_->identity();
   const std::string client = client_.text(context_.addressMask);
   logAccess({.protocol = nameOf(protocol_),
-             .url = url_,
+             .url = refused_ ? shortened(url_) : url_,
              .status = status_,
              .meta = meta_,
              .bytes = bytesOut_,

@@ -18,6 +18,7 @@
 #include "worker/pace.h"
 #include "worker/protocol/gemini_parser.h"
 #include "worker/protocol/spartan_parser.h"
+#include "worker/refusals.h"
 #include "worker/request_body.h"
 #include "worker/responder.h"
 #include "worker/router.h"
@@ -36,7 +37,11 @@ struct ExchangeContext {
   Services& services;
   StorageThread& storage;  ///< for visits
   CpuMeter& cpuMeter;
+  Refusals& refusals;
 };
+
+/// How long a client that asks too often has to wait; nullopt: not at all.
+using RateWait = std::optional<std::chrono::seconds>;
 
 /// Bytes; nullopt where the request could not be read: perhaps some, perhaps none.
 using BodyLeft = std::optional<std::uint64_t>;
@@ -69,9 +74,10 @@ class ExchangeOwner {
 /// ready and when its deadline has passed. Loop thread only; never waits.
 class Exchange {
  public:
-  /// `accepted` is when the connection was; durations in the log count from it.
+  /// `accepted` is when the connection was; durations in the log count from it. With a `wait` that
+  /// is the answer, whatever the client asks.
   Exchange(const ExchangeContext& context, ExchangeOwner& owner, ListenerKind listener,
-           const IpAddress& client, Clock::time_point accepted,
+           const IpAddress& client, RateWait wait, Clock::time_point accepted,
            std::unique_ptr<Transport> transport);
   ~Exchange();
   Exchange(const Exchange&) = delete;
@@ -99,6 +105,7 @@ class Exchange {
   void readRequest();
   Clock::duration timeForRequest() const;
   void onRequestLine(RequestLine line, std::string_view behind);
+  void refuse(Response response);
   void ask(Site& site, Request request);
   void readInput(Site& site, Request request, std::string input);
   void announceBody(Request& request, std::string_view behind);
@@ -124,11 +131,13 @@ class Exchange {
   ExchangeOwner& owner_;
   const ListenerKind listener_;
   const IpAddress client_;
+  const RateWait wait_;
   const Clock::time_point accepted_;
   std::unique_ptr<Transport> transport_;
   Step step_ = Step::kHandshake;
   std::variant<GeminiParser, SpartanParser> parser_;
   bool requestSeen_ = false;  ///< a whole line, well-formed or not
+  bool refused_ = false;      ///< before any site was asked
   /// Of a body that is not incoming_: what the line announced and has not been read.
   BodyLeft skippedBody_ = 0;
   Pace pace_;

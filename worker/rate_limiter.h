@@ -12,8 +12,9 @@ namespace egalaxyd {
 class RateLimiter {
  public:
   virtual ~RateLimiter() = default;
-  /// Counts one request of `client`. nullopt: it may pass; else it is answered 44 with the seconds
-  /// that the client has to wait. Must not wait itself.
+  /// Counts one connection of `client`, whose first message has come and which is good for one
+  /// request, whatever becomes of it. nullopt: it may pass; else the request is answered 44 with
+  /// the seconds that the client has to wait, or the connection is closed. Must not wait itself.
   virtual std::optional<std::chrono::seconds> count(const IpAddress& client) = 0;
 };
 

@@ -55,7 +55,7 @@ std::uint16_t defaultPort(Protocol protocol) {
 }  // namespace
 
 std::optional<Response> Gate::refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
-                                     std::string_view serverName, const IpAddress& client) const {
+                                     std::string_view serverName) const {
   if (!router_.serves(uri.host)) return notServed("This host is not served here");
   const bool* overSpartan = protocol == Protocol::kSpartan ? spartanHosts_.find(uri.host) : nullptr;
   if (overSpartan != nullptr && !*overSpartan) {
@@ -67,10 +67,7 @@ std::optional<Response> Gate::refuse(const Uri& uri, Protocol protocol, std::uin
   if (!serverName.empty() && serverName != uri.host) {
     return notServed("The connection was made to another host");
   }
-  if (limiter_ == nullptr) return std::nullopt;
-  const auto wait = limiter_->count(client);
-  if (!wait) return std::nullopt;
-  return Response::failure(Status::kSlowDown, std::to_string(wait->count()));
+  return std::nullopt;
 }
 
 std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listener,
@@ -80,7 +77,7 @@ std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listen
   const auto protocol = protocolOf(uri.scheme, listener);
   if (!protocol) return notServed("This scheme is not served here");
   const std::uint16_t port = uri.port.value_or(defaultPort(*protocol));
-  if (auto refusal = refuse(uri, *protocol, port, serverName, client)) return std::move(*refusal);
+  if (auto refusal = refuse(uri, *protocol, port, serverName)) return std::move(*refusal);
 
   auto normalised = normalisePath(uri.path);
   if (const auto* error = std::get_if<PathError>(&normalised)) {

@@ -15,7 +15,6 @@
 #include "common/limits.h"
 #include "worker/listener_kind.h"
 #include "worker/protocol/request_line.h"
-#include "worker/rate_limiter.h"
 #include "worker/request.h"
 #include "worker/response.h"
 #include "worker/site/site.h"
@@ -112,11 +111,12 @@ struct Routed {
 };
 
 /// Lets a request line in or refuses it. The decisions' order is that of the protocols: scheme,
-/// host and port (53), SNI (53), rate limit (44), path (59, 51), uploads where none are taken (50).
+/// host and port (53), SNI (53), path (59, 51), uploads where none are taken (50). Whoever asks too
+/// often (44) does not get here.
 class Gate {
  public:
-  /// `router` must outlive the gate; `limiter`, which may be nullptr, too.
-  Gate(const Router& router, RateLimiter* limiter) : router_(router), limiter_(limiter) {}
+  /// `router` must outlive the gate.
+  explicit Gate(const Router& router) : router_(router) {}
 
   /// The ports that count as ours in a URL, beside the scheme's default, and the one where pages
   /// are read.
@@ -135,10 +135,9 @@ class Gate {
 
  private:
   std::optional<Response> refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
-                                 std::string_view serverName, const IpAddress& client) const;
+                                 std::string_view serverName) const;
 
   const Router& router_;
-  RateLimiter* limiter_;
   std::unordered_set<std::uint16_t> ports_;
   std::uint16_t readPort_ = kGeminiPort;
   HostMap<bool> spartanHosts_;

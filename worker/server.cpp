@@ -87,14 +87,17 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
       shared_(*setup.shared),
       sharedSlot_(setup.sharedSlot),
       loop_(services.loop),
-      gate_(*plan_.router, chooseRateLimiter()),
+      rateLimiter_(chooseRateLimiter()),
+      gate_(*plan_.router),
+      refusals_(plan_.config.log.clientIp),
       exchangeContext_{.gate = gate_,
                        .limits = plan_.config.limits,
                        .addressMask = plan_.config.log.clientIp,
                        .counters = setup.shared->slot(setup.sharedSlot),
                        .services = services,
                        .storage = storage,
-                       .cpuMeter = cpuMeter_},
+                       .cpuMeter = cpuMeter_,
+                       .refusals = refusals_},
       costs_(std::random_device{}()),
       admission_(admissionLimits(setup.workerCount)),
       connectionLimit_(connectionLimit()),
@@ -113,7 +116,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageThread& stor
   gate_.setSpartanHosts(spartanHosts(plan_.config));
 }
 
-Server::~Server() = default;
+Server::~Server() { refusals_.tell(); }
 
 Result<void> Server::start() {
   for (Listener& listener : listeners_) {
@@ -253,7 +256,7 @@ RateLimiter* Server::chooseRateLimiter() {
   const RateLimitConfig& config = plan_.config.rateLimit;
   if (!config.enabled) return nullptr;
   if (plan_.rateLimiter) return plan_.rateLimiter.get();
-  return &rateLimiter_.emplace(config, shared_);
+  return &ownRateLimiter_.emplace(config, shared_);
 }
 
 bool Server::isProxy(const IpAddress& client) const {
@@ -346,6 +349,15 @@ std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd
     return std::make_unique<PlainTransport>(std::move(socket));
   }
   return std::make_unique<TlsTransport>(std::move(socket), tlsIo_, plan_.tls->initial());
+}
+
+/// A flood is cheap to refuse: after some answers in a second, not even a handshake is spent on it.
+RateVerdict Server::count(const IpAddress& client) {
+  if (rateLimiter_ == nullptr) return {};
+  const RateWait wait = rateLimiter_->count(client);
+  const bool close = wait && !refusals_.mayAnswer(client);
+  if (close) exchangeContext_.counters.add(Counter::kConnectionsRefused);
+  return {wait, close};
 }
 
 void Server::wantsSlot(Connection& connection) {

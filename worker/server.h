@@ -15,6 +15,7 @@
 #include "worker/cpu_meter.h"
 #include "worker/handshake_costs.h"
 #include "worker/rare_error.h"
+#include "worker/refusals.h"
 #include "worker/shared_rate_limiter.h"
 #include "worker/tls_transport.h"
 #include "worker/worker.h"
@@ -43,6 +44,8 @@ class Server final : public ConnectionKeeper {
   std::size_t abortAll(std::string_view why);
   /// Ends what could not be ended for want of memory. To be called now and then.
   void retryEnds();
+  /// Tells the log of refusals that got no line of their own. To be called each second.
+  void tellRefusals() { refusals_.tell(); }
   /// Under way now.
   std::size_t exchanges() const { return admission_.holders(); }
   /// At any time since the last call.
@@ -81,6 +84,7 @@ class Server final : public ConnectionKeeper {
   const ExchangeContext& exchangeContext() const override { return exchangeContext_; }
   bool takeAddress(const IpAddress& client) override;
   std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
+  RateVerdict count(const IpAddress& client) override;
   void wantsSlot(Connection& connection) override;
   void charge(const IpAddress& client, Clock::duration cpu) override;
   void established(Connection& connection, Clock::duration took) override {
@@ -96,9 +100,11 @@ class Server final : public ConnectionKeeper {
   SharedState& shared_;
   const std::size_t sharedSlot_;
   EventLoop& loop_;
-  std::optional<SharedRateLimiter> rateLimiter_;
+  std::optional<SharedRateLimiter> ownRateLimiter_;
+  RateLimiter* const rateLimiter_;  ///< nullptr: none
   Gate gate_;
   CpuMeter cpuMeter_;
+  Refusals refusals_;
   ExchangeContext exchangeContext_;
   TlsIo tlsIo_;
   HandshakeCosts costs_;

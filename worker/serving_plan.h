@@ -6,6 +6,7 @@
 
 #include "common/config.h"
 #include "worker/file/served_root.h"
+#include "worker/rate_limiter.h"
 #include "worker/router.h"
 #include "worker/tls_contexts.h"
 

@@ -202,6 +202,7 @@ class Worker {
     setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
     forgetTheOld();
     server_->retryEnds();
+    server_->tellRefusals();
     trimAfterStorm();
     if (const std::uint64_t dropped = takeDroppedLogLines(); dropped > 0) {
       setup_.shared->slot(setup_.sharedSlot).add(Counter::kLogLinesDropped, dropped);

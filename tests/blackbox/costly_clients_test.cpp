@@ -2,11 +2,17 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/capsule.h"
+#include "tests/support/deadline.h"
+#include "tests/support/spartan_client.h"
 
 namespace egalaxyd {
 namespace {
@@ -146,6 +152,78 @@ TEST_F(CostlyClients, AFloodOfKeyUpdatesEndsAndCostsNoMemory) {
     EXPECT_LT(anonymousKib(workers[i]), memory[i] + 8 * 1024);
   }
 #endif
+}
+
+/// One client that sends lines which are refused, as fast as it can.
+class FloodOfRefusals : public testing::Test {
+ protected:
+  FloodOfRefusals() {
+    capsule.page("index.gmi", "# Welcome\n");
+    capsule.set("rate_limit.enabled", "true");
+    capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+    flooder.tcp.from = "127.0.0.2";
+    capsule.start();
+  }
+
+  int nonsense(bool overSpartan) {
+    const std::string line = std::string(900, 'x') + "\r\n";
+    if (overSpartan) return askSpartan(capsule.spartanPort(), line, flooder.tcp).status;
+    return exchange(capsule.port(), line, flooder).status;
+  }
+
+  /// The statuses that it got within a second, 0 for a connection that was closed.
+  std::map<int, int> flood(bool overSpartan) {
+    std::map<int, int> statuses;
+    std::mutex mutex;
+    std::vector<std::jthread> threads;
+    const Deadline deadline(1s);
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        while (!deadline.passed()) {
+          const int status = nonsense(overSpartan);
+          const std::lock_guard lock(mutex);
+          ++statuses[status];
+        }
+      });
+    }
+    for (int i = 0; i < 5; ++i) {
+      const Reply reply = capsule.get("/");
+      EXPECT_EQ(reply.status, 20) << reply;
+    }
+    return statuses;
+  }
+
+  Capsule capsule;
+  TlsSettings flooder;
+};
+
+TEST_F(FloodOfRefusals, IsShortInTheLogAndSoonClosed) {
+  const std::size_t mark = capsule.logMark();
+  const auto began = std::chrono::steady_clock::now();
+  const std::map<int, int> gemini = flood(false);
+  const std::map<int, int> spartan = flood(true);
+  EXPECT_LE(gemini.at(59), 20);
+  EXPECT_GT(gemini.at(44), 0);
+  EXPECT_GT(spartan.at(4), 0);
+  EXPECT_GT(spartan.at(0), 0) << "after some answers in a second, it is closed";
+  EXPECT_TRUE(capsule.waitForLog(" more refused from 127.0.0.0", mark));
+  EXPECT_TRUE(eventually([&] {
+    const int status = nonsense(false);
+    return status == 44;
+  })) << "the next second";
+  capsule.stop();
+  const auto seconds =
+      std::chrono::ceil<std::chrono::seconds>(std::chrono::steady_clock::now() - began);
+  std::istringstream log(capsule.log().substr(mark));
+  std::size_t refused = 0;
+  for (std::string line; std::getline(log, line);) {
+    if (line.find("xxx") == std::string::npos && line.find("refused") == std::string::npos)
+      continue;
+    ++refused;
+    EXPECT_LT(line.size(), 400u) << line;
+  }
+  // A line and one for all others, of each worker in each second.
+  EXPECT_LE(refused, 2u * 2u * (static_cast<std::size_t>(seconds.count()) + 1));
 }
 
 }  // namespace

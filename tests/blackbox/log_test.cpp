@@ -58,6 +58,13 @@ TEST_F(AccessLog, HasOneLinePerRequest) {
   lineWith("gemini 59 ");
 }
 
+TEST_F(AccessLog, ShowsTheBeginningOfARefusedLine) {
+  capsule.start();
+  exchange(capsule.port(), "gemini://elsewhere.test/" + std::string(900, 'x') + "\r\n");
+  const std::string line = lineWith("gemini 53 ");
+  EXPECT_THAT(line, HasSubstr("/" + std::string(176, 'x') + "\""));
+}
+
 TEST_F(AccessLog, TellsTheTrueSizeAndType) {
   capsule.start();
   const Reply reply = capsule.get("/large.bin");
@@ -105,6 +112,8 @@ TEST_F(AccessLog, MasksAddressesAsConfigured) {
 TEST_F(AccessLog, CannotBeForged) {
   using namespace std::string_literals;
   capsule.start();
+  TlsSettings another;  // each time: of one client, only the first in a second is logged
+  int number = 1;
   for (const std::string& line :
        {"gemini://localhost/\ngemini 20 forged\r\n"s, "gemini://localhost/\x1B[31mred\r\n"s,
         "gemini://localhost/\" 20 \"quote\r\n"s, "gemini://localhost/\0nul\r\n"s,
@@ -112,9 +121,11 @@ TEST_F(AccessLog, CannotBeForged) {
         "gemini://localhost/\xC2\x9B"
         "31m\r\n"s,
         "gemini://localhost/%0Aencoded%1B\r\n"s, "gemini://localhost/\xE2\x80\xAE\r\n"s}) {
-    exchange(capsule.port(), line);
+    another.tcp.from = "127.0.0." + std::to_string(++number);
+    exchange(capsule.port(), line, another);
   }
   finish();
+  EXPECT_THAT(linesWith("gemini://localhost/"), SizeIs(8));
   const std::string log = capsule.log();
   for (const char byte : log) {
     EXPECT_TRUE(byte == '\n' || (static_cast<unsigned char>(byte) >= ' ' && byte != '\x7F'))

@@ -59,7 +59,7 @@ const Gate& gate() {
     return SiteMap(std::move(hosts));
   }();
   static const Gate made = [] {
-    Gate gate(sites, nullptr);
+    Gate gate(sites);
     gate.setPorts({11965}, 11965);
     return gate;
   }();

@@ -11,6 +11,7 @@
 
 #include "common/poco_seam.h"
 #include "worker/rare_error.h"
+#include "worker/rate_limiter.h"
 #include "worker/router.h"
 #include "worker/site/reply_site.h"
 #include "worker/site/site.h"

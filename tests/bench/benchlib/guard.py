@@ -1,4 +1,4 @@
-"""Clients whose handshakes would be costly."""
+"""Clients whose bytes are cheap to send and costly to deal with."""
 import contextlib
 import pathlib
 import socket
@@ -51,19 +51,33 @@ def attack(port, chain, stop):
         stop.wait(0.05)
 
 
-def costly(bench, attackers=12):
-    """4 busy clients alone, and beside twelve that bring chains of costly keys again and again."""
-    table, chain = bench.table, costly_chain()
+def nonsense(port, stop):
+    """Lines that are refused, each over a connection of its own, from another address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    while not stop.is_set():
+        with contextlib.suppress(OSError), socket.create_connection(
+                ("127.0.0.1", port), 5, ("127.0.0.9", 0)) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as link:
+                link.sendall(b"x" * 900 + b"\r\n")
+                while link.recv(65536):
+                    pass
+
+
+def beside(bench, case, title, attackers, attack, **options):
+    """4 busy clients alone, and beside `attackers` threads that run `attack(port, stop)`. The log's
+    bytes for each second of the latter that are not of those clients; None when nothing ran."""
+    table = bench.table
     with contextlib.ExitStack() as stack:
-        servers = enter_all(stack, table, "costly", [
-            lambda: start_egalaxyd(bench.bin, bench.space, workers=cores())])
+        servers = enter_all(stack, table, case, [
+            lambda: start_egalaxyd(bench.bin, bench.space, workers=cores(), **options)])
         if not servers:
-            return
+            return None
         server, p99, failed = servers[0], {False: [], True: []}, []
         for _ in range(min(3, bench.rounds)):
             for attacked in p99:
                 stop = threading.Event()
-                threads = [threading.Thread(target=attack, args=(server.gemini, chain, stop))
+                threads = [threading.Thread(target=attack, args=(server.gemini, stop))
                            for _ in range(attackers if attacked else 0)]
                 for thread in threads:
                     thread.start()
@@ -78,12 +92,30 @@ def costly(bench, attackers=12):
                     p99[attacked].append(result["latency_ms"]["p99"])
                 if result["failed"]:
                     failed.append(failures(result))
-    table.raw["costly"] = {"p99_ms": {str(key): value for key, value in p99.items()}}
-    table.judge("costly: other clients' failures", "; ".join(failed) or "none", "none", not failed)
+        with open(server.folder / "egalaxyd.log", "rb") as log:
+            logged = sum(len(line) for line in log if b"gemini 20 " not in line)
+    table.raw[case] = {"p99_ms": {str(key): value for key, value in p99.items()}}
+    table.judge(f"{case}: other clients' failures", "; ".join(failed) or "none", "none", not failed)
     if not all(p99.values()):
-        table.judge("costly: p99", "nothing was answered", "at most 2.00 x", False)
-        return
-    without, beside = (statistics.median(values) for values in p99.values())
-    table.judge(f"costly: p99 beside {attackers} costly handshakes",
-                f"{beside:.1f} ms (without {without:.1f})", "at most 2.00 x",
-                beside <= 2 * without)
+        table.judge(f"{case}: p99", "nothing was answered", "at most 2.00 x", False)
+        return None
+    without, with_them = (statistics.median(values) for values in p99.values())
+    table.judge(f"{case}: p99 beside {attackers} {title}",
+                f"{with_them:.1f} ms (without {without:.1f})", "at most 2.00 x",
+                with_them <= 2 * without)
+    return logged / (len(p99[True]) * 2 * bench.seconds)
+
+
+def costly(bench):
+    """Twelve clients that bring chains of costly keys again and again."""
+    chain = costly_chain()
+    beside(bench, "costly", "costly handshakes", 12, lambda port, stop: attack(port, chain, stop))
+
+
+def refusals(bench):
+    """Four clients of one address whose lines are refused, as fast as they can."""
+    logged = beside(bench, "refusals", "floods of refused lines", 4, nonsense,
+                    rate_limit='exempt = ["127.0.0.1/32"]')
+    if logged is not None:
+        bench.table.judge("refusals: log", f"{logged / 1000:.1f} kB/s", "at most 10 kB/s",
+                          logged <= 10_000)

@@ -62,19 +62,20 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
     HostMap<std::shared_ptr<PathMap>> hosts;
     hosts.add("h.test", paths);
     sites_.emplace(std::move(hosts));
-    gate_.emplace(*sites_, nullptr);
+    gate_.emplace(*sites_);
     return {.gate = *gate_,
             .limits = limits_,
             .addressMask = AddressMask::kFull,
             .counters = shared_->slot(0),
             .services = services_,
             .storage = storage_,
-            .cpuMeter = cpuMeter_};
+            .cpuMeter = cpuMeter_,
+            .refusals = refusals_};
   }
 
   void start(ListenerKind listener = ListenerKind::kGemini,
              Clock::time_point accepted = Clock::now()) {
-    exchange_ = std::make_unique<Exchange>(context_, *this, listener, IpAddress(), accepted,
+    exchange_ = std::make_unique<Exchange>(context_, *this, listener, IpAddress(), wait_, accepted,
                                            std::make_unique<ScriptedTransport>(client_));
     exchange_->start();
   }
@@ -112,6 +113,8 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   std::optional<SiteMap> sites_;
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;
+  Refusals refusals_{AddressMask::kFull};
+  RateWait wait_;
   ExchangeContext context_;
   std::unique_ptr<Exchange> exchange_;
   std::vector<Clock::duration> deadlines_;
@@ -156,8 +159,14 @@ TEST_F(ExchangeTest, TellsTheSiteWhoAsksForWhat) {
   EXPECT_EQ(site_->seen[0].identity->fingerprint, "ab");
 }
 
-TEST_F(ExchangeTest, CountsAVisitOfWhoeverShowsACertificate) {
+TEST_F(ExchangeTest, CountsAVisitOfAUserWhoShowsTheCertificate) {
   const std::string fingerprint(64, 'a');
+  ASSERT_TRUE(storage_.submit(
+      [fingerprint](Storage& storage) {
+        return storage.resolveUser(fingerprint, std::string(64, 'b'), WallTime{});
+      },
+      [&](Result<std::string>) { loop_.stop(); }));
+  loop_.run();
   client_.identity = std::make_shared<const ClientIdentity>(
       ClientIdentity{.fingerprint = fingerprint, .keyFingerprint = std::string(64, 'b')});
   site_->answer = Response::notFound();
@@ -192,6 +201,23 @@ TEST_F(ExchangeTest, AnswersNonsenseWithoutAskingASite) {
   EXPECT_TRUE(client_.gotEnd);
   EXPECT_EQ(bodyLeft_, std::nullopt);
   EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, TellsWhoAsksTooOftenToWaitWithoutALookAtTheLine) {
+  wait_ = std::chrono::seconds(17);
+  for (const char* line : {"gemini://h.test/page\r\n", "Hello Gemini!\r\n",
+                           "gemini://elsewhere/\r\n", "titan://h.test/x;size=3\r\nabc"}) {
+    client_ = {};
+    client_.sends = {line};
+    start();
+    EXPECT_EQ(client_.got, "44 17\r\n") << line;
+    EXPECT_TRUE(client_.gotEnd) << line;
+  }
+  EXPECT_TRUE(site_->seen.empty());
+  EXPECT_EQ(shared_->total(Counter::kRateLimited), 4u);
+  startSpartan({"h.test / 0\r\n"});
+  EXPECT_EQ(client_.got.back(), '\n');
+  EXPECT_EQ(shared_->answers(Protocol::kSpartan, 4), 1u);
 }
 
 TEST_F(ExchangeTest, ADroppedResponderBecomes42) {

@@ -40,23 +40,7 @@ SiteMap exampleSites() {
   return SiteMap(std::move(hosts));
 }
 
-/// Lets `client` ask `allowed` more times.
-class CountingLimiter final : public RateLimiter {
- public:
-  explicit CountingLimiter(int allowed) : allowed_(allowed) {}
-  std::optional<std::chrono::seconds> count(const IpAddress& client) override {
-    lastClient = client;
-    if (allowed_-- > 0) return std::nullopt;
-    return std::chrono::seconds(17);
-  }
-  IpAddress lastClient;
-
- private:
-  int allowed_;
-};
-
 std::variant<Routed, Response> routed(const std::string& url, std::string_view serverName = "",
-                                      RateLimiter* limiter = nullptr,
                                       ListenerKind listener = ListenerKind::kGemini) {
   auto parsed = parseUri(url);
   if (std::holds_alternative<UriError>(parsed)) {
@@ -64,7 +48,7 @@ std::variant<Routed, Response> routed(const std::string& url, std::string_view s
     return Response::failure(Status::kBadRequest, "");
   }
   static const SiteMap sites = exampleSites();
-  Gate gate(sites, limiter);
+  Gate gate(sites);
   gate.setPorts({11965}, 11965);
   RequestLine line{url, std::get<Uri>(std::move(parsed))};
   if (line.uri.scheme == "titan") line.upload.emplace();
@@ -72,9 +56,8 @@ std::variant<Routed, Response> routed(const std::string& url, std::string_view s
 }
 
 /// 20 when a site was found.
-int statusOf(const std::string& url, std::string_view serverName = "",
-             RateLimiter* limiter = nullptr) {
-  const auto result = routed(url, serverName, limiter);
+int statusOf(const std::string& url, std::string_view serverName = "") {
+  const auto result = routed(url, serverName);
   const auto* response = std::get_if<Response>(&result);
   return response == nullptr ? 20 : static_cast<int>(response->status);
 }
@@ -139,15 +122,15 @@ TEST(Router, AnswersEveryWellFormedUrl) {
 }
 
 TEST(Router, ATitanListenerSpeaksTitanAlone) {
-  const auto gemini = routed("gemini://h/", "", nullptr, ListenerKind::kTitan);
+  const auto gemini = routed("gemini://h/", "", ListenerKind::kTitan);
   EXPECT_EQ(std::get<Response>(gemini).status, Status::kProxyRequestRefused);
-  const auto titan = routed("titan://h/x", "", nullptr, ListenerKind::kTitan);
+  const auto titan = routed("titan://h/x", "", ListenerKind::kTitan);
   EXPECT_EQ(std::get<Response>(titan).meta, "Uploads are not enabled here");
 }
 
 TEST(Router, ASpartanListenerSpeaksSpartanAlone) {
   const auto statusOver = [](const char* url) {
-    const auto result = routed(url, "", nullptr, ListenerKind::kSpartan);
+    const auto result = routed(url, "", ListenerKind::kSpartan);
     const auto* refusal = std::get_if<Response>(&result);
     return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
   };
@@ -162,7 +145,7 @@ TEST(Router, ASpartanListenerSpeaksSpartanAlone) {
 
 TEST(Router, AnswersNoHostOverSpartanThatIsKeptOut) {
   const SiteMap sites = exampleSites();
-  Gate gate(sites, nullptr);
+  Gate gate(sites);
   HostMap<bool> hosts;
   hosts.add("h", false);
   gate.setSpartanHosts(std::move(hosts));
@@ -189,17 +172,6 @@ TEST(Router, DecidesInTheOrderOfTheProtocol) {
   EXPECT_EQ(statusOf("gemini://wikipedia.org/../"), 53) << "the host before the path";
   EXPECT_EQ(statusOf("gemini://h/../", "empty"), 53) << "the server name before the path";
   EXPECT_EQ(statusOf("gemini://empty/../"), 59) << "the path before the site";
-}
-
-TEST(Router, AsksTheRateLimiterAfterTheHostAndBeforeThePath) {
-  CountingLimiter limiter(1);
-  EXPECT_EQ(statusOf("gemini://wikipedia.org/", "", &limiter), 53);
-  EXPECT_EQ(statusOf("gemini://h/", "empty", &limiter), 53) << "neither was counted";
-  EXPECT_EQ(statusOf("gemini://h/", "", &limiter), 20);
-  EXPECT_EQ(limiter.lastClient, *IpAddress::parse("192.0.2.7"));
-  EXPECT_EQ(statusOf("gemini://h/../", "", &limiter), 44);
-  const auto refused = routed("gemini://h/", "", &limiter);
-  EXPECT_EQ(std::get<Response>(refused).meta, "17");
 }
 
 TEST(Router, LeaksNothingIntoItsTexts) {
