@@ -53,14 +53,22 @@ std::string mistakeIn(const Invocation& invocation, const std::string& file, con
   return "";
 }
 
-/// From --token, its standard input or the environment; "" without one.
+/// From --token, its standard input or the environment; "" without one. A command line is there for
+/// all to read.
 std::string tokenOf(const Invocation& invocation) {
   const auto given = invocation.options.find("token");
   if (given == invocation.options.end()) {
     const char* value = std::getenv(kTokenVariable);
     return value == nullptr ? "" : value;
   }
-  if (given->second != "-") return given->second;
+  if (given->second != "-") {
+    invocation.err << fmt::format(
+        "egalaxyctl: everybody on this machine can see this token in the list of processes; give "
+        "it "
+        "in ${} or with --token - on the standard input\n",
+        kTokenVariable);
+    return given->second;
+  }
   std::string line;
   std::getline(std::cin, line);
   if (line.ends_with('\r')) line.pop_back();

@@ -25,6 +25,10 @@ void printStatus(const Invocation& invocation, const Object& answer) {
   out << fmt::format("egalaxyd {}, {}, generation {}, process {}, up {}\n",
                      cellOf(answer, "version"), stateText(cellOf(answer, "state"), colour),
                      cellOf(answer, "generation"), cellOf(answer, "pid"), age(answer, "uptime"));
+  if (const auto libraries = answer.getObject("libraries")) {
+    out << fmt::format("with OpenSSL {} and SQLite {}\n", cellOf(*libraries, "openssl"),
+                       cellOf(*libraries, "sqlite"));
+  }
   for (const auto& each : *answer.getArray("listeners")) {
     const auto& listener = each.extract<Object::Ptr>();
     const bool listens = listener->optValue("listening", true);

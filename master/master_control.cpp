@@ -1,4 +1,5 @@
 // What the control socket asks of the master.
+#include <openssl/crypto.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include "common/config_loader.h"
 #include "common/log.h"
 #include "common/memory_use.h"
+#include "common/storage/sqlite_storage.h"
 #include "common/units.h"
 #include "common/version.h"
 #include "master/command_right.h"
@@ -50,6 +52,15 @@ Array describeListeners(const ListenerSet& set) {
     }
   }
   return listeners;
+}
+
+/// The libraries that are loaded, which may be newer than those of the build. The workers are
+/// forks.
+Object describeLibraries() {
+  Object libraries = jsonObject();
+  libraries.set("openssl", std::string(OpenSSL_version(OPENSSL_VERSION_STRING)));
+  libraries.set("sqlite", std::string(sqliteVersion()));
+  return libraries;
 }
 
 Array listOf(const std::vector<std::string>& texts) {
@@ -168,6 +179,7 @@ Object Master::describeStatus() const {
   const auto serving = generations_.find(supervisor_.serving());
   Object answer = done();
   answer.set("version", std::string(kVersion));
+  answer.set("libraries", describeLibraries());
   answer.set("pid", static_cast<std::int64_t>(::getpid()));
   answer.set("state", std::string(supervisor_.stopping()          ? "stopping"
                                   : serving == generations_.end() ? "starting"

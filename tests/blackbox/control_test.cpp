@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <grp.h>
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +44,11 @@ TEST_F(Control, StatusTellsWhatRuns) {
   EXPECT_EQ(status->getArray("listeners")->getObject(0)->getValue<std::string>("address"),
             "127.0.0.1:" + std::to_string(capsule.port()));
   EXPECT_EQ(status->getObject("storage")->getValue<std::string>("state"), "ok");
+  const auto libraries = status->getObject("libraries");
+  const auto openssl = libraries->getValue<std::string>("openssl");
+  const auto sqlite = libraries->getValue<std::string>("sqlite");
+  EXPECT_EQ(openssl, OpenSSL_version(OPENSSL_VERSION_STRING));
+  EXPECT_EQ(sqlite, sqlite3_libversion());
   std::vector<pid_t> pids;
   for (const auto& each : *status->getArray("workers")) {
     const auto& worker = each.extract<Object::Ptr>();
@@ -51,6 +58,7 @@ TEST_F(Control, StatusTellsWhatRuns) {
   EXPECT_THAT(pids, testing::UnorderedElementsAreArray(capsule.workerPids()));
   const Finished text = ctl({"status"});
   EXPECT_THAT(text.out, HasSubstr("serving, generation 1"));
+  EXPECT_THAT(text.out, HasSubstr("with OpenSSL " + openssl + " and SQLite " + sqlite + "\n"));
   EXPECT_THAT(text.out, HasSubstr("last cause"));
 }
 

@@ -390,9 +390,11 @@ class Client(unittest.TestCase):
         page.write_bytes(b"# T\n")
         put = ("put", page, self.titan("/token/t.gmi"))
         self.assert_ran(self.ctl(*put), 5, b"", "token")
-        self.assert_ran(self.ctl(*put, "--token", TOKEN), 0)
-        self.assert_ran(self.ctl(*put, "--token", "-", input=TOKEN.encode() + b"\n"), 0)
-        self.assert_ran(self.ctl(*put, environment={"EGALAXYCTL_TOKEN": TOKEN}), 0)
+        self.assert_ran(self.ctl(*put, "--token", TOKEN), 0, err="everybody on this machine can see")
+        for ran in (self.ctl(*put, "--token", "-", input=TOKEN.encode() + b"\n"),
+                    self.ctl(*put, environment={"EGALAXYCTL_TOKEN": TOKEN})):
+            self.assert_ran(ran, 0)
+            self.assertEqual(ran.stderr, b"")
         self.assert_ran(self.ctl(*put, "--token=wrong", environment={"EGALAXYCTL_TOKEN": TOKEN}), 5)
 
     def test_a_certificate_may_write(self):
