@@ -4,17 +4,29 @@
 #   -v egalaxyd:/var/lib/egalaxyd  keep certificates and users when the container goes
 #   -v ~/etc:/etc/egalaxyd         serve what the egalaxyd.toml in there says
 # Arguments go to egalaxyd: docker run … egalaxyd --host example.org
-FROM debian:bookworm-slim AS build
+#
+# All libraries are Debian's packages: a new build has their security updates (docker build
+# --no-cache), and `egalaxyctl status` tells which OpenSSL and SQLite run.
+#
+# The base is named by digest, so that the same one is built on until somebody changes this line. The
+# digest of today's: docker buildx imagetools inspect debian:bookworm-slim
+ARG BASE=debian:bookworm-slim@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716
+FROM ${BASE} AS build
 WORKDIR /src
 COPY . .
 RUN ./bootstrap package
-RUN mkdir /tree && tar -C /tree --strip-components=1 -xf build/release/packages/egalaxyd-*.tar.gz
+RUN mkdir /packages && cp build/release/packages/egalaxyd_*.deb /packages
 
-FROM debian:bookworm-slim
-COPY --from=build /tree /usr/local
+FROM ${BASE}
+COPY --from=build /packages /packages
 COPY examples/capsule /root/public
-# All of it runs as one account without any privilege, which may pass through /root.
+# All of it runs as one account without any privilege, which may pass through /root. The package's
+# configuration would come before the folder that is served.
 RUN useradd --system --user-group --uid 1965 --home-dir /var/lib/egalaxyd --shell /usr/sbin/nologin egalaxyd && \
+    apt-get update -qq && export DEBIAN_FRONTEND=noninteractive && apt-get upgrade -y -qq && \
+    apt-get install -y -qq --no-install-recommends \
+      systemd-standalone-sysusers systemd-standalone-tmpfiles /packages/egalaxyd_*.deb && \
+    rm -rf /packages /var/lib/apt/lists/* /etc/egalaxyd/egalaxyd.toml && \
     install -d -m 0750 -o egalaxyd -g egalaxyd /var/lib/egalaxyd && \
     chown -R egalaxyd:egalaxyd /root/public && chmod 0711 /root
 USER egalaxyd

@@ -60,8 +60,8 @@ function(stage_debian usr)
   file(REMOVE ${usr}/share/egalaxyd/egalaxyd.toml)
 endfunction()
 
-# That of the Debian package which `library` comes from.
-function(copy_licence library folder)
+# That of the Debian package which `library` comes from; its name and version join `described`.
+function(copy_licence library folder described)
   file(REAL_PATH ${library} file)
   cmake_path(GET file FILENAME name)  # /lib or /usr/lib: dpkg knows a file by one of them
   execute_process(COMMAND dpkg-query -S */${name} OUTPUT_VARIABLE owner ERROR_QUIET)
@@ -69,6 +69,33 @@ function(copy_licence library folder)
   if(owner AND EXISTS /usr/share/doc/${owner}/copyright)
     file(COPY_FILE /usr/share/doc/${owner}/copyright ${folder}/${owner}.copyright)
   endif()
+  if(owner)
+    execute_process(COMMAND dpkg-query -W -f "\${Package} \${Version}\\n" ${owner}
+      OUTPUT_VARIABLE package OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    string(REGEX REPLACE "\n.*" "" package "${package}")
+    set(${described} ${${described}} ${package} PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(write_tarball_readme prefix packages)
+  list(REMOVE_DUPLICATES packages)
+  list(SORT packages)
+  list(JOIN packages "\n  " lines)
+  file(WRITE ${prefix}/README "egalaxyd ${CPACK_PACKAGE_VERSION} for any Debian 12, from wherever this folder lies.
+
+  sbin/egalaxyd         the server; in a folder it serves that folder
+  bin/egalaxyctl        talks to it
+  share/man             their manuals: man -l share/man/man8/egalaxyd.8.gz
+  share/doc/egalaxyd    more to read, examples, the libraries' licences
+
+The libraries in lib/egalaxyd are this folder's own and do not get the system's updates: when OpenSSL
+or SQLite is mended, a new tarball is needed. `bin/egalaxyctl status` tells which versions a running
+server uses. With the Debian package the system's libraries are used, and its updates reach them after
+a restart of the service.
+
+They are copies of what these packages had when the tarball was made:
+  ${lines}
+")
 endfunction()
 
 # All but glibc goes along; the programs look for it in their own tree (RPATH).
@@ -81,8 +108,9 @@ function(stage_tarball prefix)
   file(INSTALL ${libraries} DESTINATION ${prefix}/lib/egalaxyd FOLLOW_SYMLINK_CHAIN)
   file(MAKE_DIRECTORY ${prefix}/share/doc/egalaxyd/libraries)
   foreach(library IN LISTS libraries)
-    copy_licence(${library} ${prefix}/share/doc/egalaxyd/libraries)
+    copy_licence(${library} ${prefix}/share/doc/egalaxyd/libraries packages)
   endforeach()
+  write_tarball_readme(${prefix} "${packages}")
 endfunction()
 
 if(CPACK_GENERATOR STREQUAL DEB)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The image serves through published ports, without any privilege, and keeps its certificate.
 
-Built from the Dockerfile with the tarball that is there already in place of its first stage, which
+Built from the Dockerfile with the package that is there already in place of its first stage, which
 compiles the same once more; EGALAXYD_WHOLE_IMAGE=1 leaves that stage in."""
+import json
 import os
+import re
 import shutil
 import unittest
 
@@ -17,16 +19,15 @@ IMAGE = "localhost/egalaxyd-test"
 def without_first_stage(dockerfile):
     first, _, second = dockerfile.partition("\n\n")
     comment = first[:first.index("FROM ")]
-    assert "AS build" in first and "COPY --from=build /tree " in second
-    return comment + second.replace("COPY --from=build /tree ", "COPY tree ")
+    assert "AS build" in first and "COPY --from=build /packages " in second
+    return comment + second.replace("COPY --from=build /packages ", "COPY packages ")
 
 
 def make_context():
     shutil.rmtree(CONTEXT, ignore_errors=True)
     shutil.copytree(lab.SOURCE / "examples", CONTEXT / "examples")
-    (CONTEXT / "tree").mkdir()
-    lab.run("tar", "-x", "-f", lab.package("egalaxyd-*.tar.gz"), "-C", CONTEXT / "tree",
-            "--strip-components=1")
+    (CONTEXT / "packages").mkdir()
+    shutil.copy(lab.package("egalaxyd_*.deb"), CONTEXT / "packages")
     dockerfile = (lab.SOURCE / "Dockerfile").read_text()
     (CONTEXT / "Dockerfile").write_text(without_first_stage(dockerfile))
     return CONTEXT
@@ -36,8 +37,8 @@ class Image(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         context = lab.SOURCE if os.environ.get("EGALAXYD_WHOLE_IMAGE") else make_context()
-        lab.podman("build", "--network=host", "--pull=never", "--format=docker", "--tag", IMAGE,
-                   context)
+        lab.podman("build", "--network=host", "--pull=never", "--format=docker",
+                   "--build-arg", f"BASE={lab.BASE}", "--tag", IMAGE, context)
         lab.leave_network()
 
     def volume(self):
@@ -95,6 +96,26 @@ class Image(unittest.TestCase):
     def test_the_health_check_passes(self):
         container, _, _ = self.start(self.volume())
         lab.podman("healthcheck", "run", container)
+
+    def test_its_libraries_are_debians_and_their_versions_are_told(self):
+        container, _, _ = self.start(self.volume())
+        def inside(*command):
+            return lab.podman("exec", container, *command).stdout
+        for program in ("/usr/sbin/egalaxyd", "/usr/bin/egalaxyctl"):
+            libraries = re.findall(r"=> (\S+)", inside("ldd", program))
+            self.assertGreater(len(libraries), 10)
+            for library in libraries:
+                owner = inside("sh", "-c", f"dpkg -S $(realpath {library}) || dpkg -S {library}")
+                self.assertRegex(owner, "^lib[a-z0-9.+-]+:", library)
+        versions = json.loads(inside("egalaxyctl", "--json", "status"))["libraries"]
+        for package, version in (("libssl3", "openssl"), ("libsqlite3-0", "sqlite")):
+            installed = inside("dpkg-query", "-W", "-f", "${Version}", package).strip()
+            self.assertEqual(installed.partition("-")[0], versions[version])
+
+    def test_the_base_is_named_by_digest(self):
+        dockerfile = (lab.SOURCE / "Dockerfile").read_text()
+        self.assertRegex(dockerfile, r"ARG BASE=\S+@sha256:[0-9a-f]{64}\n")
+        self.assertEqual(set(re.findall("(?m)^FROM (\\S+)", dockerfile)), {"${BASE}"})
 
 
 lab.require()

@@ -48,6 +48,11 @@ class Tarball(unittest.TestCase):
             self.assertEqual({path.rpartition("/")[2] for path in others} - {"libc.so.6", "libm.so.6"},
                              set(), listed)
 
+    def test_it_says_that_its_libraries_get_no_updates(self):
+        readme = (ROOT / TREE[1:] / "README").read_text()
+        self.assertIn("do not get the system's updates", readme)
+        self.assertIn("libssl3", readme)
+
     def test_it_serves_and_finds_its_own_server(self):
         served = lab.run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "bash",
                          "-c", SERVE, stdin=subprocess.DEVNULL)
