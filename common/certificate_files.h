@@ -8,9 +8,12 @@
 
 namespace egalaxyd {
 
+/// In the state folder.
+inline constexpr const char* kCertificatesFolder = "certificates";
+
 struct AutomaticFiles {
   AutomaticFiles(const std::filesystem::path& stateDir, const std::string& host)
-      : folder(stateDir / "certificates"),
+      : folder(stateDir / kCertificatesFolder),
         certificate(folder / (certificateFileStem(host) + ".crt")),
         key(folder / (certificateFileStem(host) + ".key")) {}
 

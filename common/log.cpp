@@ -156,9 +156,11 @@ Result<UniqueFd> openLogTarget(const LogConfig& config) {
   struct stat info {};
   const bool known =
       fd ? ::fstat(fd.get(), &info) == 0 : ::lstat(config.target.c_str(), &info) == 0;
-  if (known && !S_ISREG(info.st_mode) && !(fd && S_ISCHR(info.st_mode))) {
-    return Error{ErrorCode::kInvalid,
-                 "the log " + config.target + ": " + notRegular(info.st_mode).message};
+  if (known && !(fd && S_ISCHR(info.st_mode))) {
+    if (const auto suitable = isFileOfOneName(info); !suitable) {
+      return Error{ErrorCode::kInvalid,
+                   "the log " + config.target + ": " + suitable.error().message};
+    }
   }
   if (!fd) return errnoError("open the log " + config.target, why);
   return fd;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 
 #include "common/errno_error.h"
 
@@ -17,6 +18,18 @@ namespace egalaxyd {
 namespace {
 
 constexpr const char* kDefaultUser = "egalaxyd";
+constexpr const char* kFallbackUser = "nobody";
+
+/// What a root master does after its start, a reload included.
+constexpr unsigned kMasterCapabilities[] = {
+    CAP_NET_BIND_SERVICE,  // binds ports below 1024
+    CAP_SETUID,            // forks workers of another account
+    CAP_SETGID,            // likewise
+    CAP_SETPCAP,           // takes their bounding set away
+    CAP_KILL,              // ends those that hang
+    CAP_CHOWN,             // gives the control socket and db/ to a group and an account
+    CAP_DAC_OVERRIDE,      // keys, roots and logs in folders of other accounts
+};
 
 Error noSuch(std::string_view what, const std::string& name) {
   return {ErrorCode::kNotFound,
@@ -30,33 +43,77 @@ bool couldNotLook(int why) {
          why == EACCES || why == ERANGE;
 }
 
-}  // namespace
-
-Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group) {
-  if (::geteuid() != 0) return std::optional<Account>();
-  const char* name = user.empty() ? kDefaultUser : user.c_str();
+/// nullptr: there is none.
+Result<const passwd*> lookUp(const char* name) {
   errno = 0;
   const passwd* entry = ::getpwnam(name);
-  if (entry == nullptr) {
-    if (couldNotLook(errno)) return errnoError(std::string("look up account ") + name, errno);
-    if (user.empty()) return std::optional<Account>();
-    return noSuch("account", user);
+  if (entry == nullptr && couldNotLook(errno)) {
+    return errnoError(std::string("look up account ") + name, errno);
   }
-  if (entry->pw_uid == 0) return std::optional<Account>();
-  Account account{entry->pw_name, entry->pw_uid, entry->pw_gid};
-  if (!group.empty()) {
-    errno = 0;
-    const ::group* named = ::getgrnam(group.c_str());
-    if (named == nullptr && couldNotLook(errno)) {
-      return errnoError("look up group " + group, errno);
-    }
-    if (named == nullptr) return noSuch("group", group);
-    account.gid = named->gr_gid;
-  }
-  return std::optional(std::move(account));
+  return entry;
 }
 
-Result<void> dropPrivileges(const Account& account) {
+Result<const passwd*> lookUpUnsaid(bool& isFallback) {
+  auto entry = lookUp(kDefaultUser);
+  if (!entry) return entry;
+  isFallback = *entry == nullptr;
+  if (isFallback) entry = lookUp(kFallbackUser);
+  if (!entry) return entry;
+  if (*entry == nullptr || (*entry)->pw_uid == 0) {
+    return Error{ErrorCode::kPermission,
+                 "started as root, but there is no account for the workers, neither egalaxyd nor "
+                 "nobody: make one (useradd --system egalaxyd), name another with server.user, or "
+                 "say server.user = \"root\""};
+  }
+  return entry;
+}
+
+using CapabilityWords = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
+
+Result<CapabilityWords> heldCapabilities() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  CapabilityWords held{};
+  if (::syscall(SYS_capget, &header, held.data()) != 0) {
+    return errnoError("read the own capabilities", errno);
+  }
+  return held;
+}
+
+bool isIn(std::uint64_t set, unsigned capability) { return ((set >> capability) & 1U) != 0; }
+
+/// Keeps of the bounding set what is in `kept`; without CAP_SETPCAP it stays, and without new
+/// privileges it is of no use to an account that is not root.
+Result<void> limitBoundingSet(std::uint64_t kept) {
+  for (unsigned each = 0; each < 64; ++each) {
+    const int there = ::prctl(PR_CAPBSET_READ, each, 0, 0, 0);
+    if (there < 0) return {};  // this kernel knows no more
+    if (there == 0 || isIn(kept, each)) continue;
+    if (::prctl(PR_CAPBSET_DROP, each, 0, 0, 0) == 0) continue;
+    if (errno == EPERM) return {};
+    return errnoError("limit capabilities", errno);
+  }
+  return {};
+}
+
+Result<void> limitCapabilities(std::uint64_t kept) {
+  auto held = heldCapabilities();
+  if (!held) return held.error();
+  // Where there is nothing to give up, a unit's filter need not allow to.
+  if (std::ranges::all_of(*held, [](const auto& some) { return some.permitted == 0; })) return {};
+  for (std::size_t word = 0; word < held->size(); ++word) {
+    auto& some = (*held)[word];
+    some.permitted &= static_cast<std::uint32_t>(kept >> (32 * word));
+    some.effective = some.permitted;
+    some.inheritable = 0;
+  }
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  if (::syscall(SYS_capset, &header, held->data()) != 0) {
+    return errnoError("give up capabilities", errno);
+  }
+  return {};
+}
+
+Result<void> become(const Account& account) {
   if (::initgroups(account.user.c_str(), account.gid) != 0) {
     return errnoError("take the groups of " + account.user, errno);
   }
@@ -66,32 +123,62 @@ Result<void> dropPrivileges(const Account& account) {
   if (::setresuid(account.uid, account.uid, account.uid) != 0) {
     return errnoError("become " + account.user, errno);
   }
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
   if (::setuid(0) == 0 || ::setgid(0) == 0) {
     return Error{ErrorCode::kPermission, "root could be regained after becoming " + account.user};
   }
   return {};
 }
 
-Result<void> dropCapabilities() {
-  if (::geteuid() == 0) return {};
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> held{};
-  if (::syscall(SYS_capget, &header, held.data()) != 0) {
-    return errnoError("read the own capabilities", errno);
+}  // namespace
+
+Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group) {
+  if (::geteuid() != 0) return std::optional<Account>();
+  bool isFallback = false;
+  const auto found = user.empty() ? lookUpUnsaid(isFallback) : lookUp(user.c_str());
+  if (!found) return found.error();
+  const passwd* entry = *found;
+  if (entry == nullptr) return noSuch("account", user);
+  if (entry->pw_uid == 0) return std::optional<Account>();
+  Account account{entry->pw_name, entry->pw_uid, entry->pw_gid, isFallback, isFallback};
+  if (!group.empty()) {
+    errno = 0;
+    const ::group* named = ::getgrnam(group.c_str());
+    if (named == nullptr && couldNotLook(errno)) {
+      return errnoError("look up group " + group, errno);
+    }
+    if (named == nullptr) return noSuch("group", group);
+    account.gid = named->gr_gid;
+    account.isGroupFallback = false;
   }
-  // Where there is nothing to give up, a unit's filter need not allow to.
-  if (std::ranges::all_of(held, [](const auto& some) { return some.permitted == 0; })) return {};
-  held = {};
-  if (::syscall(SYS_capset, &header, held.data()) != 0) {
-    return errnoError("give up capabilities", errno);
+  return std::optional(std::move(account));
+}
+
+std::optional<Account> controlOwner(std::optional<Account> account) {
+  if (account && account->isGroupFallback) account->gid = ::getegid();
+  return account;
+}
+
+Result<void> dropPrivileges(const std::optional<Account>& account) {
+  if (auto limited = limitBoundingSet(0); !limited) return limited;
+  if (account) {
+    if (auto became = become(*account); !became) return became;
   }
+  if (auto dropped = limitCapabilities(0); !dropped) return dropped;
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
   return {};
 }
 
 Result<void> denyTracing() {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return errnoError("deny tracing", errno);
   return {};
+}
+
+Result<void> keepMasterCapabilities() {
+  if (::geteuid() != 0) return {};
+  std::uint64_t kept = 0;
+  for (const unsigned each : kMasterCapabilities) kept |= std::uint64_t{1} << each;
+  if (auto limited = limitBoundingSet(kept); !limited) return limited;
+  return limitCapabilities(kept);
 }
 
 }  // namespace egalaxyd

@@ -20,6 +20,12 @@ Error notRegular(mode_t mode) {
   return {ErrorCode::kInvalid, std::string("is ") + kind + ", not a regular file"};
 }
 
+Result<void> isFileOfOneName(const struct stat& info) {
+  if (!S_ISREG(info.st_mode)) return notRegular(info.st_mode);
+  if (info.st_nlink <= 1) return {};
+  return Error{ErrorCode::kInvalid, "has a second name (a hard link); move it away"};
+}
+
 Result<std::string> readRegularFile(const std::filesystem::path& file, std::size_t most) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat info {};

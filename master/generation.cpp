@@ -7,14 +7,17 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "common/config_check.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/master_files.h"
 #include "common/shared_state.h"
-#include "common/storage/schema.h"
+#include "master/database.h"
 #include "master/effective_config.h"
+#include "master/server_paths.h"
 
 namespace egalaxyd {
 namespace {
@@ -22,11 +25,30 @@ namespace {
 /// Two generations must find room in the shared state at once.
 constexpr std::uint32_t kMostWorkers = SharedState::kSlots / 2;
 
+/// Warnings of one kind.
+constexpr std::size_t kMostPlacesTold = 8;
+
 std::uint32_t usableCpus() {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
   if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
   return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&cpus)));
+}
+
+/// Whoever takes over a worker must not get at the master, who is root.
+void warnAboutReach(const Account& account, const Config& config) {
+  std::set<std::filesystem::path> told;
+  for (std::filesystem::path file : masterFiles(config)) {
+    // A log may be in a folder of theirs: it is opened with care.
+    if (isLogFile(config.log) && file == config.log.target) file = file.parent_path();
+    const auto place = placeInReach(account, file);
+    if (!place || !told.insert(*place).second) continue;
+    spdlog::warn(
+        "{}, the workers' account, can change {}, and thereby what this server, which is "
+        "root, finds at {}: give it to root",
+        account.user, place->string(), file.string());
+    if (told.size() == kMostPlacesTold) return;
+  }
 }
 
 bool isWholeName(const std::string& host) { return host.find('*') == std::string::npos; }
@@ -101,6 +123,7 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   auto account = workerAccount(config.server.user, config.server.group);
   if (account) {
     generation->account = *account;
+    if (*account) warnAboutReach(**account, config);
   } else {
     complaints.push_back(complaintOf("server.user", account.error()));
   }
@@ -114,13 +137,14 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
 }
 
 void prepareStorage(Generation& generation) {
-  const auto file = generation.config.server.stateDir / kDatabaseFile;
-  if (const auto migrated = migrateStorage(file, generation.account); !migrated) {
-    spdlog::error("users and uploads are not available: {}", migrated.error().message);
-    // Workers wait for a lock; the master does not.
-    if (migrated.error().code != ErrorCode::kBusy) {
-      generation.storageTrouble = migrated.error().message;
-    }
+  // A reload may name another account.
+  auto prepared = makeServerFolder(generation.config.server.stateDir, generation.account);
+  if (prepared) prepared = prepareDatabase(generation.config.server, generation.account);
+  if (prepared) return;
+  spdlog::error("users and uploads are not available: {}", prepared.error().message);
+  // Workers wait for a lock; the master does not.
+  if (prepared.error().code != ErrorCode::kBusy) {
+    generation.storageTrouble = prepared.error().message;
   }
 }
 

@@ -45,7 +45,7 @@ Complaints everyComplaint(LoadedConfig loaded);
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
 /// opens the workers' log. Blocking. With complaints it must not serve.
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
-/// Brings the database to this version's schema. Pages need none: what cannot be done is logged and
+/// Makes the database ready: prepareDatabase(). Pages need none: what cannot be done is logged and
 /// noted in `generation`, and what needs the database says so to its clients.
 void prepareStorage(Generation& generation);
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/errno_error.h"
+#include "common/regular_file.h"
 
 namespace egalaxyd {
 namespace {
@@ -29,7 +30,18 @@ std::string holder(int fd) {
 Result<InstanceLock> InstanceLock::take(const std::filesystem::path& stateDir) {
   const std::string path = (stateDir / "egalaxyd.lock").string();
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));
-  if (!fd) return errnoError("open " + path, errno);
+  if (!fd && errno == ELOOP) {
+    return Error{ErrorCode::kInvalid, path + ": " + notRegular(S_IFLNK).message};
+  }
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return errnoError("open " + path, errno);
+  if (const auto suitable = isFileOfOneName(info); !suitable) {
+    return Error{ErrorCode::kInvalid, path + ": " + suitable.error().message};
+  }
+  // Root's server takes it from one that ran as the workers' account, which could hold the lock.
+  if (::geteuid() == 0 && info.st_uid != 0 && ::fchown(fd.get(), 0, 0) != 0) {
+    return errnoError("take " + path, errno);
+  }
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errnoError("lock " + path, errno);
     return Error{ErrorCode::kExists, "another egalaxyd" + holder(fd.get()) +

@@ -92,7 +92,13 @@ std::optional<Failure> Master::prepare(const Config& config) {
 }
 
 std::optional<Failure> Master::takeStateAndLog(const Config& config) {
+  if (auto limited = keepMasterCapabilities(); !limited) {
+    return failureOf(limited.error(), EX_OSERR);
+  }
   auto account = workerAccount(config.server.user, config.server.group);
+  if (!account && account.error().code == ErrorCode::kPermission) {
+    return failureOf(account.error(), EX_NOPERM);
+  }
   if (!account) return failureOf(Complaints{complaintOf("server.user", account.error())});
   const ServerPaths paths{config.server.stateDir, config.server.runtimeDir};
   if (auto made = makeServerPaths(paths, *account); !made) {
@@ -160,7 +166,13 @@ void Master::warnAboutUnusedSockets(const Generation& generation) const {
 void Master::warnAboutAccount(const Generation& generation) const {
   if (::geteuid() == 0 && !generation.account) {
     spdlog::warn(
-        "workers run as root: make an account \"egalaxyd\", or name another with server.user");
+        "workers run as root, as server.user says: without capabilities, but what is root's is "
+        "theirs; make an account (useradd --system egalaxyd) and leave server.user empty");
+  } else if (generation.account && generation.account->isFallback) {
+    spdlog::warn(
+        "there is no account \"egalaxyd\": workers run as nobody, as other programs may that can "
+        "then read what is kept of users; make one (useradd --system egalaxyd), or name another "
+        "with server.user");
   } else if (::geteuid() != 0 && !generation.config.server.user.empty()) {
     spdlog::warn("server.user is for a start as root; workers keep this account");
   }

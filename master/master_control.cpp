@@ -84,8 +84,9 @@ void Master::openControl() {
   const Generation& generation = current();
   const auto& folder = generation.config.server.runtimeDir;
   const bool wasThere = control_->inPlace();
-  auto opened = makeServerFolder(folder, generation.account);
-  if (opened) opened = control_->open(folder / kControlSocket, generation.account);
+  const auto owner = controlOwner(generation.account);
+  auto opened = makeServerFolder(folder, owner);
+  if (opened) opened = control_->open(folder / kControlSocket, owner);
   const std::string trouble = opened ? "" : opened.error().message;
   if (opened && !first && !wasThere) {
     spdlog::info("the control socket was missing: egalaxyctl can reach this server again");

@@ -10,10 +10,9 @@
 
 #include "common/certificate_json.h"
 #include "common/certificate_names.h"
-#include "common/privilege.h"
-#include "common/sandbox.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
+#include "master/database.h"
 #include "master/master_process.h"
 #include "master/storage_query.h"
 
@@ -29,16 +28,9 @@ constexpr auto kBusyTimeout = std::chrono::seconds(5);
 /// What the process of a query does: as a worker it may reach the database and nothing else.
 Object askStorage(const StorageQuery& query, const Config& config,
                   const std::optional<Account>& account) {
-  const auto confined = [&]() -> Result<void> {
-    if (account) {
-      if (auto dropped = dropPrivileges(*account); !dropped) return dropped;
-    }
-    if (auto dropped = dropCapabilities(); !dropped) return dropped;
-    const auto entered =
-        enterSandbox(config.server.sandbox, {.readable = {}, .writable = {config.server.stateDir}});
-    return entered ? Result<void>() : entered.error();
-  }();
-  if (!confined) return controlFailure(confined.error().message);
+  if (auto confined = confineToDatabase(config.server, account); !confined) {
+    return controlFailure(confined.error().message);
+  }
   const auto storage = openSqliteStorage(config.server.stateDir / kDatabaseFile, kBusyTimeout);
   if (!storage) return controlFailure(storage.error().message);
   return answerStorageQuery(query, **storage);

@@ -40,7 +40,7 @@ int work(const QueryRunner::Work& body, int out, std::chrono::seconds patience) 
   spdlog::set_level(spdlog::level::off);   // the log's descriptor goes, too
   if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
   ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
-  // Should the master be gone by then.
+  // Should the master be gone by then; 0 is never.
   ::alarm(static_cast<unsigned>(2 * patience.count()));
   return writeAll(out, body()) ? EX_OK : EX_IOERR;
 }
@@ -58,6 +58,15 @@ Result<std::string> readAll(int fd) {
     return errnoError("read the answer", got < 0 ? errno : EIO);
   }
   return text;
+}
+
+/// Of a process that has ended.
+Result<std::string> answerOf(const ForkedProcess& ended, int answer, const std::string& process) {
+  const siginfo_t info = collectProcess(ended);
+  if (info.si_pid != 0 && info.si_code == CLD_EXITED && info.si_status == EX_OK) {
+    return readAll(answer);
+  }
+  return Error{ErrorCode::kIo, process + " " + endInWords(info)};
 }
 
 }  // namespace
@@ -135,13 +144,8 @@ void QueryRunner::onEnded(Query& query) {
   const auto found = std::ranges::find(queries_, &query, &std::unique_ptr<Query>::get);
   const std::unique_ptr<Query> ended = std::move(*found);
   queries_.erase(found);
-  const siginfo_t info = collectProcess(ended->process);
-  if (!ended->done) return;
-  if (info.si_pid != 0 && info.si_code == CLD_EXITED && info.si_status == EX_OK) {
-    ended->done(readAll(ended->answer.get()));
-  } else {
-    ended->done(Error{ErrorCode::kIo, settings_.process + " " + endInWords(info)});
-  }
+  auto answer = answerOf(ended->process, ended->answer.get(), settings_.process);
+  if (ended->done) ended->done(std::move(answer));
 }
 
 void QueryRunner::closeInChild() {
@@ -149,6 +153,18 @@ void QueryRunner::closeInChild() {
     ::close(query->process.pidFd.get());
     ::close(query->answer.get());
   }
+}
+
+Result<std::string> runAndWait(const QueryRunner::Work& body, const std::string& process) {
+  const UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC));
+  if (!answer) return errnoError("make a memory file", errno);
+  const auto forked =
+      forkProcess([&] { return work(body, answer.get(), std::chrono::seconds(0)); });
+  if (!forked) return forked.error();
+  pollfd end{forked->pidFd.get(), POLLIN, 0};
+  while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
+  }
+  return answerOf(*forked, answer.get(), process);
 }
 
 }  // namespace egalaxyd

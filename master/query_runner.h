@@ -59,4 +59,8 @@ class QueryRunner {
   std::vector<std::unique_ptr<Query>> queries_;
 };
 
+/// The same without a loop, for a start and for a process that was forked itself: waits until the
+/// process has ended, however long that takes. `process` names it in what is said when it died.
+Result<std::string> runAndWait(const QueryRunner::Work& work, const std::string& process);
+
 }  // namespace egalaxyd

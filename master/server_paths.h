@@ -34,12 +34,16 @@ Result<ServerPaths> serverPaths(const PathEnvironment& environment, uid_t uid,
                                 const std::filesystem::path& configuredState,
                                 const std::filesystem::path& configuredRuntime);
 
-/// Makes what is missing: the two folders with mode 0750, owned by `owner` if there is one; folders
-/// on the way to them with 0755. Existing folders stay as they are.
-Result<void> makeServerPaths(const ServerPaths& paths, const std::optional<Account>& owner);
+/// Makes what is missing: the two folders with mode 0750, folders on the way to them with 0755.
+/// Both are the master's. Without `workers`, existing folders stay as they are. Where the workers
+/// have an account of their own, nobody but the master may write to the two, and the workers' group
+/// may pass; what that account owned, of an older layout or of a master that ran as it, becomes the
+/// master's, and so do the certificates in it. kPermission where everybody may write to one that is
+/// not the master's.
+Result<void> makeServerPaths(const ServerPaths& paths, const std::optional<Account>& workers);
 
 /// The same for one of them, which may have been removed since.
 Result<void> makeServerFolder(const std::filesystem::path& folder,
-                              const std::optional<Account>& owner);
+                              const std::optional<Account>& workers);
 
 }  // namespace egalaxyd

@@ -13,7 +13,6 @@
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/memory_use.h"
-#include "common/sandbox.h"
 #include "common/signal_source.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
@@ -21,6 +20,7 @@
 #include "worker/expiry_clock.h"
 #include "worker/plugin/plugin_loader.h"
 #include "worker/rare_error.h"
+#include "worker/sandbox_rules.h"
 #include "worker/server.h"
 #include "worker/serving_plan.h"
 #include "worker/site/site_factory.h"
@@ -52,37 +52,6 @@ WallTime wallNow() {
 
 StorageLimits storageLimits(const Config& config) {
   return {.newUsersPerMinute = config.users.newPerMinute};
-}
-
-/// What the sites read, those within others too, and what may come to its place.
-void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts) {
-  const auto allow = [](auto& paths, const std::filesystem::path& path) {
-    for (auto& each : withReplacements(path)) paths.push_back(std::move(each));
-  };
-  for (const MountConfig& mount : mounts) {
-    if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
-      if (directory->upload) allow(rules.writable, directory->root);
-      // Links may lead out of a tree that follows them.
-      allow(rules.readable, directory->symlinks == SymlinkPolicy::kFollow ? "/" : directory->root);
-    } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
-      allow(rules.readable, file->path.parent_path());
-      std::error_code missing;  // then there is nothing that it leads to
-      const auto target = std::filesystem::canonical(file->path, missing);
-      if (!missing) allow(rules.readable, target.parent_path());
-    } else if (const auto* nested = nestedMounts(mount.args)) {
-      allowMounts(rules, *nested);
-    }
-  }
-}
-
-/// What this generation's sites read and write.
-SandboxRules sandboxRules(const Config& config) {
-  SandboxRules rules;
-  rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
-  for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts);
-  // The database, and the files that SQLite makes beside it.
-  rules.writable.push_back(config.server.stateDir);
-  return rules;
 }
 
 /// Out of memory, the loop's thread gives up one connection; the others, whose work belongs to
@@ -326,11 +295,8 @@ class Worker {
 };
 
 Result<std::string> confine(const Config& config, const std::optional<Account>& account) {
-  if (account) {
-    if (auto dropped = dropPrivileges(*account); !dropped) return dropped.error();
-  }
-  if (auto dropped = dropCapabilities(); !dropped) return dropped.error();
-  return enterSandbox(config.server.sandbox, sandboxRules(config));
+  if (auto dropped = dropPrivileges(account); !dropped) return dropped.error();
+  return enterSandbox(config.server.sandbox, workerSandbox(config));
 }
 
 }  // namespace

@@ -198,32 +198,20 @@ Result<void> syncFolder(const std::filesystem::path& folder) {
   return {};
 }
 
-/// Makes the file where it is missing and gives it, and a log that a crash left, to `owner`. Before
-/// SQLite has it open: closing any descriptor of a file drops this process's locks on it.
-Result<void> prepareFile(const std::filesystem::path& file, const std::optional<Account>& owner) {
-  for (const char* suffix : {"", "-wal", "-shm"}) {
-    const std::string name = file.string() + suffix;
-    const int create = *suffix == '\0' ? O_CREAT : 0;
-    const UniqueFd fd(
-        ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | create, 0600));
-    if (!fd && errno == ENOENT && create == 0) continue;
-    if (!fd) return errnoError("open " + name, errno);
-    struct stat info {};
-    if (::fstat(fd.get(), &info) != 0) return errnoError("stat " + name, errno);
-    if (!S_ISREG(info.st_mode) || info.st_nlink != 1) {
-      return Error{ErrorCode::kPermission,
-                   name + ": not a regular file with one name; move it away"};
-    }
-    // SQLite syncs the names of files that it makes itself.
-    if (info.st_size == 0 && create != 0) {
-      if (auto synced = syncFolder(file.parent_path()); !synced) return synced;
-    }
-    if (owner && (info.st_uid != owner->uid || info.st_gid != owner->gid) &&
-        ::fchown(fd.get(), owner->uid, owner->gid) != 0) {
-      return errnoError("give " + name + " to " + owner->user, errno);
-    }
+/// Makes the file where it is missing. Before SQLite has it open: closing any descriptor of a file
+/// drops this process's locks on it.
+Result<void> makeFile(const std::filesystem::path& file) {
+  const UniqueFd fd(
+      ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_CREAT, 0600));
+  if (!fd) return errnoError("open " + file.string(), errno);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return errnoError("stat " + file.string(), errno);
+  if (!S_ISREG(info.st_mode) || info.st_nlink != 1) {
+    return Error{ErrorCode::kPermission,
+                 file.string() + ": not a regular file with one name; move it away"};
   }
-  return {};
+  // SQLite syncs the names of files that it makes itself.
+  return info.st_size == 0 ? syncFolder(file.parent_path()) : Result<void>();
 }
 
 Result<void> useWriteAheadLog(SqliteConnection& connection, const std::filesystem::path& file) {
@@ -260,9 +248,8 @@ Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesyst
                            file.string(), version, kSchemaVersion)};
 }
 
-Result<void> migrateStorage(const std::filesystem::path& file,
-                            const std::optional<Account>& owner) {
-  if (auto prepared = prepareFile(file, owner); !prepared) return prepared;
+Result<void> migrateStorage(const std::filesystem::path& file) {
+  if (auto made = makeFile(file); !made) return made;
   Result<SqliteConnection> connection = SqliteConnection::open(file, {});
   if (!connection) return connection.error();
   const Result<int> version = checkSchemaVersion(*connection, file);

@@ -192,7 +192,7 @@ TEST_F(Operator, TellsWhatIsWrongWithALine) {
 TEST_F(Operator, AStuckDatabaseHoldsUpOnlyThoseWhoAskIt) {
   capsule.start();
   say("hello");
-  DatabaseLock lock(capsule.dir() / "state/egalaxyd.db");
+  DatabaseLock lock(capsule.dir() / "state/db/egalaxyd.db");
   std::vector<std::future<Finished>> stuck;
   const std::size_t mark = capsule.logMark();
   for (int i = 0; i < 4; ++i) {
@@ -232,7 +232,7 @@ TEST_F(Operator, AStuckDatabaseHoldsUpOnlyThoseWhoAskIt) {
 TEST_F(Operator, AnEndMeanwhileLeavesNoQueryBehind) {
   capsule.start();
   say("hello");
-  DatabaseLock lock(capsule.dir() / "state/egalaxyd.db");
+  DatabaseLock lock(capsule.dir() / "state/db/egalaxyd.db");
   auto stuck = std::async(std::launch::async, [this] { return ctl({"users", "forget", id()}); });
   ASSERT_TRUE(capsule.waitForLog("forget_user"));
   capsule.stop();
@@ -240,7 +240,7 @@ TEST_F(Operator, AnEndMeanwhileLeavesNoQueryBehind) {
 }
 
 TEST_F(Operator, SaysThatThereIsNoDatabase) {
-  capsule.dir().makeDir("state/egalaxyd.db");
+  capsule.dir().makeDir("state/db/egalaxyd.db");
   capsule.start();
   for (const auto& words :
        {std::vector<std::string>{"users"}, {"uploads"}, {"uploads", "show", "1"}}) {

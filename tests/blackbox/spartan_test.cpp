@@ -529,7 +529,7 @@ TEST_F(SpartanUpload, IsRecordedAsOthersAre) {
   EXPECT_EQ(put("/more.gmi", "123456").status, 4) << "whoever shows no certificate shares a quota";
   capsule.stop();
   sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open((capsule.dir() / "state/egalaxyd.db").c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_open((capsule.dir() / "state/db/egalaxyd.db").c_str(), &database), SQLITE_OK);
   std::string records;
   const auto note = [](void* to, int columns, char** values, char**) {
     for (int i = 0; i < columns; ++i)

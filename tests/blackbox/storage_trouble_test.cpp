@@ -20,7 +20,7 @@ class StorageTrouble : public testing::Test {
         "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \"root\"\n"
         "[sites.\"localhost\".\"/say\"]\nmodule = \"input\"\nas_meta = true\nkey = \"said\"\n");
   }
-  std::filesystem::path database() { return capsule.dir() / "state/egalaxyd.db"; }
+  std::filesystem::path database() { return capsule.dir() / "state/db/egalaxyd.db"; }
 
   void expectOnlyUsersToSuffer() {
     EXPECT_EQ(capsule.get("/").status, 20);
@@ -36,7 +36,7 @@ class StorageTrouble : public testing::Test {
 };
 
 TEST_F(StorageTrouble, ADamagedDatabaseStopsOnlyWhatNeedsIt) {
-  capsule.dir().write("state/egalaxyd.db", std::string(8192, 'x'));
+  capsule.dir().write("state/db/egalaxyd.db", std::string(8192, 'x'));
   capsule.start();
   EXPECT_NE(capsule.ctl({"status"}).out.find("degraded"), std::string::npos)
       << "from the first answer on";
@@ -45,7 +45,7 @@ TEST_F(StorageTrouble, ADamagedDatabaseStopsOnlyWhatNeedsIt) {
 }
 
 TEST_F(StorageTrouble, AMissingFolderForItStopsOnlyWhatNeedsIt) {
-  capsule.dir().makeDir("state/egalaxyd.db");
+  capsule.dir().makeDir("state/db/egalaxyd.db");
   capsule.start();
   expectOnlyUsersToSuffer();
 }

@@ -16,9 +16,10 @@ SERVE = f"""
 set -e
 ip link set lo up
 mount -t proc proc {ROOT}/proc
-cp -r {ROOT}{TREE}/share/egalaxyd/capsule {ROOT}/root/capsule
-chroot {ROOT} {TREE}/sbin/egalaxyd --state-dir /root/state --runtime-dir /root/run \
-  --gemini 127.0.0.1:1965 --gemini [::1]:1965 /root/capsule >{ROOT}/root/out 2>&1 &
+cp -r {ROOT}{TREE}/share/egalaxyd/capsule {ROOT}/srv/capsule
+# Of a bare system's accounts "nobody" is the one for workers.
+chroot {ROOT} {TREE}/sbin/egalaxyd --state-dir /srv/state --runtime-dir /srv/run \
+  --gemini 127.0.0.1:1965 --gemini [::1]:1965 /srv/capsule >{ROOT}/root/out 2>&1 &
 server=$!
 until page=$(chroot {ROOT} {TREE}/bin/egalaxyctl get gemini://localhost/ 2>/dev/null); do
   kill -0 $server

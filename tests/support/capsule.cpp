@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -28,6 +29,7 @@ Capsule::Capsule() {
   set("server.workers", "2");
   set("server.state_dir", "\"state\"");
   set("server.runtime_dir", "\"run\"");
+  if (::geteuid() == 0) set("server.user", "\"root\"");  // the folders are the test's
   set("server.drain_timeout", "\"20s\"");
   set("listen.gemini", "[\"127.0.0.1:0\"]");
   set("listen.spartan", "[]");

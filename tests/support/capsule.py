@@ -128,7 +128,8 @@ class Capsule:
         self.settings = {
             "server.workers": "2", "server.state_dir": '"state"', "server.runtime_dir": '"run"',
             "server.drain_timeout": '"20s"', "listen.gemini": '["127.0.0.1:0"]',
-            "listen.spartan": "[]", "rate_limit.enabled": "false", **(settings or {})}
+            "listen.spartan": "[]", "rate_limit.enabled": "false",
+            **({"server.user": '"root"'} if os.geteuid() == 0 else {}), **(settings or {})}
         self.port = self.titan_port = None
         self._process = None
 
@@ -233,7 +234,7 @@ class Capsule:
         return self.rows("pending_uploads")
 
     def rows(self, table, where="1", *values):
-        database = sqlite3.connect(f"file:{self.folder.path}/state/egalaxyd.db?mode=ro", uri=True,
+        database = sqlite3.connect(f"file:{self.folder.path}/state/db/egalaxyd.db?mode=ro", uri=True,
                                    timeout=PATIENCE)
         with contextlib.closing(database):
             database.row_factory = sqlite3.Row

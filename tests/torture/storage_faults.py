@@ -230,7 +230,7 @@ class Clock(Faulty):
         server = self.serve(sites=SITE, settings={"users.metadata_ttl": '"90d"'})
         who = make_certificate(server.folder.path, "who")
         self.assertEqual(server.put("/up/page", b"x", certificate=who).status, 30)
-        database = server.folder.path / "state/egalaxyd.db"
+        database = server.folder.path / "state/db/egalaxyd.db"
         user = self.ctl(server, "users")["users"][0]["id"]
         server.kill()
         with sqlite3.connect(database) as connection:

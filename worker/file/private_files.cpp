@@ -2,6 +2,8 @@
 
 #include <system_error>
 
+#include "common/certificate_files.h"
+
 namespace egalaxyd {
 
 PrivateFiles PrivateFiles::keysOf(const Config& config) {
@@ -10,7 +12,7 @@ PrivateFiles PrivateFiles::keysOf(const Config& config) {
   for (const SiteConfig& site : config.sites) keys.add(site.key);
   std::error_code unreadable;  // then there are no automatic certificates
   for (const auto& entry :
-       std::filesystem::directory_iterator(config.server.stateDir / "certificates", unreadable)) {
+       std::filesystem::directory_iterator(config.server.stateDir / kCertificatesFolder, unreadable)) {
     if (entry.path().extension() == ".key") keys.add(entry.path());
   }
   return keys;

@@ -38,6 +38,10 @@ Result<std::shared_ptr<ServedRoot>> ServedRoot::openAt(const std::filesystem::pa
 /// In the pool. What cannot be looked at now stays as it was.
 ServedRoot::Seen ServedRoot::look() const {
   using What = Seen::What;
+  // The master could open it, but its workers have another account.
+  if (::faccessat(AT_FDCWD, path_.c_str(), X_OK, AT_EACCESS) != 0 && errno == EACCES) {
+    return {What::kForbidden, {}, "their account may not pass a folder on the way"};
+  }
   struct stat status {};
   if (::stat(path_.c_str(), &status) != 0) {
     const bool gone = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
@@ -65,6 +69,13 @@ void ServedRoot::take(Seen seen, bool tells) {
       }
       now_ = nullptr;
       unusable_.clear();
+      return;
+    case What::kForbidden:
+      if (tells && seen.why != unusable_) {
+        spdlog::error("the root {} is out of the workers' reach: {} (namei -l shows which)", path,
+                      seen.why);
+      }
+      unusable_ = std::move(seen.why);
       return;
     case What::kReplaced:
       if (tells) spdlog::info("the root {} {}", path, now_ ? "was replaced" : "is back");

@@ -32,9 +32,9 @@ class ServedRoot {
   friend class ServedRoots;
   /// What a look at the path has found.
   struct Seen {
-    enum class What { kSame, kGone, kReplaced, kUnusable } what = What::kSame;
+    enum class What { kSame, kGone, kForbidden, kReplaced, kUnusable } what = What::kSame;
     std::shared_ptr<const SiteRoot> folder = {};  ///< with kReplaced
-    std::string why = {};                         ///< with kUnusable
+    std::string why = {};                         ///< with kForbidden and kUnusable
   };
 
   ServedRoot(std::filesystem::path path, SymlinkPolicy symlinks,

@@ -136,6 +136,7 @@ def _up(server, port):
 EGALAXYD_CONFIG = """\
 [server]
 workers = {workers}
+user = "{user}"
 state_dir = "{folder}/state"
 runtime_dir = "{folder}/run"
 sandbox = "{sandbox}"
@@ -169,7 +170,8 @@ def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(),
     gemini, spartan_port = free_port(), free_port()
     config = folder / "egalaxyd.toml"
     config.write_text(EGALAXYD_CONFIG.format(
-        workers=workers, folder=folder, gemini=gemini, sandbox=sandbox,
+        workers=workers, user="root" if os.geteuid() == 0 else "", folder=folder,
+        gemini=gemini, sandbox=sandbox,
         spartan=f'"127.0.0.1:{spartan_port}"' if spartan else "", cert=space.cert, key=space.key,
         listen=listen, rate_limit=rate_limit,
         sites=sites or f'[sites.localhost]\nroot = "{space.capsule}"'))

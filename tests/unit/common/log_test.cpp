@@ -216,6 +216,17 @@ TEST_F(LogTest, NeverWaitsForAReaderAndFollowsNoLink) {
   EXPECT_FALSE(std::filesystem::exists(dir_ / "log"));
 }
 
+TEST_F(LogTest, WritesToNoFileThatHasASecondName) {
+  LogConfig config;
+  config.target = (dir_ / "linked").string();
+  dir_.write("precious", "precious");
+  std::filesystem::create_hard_link(dir_ / "precious", dir_ / "linked");
+  const auto opened = openLogTarget(config);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code, ErrorCode::kInvalid);
+  EXPECT_NE(opened.error().message.find("has a second name"), std::string::npos);
+}
+
 TEST_F(LogTest, SaysWhichTargetItCannotOpen) {
   LogConfig config;
   config.target = (dir_ / "no/such/folder/log").string();

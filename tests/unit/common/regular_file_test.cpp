@@ -29,5 +29,16 @@ TEST(RegularFile, NothingElseIsWaitedFor) {
   EXPECT_EQ(readRegularFile(dir / "none", 10).error().code, ErrorCode::kNotFound);
 }
 
+TEST(RegularFile, WithASecondNameIsNotWrittenTo) {
+  const TempDir dir;
+  struct stat info {};
+  ASSERT_EQ(::stat(dir.write("f", "").c_str(), &info), 0);
+  EXPECT_TRUE(isFileOfOneName(info));
+  std::filesystem::create_hard_link(dir / "f", dir / "g");
+  ASSERT_EQ(::stat((dir / "f").c_str(), &info), 0);
+  EXPECT_EQ(isFileOfOneName(info).error().message,
+            "has a second name (a hard link); move it away");
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -26,7 +26,7 @@ class UploadRecovery : public testing::Test {
  protected:
   UploadRecovery() {
     fs::create_directories(root_ / "deep");
-    fs::create_directories(dir_ / "state");
+    fs::create_directories(dir_ / "state" / kDatabaseFolder);
     config_.server.stateDir = dir_ / "state";
     DirectoryArgs args;
     args.root = root_;

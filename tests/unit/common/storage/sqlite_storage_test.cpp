@@ -182,17 +182,6 @@ TEST_F(Sqlite, AMeasureTakesNoLongerTheMoreThereIs) {
   EXPECT_EQ(must(storage->keptUploads("example.org", "/w", "")).files, 1u);
 }
 
-TEST_F(Sqlite, MigrationGivesTheFileToTheWorkersAccount) {
-  const Account account{"somebody", ::getuid() == 0 ? 4711 : ::getuid(),
-                        ::getuid() == 0 ? 4712 : ::getgid()};
-  must(migrateStorage(file_));
-  must(migrateStorage(file_, account));
-  struct stat info {};
-  ASSERT_EQ(::stat(file_.c_str(), &info), 0);
-  EXPECT_EQ(info.st_uid, account.uid);
-  EXPECT_EQ(info.st_gid, account.gid);
-}
-
 TEST_F(Sqlite, MigrationTouchesNoFileThatHasAnotherName) {
   dir_.write("precious", "");
   fs::create_hard_link(dir_ / "precious", file_);
