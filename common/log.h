@@ -15,9 +15,9 @@ namespace egalaxyd {
 
 /// Whether the target is a file, which may be rotated.
 bool isLogFile(const LogConfig& config);
-/// Opens what `config.target` names. Never waits, and follows no symbolic link, nor takes a file that
-/// has a second name: who may write to the folder must not lead a root master elsewhere. kInvalid
-/// where it is no such file and no device.
+/// Opens what `config.target` names. Never waits. Follows no symbolic link and takes no file with a
+/// second name: who may write to the folder must not lead a root master elsewhere. kInvalid where
+/// it is neither such a file nor a device.
 Result<UniqueFd> openLogTarget(const LogConfig& config);
 /// Replaces the process's default logger (spdlog::info and its like) by one that writes to `target`
 /// where it stands: a target that does not take a line at once costs the line. `name`: "master",

@@ -14,7 +14,7 @@ struct Account {
   std::string user;
   uid_t uid = 0;
   gid_t gid = 0;
-  bool isFallback = false;      ///< "nobody": programs that are not ours may run as it, too
+  bool isFallback = false;       ///< "nobody": programs that are not ours may run as it, too
   bool isGroupFallback = false;  ///< likewise its group
 };
 

@@ -172,8 +172,7 @@ Result<void> prepareDatabaseFolder(const fs::path& stateDir, const std::optional
     if (auto synced = state->sync(); !synced) return synced;
   }
   // Root's workers have no right over what was another account's before.
-  const auto receiver =
-      !owner && ::geteuid() == 0 ? std::optional(Account{.user = "root"}) : owner;
+  const auto receiver = !owner && ::geteuid() == 0 ? std::optional(Account{.user = "root"}) : owner;
   if (auto moved = moveOldFiles(*state, *db, receiver); !moved) return moved;
   return receiver ? giveFolder(*db, *receiver) : Result<void>();
 }

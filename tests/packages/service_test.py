@@ -111,6 +111,12 @@ class FreshlyInstalled(unittest.TestCase):
         self.assertIn("# egalaxyd is running", lab.gemini()[1])
         self.assertRegex(lab.spartan(), "^2 text/gemini.*\r\n# egalaxyd is running")
 
+    def test_the_database_has_a_folder_of_its_own_beside_the_certificates(self):
+        state = machine.run("find", "/var/lib/egalaxyd", "-mindepth", "1", "-maxdepth", "1",
+                            "-printf", "%f %u %m\n").stdout.splitlines()
+        self.assertLessEqual({"certificates egalaxyd 700", "db egalaxyd 700"}, set(state))
+        self.assertTrue(machine.path("/var/lib/egalaxyd/db/egalaxyd.db").exists())
+
     def test_manuals_can_be_read(self):
         for page in ("egalaxyd", "egalaxyctl", "egalaxyd.toml"):
             self.assertIn("DESCRIPTION", machine.run("man", page).stdout)

@@ -11,8 +11,8 @@ PrivateFiles PrivateFiles::keysOf(const Config& config) {
   keys.add(config.tls.key);
   for (const SiteConfig& site : config.sites) keys.add(site.key);
   std::error_code unreadable;  // then there are no automatic certificates
-  for (const auto& entry :
-       std::filesystem::directory_iterator(config.server.stateDir / kCertificatesFolder, unreadable)) {
+  for (const auto& entry : std::filesystem::directory_iterator(
+           config.server.stateDir / kCertificatesFolder, unreadable)) {
     if (entry.path().extension() == ".key") keys.add(entry.path());
   }
   return keys;

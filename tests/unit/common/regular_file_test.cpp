@@ -36,8 +36,7 @@ TEST(RegularFile, WithASecondNameIsNotWrittenTo) {
   EXPECT_TRUE(isFileOfOneName(info));
   std::filesystem::create_hard_link(dir / "f", dir / "g");
   ASSERT_EQ(::stat((dir / "f").c_str(), &info), 0);
-  EXPECT_EQ(isFileOfOneName(info).error().message,
-            "has a second name (a hard link); move it away");
+  EXPECT_EQ(isFileOfOneName(info).error().message, "has a second name (a hard link); move it away");
 }
 
 }  // namespace
