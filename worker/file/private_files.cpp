@@ -22,7 +22,7 @@ void PrivateFiles::add(const std::filesystem::path& file) {
   if (file.empty()) return;
   paths_.push_back(file);
   struct stat status {};
-  if (::stat(file.c_str(), &status) == 0) files_.insert({status.st_dev, status.st_ino});
+  if (::stat(file.c_str(), &status) == 0) files_.insert(identityOf(status));
 }
 
 bool PrivateFiles::contains(const struct stat& status) const {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <set>
 #include <string_view>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "common/config.h"
@@ -22,10 +22,9 @@ class PrivateFiles {
 
   void add(const std::filesystem::path& file);
 
-  /// Whether it is one of the files that had the names when they were added. Never waits.
-  bool knows(const struct stat& status) const {
-    return files_.contains({status.st_dev, status.st_ino});
-  }
+  /// Whether it is one of the files that had the names when they were added. Never waits. The time
+  /// tells it from another that has got the inode of one that is gone.
+  bool knows(const struct stat& status) const { return files_.contains(identityOf(status)); }
   /// Whether one of the files is called so: then only contains() is sure.
   bool haveName(std::string_view name) const {
     return std::any_of(paths_.begin(), paths_.end(),
@@ -35,7 +34,13 @@ class PrivateFiles {
   bool contains(const struct stat& status) const;
 
  private:
-  std::set<std::pair<dev_t, ino_t>> files_;
+  /// Device, inode, time of the last change in seconds and nanoseconds.
+  using Identity = std::tuple<dev_t, ino_t, time_t, long>;
+  static Identity identityOf(const struct stat& status) {
+    return {status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  }
+
+  std::set<Identity> files_;
   std::vector<std::filesystem::path> paths_;
 };
 

@@ -74,6 +74,16 @@ TEST_F(DirectorySiteTest, NeverServesWhatCameToAKeysName) {
   EXPECT_EQ(harness_.ask(*tree, requestFor("/sub/server.key")).status, 20);
 }
 
+TEST_F(DirectorySiteTest, ServesWhatHasGotTheInodeOfAKeyThatIsGone) {
+  // A hard link stands for it: the same inode, changed since.
+  neverServed_.add(dir_.write("server.key", "secret"));
+  std::filesystem::create_hard_link(dir_ / "server.key", dir_ / "page.txt");
+  std::filesystem::remove(dir_ / "server.key");
+  EXPECT_EQ(get("/page.txt").status, 51);
+  fs::last_write_time(dir_ / "page.txt", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_EQ(get("/page.txt").status, 20);
+}
+
 TEST_F(DirectorySiteTest, NeverServesAnythingThatHoldsAPrivateKey) {
   args_.listing = true;
   dir_.write("server.key~", keyText());
