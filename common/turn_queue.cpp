@@ -24,6 +24,10 @@ void waitWhile(std::atomic<std::uint32_t>& word, std::uint32_t value,
 
 void TurnQueue::leave(std::size_t seat) {
   seats_[seat].store(0);
+  wakeAll();
+}
+
+void TurnQueue::wakeAll() {
   changes_.fetch_add(1);
   ::syscall(SYS_futex, &changes_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
@@ -31,9 +35,12 @@ void TurnQueue::leave(std::size_t seat) {
 bool Turn::try_lock_for(std::chrono::milliseconds patience) {
   auto& mine = queue_.seats_[seat_];
   // Before the ticket is taken: nobody with a later one may find the seat empty.
-  mine.store(queue_.tickets_.load() + 1);
+  const std::uint64_t least = queue_.tickets_.load() + 1;
+  mine.store(least);
   const std::uint64_t ticket = queue_.tickets_.fetch_add(1) + 1;
   mine.store(ticket);
+  // Whoever got the smaller one may have seen it here, and wait for it.
+  if (ticket != least) queue_.wakeAll();
   const Clock::time_point until = Clock::now() + patience;
   const auto first = inFront(ticket);
   for (;;) {

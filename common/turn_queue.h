@@ -29,8 +29,10 @@ class TurnQueue {
     bool operator==(const Head&) const = default;
   };
 
-  std::atomic<std::uint64_t> tickets_;                    ///< given so far
-  std::atomic<std::uint32_t> changes_;                    ///< a futex: grows when somebody leaves
+  void wakeAll();
+
+  std::atomic<std::uint64_t> tickets_;  ///< given so far
+  std::atomic<std::uint32_t> changes_;  ///< a futex: grows when somebody may have its turn
   std::array<std::atomic<std::uint64_t>, kSeats> seats_;  ///< tickets; 0: not in the queue
 };
 
