@@ -144,7 +144,7 @@ TEST_P(StorageContract, ForgetsUsersWhoStayedAwayAndKeepNothing) {
   const std::string uploaded = makeUser("d", 100);
   must(storage_->recordUpload(stored("/x", 1, uploaded)));
   const std::string announced = makeUser("e", 100);
-  must(storage_->announceUpload(stored("/y", 1, announced), {}));
+  must(storage_->announceUpload(stored("/y", 1, announced)));
   const std::string removed = makeUser("f", 100);
   must(storage_->writeMetadata(removed, "k", "v", at(100)));
   must(storage_->removeMetadata(removed, "k"));
