@@ -2,8 +2,10 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include <cstdint>
 
 #include "common/errno_error.h"
+#include "common/unique_fd.h"
 
 namespace egalaxyd {
 namespace {
@@ -95,15 +98,16 @@ Result<void> limitBoundingSet(std::uint64_t kept) {
   return {};
 }
 
-Result<void> limitCapabilities(std::uint64_t kept) {
+/// `spare` can be taken up again.
+Result<void> limitCapabilities(std::uint64_t kept, std::uint64_t spare = 0) {
   auto held = heldCapabilities();
   if (!held) return held.error();
   // Where there is nothing to give up, a unit's filter need not allow to.
   if (std::ranges::all_of(*held, [](const auto& some) { return some.permitted == 0; })) return {};
   for (std::size_t word = 0; word < held->size(); ++word) {
     auto& some = (*held)[word];
-    some.permitted &= static_cast<std::uint32_t>(kept >> (32 * word));
-    some.effective = some.permitted;
+    some.permitted &= static_cast<std::uint32_t>((kept | spare) >> (32 * word));
+    some.effective = some.permitted & static_cast<std::uint32_t>(kept >> (32 * word));
     some.inheritable = 0;
   }
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
@@ -111,6 +115,14 @@ Result<void> limitCapabilities(std::uint64_t kept) {
     return errnoError("give up capabilities", errno);
   }
   return {};
+}
+
+/// Whether this process may filter what comes to a socket, as it does with newcomers at a stop.
+bool mayFilter() {
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sock_filter everything = BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+  const sock_fprog filter{1, &everything};
+  return ::setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
 }
 
 Result<void> become(const Account& account) {
@@ -177,6 +189,10 @@ Result<void> keepMasterCapabilities() {
   if (::geteuid() != 0) return {};
   std::uint64_t kept = 0;
   for (const unsigned each : kMasterCapabilities) kept |= std::uint64_t{1} << each;
+  // Hardened kernels let nobody else set a filter.
+  constexpr std::uint64_t kNetAdmin = std::uint64_t{1} << CAP_NET_ADMIN;
+  if (auto limited = limitCapabilities(kept, kNetAdmin); !limited) return limited;
+  if (!mayFilter()) kept |= kNetAdmin;
   if (auto limited = limitBoundingSet(kept); !limited) return limited;
   return limitCapabilities(kept);
 }

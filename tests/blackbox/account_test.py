@@ -27,8 +27,9 @@ root = "root"
 MAGIC = bytes.fromhex("d9d505f920a163d7")
 WORKERS = "nobody"  # an account that is there everywhere
 FILES = ("egalaxyd.db", "egalaxyd.db-wal", "egalaxyd.db-shm", "egalaxyd.db-journal")
-# What a root master may keep: chown, dac_override, kill, setgid, setuid, setpcap, net_bind_service.
-KEPT = sum(1 << bit for bit in (0, 1, 5, 6, 7, 8, 10))
+# What a root master may keep: chown, dac_override, kill, setgid, setuid, setpcap, net_bind_service,
+# and net_admin on kernels that ask for it.
+KEPT = sum(1 << bit for bit in (0, 1, 5, 6, 7, 8, 10, 12))
 
 
 def hot_journal(database, victim):
