@@ -63,8 +63,9 @@ endfunction()
 # That of the Debian package which `library` comes from; its name and version join `described`.
 function(copy_licence library folder described)
   file(REAL_PATH ${library} file)
-  cmake_path(GET file FILENAME name)  # /lib or /usr/lib: dpkg knows a file by one of them
-  execute_process(COMMAND dpkg-query -S */${name} OUTPUT_VARIABLE owner ERROR_QUIET)
+  # /lib or /usr/lib: dpkg knows a file by one of them.
+  string(REGEX REPLACE "^(/usr)?/lib/" "*/lib/" pattern ${file})
+  execute_process(COMMAND dpkg-query -S ${pattern} OUTPUT_VARIABLE owner ERROR_QUIET)
   string(REGEX REPLACE ":.*" "" owner "${owner}")
   if(owner AND EXISTS /usr/share/doc/${owner}/copyright)
     file(COPY_FILE /usr/share/doc/${owner}/copyright ${folder}/${owner}.copyright)
