@@ -259,7 +259,7 @@ class Root(Case):
             self.server.signal(signal.SIGTERM)
             self.assertTrue(eventually(lambda: "SIGTERM: stopping" in self.server.log()))
             self.server.signal(signal.SIGTERM)
-            self.assertTrue(eventually(lambda: not self.server.running(), 10))
+            self.assertTrue(eventually(lambda: not self.server.running(), 60))
 
     @staticmethod
     def _is_free(port):
