@@ -382,7 +382,8 @@ class ManyFolders(Served):
             threads = [threading.Thread(target=write, args=(n,)) for n in range(UPLOADERS)]
             for thread in threads:
                 thread.start()
-            threading.Event().wait(moments.uniform(0.05, 0.5))
+            wanted = len(there) + moments.randrange(4, 40)
+            self.assertTrue(eventually(lambda wanted=wanted: len(there) >= wanted, 60))
             server.kill()
             for thread in threads:
                 thread.join()
