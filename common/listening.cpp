@@ -70,7 +70,7 @@ Result<void> ListeningSocket::listenAgain() const {
   // Ends whatever connection was made of it; a port that the kernel chose goes with that. EINVAL:
   // it is bound as it was.
   const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-  ::connect(get(), &nobody, sizeof nobody);
+  static_cast<void>(::connect(get(), &nobody, sizeof nobody));
   if (::bind(get(), reinterpret_cast<const sockaddr*>(&address_), addressSize_) != 0 &&
       errno != EINVAL) {
     return errnoError("bind again", errno);

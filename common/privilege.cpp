@@ -119,7 +119,7 @@ Result<void> limitCapabilities(std::uint64_t kept, std::uint64_t spare = 0) {
 
 /// Whether this process may filter what comes to a socket, as it does with newcomers at a stop.
 bool mayFilter() {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sock_filter everything = BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
   const sock_fprog filter{1, &everything};
   return ::setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
