@@ -186,12 +186,13 @@ void Admission::chooseHandshakes(Clock::time_point now, const Blocked& blocked,
                                  std::vector<Member*>& chosen) {
   const Clock::duration forNewcomers =
       std::clamp(kUsualHandshakes * quickHandshake_, kLeastForNewcomers, kMostForNewcomers);
+  const bool noneIsFree = handshakes_.size() >= limits_.handshakes;
   for (Member* member = handshakes_.front(); member != nullptr; member = member->next) {
     if (chosen.size() >= blocked.all) return;
     const Client& client = *member->client_;
     const std::size_t has = client.handshakes - client.leaving;
     const bool newcomersWait = chosen.size() < blocked.addresses;
-    const bool isRich = client.isCostly || has > quarterOf(limits_.handshakes);
+    const bool isRich = (client.isCostly && noneIsFree) || has > quarterOf(limits_.handshakes);
     Clock::duration patience = newcomersWait ? forNewcomers : kPatienceWithEquals;
     if ((isRich && chosen.size() < blocked.poor) || (newcomersWait && has > 1)) {
       patience = kPatienceWithRich;

@@ -75,10 +75,10 @@ class Admission {
   void release(Member& member);
 
   /// Those who shall give their places to others that wait and may not have one of those free:
-  /// * in a handshake, whoever has not answered for 3 s; for 200 ms where its address is costly or
-  ///   has more than a quarter; while somebody waits whose address has no handshake at all, for
-  ///   200 ms where its own has several, else for several times as long as quick ones take, 0.2 to
-  ///   1 s;
+  /// * in a handshake, whoever has not answered for 3 s; for 200 ms where its address has
+  ///   more than a quarter, or is costly and no place is free; while somebody waits whose address
+  ///   has no handshake at all, for 200 ms where its own has several, else for several times as
+  ///   long as quick ones take, 0.2 to 1 s;
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
   ///   total, of the address that has the most places: so much is kept for short answers.

@@ -155,6 +155,16 @@ TEST_F(AdmissionTest, HandshakesOfACostlyAddressYieldSoonerToOthers) {
   EXPECT_EQ(names(yielding()), "a1 a2");
 }
 
+TEST_F(AdmissionTest, ACostlyAddressIsNotCutWhilePlacesAreFree) {
+  for (int i = 1; i <= 3; ++i) arrive("a" + std::to_string(i), true);
+  for (Visitor* visitor : admitAll()) visitor->now.behind = 2s;
+  crowd("b", 10);
+  crowd("c", 10);
+  admitAll();
+  ASSERT_LT(admission_->holders(), 16u);
+  EXPECT_EQ(names(yielding()), "");
+}
+
 TEST_F(AdmissionTest, NoAddressGetsMoreThanAQuarterWhileOthersWait) {
   crowd("a", 50);
   crowd("b", 50);
