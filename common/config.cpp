@@ -41,4 +41,12 @@ std::string Config::where(const std::string& key) const {
   return file.empty() ? key : fmt::format("{}: {}", file.string(), key);
 }
 
+std::vector<SiteConfig> sitesWithCertificates(const Config& config) {
+  if (!config.sites.empty() || config.router.module.empty()) return config.sites;
+  SiteConfig any;
+  any.host = "*";
+  any.where = config.where("router.module");
+  return {any};
+}
+
 }  // namespace egalaxyd

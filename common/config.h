@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -281,6 +282,9 @@ struct Config {
   std::filesystem::path file;
   /// The line of each key that the file sets, by dotted key: limits.connections.
   std::map<std::string, std::size_t> lines;
+  /// Dotted keys that unknown keys of the file were likely meant to be: that they are missing is no
+  /// second fault.
+  std::set<std::string> misspelt;
   ServerConfig server;
   ListenConfig listen;
   TlsConfig tls;
@@ -295,5 +299,9 @@ struct Config {
   /// when it has its default, without the file when there is none.
   std::string where(const std::string& key) const;
 };
+
+/// The sites as TLS sees them: a router out of a plug-in may serve without any, which is one for
+/// every host.
+std::vector<SiteConfig> sitesWithCertificates(const Config& config);
 
 }  // namespace egalaxyd

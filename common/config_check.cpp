@@ -95,8 +95,14 @@ class Checker {
                   std::string_view text) {
     const std::string full = fmt::format("{}.{}", table, key);
     const bool isSet = config_.lines.count(full) != 0;
+    if (!isSet && config_.misspelt.contains(full)) return;
     complaints_.push_back({isSet ? config_.where(full) : where,
                            isSet ? std::string(text) : fmt::format("{} {}", key, text)});
+  }
+
+  /// An unknown key has been complained of, which was likely meant to be this one.
+  bool isMisspelt(const std::string& table, std::string_view key) const {
+    return config_.misspelt.contains(fmt::format("{}.{}", table, key));
   }
 
   void server() {
@@ -133,6 +139,7 @@ class Checker {
     if (certificate.empty() == key.empty()) return;
     const std::string_view present = certificate.empty() ? "key" : "certificate";
     const std::string_view missing = certificate.empty() ? "certificate" : "key";
+    if (isMisspelt(table, missing)) return;
     complainOf(table, where.empty() ? config_.where(table) : std::string(where), present,
                fmt::format("has no {} beside it; set both or neither", missing));
   }
@@ -185,6 +192,7 @@ class Checker {
   /// Nobody wants a server that answers everything with 53; this is a file that was cut short.
   void sites() {
     if (!config_.sites.empty() || !config_.router.module.empty()) return;
+    if (config_.misspelt.contains("sites") || isMisspelt("router", "module")) return;
     complain("sites",
              R"(there are none; write [sites."HOST"] with root = "FOLDER", or router.module)");
   }
@@ -212,7 +220,7 @@ class Checker {
 
   void checkSite(const SiteConfig& site) {
     certificate(site.dottedKey, site.certificate, site.key, site.where);
-    if (site.mounts.empty()) {
+    if (site.mounts.empty() && !isMisspelt(site.dottedKey, "root")) {
       complaints_.push_back({site.where,
                              R"(serves nothing; set root = "FOLDER", or a path such as )"
                              R"("/" with a module)"});
@@ -266,7 +274,10 @@ class Checker {
     if (upload.over.empty()) {
       about(mount, "upload.over", R"(is empty; allowed: "titan", "spartan")");
     }
-    if (upload.fingerprints.empty() && upload.tokens.empty() && !upload.anyone) {
+    const std::string table = mount.dottedKey + ".upload";
+    const bool misspelt = isMisspelt(table, "fingerprints") || isMisspelt(table, "tokens") ||
+                          isMisspelt(table, "anyone");
+    if (upload.fingerprints.empty() && upload.tokens.empty() && !upload.anyone && !misspelt) {
       about(mount, "upload",
             "lets nobody write; set fingerprints, tokens (\"egalaxyctl token\" makes one) or "
             "anyone = true");

@@ -202,6 +202,8 @@ class TableReader {
   std::vector<MountConfig> paths();
   MountConfig mount(std::string_view key, const std::vector<MountConfig>& earlier);
   void readModule(MountConfig& mount);
+  void complainOfUnknownKey(std::string_view key, const std::vector<std::string>& known,
+                            std::string_view hint);
   void complainWithoutModule(std::string_view allowed);
 
   std::string dotted(std::string_view key) const {
@@ -228,7 +230,7 @@ class TableReader {
     }
     auto read = form.read(*value);
     if (!read) {
-      const std::string found = form.secret ? "something else" : tomlText(*value);
+      const std::string found = form.secretIfWrong ? "something else" : tomlText(*value);
       reading_.complain(line, full, fmt::format("found {}; allowed: {}", found, form.allowed));
     } else if constexpr (std::is_same_v<T, path>) {
       read = reading_.resolve(*read);
@@ -264,10 +266,18 @@ void TableReader::complainOfUnknown() {
   for (const auto& [key, node] : inFileOrder(table_)) {
     const bool isPath = hasPaths_ && key->str().starts_with('/');
     if (isPath || known.count(key->str()) != 0) continue;
-    std::string text = unknownName("unknown key", key->str(), known_);
-    if (hasPaths_ && node->is_table()) text += R"(; a path begins with "/")";
-    complain(key->str(), std::move(text));
+    const bool perhapsPath = hasPaths_ && node->is_table();
+    if (perhapsPath) reading_.config.misspelt.insert(dotted("root"));  // it would serve something
+    complainOfUnknownKey(key->str(), known_, perhapsPath ? R"(; a path begins with "/")" : "");
   }
+}
+
+void TableReader::complainOfUnknownKey(std::string_view key, const std::vector<std::string>& known,
+                                       std::string_view hint) {
+  for (const std::string& near : nearNames(key, known)) {
+    reading_.config.misspelt.insert(dotted(near));
+  }
+  complain(key, unknownName("unknown key", key, known).append(hint));
 }
 
 void TableReader::sites(std::string_view key, std::vector<SiteConfig>& sites) {
@@ -372,7 +382,7 @@ void TableReader::complainWithoutModule(std::string_view allowed) {
     const auto near = nearNames(key->str(), known);
     if (near.empty()) continue;
     isMisspelt = isMisspelt || near.front() == "module";
-    complain(key->str(), unknownName("unknown key", key->str(), known));
+    complainOfUnknownKey(key->str(), known, "");
   }
   if (isMisspelt) return;
   const std::size_t line = reading_.config.lines[name_];

@@ -275,9 +275,11 @@ Form<OptionalDuration> cacheDuration() {
 }
 
 Form<std::string> fingerprint() {
-  return stringForm<std::string>(
+  auto form = stringForm<std::string>(
       R"(the SHA-256 of a certificate or of its public key: "SHA256:" and 64 hex digits)",
       parseFingerprint, [](const std::string& digits) { return "SHA256:" + digits; });
+  form.secretIfWrong = true;  // a token where a fingerprint belongs
+  return form;
 }
 
 Form<std::string> writerFingerprint() {
@@ -288,14 +290,17 @@ Form<std::string> writerFingerprint() {
           },
           [known](const std::string& digits) {
             return digits == "*" ? Scalar(digits) : known.write(digits);
-          }};
+          },
+          known.secret,
+          known.secretIfWrong};
 }
 
 Form<TokenDigest> tokenDigest() {
   auto form = stringForm<TokenDigest>(
       R"("sha256:" and 64 hex digits, as "egalaxyctl token" prints them)", parseTokenDigest,
       [](const TokenDigest& digest) { return "sha256:" + digest.hex; });
-  form.secret = true;  // a token where its digest belongs
+  form.secret = true;
+  form.secretIfWrong = true;  // a token where its digest belongs
   return form;
 }
 

@@ -35,7 +35,8 @@ struct Form {
   std::string allowed;  ///< in words; "" when each value of these types will do
   std::function<std::optional<T>(const Scalar&)> read;
   std::function<Scalar(const T&)> write;
-  bool secret = false;  ///< never shown, nor what was found in its place
+  bool secret = false;         ///< never shown
+  bool secretIfWrong = false;  ///< what was found in its place may be a secret: not shown
 };
 
 /// The type's name as in Form::types: "a boolean", "an integer", "a string".

@@ -53,7 +53,7 @@ Object configuredCertificates(const Config& config) {
     return hosts[file];
   };
   if (!config.tls.certificate.empty()) add(config.tls.certificate);
-  for (const SiteConfig& site : config.sites) {
+  for (const SiteConfig& site : sitesWithCertificates(config)) {
     Array& names = add(fileOf(site, config));
     names.add(site.host);
     for (const std::string& alias : site.aliases) names.add(alias);

@@ -93,7 +93,10 @@ bool holds(const Sockets& sockets, const addrinfo& to) {
   });
 }
 
-bool hasIpv6() { return static_cast<bool>(UniqueFd(::socket(AF_INET6, SOCK_STREAM, 0))); }
+/// What else may be amiss, such as a lack of descriptors, bindOne() tells.
+bool hasIpv6() {
+  return UniqueFd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)) || errno != EAFNOSUPPORT;
+}
 
 /// What a configured address comes to: several for a name, each as getaddrinfo(3) gave it.
 Result<std::vector<AddrInfos>> targetsOf(const ListenAddress& address, bool dualStack,

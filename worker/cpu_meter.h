@@ -11,13 +11,12 @@
 namespace egalaxyd {
 
 /// Reading the CPU clock is a system call, reading the wall clock is none, and on a busy machine
-/// the two differ. So the CPU clock is read only for some seconds after a call that took long by
-/// the wall clock; until then a call counts as what the wall clock says, but never as long. Loop
-/// thread only.
+/// the two differ. A short call costs what the wall clock says; only a long one is worth a look at
+/// the CPU clock, which before it was read at most kStep earlier. So no call counts for more than
+/// it cost and kStep. Loop thread only.
 class CpuMeter {
  public:
-  static constexpr auto kLong = std::chrono::milliseconds(2);
-  static constexpr auto kExactFor = std::chrono::seconds(10);
+  static constexpr auto kStep = std::chrono::milliseconds(2);
 
   struct Clocks {
     Clock::time_point (*wall)();
@@ -32,13 +31,14 @@ class CpuMeter {
   template <class Call>
   Clock::duration measure(Call&& call) {
     const Clock::time_point began = clocks_.wall();
-    const bool exact = began < exactUntil_;
-    const Clock::duration before = exact ? clocks_.cpu() : Clock::duration::zero();
+    if (began - lookedAt_ >= kStep) look(began);
     std::forward<Call>(call)();
     const Clock::time_point ended = clocks_.wall();
     const Clock::duration took = ended - began;
-    if (took >= kLong) exactUntil_ = ended + kExactFor;
-    return exact ? clocks_.cpu() - before : std::min<Clock::duration>(took, kLong);
+    if (took < kStep) return took;
+    const Clock::duration before = cpu_;
+    look(ended);
+    return std::min(took, cpu_ - before);
   }
 
  private:
@@ -47,9 +47,14 @@ class CpuMeter {
     ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
     return std::chrono::seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
   }
+  void look(Clock::time_point now) {
+    cpu_ = clocks_.cpu();
+    lookedAt_ = now;
+  }
 
   const Clocks clocks_;
-  Clock::time_point exactUntil_{};
+  Clock::time_point lookedAt_{};
+  Clock::duration cpu_{};  ///< at that time
 };
 
 }  // namespace egalaxyd

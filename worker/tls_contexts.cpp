@@ -141,15 +141,6 @@ std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
   return names;
 }
 
-/// A router out of a plug-in may serve without sites: to TLS that is one for every host.
-std::vector<SiteConfig> sitesOf(const Config& config) {
-  if (!config.sites.empty() || config.router.module.empty()) return config.sites;
-  SiteConfig any;
-  any.host = "*";
-  any.where = config.where("router.module");
-  return {any};
-}
-
 void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& identity,
                            const std::filesystem::path& file) {
   const auto has = certificateNames(identity.chain.front().get());
@@ -224,7 +215,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
             config.file.empty() ? "tls" : config.file.string() + ": tls");
   }
   const bool haveDefault = !config.tls.certificate.empty();
-  for (const SiteConfig& site : sitesOf(config)) {
+  for (const SiteConfig& site : sitesWithCertificates(config)) {
     std::optional<std::size_t> context = state.fallback;
     if (!site.certificate.empty()) {
       context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {
@@ -94,6 +95,26 @@ TEST_F(Deadlines, ClientsThatStandStillYieldToOneThatWorks) {
     ASSERT_TRUE(still.back()->tcp().send(still.back()->takeHello()));
   }
   expectServed();
+}
+
+TEST_F(Deadlines, EndTheWaitForAPlaceOfACrowdThatNeverMoves) {
+  capsule.set("server.workers", "1");
+  capsule.set("limits.connections_per_ip", "0");
+  capsule.set("limits.handshake_timeout", "\"1h\"");
+  capsule.set("limits.request_timeout", "\"300ms\"");
+  capsule.start();
+  std::vector<std::unique_ptr<GeminiClient>> still;
+  for (int i = 0; i < 600; ++i) {
+    still.push_back(std::make_unique<GeminiClient>(capsule.port()));
+    ASSERT_TRUE(still.back()->tcp().send(still.back()->takeHello()));
+  }
+  TlsSettings neighbour;
+  neighbour.tcp.from = "127.0.0.2";
+  EXPECT_EQ(capsule.get("/", neighbour).status, 20);
+  // Whoever had a place and gave it back is no timeout.
+  EXPECT_TRUE(eventually([&] {
+    return askJson(capsule, {"stats"})->getObject("totals")->getValue<int>("timeouts") >= 100;
+  }));
 }
 
 TEST_F(Deadlines, ACrowdLeavesDescriptorsForThePagesOfThoseWhoAreThere) {

@@ -377,6 +377,8 @@ TEST_F(OperatorOfCertificates, ListsThoseOfTheConfigurationWhereNoServerRuns) {
   EXPECT_THAT(listed.out, HasSubstr("  expires soon\n"));
   leaveSocket(capsule.dir().makeDir(".local/state/egalaxyd/run") / "control.sock");
   EXPECT_EQ(list().out, listed.out) << "the socket of a server that was killed";
+  capsule.dir().write("egalaxyd.toml", "router.module = \"router.so\"\n");
+  EXPECT_THAT(list().out, HasSubstr("_default.crt\nhosts       *\n")) << "a router's";
   capsule.dir().write("egalaxyd.toml", "[server]\nwrokers = 3\n");
   const Finished wrong = list();
   EXPECT_EQ(wrong.status.code, 65);

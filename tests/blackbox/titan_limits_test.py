@@ -53,6 +53,29 @@ class OneServerEach(unittest.TestCase):
         self.assert_gave_up(server, answer, "stalled", 1.9, 20)
         self.assertEqual(server.put("/up/x", b"abc").status, 30)
 
+    def test_what_came_for_an_earlier_deploy_is_not_acknowledged(self):
+        folder = self.folder()
+        app = folder.make("app")
+        for release in ("r1", "r2"):
+            folder.make(f"app/releases/{release}")
+
+        def deploy(release):
+            (app / "new").symlink_to(f"releases/{release}")
+            (app / "new").rename(app / "current")
+
+        deploy("r1")
+        server = Capsule(UPLOAD_SITE.replace('"up"', '"app/current"'), None, folder)
+        self.addCleanup(server.close)
+        server.start()
+        with Conversation(server.port) as talk:
+            talk.say(server.url("/up/page").encode() + b";size=6\r\nabc")
+            deploy("r2")
+            talk.say(b"def")
+            self.assertEqual(talk.read().status, 41)
+        self.assertEqual(os.listdir(app / "releases/r1"), [])
+        self.assertTrue(eventually(lambda: server.put("/up/page", b"abcdef").status == 30))
+        self.assertEqual((app / "releases/r2/page").read_bytes(), b"abcdef")
+
     def test_a_body_that_moves_too_slowly(self):
         """Three at once, since the rate is watched over ten seconds."""
         server = self.serve({"limits.upload_min_rate": '"1KiB"'})

@@ -56,6 +56,11 @@ TEST_F(Start, WhatMayPassByItselfIsTriedAgain) {
   EXPECT_EQ(address.status.code, kUnavailable) << address.all();
   EXPECT_THAT(address.err, HasSubstr("192.0.2.1"));
 
+  capsule.set("listen.gemini", "[\"no-such-host.invalid:0\"]");
+  const Finished name = start();
+  EXPECT_EQ(name.status.code, kUnavailable) << name.all();
+  EXPECT_THAT(name.err, HasSubstr("no-such-host.invalid:0: the name cannot be resolved"));
+
   capsule.set("listen.gemini", "[\"127.0.0.1:0\"]");
   capsule.set("log.target", "\"no/folder/log\"");
   EXPECT_EQ(start().status.code, kUnavailable);
@@ -168,6 +173,16 @@ TEST_F(Running, AFileThatIsCutShortReplacesNothing) {
     EXPECT_THAT(reload.err, HasSubstr("[sites.\"HOST\"]")) << cut;
     expectServes();
   }
+}
+
+TEST_F(Running, ANameThatDoesNotResolveReplacesNothing) {
+  capsule.start();
+  capsule.dir().write("egalaxyd.toml",
+                      "listen.titan = [\"no-such-host.invalid:0\"]\n" + capsule.configText());
+  const Finished reload = capsule.ctl({"reload"});
+  EXPECT_EQ(reload.status.code, 1) << reload.all();
+  EXPECT_THAT(reload.err, HasSubstr("no-such-host.invalid:0: the name cannot be resolved"));
+  expectServes();
 }
 
 TEST_F(Running, ARotationWaitsForNoFifo) {

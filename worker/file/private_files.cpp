@@ -1,5 +1,6 @@
 #include "worker/file/private_files.h"
 
+#include <algorithm>
 #include <system_error>
 
 #include "common/certificate_files.h"
@@ -21,6 +22,7 @@ PrivateFiles PrivateFiles::keysOf(const Config& config) {
 void PrivateFiles::add(const std::filesystem::path& file) {
   if (file.empty()) return;
   paths_.push_back(file);
+  names_.insert(file.filename().native());
   struct stat status {};
   if (::stat(file.c_str(), &status) == 0) files_.insert(identityOf(status));
 }

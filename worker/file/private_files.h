@@ -3,9 +3,10 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <set>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <vector>
@@ -26,10 +27,7 @@ class PrivateFiles {
   /// tells it from another that has got the inode of one that is gone.
   bool knows(const struct stat& status) const { return files_.contains(identityOf(status)); }
   /// Whether one of the files is called so: then only contains() is sure.
-  bool haveName(std::string_view name) const {
-    return std::any_of(paths_.begin(), paths_.end(),
-                       [&](const auto& path) { return path.filename().native() == name; });
-  }
+  bool haveName(std::string_view name) const { return names_.contains(name); }
   /// Also what has come to one of the names since. Waits for the disk.
   bool contains(const struct stat& status) const;
 
@@ -42,6 +40,7 @@ class PrivateFiles {
 
   std::set<Identity> files_;
   std::vector<std::filesystem::path> paths_;
+  std::set<std::string, std::less<>> names_;  ///< the last parts of the paths
 };
 
 }  // namespace egalaxyd

@@ -177,12 +177,18 @@ Result<SiteRoot> SiteRoot::openAt(const std::filesystem::path& path, SymlinkPoli
   if (::faccessat(folder.get(), ".", X_OK, AT_EACCESS) != 0) {
     return errnoError("enter folder " + path.string(), errno);
   }
-  return SiteRoot(std::move(folder), status, symlinks, std::move(keys));
+  return SiteRoot(path, std::move(folder), status, symlinks, std::move(keys));
 }
 
 bool SiteRoot::isRemoved() const {
   struct stat status {};
   return ::fstat(folder_.get(), &status) == 0 && status.st_nlink == 0;
+}
+
+bool SiteRoot::isReplaced() const {
+  struct stat now {};
+  if (::stat(path_.c_str(), &now) != 0) return errno == ENOENT || errno == ENOTDIR;
+  return now.st_dev != status_.st_dev || now.st_ino != status_.st_ino;
 }
 
 Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) const {

@@ -59,13 +59,20 @@ class SiteRoot {
   const struct stat& status() const { return status_; }
   /// Whether the folder was removed since. Never waits.
   bool isRemoved() const;
+  /// Whether its path leads to another folder by now, or to none. Waits for the disk.
+  bool isReplaced() const;
 
  private:
-  SiteRoot(UniqueFd folder, const struct stat& status, SymlinkPolicy symlinks,
-           std::shared_ptr<const PrivateFiles> keys)
-      : folder_(std::move(folder)), status_(status), symlinks_(symlinks), keys_(std::move(keys)) {}
+  SiteRoot(std::filesystem::path path, UniqueFd folder, const struct stat& status,
+           SymlinkPolicy symlinks, std::shared_ptr<const PrivateFiles> keys)
+      : path_(std::move(path)),
+        folder_(std::move(folder)),
+        status_(status),
+        symlinks_(symlinks),
+        keys_(std::move(keys)) {}
   Result<OpenFile> openThroughLinks(const std::string& relative) const;
 
+  std::filesystem::path path_;
   UniqueFd folder_;
   struct stat status_;
   SymlinkPolicy symlinks_;

@@ -289,7 +289,14 @@ Result<void> UploadFile::sumOld() {
   return {};
 }
 
+/// What came for the folder of an earlier deploy must not be acknowledged: nobody would find it.
+Result<void> UploadFile::checkRoot() const {
+  if (!place_.root->isReplaced()) return {};
+  return Error{ErrorCode::kBusy, "the root was replaced meanwhile"};
+}
+
 Result<bool> UploadFile::publish() {
+  if (auto checked = checkRoot(); !checked) return checked.error();
   // Somebody who is no upload may make or remove the file between the look and the change.
   constexpr int kTries = 5;
   Result<void> done;
@@ -363,6 +370,7 @@ bool UploadFile::keptIsFile() const {
 }
 
 Result<void> UploadFile::remove() {
+  if (auto checked = checkRoot(); !checked) return checked;
   if (const auto before = statusOfName(); !before) return before.error();
   if (!mayReplace_) return notToReplace(place_.relative);
   if (renameWith(folder_.get(), name_, unfinished_, 0) != 0) {

@@ -40,7 +40,7 @@ struct UploadPlace {
 /// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
 /// has the name is no regular file, or may not be replaced), kInvalid (the name cannot be used, or
 /// too many folders would have to be made), kPermission, kNoSpace (also where less than minFree
-/// would stay free), kBusy, kIo.
+/// would stay free), kBusy (also where the root was replaced meanwhile), kIo.
 class UploadFile {
  public:
   explicit UploadFile(UploadPlace place);
@@ -98,6 +98,7 @@ class UploadFile {
 
  private:
   Result<void> open();
+  Result<void> checkRoot() const;
   Result<void> openFolder();
   Result<void> makeFolders(std::string folder);
   Result<void> makeChain(UniqueFd within, const std::vector<std::string>& names);

@@ -39,6 +39,16 @@ def state(pid):
         return ""
 
 
+def has_perf_events(pid):
+    """Whether perf, which has this process, is at work by now."""
+    with contextlib.suppress(*GONE):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(*GONE):
+                if "perf_event" in os.readlink(f"/proc/{pid}/fd/{fd}"):
+                    return True
+    return False
+
+
 def cpu_seconds(pid):
     """User and system time of the whole tree, of children that have ended too."""
     ticks = 0

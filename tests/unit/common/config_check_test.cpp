@@ -359,6 +359,36 @@ TEST(Complaints, OfOnePlaceAreNotRepeated) {
   EXPECT_EQ(all.size(), 6U);
 }
 
+/// All that is said of a file.
+Complaints complaintsOf(std::string_view toml) {
+  LoadedConfig loaded = parseConfig(toml, "e.toml");
+  addComplaints(loaded.complaints, checkConfig(loaded.config));
+  return std::move(loaded.complaints);
+}
+
+TEST(Complaints, AMisspeltKeyIsNotMissingToo) {
+  const std::string upload = "[sites.a]\nroot = \"/r\"\n[sites.a.upload]\n";
+  for (const std::string& toml : {
+           std::string("[sites.a]\nrot = \"/r\""),
+           std::string("[sites.a.\"/\"]\nmodule = \"directory\"\nrot = \"/r\""),
+           std::string("[sites.a.\"/\"]\nmodule = \"file\"\npth = \"/f\""),
+           std::string("[sites.a.\"/\"]\nmodule = \"redirect\"\ntoo = \"/f\""),
+           std::string("[sites.a.\"/\"]\nmodule = \"reply\"\nstaus = 51"),
+           std::string("[sites.a.\"/\"]\nmodule = \"authenticated\"\nsite.\"/\".module = \"spy\""),
+           std::string("[sites.a.wiki]\nmodule = \"spy\""),
+           std::string("[site.a]\nroot = \"/r\""),
+           std::string("router.modul = \"/r.so\""),
+           std::string("[sites.a]\nroot = \"/r\"\n[tls]\ncertificte = \"c\"\nkey = \"k\""),
+           upload + "finger_prints = [\"*\"]",
+           upload + "token = []",
+           upload + "anyonee = true",
+       }) {
+    EXPECT_THAT(complaintsOf(toml),
+                ElementsAre(Field(&Complaint::text, HasSubstr("unknown key; "))))
+        << toml;
+  }
+}
+
 TEST(Complaints, OfOtherPlacesAreAdded) {
   Complaints all{{"a", "1"}};
   addComplaints(all, {{"a", "2"}, {"b", "3"}, {"b", "4"}});

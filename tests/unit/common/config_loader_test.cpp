@@ -443,7 +443,7 @@ const Bad kBadNames[] = {
      "\"input\"\nsensitiv = true",
      "5: sites.a.\"/\".sites.\"/x\".sensitiv", "did you mean \"sensitive\"?"},
     {"[sites.a.\"/\"]\nmodule = \"authenticated\"\nfingerprints = [\"SHA256:abc\"]",
-     "3: sites.a.\"/\".fingerprints", "found \"SHA256:abc\"; allowed: the SHA-256"},
+     "3: sites.a.\"/\".fingerprints", "found something else; allowed: the SHA-256"},
     {"[sites.a.\"/\"]\nmodule = \"file\"\npath = \"/r\"\ncache = \"always\"",
      "4: sites.a.\"/\".cache", "or \"forever\""},
     {"[sites.a.\"/\"]\nmodule = \"file\"\npath = \"/r\"\nlisting = true",
@@ -463,6 +463,9 @@ const Bad kBadNames[] = {
     // A token where its digest belongs is not repeated.
     {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload = {tokens = [\"secret\"]}",
      "4: sites.a.\"/\".upload.tokens", "found something else; allowed: \"sha256:\" and 64 hex"},
+    {"[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\n"
+     "upload.fingerprints = [\"my secret token\"]",
+     "4: sites.a.\"/\".upload.fingerprints", "found something else; allowed: the SHA-256 of"},
     {"[sites.a.\"/\"]\nmodule = \"dirctory\"\nroot = \"/r\"", "2: sites.a.\"/\".module",
      "found \"dirctory\"; allowed: \"directory\", \"file\", \"authenticated\", \"input\""},
     {"[sites.a.\"/\"]\nmodule = \"cgi\"", "2: sites.a.\"/\".module", "found \"cgi\"; allowed: "},

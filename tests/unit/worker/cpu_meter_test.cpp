@@ -33,28 +33,31 @@ class CpuMeterTest : public testing::Test {
                    }}};
 };
 
-TEST_F(CpuMeterTest, UsualCallsCountByTheWallClockAlone) {
+TEST_F(CpuMeterTest, UsualCallsCountByTheWallClock) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(costOf(200us, 300us), 300us);
-  EXPECT_EQ(looks, 0);
+  EXPECT_LE(looks, 15) << "once in 2 ms";
 }
 
 TEST_F(CpuMeterTest, AMachineThatIsBusyElsewhereCostsNobodyMuch) {
-  EXPECT_LE(costOf(200us, 500ms), 2ms);
+  costOf(200us, 300us);
+  EXPECT_EQ(costOf(200us, 500ms), 400us) << "what came before may be counted too";
   EXPECT_EQ(costOf(200us, 500ms), 200us);
+  EXPECT_EQ(costOf(0us, 500ms), 0us);
 }
 
-TEST_F(CpuMeterTest, WhatFollowsALongCallIsMeasured) {
-  costOf(191ms, 191ms);
+TEST_F(CpuMeterTest, ALongCallIsMeasured) {
+  EXPECT_EQ(costOf(191ms, 191ms), 191ms);
   EXPECT_EQ(costOf(191ms, 400ms), 191ms);
   EXPECT_EQ(costOf(1ms, 1ms), 1ms);
-  EXPECT_GT(looks, 0);
 }
 
-TEST_F(CpuMeterTest, GoesBackToTheWallClockAfterAQuietWhile) {
-  costOf(191ms, 191ms);
-  wall += 10s;
-  EXPECT_EQ(costOf(200us, 300us), 300us);
-  EXPECT_EQ(looks, 0);
+TEST_F(CpuMeterTest, WhatWasDoneElsewhereCountsForTwoMillisecondsAtMost) {
+  for (int i = 0; i < 10; ++i) {
+    costOf(0us, 100us);
+    cpu += 1ms;  // by others
+    wall += 1ms;
+    EXPECT_LE(costOf(3ms, 4ms), 5ms) << i;
+  }
 }
 
 TEST(CpuMeter, SeesWorkAndNoWaiting) {

@@ -63,6 +63,28 @@ class UploadFolders : public UploadFileTest {
   UploadFolders() { createFolders_ = true; }
 };
 
+TEST_F(UploadFileTest, WhatCameForARootThatWasReplacedMeanwhileIsRefused) {
+  const fs::path root = dir_.makeDir("root");
+  dir_.write("root/old", "old");
+  const auto place = [&](const std::string& name) {
+    UploadPlace at = placeAt(name);
+    at.root = std::make_shared<const SiteRoot>(must(SiteRoot::openAt(root, symlinks_)));
+    return at;
+  };
+  UploadFile change(place("page"));
+  must(change.append("text"));
+  must(change.finish());
+  UploadFile deletion(place("old"));
+  must(deletion.findVictim());
+  fs::rename(root, dir_ / "before");
+  EXPECT_EQ(change.publish().error().code, ErrorCode::kBusy) << "gone";
+  dir_.makeDir("root");
+  EXPECT_EQ(change.publish().error().code, ErrorCode::kBusy);
+  EXPECT_EQ(deletion.remove().error().code, ErrorCode::kBusy);
+  EXPECT_TRUE(fs::exists(dir_ / "before/old"));
+  EXPECT_FALSE(fs::exists(dir_ / "before/page"));
+}
+
 TEST_F(UploadFileTest, ANewFileIsThereOnceItIsPublished) {
   {
     const auto file = written("page", "new");
