@@ -27,11 +27,12 @@ constexpr std::uint64_t kBytesPerTurn = 128 * 1024;
 /// Over which limits.upload_min_rate and limits.download_min_rate are looked at.
 constexpr auto kUploadWindow = std::chrono::seconds(10);
 constexpr auto kDownloadWindow = std::chrono::seconds(30);
-/// A body that comes in so many small reads, one after the other, is read twice a second from then
-/// on: each read costs a message to an upload thread and a write.
-constexpr std::size_t kDrip = 1024;
+/// A body that comes in so many small reads, one after the other, is read from then on when so much
+/// has come that a read is not small, or once a second: each read costs a message to an upload
+/// thread and a write.
+constexpr std::size_t kDrip = 4096;
 constexpr int kDripsInARow = 8;
-constexpr auto kDripRest = std::chrono::milliseconds(500);
+constexpr auto kDripRest = std::chrono::seconds(1);
 constexpr std::size_t kLoggedOfRefused = 200;  ///< bytes
 /// Of a data block that is input.
 constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
@@ -311,16 +312,24 @@ void Exchange::receiveBody() {
     owner_.setDeadline(context_.limits.writeTimeout);
     incoming_->given = Clock::now();
     incoming_->drips = (*next)->size() < kDrip ? incoming_->drips + 1 : 0;
-    if (incoming_->drips >= kDripsInARow && incoming_->left > 0) {
-      incoming_->restsUntil = incoming_->given + kDripRest;
-    }
+    restBetweenDrips();
     pace_.rest(incoming_->given);
     incoming_->body->give(std::move(*next));
   }
 }
 
+void Exchange::restBetweenDrips() {
+  Incoming& incoming = *incoming_;
+  const bool rests = incoming.drips >= kDripsInARow && incoming.left > 0;
+  if (rests) incoming.restsUntil = incoming.given + kDripRest;
+  const int lowWater = rests ? static_cast<int>(std::min<std::uint64_t>(incoming.left, kDrip)) : 1;
+  if (lowWater == incoming.lowWater) return;
+  ::setsockopt(transport_->fd(), SOL_SOCKET, SO_RCVLOWAT, &lowWater, sizeof lowWater);
+  incoming.lowWater = lowWater;
+}
+
 void Exchange::awaitBody() {
-  acknowledgeNow(transport_->fd());
+  if (!incoming_->restsUntil) acknowledgeNow(transport_->fd());
   const Clock::time_point now = Clock::now();
   pace_.await(now);
   const auto judged =

@@ -111,6 +111,7 @@ class Exchange {
   void announceBody(Request& request, std::string_view behind);
   void onBodyWanted();
   void receiveBody();
+  void restBetweenDrips();
   void awaitBody();
   std::optional<Result<std::string>> nextOfBody();
   void failBody(Error error);
@@ -157,6 +158,7 @@ class Exchange {
     int drips = 0;            ///< small reads, one after the other
     /// Until then what drips in gathers in the kernel.
     std::optional<Clock::time_point> restsUntil{};
+    int lowWater = 1;  ///< the kernel wakes us for no less: SO_RCVLOWAT
   };
   std::optional<Incoming> incoming_;
   int status_ = 0;

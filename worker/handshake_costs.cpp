@@ -7,6 +7,7 @@
 namespace egalaxyd {
 
 void HandshakeCosts::charge(const IpAddress& client, Clock::duration cpu, Clock::time_point now) {
+  if (cpu <= kUsual) return;
   const IpAddress key = client.limitKey();
   auto& set = accounts_[setOf(key)];
   const auto known = std::ranges::find(set, key, &Account::client);
@@ -14,7 +15,7 @@ void HandshakeCosts::charge(const IpAddress& client, Clock::duration cpu, Clock:
   Account& account = isKnown ? *known : *std::ranges::min_element(set, {}, &Account::clear);
   const Clock::time_point from = isKnown ? std::max(account.clear, now) : now;
   const Clock::time_point clear =
-      std::min(from + kForgivenessTakes * cpu, now + kForgivenessTakes * kMost);
+      std::min(from + kForgivenessTakes * (cpu - kUsual), now + kForgivenessTakes * kMost);
   if (!isKnown && account.clear >= clear) return;
   account = {key, clear};
 }

@@ -15,7 +15,10 @@ namespace egalaxyd {
 /// only.
 class HandshakeCosts {
  public:
-  /// More CPU time than this makes an address costly; a usual handshake takes 0.3 ms.
+  /// A usual step of a handshake takes 0.3 ms. Nothing is charged up to this: a crowd behind one
+  /// address is not costly for being many.
+  static constexpr auto kUsual = std::chrono::milliseconds(2);
+  /// More CPU time than this makes an address costly.
   static constexpr auto kAllowance = std::chrono::milliseconds(20);
   /// A debt is forgiven at one percent of a CPU, and never grows beyond kMost.
   static constexpr int kForgivenessTakes = 100;
@@ -26,6 +29,7 @@ class HandshakeCosts {
   /// `seed` keeps strangers from choosing addresses that share a set.
   explicit HandshakeCosts(std::uint64_t seed) : seed_(seed) {}
 
+  /// `cpu`: of one step of a handshake.
   void charge(const IpAddress& client, Clock::duration cpu, Clock::time_point now);
   /// Whether its handshakes have to wait behind those of others. An address that a full table had
   /// no place for is not costly: the places are for the most costly of them.

@@ -40,8 +40,9 @@ constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
 constexpr std::size_t kExpiryBatch = 500;
-/// Exchanges at once that leave memory behind worth giving back.
+/// Exchanges at once, in all workers together, that leave memory behind worth giving back.
 constexpr std::size_t kStorm = 64;
+constexpr std::size_t kLeastStorm = 8;  ///< of one worker
 /// How long a thread that is not the loop's waits until it asks for memory again.
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
@@ -196,7 +197,8 @@ class Worker {
   /// A storm's memory goes back to the kernel when it is over; that takes milliseconds.
   void trimAfterStorm() {
     mostExchanges_ = std::max(mostExchanges_, server_->takeMostExchanges());
-    if (mostExchanges_ < kStorm || server_->exchanges() > mostExchanges_ / 4) return;
+    const std::size_t storm = std::max(kStorm / setup_.workerCount, kLeastStorm);
+    if (mostExchanges_ < storm || server_->exchanges() > mostExchanges_ / 4) return;
     ::malloc_trim(0);
     mostExchanges_ = 0;
   }

@@ -148,7 +148,7 @@ def count_syscalls(bench, server, requests=300):
     pids = ",".join(map(str, proc.tree(server.pid)))
     figure = f"system calls per request: {server.name}"
     try:
-        tracer = subprocess.Popen(["perf", "trace", "-s", "-o", summary, "-p", pids],
+        tracer = subprocess.Popen(["perf", "trace", "-s", "-m", "4096", "-o", summary, "-p", pids],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     except FileNotFoundError:
         bench.table.skip(figure, "perf is not installed (package linux-perf)")

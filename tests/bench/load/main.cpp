@@ -98,6 +98,8 @@ std::vector<Child> startChildren(const Options& options, const Signals& signals)
       Stallers stallers(mine);
       stallers.prepare();
       sayPrepared(up);
+      // It would be on another machine: here it has only the CPU time that the others leave.
+      if (nice(19) == -1) _exit(1);
       return stallers.run(signals.stop.read);
     }));
   }

@@ -30,23 +30,20 @@ TEST_F(HandshakeCostsTest, OneDearHandshakeMakesItsAddressCostlyAndNoOther) {
   EXPECT_FALSE(isCostly("192.0.2.2"));
 }
 
-TEST_F(HandshakeCostsTest, ManyUsualOnesAddUp) {
-  for (int i = 0; i < 66; ++i) charge("192.0.2.1", 300us);
+TEST_F(HandshakeCostsTest, DearOnesAddUp) {
+  for (int i = 0; i < 20; ++i) charge("192.0.2.1", 3ms);
   EXPECT_FALSE(isCostly("192.0.2.1"));
-  charge("192.0.2.1", 300us);
+  charge("192.0.2.1", 3ms);
   EXPECT_TRUE(isCostly("192.0.2.1"));
 }
 
-TEST_F(HandshakeCostsTest, ABusyClientThatTakesLessThanAPercentIsNeverCostly) {
-  for (int i = 0; i < 100'000; ++i) {
-    charge("192.0.2.1", 300us);
-    now_ += 31ms;
-    ASSERT_FALSE(isCostly("192.0.2.1"));
-  }
+TEST_F(HandshakeCostsTest, ACrowdOfUsualOnesIsNeverCostly) {
+  for (int i = 0; i < 100'000; ++i) charge("192.0.2.1", i % 10 == 0 ? 2ms : 300us);
+  EXPECT_FALSE(isCostly("192.0.2.1"));
 }
 
 TEST_F(HandshakeCostsTest, DebtsAreForgivenAtOnePercent) {
-  charge("192.0.2.1", 40ms);
+  charge("192.0.2.1", 42ms);
   now_ += 1999ms;
   EXPECT_TRUE(isCostly("192.0.2.1"));
   now_ += 1ms;
@@ -69,14 +66,14 @@ TEST_F(HandshakeCostsTest, CountsIPv6ByNetwork) {
 TEST_F(HandshakeCostsTest, ACrowdOfCheapAddressesHidesNoCostlyOne) {
   charge("192.0.2.1", 100ms);
   for (int i = 0; i < 65'536; ++i) {
-    charge("10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256), 1ms);
+    charge("10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256), 4ms);
   }
   EXPECT_TRUE(isCostly("192.0.2.1"));
 }
 
 TEST_F(HandshakeCostsTest, ACostlyAddressFindsAPlaceAmongCheapOnes) {
   for (int i = 0; i < 65'536; ++i) {
-    charge("10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256), 1ms);
+    charge("10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256), 4ms);
   }
   charge("192.0.2.1", 100ms);
   EXPECT_TRUE(isCostly("192.0.2.1"));
