@@ -11,12 +11,12 @@
 #include <iostream>
 #include <sstream>
 
-#include "common/poco_seam.h"
-#include "common/spelling.h"
-#include "common/version.h"
-#include "ctl/command_table.h"
+#include "common/base/poco_seam.h"
+#include "common/base/spelling.h"
+#include "common/base/version.h"
+#include "ctl/base/command_table.h"
 
-namespace egalaxyd {
+namespace egalaxyd::ctl {
 
 using Poco::Util::Option;
 
@@ -134,4 +134,4 @@ void CtlApp::printHelp(const std::vector<std::string>& arguments) const {
             << text.str().substr(text.str().find('\n'));  // behind its own, empty usage line
 }
 
-}  // namespace egalaxyd
+}  // namespace egalaxyd::ctl

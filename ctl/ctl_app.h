@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace egalaxyd {
+namespace egalaxyd::ctl {
 
 class CtlApp : public Poco::Util::Application {
  public:
@@ -26,4 +26,4 @@ class CtlApp : public Poco::Util::Application {
   std::map<std::string, std::string> given_;
 };
 
-}  // namespace egalaxyd
+}  // namespace egalaxyd::ctl

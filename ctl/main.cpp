@@ -1,7 +1,7 @@
-#include "ctl/command.h"
+#include "ctl/base/command.h"
 #include "ctl/ctl_app.h"
 
 int main(int argc, char** argv) {
-  egalaxyd::CtlApp app;
-  return app.readCommandLine(argc, argv) ? app.run() : egalaxyd::kExitUsage;
+  egalaxyd::ctl::CtlApp app;
+  return app.readCommandLine(argc, argv) ? app.run() : egalaxyd::ctl::kExitUsage;
 }

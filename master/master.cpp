@@ -13,12 +13,12 @@
 #include <set>
 #include <utility>
 
-#include "common/listening.h"
-#include "common/log.h"
-#include "common/path.h"
+#include "common/base/path.h"
+#include "common/system/listening.h"
+#include "common/system/log.h"
 #include "master/master_process.h"
-#include "master/rehearsal.h"
-#include "master/server_paths.h"
+#include "master/start/server_paths.h"
+#include "master/supervise/rehearsal.h"
 
 namespace egalaxyd {
 namespace {
@@ -275,7 +275,7 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
   using Kind = WorkerChannel::Received::Kind;
   const Clock::time_point now = Clock::now();
   if (received.kind == Kind::kPeerGone) {
-    perform(supervisor_.workerMuted(process.key, now));
+    perform(supervisor_.workerChannelClosed(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kReady) {
     perform(supervisor_.workerReady(process.key, now));
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kRefused) {
@@ -288,11 +288,11 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
     process.storageTrouble = received.text;
     storageTrouble_ = received.text;
   } else {
-    perform(supervisor_.workerMisbehaved(process.key, "sent what no worker sends", now));
+    perform(supervisor_.workerMisbehaved(process.key, "sent an invalid message", now));
   }
 }
 
-/// A loop that hangs shows only in that its heart stops.
+/// An event loop that hangs is visible only as a heartbeat counter that stops.
 void Master::checkWorkers() {
   std::vector<WorkerKey> hung;
   for (const WorkerView& view : supervisor_.workers()) {
@@ -392,7 +392,7 @@ void Master::act(const AskToDrain& action) {
   if (own != nullptr && serving != nullptr && own != serving) {
     letNobodyElseIn(*own, serving->listeners);
   }
-  // A worker that cannot be asked is killed by its lid.
+  // A worker that cannot be asked is killed at its deadline.
   static_cast<void>(process->worker.channel.send(ChannelMessage::kDrain));
 }
 

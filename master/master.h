@@ -13,18 +13,18 @@
 #include <string>
 #include <vector>
 
-#include "common/config_loader.h"
-#include "common/event_loop.h"
-#include "common/shared_state.h"
-#include "common/signal_source.h"
-#include "master/control_server.h"
-#include "master/generation.h"
-#include "master/instance_lock.h"
-#include "master/query_runner.h"
-#include "master/service_manager.h"
-#include "master/spawner.h"
-#include "master/supervisor.h"
-#include "master/upload_settler.h"
+#include "common/config/config_loader.h"
+#include "common/loop/event_loop.h"
+#include "common/loop/signal_source.h"
+#include "common/shared/shared_state.h"
+#include "master/child/query_runner.h"
+#include "master/child/upload_settler.h"
+#include "master/control/control_server.h"
+#include "master/start/instance_lock.h"
+#include "master/start/service_manager.h"
+#include "master/supervise/generation.h"
+#include "master/supervise/spawner.h"
+#include "master/supervise/supervisor.h"
 
 namespace egalaxyd {
 
@@ -48,7 +48,8 @@ class Master {
   explicit Master(MasterHooks hooks);
   ~Master();
 
-  /// Takes the state folder, opens the log, sockets, certificates and roots. `config` was checked.
+  /// Takes the state folder, opens the log, sockets, certificates and roots. `config` was
+  /// checked.
   std::optional<Failure> prepare(const Config& config);
   /// Serves until it is told to stop; the exit code. Once, after prepare().
   int run();

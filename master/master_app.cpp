@@ -13,13 +13,13 @@
 #include <memory>
 #include <utility>
 
-#include "common/config_dump.h"
-#include "common/log.h"
-#include "common/privilege.h"
-#include "common/spelling.h"
-#include "common/version.h"
-#include "master/effective_config.h"
+#include "common/base/spelling.h"
+#include "common/base/version.h"
+#include "common/config/config_dump.h"
+#include "common/system/log.h"
+#include "common/system/privilege.h"
 #include "master/master.h"
+#include "master/supervise/effective_config.h"
 #include "worker/worker.h"
 
 namespace egalaxyd {

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "common/config_loader.h"
-#include "master/background.h"
-#include "master/command_line.h"
-#include "master/generation.h"
-#include "master/pid_file.h"
+#include "common/config/config_loader.h"
+#include "master/start/background.h"
+#include "master/start/command_line.h"
+#include "master/start/pid_file.h"
+#include "master/supervise/generation.h"
 
 namespace egalaxyd {
 

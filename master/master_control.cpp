@@ -6,16 +6,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/config_loader.h"
-#include "common/log.h"
-#include "common/memory_use.h"
+#include "common/base/memory_use.h"
+#include "common/base/units.h"
+#include "common/base/version.h"
+#include "common/config/config_loader.h"
 #include "common/storage/sqlite_storage.h"
-#include "common/units.h"
-#include "common/version.h"
-#include "master/command_right.h"
+#include "common/system/log.h"
+#include "master/child/storage_query.h"
+#include "master/control/command_right.h"
 #include "master/master_process.h"
-#include "master/server_paths.h"
-#include "master/storage_query.h"
+#include "master/start/server_paths.h"
 
 namespace egalaxyd {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "master/control/statistics.h"
 #include "master/master.h"
-#include "master/statistics.h"
 
 namespace egalaxyd {
 

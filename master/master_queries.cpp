@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "common/certificate_json.h"
-#include "common/certificate_names.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
-#include "master/database.h"
+#include "common/tls/certificate_json.h"
+#include "common/tls/certificate_names.h"
+#include "master/child/database.h"
+#include "master/child/storage_query.h"
 #include "master/master_process.h"
-#include "master/storage_query.h"
 
 namespace egalaxyd {
 namespace {

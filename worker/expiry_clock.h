@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "common/event_loop.h"
+#include "common/loop/event_loop.h"
 #include "common/storage/storage.h"
 
 namespace egalaxyd {

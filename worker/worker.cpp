@@ -9,22 +9,22 @@
 #include <thread>
 #include <utility>
 
-#include "common/config_loader.h"
-#include "common/log.h"
-#include "common/media_type.h"
-#include "common/memory_use.h"
-#include "common/signal_source.h"
+#include "common/base/memory_use.h"
+#include "common/config/config_loader.h"
+#include "common/loop/signal_source.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
-#include "worker/blocking_pool.h"
+#include "common/system/log.h"
+#include "common/wire/media_type.h"
+#include "worker/base/blocking_pool.h"
+#include "worker/base/rare_error.h"
+#include "worker/base/storage_thread.h"
+#include "worker/connection/server.h"
 #include "worker/expiry_clock.h"
+#include "worker/module/site_factory.h"
+#include "worker/plan/sandbox_rules.h"
+#include "worker/plan/serving_plan.h"
 #include "worker/plugin/plugin_loader.h"
-#include "worker/rare_error.h"
-#include "worker/sandbox_rules.h"
-#include "worker/server.h"
-#include "worker/serving_plan.h"
-#include "worker/site/site_factory.h"
-#include "worker/storage_thread.h"
 #include "worker/upload/upload_recovery.h"
 #include "worker/upload/uploads.h"
 
@@ -41,15 +41,11 @@ constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
 constexpr std::size_t kExpiryBatch = 500;
 /// Exchanges at once, in all workers together, that leave memory behind worth giving back.
-constexpr std::size_t kStorm = 64;
-constexpr std::size_t kLeastStorm = 8;  ///< of one worker
+constexpr std::size_t kTrimAfterExchanges = 64;
+constexpr std::size_t kTrimAfterAtLeast = 8;  ///< of one worker
 /// How long a thread that is not the loop's waits until it asks for memory again.
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
-
-WallTime wallNow() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
 
 StorageLimits storageLimits(const Config& config) {
   return {.newUsersPerMinute = config.users.newPerMinute};
@@ -99,7 +95,7 @@ class Worker {
         services_{
             .loop = loop_, .pool = pool_, .users = users_, .uploads = uploads_, .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
-        drainLid_(loop_, [this] { onDrainLid(); }),
+        drainTimeout_(loop_, [this] { onDrainTimeout(); }),
         tick_(loop_, [this] { onTick(); }) {
     // One worker looks after all users.
     const UsersConfig& users = setup_.plan->config.users;
@@ -145,7 +141,7 @@ class Worker {
   void drain() {
     if (draining_) return;
     draining_ = true;
-    drainLid_.setAfter(setup_.plan->config.server.drainTimeout);
+    drainTimeout_.setAfter(setup_.plan->config.server.drainTimeout);
     server_->drain([this] { static_cast<void>(setup_.channel.send(ChannelMessage::kClosed)); },
                    [this] { leave(); });
   }
@@ -159,7 +155,7 @@ class Worker {
     tick_.setAfter(kLeaveTick);
   }
 
-  void onDrainLid() {
+  void onDrainTimeout() {
     const std::size_t cut = server_->abortAll("drain timeout");
     if (cut > 0) spdlog::warn("drain_timeout is over: {} connections were cut", cut);
   }
@@ -197,7 +193,7 @@ class Worker {
   /// A storm's memory goes back to the kernel when it is over; that takes milliseconds.
   void trimAfterStorm() {
     mostExchanges_ = std::max(mostExchanges_, server_->takeMostExchanges());
-    const std::size_t storm = std::max(kStorm / setup_.workerCount, kLeastStorm);
+    const std::size_t storm = std::max(kTrimAfterExchanges / setup_.workerCount, kTrimAfterAtLeast);
     if (mostExchanges_ < storm || server_->exchanges() > mostExchanges_ / 4) return;
     ::malloc_trim(0);
     mostExchanges_ = 0;
@@ -224,38 +220,33 @@ class Worker {
   }
 
   void forgetMetadata(WallTime lastSeen) {
-    const bool queued = storage_.submit(
-        [lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
-        [](Result<std::uint64_t> forgotten) {
-          if (forgotten && *forgotten > 0) {
-            spdlog::info("{} values of users not seen within metadata_ttl were removed",
-                         *forgotten);
-          }
-        });
-    if (!queued) spdlog::debug("metadata_ttl is looked at again in an hour: the storage is busy");
+    storage_.submit([lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
+                    [](Result<std::uint64_t> forgotten) {
+                      if (forgotten && *forgotten > 0) {
+                        spdlog::info("{} values of users not seen within metadata_ttl were removed",
+                                     *forgotten);
+                      }
+                    });
   }
 
   /// Some at a time: who writes meanwhile waits for no more than these.
   void forgetUsers(WallTime lastSeen, std::uint64_t before = 0) {
-    const bool queued = storage_.submit(
+    storage_.submit(
         [lastSeen](Storage& storage) { return storage.expireUsers(lastSeen, kExpiryBatch); },
         [this, lastSeen, before](Result<std::uint64_t> gone) {
           const std::uint64_t all = before + (gone ? *gone : 0);
           if (gone && *gone == kExpiryBatch && !leaving_) return forgetUsers(lastSeen, all);
           if (all > 0) spdlog::info("{} users not seen within users.ttl were removed", all);
         });
-    if (!queued) spdlog::debug("users.ttl is looked at again in an hour: the storage is busy");
   }
 
   void beginExpiry() {
-    const bool queued =
-        storage_.submitRead([](Storage& storage) { return storage.listUsers(1); },
-                            [this](Result<std::vector<User>> users) {
-                              if (users && !users->empty()) {
-                                expiry_->begin(users->front().lastSeen, wallNow(), Clock::now());
-                              }
-                            });
-    if (!queued) spdlog::debug("users are looked at again in an hour: the storage is busy");
+    storage_.submitRead([](Storage& storage) { return storage.listUsers(1); },
+                        [this](Result<std::vector<User>> users) {
+                          if (users && !users->empty()) {
+                            expiry_->begin(users->front().lastSeen, wallNow(), Clock::now());
+                          }
+                        });
   }
 
   /// Everything that a request may hold must be given back by now; what is not is a leak that
@@ -263,7 +254,7 @@ class Worker {
   int audit() {
     server_.reset();
     channelWatch_.stop();
-    drainLid_.cancel();
+    drainTimeout_.cancel();
     tick_.cancel();
     if (loop_.watchCount() == 0 && loop_.timerCount() == 0) return kWorkerExitDone;
     spdlog::error("left open at the end: {} descriptors, {} deadlines", loop_.watchCount(),
@@ -284,7 +275,7 @@ class Worker {
   const ServerInfo info_;
   Services services_;
   Watch channelWatch_;
-  Timer drainLid_;
+  Timer drainTimeout_;
   Timer tick_;
   std::optional<Server> server_;
   RareError errors_;

@@ -9,8 +9,8 @@
 #include <iterator>
 #include <string>
 
-#include "common/errno_error.h"
-#include "common/unique_fd.h"
+#include "common/base/errno_error.h"
+#include "common/base/unique_fd.h"
 
 namespace egalaxyd {
 namespace {

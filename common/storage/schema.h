@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "common/result.h"
+#include "common/base/result.h"
 #include "common/storage/sqlite_handle.h"
 
 namespace egalaxyd {

@@ -78,7 +78,7 @@ class SqliteStorage final : public Storage {
 
   Result<void> begin(Access access) override {
     if (depth_ == 0) db_.clearTrouble();
-    if (spoiled()) return *spoiled_;
+    if (transactionLost()) return *transactionLost_;
     if (depth_ > 0 && access_ == Access::kRead && access == Access::kWrite) {
       return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
     }
@@ -93,8 +93,8 @@ class SqliteStorage final : public Storage {
   }
 
   Result<void> commit() override {
-    const bool lost = spoiled();
-    Result<void> committed = lost         ? Result<void>(*spoiled_)
+    const bool lost = transactionLost();
+    Result<void> committed = lost         ? Result<void>(*transactionLost_)
                              : depth_ > 1 ? db_.run("RELEASE inner_one")
                                           : db_.run("COMMIT");
     if (committed) {
@@ -107,14 +107,14 @@ class SqliteStorage final : public Storage {
   }
 
   void rollback() override {
-    if (!spoiled()) {
+    if (!transactionLost()) {
       Result<void> undone = db_.run(depth_ > 1 ? "ROLLBACK TO inner_one" : "ROLLBACK");
       if (undone && depth_ > 1) undone = db_.run("RELEASE inner_one");
-      if (!undone) spoiled_ = undone.error();
+      if (!undone) transactionLost_ = undone.error();
     }
     if (--depth_ > 0) return;
     if (db_.inTransaction()) static_cast<void>(db_.run("ROLLBACK"));
-    spoiled_.reset();
+    transactionLost_.reset();
   }
 
   std::optional<Error> trouble() const override { return db_.trouble(); }
@@ -520,11 +520,11 @@ class SqliteStorage final : public Storage {
 
   /// Whether the outermost transaction is beyond saving. A full disk and its like end a transaction
   /// without being asked, and what followed would commit by itself.
-  bool spoiled() {
-    if (depth_ > 0 && !spoiled_ && !db_.inTransaction()) {
-      spoiled_ = db_.trouble().value_or(Error{ErrorCode::kIo, "the transaction is gone"});
+  bool transactionLost() {
+    if (depth_ > 0 && !transactionLost_ && !db_.inTransaction()) {
+      transactionLost_ = db_.trouble().value_or(Error{ErrorCode::kIo, "the transaction is gone"});
     }
-    return spoiled_.has_value();
+    return transactionLost_.has_value();
   }
 
   Result<bool> mayMakeUser(WallTime now) {
@@ -572,9 +572,9 @@ class SqliteStorage final : public Storage {
 
   SqliteConnection db_;
   const StorageLimits limits_;
-  std::size_t depth_ = 0;          ///< of transactions
-  Access access_ = Access::kRead;  ///< of the outermost one
-  std::optional<Error> spoiled_;   ///< why the outermost one cannot be committed any more
+  std::size_t depth_ = 0;                 ///< of transactions
+  Access access_ = Access::kRead;         ///< of the outermost one
+  std::optional<Error> transactionLost_;  ///< why the outermost one cannot be committed any more
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "common/path.h"
+#include "common/base/path.h"
 
 namespace egalaxyd {
 namespace {

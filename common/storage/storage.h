@@ -13,11 +13,14 @@
 #include <type_traits>
 #include <vector>
 
-#include "common/result.h"
+#include "common/base/result.h"
 
 namespace egalaxyd {
 
 using WallTime = std::chrono::sys_seconds;
+inline WallTime wallNow() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 /// Longest value and longest key of a user's metadata, in bytes.
 inline constexpr std::size_t kMaxMetadataBytes = 64 * 1024;

@@ -5,11 +5,11 @@
 #include <string>
 #include <string_view>
 
-#include "common/path.h"
-#include "common/uri.h"
+#include "common/base/path.h"
+#include "common/wire/uri.h"
 #include "worker/protocol/gemini_encoder.h"
 #include "worker/protocol/gemini_parser.h"
-#include "worker/router.h"
+#include "worker/route/router.h"
 
 namespace egalaxyd {
 namespace {

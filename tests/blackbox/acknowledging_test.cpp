@@ -9,7 +9,7 @@
 #include <string>
 
 #include "tests/support/capsule.h"
-#include "worker/unreceived.h"
+#include "worker/transport/unreceived.h"
 
 namespace egalaxyd {
 namespace {

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "common/control_protocol.h"
+#include "common/wire/control_protocol.h"
 #include "tests/support/capsule.h"
 #include "tests/support/control_client.h"
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/certificate_names.h"
+#include "common/tls/certificate_names.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {

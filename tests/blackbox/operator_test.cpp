@@ -10,9 +10,9 @@
 #include <future>
 #include <utility>
 
-#include "common/certificate_names.h"
-#include "common/unique_fd.h"
-#include "common/units.h"
+#include "common/base/unique_fd.h"
+#include "common/base/units.h"
+#include "common/tls/certificate_names.h"
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/control_client.h"

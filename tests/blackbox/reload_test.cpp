@@ -8,7 +8,7 @@
 #include <map>
 #include <thread>
 
-#include "common/certificate_names.h"
+#include "common/tls/certificate_names.h"
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/control_client.h"

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "common/certificate_names.h"
+#include "common/tls/certificate_names.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {

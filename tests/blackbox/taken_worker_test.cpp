@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <string>
 
-#include "common/unique_fd.h"
+#include "common/base/unique_fd.h"
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/deadline.h"

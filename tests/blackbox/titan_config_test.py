@@ -41,7 +41,8 @@ class Configuration(unittest.TestCase):
         for upload, word in (
                 ("", "anyone"), ("delete = true", "anyone"), ("anyone = false", "anyone"),
                 ('over = ["titan", "spartan"]\nfingerprints = ["*"]', "anyone"),
-                ('over = ["gopher"]\nanyone = true', "gopher"), ('fingerprints = ["abc"]', "abc"),
+                ('over = ["gopher"]\nanyone = true', "gopher"),
+                ('fingerprints = ["abc"]', "upload.fingerprints: found something else"),
                 ('tokens = ["secret"]', "sha256:"), ('tokens = ["sha256:abc"]', "sha256:"),
                 ("anyon = true", "anyone"), ('anyone = true\nmax_sise = "1KiB"', "max_size"),
                 ('anyone = true\nmax_size = "much"', "much"),

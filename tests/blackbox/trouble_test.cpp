@@ -245,9 +245,9 @@ TEST_F(Running, AfterARotationWorkersOfAnyAccountWriteIntoTheNewFile) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they need memory without end
 
 /// Lets each worker have no more memory than it has now, while it lives.
-class MemoryLid {
+class MemoryLimit {
  public:
-  explicit MemoryLid(std::vector<pid_t> workers) : workers_(std::move(workers)) {
+  explicit MemoryLimit(std::vector<pid_t> workers) : workers_(std::move(workers)) {
     for (const pid_t worker : workers_) {
       std::istringstream pages(readAll("/proc/" + std::to_string(worker) + "/statm"));
       rlim_t size = 0;
@@ -255,11 +255,11 @@ class MemoryLid {
       set(worker, size * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)));
     }
   }
-  ~MemoryLid() {
+  ~MemoryLimit() {
     for (const pid_t worker : workers_) set(worker, RLIM_INFINITY);
   }
-  MemoryLid(const MemoryLid&) = delete;
-  MemoryLid& operator=(const MemoryLid&) = delete;
+  MemoryLimit(const MemoryLimit&) = delete;
+  MemoryLimit& operator=(const MemoryLimit&) = delete;
 
  private:
   static void set(pid_t worker, rlim_t bytes) {
@@ -281,7 +281,7 @@ TEST_F(Running, WithoutMemoryAWorkerGivesUpConnectionsAndLives) {
            capsule.logContains("LOG ERROR");
   };
   {
-    const MemoryLid lid(workers);
+    const MemoryLimit limit(workers);
     std::vector<std::unique_ptr<GeminiClient>> crowd;  // in the middle of their handshakes
     for (int i = 0; i < 400; ++i) {
       crowd.push_back(std::make_unique<GeminiClient>(capsule.port()));

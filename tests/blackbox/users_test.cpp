@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "common/certificate_names.h"
+#include "common/tls/certificate_names.h"
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
 #include "tests/support/deadline.h"

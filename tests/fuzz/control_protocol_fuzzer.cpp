@@ -1,6 +1,6 @@
 // Lines of a control client, as many as there are: each is a request that survives being written
 // and read again, or is refused in words that make one line.
-#include "common/control_protocol.h"
+#include "common/wire/control_protocol.h"
 
 #include <string>
 

@@ -8,7 +8,7 @@
 
 #include "tests/fuzz/support.h"
 #include "worker/protocol/gemini_encoder.h"
-#include "worker/router.h"
+#include "worker/route/router.h"
 
 namespace egalaxyd::fuzz {
 namespace {
@@ -77,7 +77,7 @@ void checkRouting(RequestLine line) {
     return;
   }
   const auto& [site, request, takes] = std::get<Routed>(result);
-  require(!request.upload || takes != Takes::kNothing, "no upload where none is taken");
+  require(!request.upload || takes != AcceptedBody::kNothing, "no upload where none is taken");
   require(site != nullptr, "a site");
   require(request.url == url, "the URL as sent");
   requireNormalPath(request.path);

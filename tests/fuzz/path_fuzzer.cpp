@@ -1,5 +1,5 @@
 // A raw path: its normal form is normal, stable, and survives encoding.
-#include "common/path.h"
+#include "common/base/path.h"
 
 #include <string>
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <string>
 
-#include "common/limits.h"
-#include "common/path.h"
+#include "common/base/limits.h"
+#include "common/base/path.h"
 #include "tests/fuzz/support.h"
 #include "worker/protocol/spartan_encoder.h"
 

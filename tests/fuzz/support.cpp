@@ -4,10 +4,10 @@
 #include <cstdlib>
 #include <string>
 
-#include "common/limits.h"
-#include "common/media_type.h"
-#include "common/path.h"
-#include "worker/response.h"
+#include "common/base/limits.h"
+#include "common/base/path.h"
+#include "common/wire/media_type.h"
+#include "worker/site/response.h"
 
 namespace egalaxyd::fuzz {
 

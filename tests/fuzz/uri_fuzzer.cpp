@@ -1,10 +1,10 @@
 // A text as URI: what is accepted is made of legal parts, and put together again it is itself.
-#include "common/uri.h"
+#include "common/wire/uri.h"
 
 #include <algorithm>
 #include <string>
 
-#include "common/path.h"
+#include "common/base/path.h"
 #include "tests/fuzz/support.h"
 
 namespace egalaxyd::fuzz {

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 namespace egalaxyd {
 namespace {

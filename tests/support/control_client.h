@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/unique_fd.h"
+#include "common/base/unique_fd.h"
 #include "tests/support/deadline.h"
 
 namespace egalaxyd {

@@ -1,5 +1,5 @@
 #include "tests/support/gemini_client.h"
-#include "common/certificate_names.h"
+#include "common/tls/certificate_names.h"
 
 #include <openssl/err.h>
 

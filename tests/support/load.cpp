@@ -2,7 +2,7 @@
 
 #include <sstream>
 
-#include "common/uri.h"
+#include "common/wire/uri.h"
 #include "tests/support/gemini_client.h"
 #include "tests/support/spartan_client.h"
 

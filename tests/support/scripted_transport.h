@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "worker/transport.h"
+#include "worker/transport/transport.h"
 
 namespace egalaxyd {
 

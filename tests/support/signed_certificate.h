@@ -9,9 +9,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "common/certificate_names.h"
+#include "common/tls/certificate_names.h"
 #include "tests/support/test_certificates.h"
-#include "worker/client_identity.h"
+#include "worker/base/client_identity.h"
 
 namespace egalaxyd {
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "common/certificate.h"
+#include "common/tls/certificate.h"
 
 namespace egalaxyd {
 

@@ -17,9 +17,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/errno_error.h"
-#include "common/log.h"
-#include "common/path.h"
+#include "common/base/errno_error.h"
+#include "common/base/path.h"
+#include "common/system/log.h"
 #include "worker/file/once_per_file.h"
 #include "worker/file/private_key.h"
 

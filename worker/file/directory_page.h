@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/result.h"
+#include "common/base/result.h"
 #include "worker/file/site_root.h"
 
 namespace egalaxyd {

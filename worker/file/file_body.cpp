@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <utility>
 
-#include "common/errno_error.h"
-#include "common/log.h"
-#include "worker/blocking_pool.h"
+#include "common/base/errno_error.h"
+#include "common/system/log.h"
+#include "worker/base/blocking_pool.h"
 
 namespace egalaxyd {
 namespace {
@@ -37,8 +37,8 @@ struct FileBody::PoolRead {
   std::uint64_t offset;
   std::size_t wanted;
   std::unique_ptr<char[]> bytes;  ///< made in the pool: what waits in the queue costs no buffer
-  ssize_t got = 0;
-  int error = 0;
+  ssize_t got = -1;
+  int error = EIO;
   bool begun = false;
   bool finished = false;      ///< loop thread only
   FileBody* owner = nullptr;  ///< loop thread only; nullptr: the body is gone
@@ -53,6 +53,9 @@ struct FileBody::PoolRead {
     finished = true;
     if (owner != nullptr) owner->wake();
   }
+  void tryLater() const {
+    if (owner != nullptr) owner->retry_.setAfter(kRetryPause);
+  }
 };
 
 FileBody::FileBody(OpenFile file, Services& services)
@@ -60,7 +63,8 @@ FileBody::FileBody(OpenFile file, Services& services)
       head_(std::move(file.head)),
       size_(file.size()),
       services_(services),
-      // The one who is woken may destroy this body, and a timer must outlive its callback.
+      // finish() may destroy this body and its timer: deferred, so that the timer is not destroyed
+      // within its own callback.
       retry_(services.loop, [this] { services_.loop.defer([read = read_] { read->finish(); }); }) {}
 
 FileBody::~FileBody() {
@@ -111,13 +115,14 @@ BodyChunk FileBody::readInPool(std::size_t bytes) {
   read_->offset = offset_;
   read_->wanted = bytes;
   read_->owner = this;
-  const bool queued = services_.pool.submit(
+  services_.pool.submit(
       [read = read_] {
         read->run();
-        return true;
+        return Result<void>();
       },
-      [read = read_](bool) { read->finish(); });
-  if (!queued) retry_.setAfter(kRetryPause);
+      [read = read_](Result<void> ran) {
+        !ran&& ran.error().code == ErrorCode::kBusy ? read->tryLater() : read->finish();
+      });
   return {BodyChunk::State::kLater, {}};
 }
 

@@ -9,12 +9,12 @@
 #include <string>
 #include <string_view>
 
-#include "common/event_loop.h"
-#include "common/result.h"
-#include "common/unique_fd.h"
-#include "worker/body.h"
+#include "common/base/result.h"
+#include "common/base/unique_fd.h"
+#include "common/loop/event_loop.h"
 #include "worker/file/site_root.h"
-#include "worker/response.h"
+#include "worker/site/body.h"
+#include "worker/site/response.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {

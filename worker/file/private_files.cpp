@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
-#include "common/certificate_files.h"
+#include "common/tls/certificate_files.h"
 
 namespace egalaxyd {
 

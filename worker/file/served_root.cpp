@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/log.h"
+#include "common/system/log.h"
 
 namespace egalaxyd {
 namespace {
@@ -105,8 +105,9 @@ Result<std::shared_ptr<ServedRoot>> ServedRoots::open(
 void ServedRoots::look(BlockingPool& pool, bool tells) {
   if (looking_ || roots_.empty()) return;
   using Change = std::pair<ServedRoot*, ServedRoot::Seen>;
-  looking_ = pool.submit(
-      [this] {
+  looking_ = true;
+  pool.submit(
+      [this]() -> Result<std::vector<Change>> {
         std::vector<Change> changes;
         for (const auto& [path, root] : roots_) {
           auto seen = root->look();
@@ -115,9 +116,10 @@ void ServedRoots::look(BlockingPool& pool, bool tells) {
         }
         return changes;
       },
-      [this, tells](std::vector<Change> changes) {
+      [this, tells](Result<std::vector<Change>> changes) {
         looking_ = false;
-        for (auto& [root, seen] : changes) root->take(std::move(seen), tells);
+        if (!changes) return;  // in a second
+        for (auto& [root, seen] : *changes) root->take(std::move(seen), tells);
       });
 }
 

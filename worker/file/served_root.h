@@ -9,9 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "common/config.h"
-#include "common/result.h"
-#include "worker/blocking_pool.h"
+#include "common/base/result.h"
+#include "common/config/config.h"
+#include "worker/base/blocking_pool.h"
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 

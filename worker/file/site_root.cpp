@@ -14,11 +14,11 @@
 #include <optional>
 #include <utility>
 
-#include "common/errno_error.h"
-#include "common/log.h"
-#include "worker/body.h"
+#include "common/base/errno_error.h"
+#include "common/system/log.h"
 #include "worker/file/once_per_file.h"
 #include "worker/file/private_key.h"
+#include "worker/site/body.h"
 
 namespace egalaxyd {
 namespace {

@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "common/config.h"
-#include "common/result.h"
-#include "common/unique_fd.h"
+#include "common/base/result.h"
+#include "common/base/unique_fd.h"
+#include "common/config/config.h"
 #include "worker/file/private_files.h"
 
 namespace egalaxyd {

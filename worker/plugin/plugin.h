@@ -17,19 +17,19 @@
 
 // Types that both sides use are one and the same, even where a plug-in hides everything else.
 #pragma GCC visibility push(default)
-#include "common/event_loop.h"
-#include "common/path.h"
-#include "common/result.h"
-#include "worker/blocking_pool.h"
-#include "worker/rate_limiter.h"
-#include "worker/router.h"
+#include "common/base/path.h"
+#include "common/base/result.h"
+#include "common/loop/event_loop.h"
+#include "worker/base/blocking_pool.h"
+#include "worker/route/router.h"
+#include "worker/site/rate_limiter.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {
 
 /// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
 /// notice. A library with another number is refused before any of it is used.
-inline constexpr std::uint32_t kPluginAbi = 3;
+inline constexpr std::uint32_t kPluginAbi = 4;
 
 /// The configuration's `args`.
 using PluginArguments = std::map<std::string, std::string>;
@@ -52,7 +52,7 @@ class SitePlugin : public Site {
     return Error{ErrorCode::kInvalid, "args: \"" + arguments.begin()->first + "\" is not known"};
   }
   /// A site that takes uploads says so here, and reads Request::body.
-  Takes takes(std::string_view) const override { return Takes::kInput; }
+  AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
 };
 
 }  // namespace egalaxyd

@@ -6,10 +6,12 @@
 #include <optional>
 #include <thread>
 
-#include "common/log.h"
+#include "common/system/log.h"
 
 namespace egalaxyd {
 namespace {
+
+Response noAnswer() { return Response::failure(Status::kCgiError, "No answer"); }
 
 /// What a client may be told to wait.
 constexpr auto kLongestWait = std::chrono::hours(24);
@@ -95,7 +97,7 @@ class Owed : public std::enable_shared_from_this<Owed> {
   bool failed() {
     if (!reply_) return false;
     Responder reply = giveBack();
-    std::move(reply).send(Response::failure(Status::kCgiError, "No answer"));
+    std::move(reply).send(noAnswer());
     return true;
   }
 
@@ -174,9 +176,10 @@ void GuardedSite::handle(Request request, Responder reply, Services& services) {
   owed->handled();
 }
 
-Takes GuardedSite::takes(std::string_view sitePath) const {
+AcceptedBody GuardedSite::takes(std::string_view sitePath) const {
   const auto taken = contained(name_, [&] { return site_->takes(sitePath); });
-  if (!taken || *taken < Takes::kNothing || *taken > Takes::kUploads) return Takes::kNothing;
+  if (!taken || *taken < AcceptedBody::kNothing || *taken > AcceptedBody::kUploads)
+    return AcceptedBody::kNothing;
   return *taken;
 }
 
@@ -184,6 +187,8 @@ bool GuardedSite::hidesQuery(std::string_view sitePath) const {
   const auto hides = contained(name_, [&] { return site_->hidesQuery(sitePath); });
   return !hides || *hides;
 }
+
+void FailedSite::handle(Request, Responder reply, Services&) { std::move(reply).send(noAnswer()); }
 
 bool GuardedRouter::serves(std::string_view host) const {
   const auto serves = contained(name_, [&] { return router_->serves(host); });

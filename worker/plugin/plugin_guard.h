@@ -9,11 +9,10 @@
 #include <unordered_map>
 #include <utility>
 
-#include "common/poco_seam.h"
-#include "worker/rare_error.h"
-#include "worker/rate_limiter.h"
-#include "worker/router.h"
-#include "worker/site/reply_site.h"
+#include "common/base/poco_seam.h"
+#include "worker/base/rare_error.h"
+#include "worker/route/router.h"
+#include "worker/site/rate_limiter.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {
@@ -28,13 +27,19 @@ class GuardedSite final : public Site {
   GuardedSite(std::shared_ptr<Site> site, std::string name)
       : site_(std::move(site)), name_(std::move(name)) {}
   void handle(Request request, Responder reply, Services& services) override;
-  Takes takes(std::string_view sitePath) const override;
+  AcceptedBody takes(std::string_view sitePath) const override;
   /// Yes where the site cannot tell.
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:
   const std::shared_ptr<Site> site_;
   const std::string name_;
+};
+
+/// 42 to everything.
+class FailedSite final : public Site {
+ public:
+  void handle(Request request, Responder reply, Services& services) override;
 };
 
 /// An exception is that request's 42. The sites that the router finds are guarded too.
@@ -49,7 +54,7 @@ class GuardedRouter final : public Router {
   const std::shared_ptr<Router> router_;
   const std::string name_;
   mutable RareError errors_;
-  mutable ReplySite failed_{ReplyArgs{static_cast<int>(Status::kCgiError), "No answer", ""}};
+  mutable FailedSite failed_;
   /// By the router's own site.
   mutable std::unordered_map<Site*, std::unique_ptr<GuardedSite>> sites_;
 };

@@ -13,8 +13,8 @@
 #include <tuple>
 #include <utility>
 
-#include "common/errno_error.h"
-#include "common/regular_file.h"
+#include "common/base/errno_error.h"
+#include "common/base/regular_file.h"
 #include "worker/plugin/plugin.h"
 #include "worker/plugin/plugin_guard.h"
 

@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "common/config.h"
-#include "common/result.h"
-#include "worker/rate_limiter.h"
-#include "worker/router.h"
+#include "common/base/result.h"
+#include "common/config/config.h"
+#include "worker/route/router.h"
+#include "worker/site/rate_limiter.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {

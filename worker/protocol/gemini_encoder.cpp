@@ -2,9 +2,9 @@
 
 #include <string_view>
 
-#include "common/limits.h"
-#include "common/media_type.h"
-#include "common/path.h"
+#include "common/base/limits.h"
+#include "common/base/path.h"
+#include "common/wire/media_type.h"
 
 namespace egalaxyd {
 

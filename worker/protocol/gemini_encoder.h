@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "worker/response.h"
+#include "worker/site/response.h"
 
 namespace egalaxyd {
 

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "common/ascii.h"
-#include "common/limits.h"
+#include "common/base/ascii.h"
+#include "common/base/limits.h"
 #include "worker/protocol/titan_parameters.h"
 
 namespace egalaxyd {

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <variant>
 
-#include "common/ip_address.h"
-#include "worker/protocol/request_line.h"
+#include "common/wire/ip_address.h"
+#include "worker/site/request_line.h"
 
 namespace egalaxyd {
 

@@ -3,8 +3,8 @@
 #include <optional>
 #include <utility>
 
-#include "common/path.h"
-#include "common/uri.h"
+#include "common/base/path.h"
+#include "common/wire/uri.h"
 #include "worker/protocol/gemini_encoder.h"
 
 namespace egalaxyd {

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "worker/response.h"
+#include "worker/site/response.h"
 
 namespace egalaxyd {
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 namespace egalaxyd {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "worker/protocol/request_line.h"
+#include "worker/site/request_line.h"
 
 namespace egalaxyd {
 

@@ -7,8 +7,8 @@
 #include <system_error>
 #include <utility>
 
-#include "common/ascii.h"
-#include "common/path.h"
+#include "common/base/ascii.h"
+#include "common/base/path.h"
 
 namespace egalaxyd {
 namespace {

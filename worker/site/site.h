@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstdint>
 
-#include "worker/request.h"
-#include "worker/responder.h"
+#include "worker/site/request.h"
+#include "worker/site/responder.h"
 
 namespace egalaxyd {
 
@@ -35,7 +35,7 @@ struct Services {
 };
 
 /// What a site does with bytes that follow a request.
-enum class Takes {
+enum class AcceptedBody {
   kNothing,
   kInput,    ///< a short text, which becomes the request's query
   kUploads,  ///< whatever Request::upload announces; the site reads Request::body
@@ -50,9 +50,9 @@ class Site {
   virtual void handle(Request request, Responder reply, Services& services) = 0;
   /// What may be sent to `sitePath`; a request that brings what is not taken is refused before it
   /// gets here.
-  virtual Takes takes(std::string_view sitePath) const {
+  virtual AcceptedBody takes(std::string_view sitePath) const {
     static_cast<void>(sitePath);
-    return Takes::kNothing;
+    return AcceptedBody::kNothing;
   }
   /// Whether the query of a request for `sitePath` is a secret that no log may show.
   virtual bool hidesQuery(std::string_view sitePath) const {

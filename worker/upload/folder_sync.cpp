@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "common/errno_error.h"
+#include "common/base/errno_error.h"
 #include "worker/upload/crash_point.h"
 
 namespace egalaxyd {

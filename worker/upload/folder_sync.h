@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/result.h"
+#include "common/base/result.h"
 #include "worker/upload/upload_file.h"
 
 namespace egalaxyd {

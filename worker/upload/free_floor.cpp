@@ -2,7 +2,7 @@
 
 #include <cerrno>
 
-#include "common/errno_error.h"
+#include "common/base/errno_error.h"
 
 namespace egalaxyd {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "common/config.h"
-#include "common/result.h"
+#include "common/base/result.h"
+#include "common/config/config.h"
 
 namespace egalaxyd {
 

@@ -11,11 +11,11 @@
 #include <cerrno>
 #include <utility>
 
-#include "common/errno_error.h"
-#include "common/log.h"
-#include "common/random_number.h"
-#include "common/sha256.h"
+#include "common/base/errno_error.h"
+#include "common/base/random_number.h"
+#include "common/base/sha256.h"
 #include "common/storage/storage.h"
+#include "common/system/log.h"
 #include "worker/upload/crash_point.h"
 #include "worker/upload/empty_folders.h"
 #include "worker/upload/free_floor.h"
@@ -127,7 +127,7 @@ Result<void> UploadFile::finish() {
   return {};
 }
 
-Result<void> UploadFile::findVictim() {
+Result<void> UploadFile::findExisting() {
   makesFolders_ = false;
   if (auto opened = open(); !opened) return opened;
   const auto status = statusOfName();

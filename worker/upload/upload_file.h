@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/result.h"
-#include "common/unique_fd.h"
+#include "common/base/result.h"
+#include "common/base/unique_fd.h"
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 
@@ -66,7 +66,7 @@ class UploadFile {
   /// it replaces. kBusy where that was changed since the first append().
   Result<void> finish();
   /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
-  Result<void> findVictim();
+  Result<void> findExisting();
 
   /// Whether a file had the name when that was last looked at.
   bool hasOld() const { return hasOld_; }

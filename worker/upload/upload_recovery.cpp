@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/errno_error.h"
-#include "common/path.h"
-#include "common/sha256.h"
+#include "common/base/errno_error.h"
+#include "common/base/path.h"
+#include "common/base/sha256.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
 #include "worker/file/site_root.h"

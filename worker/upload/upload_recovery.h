@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <string>
 
-#include "common/config.h"
-#include "common/result.h"
-#include "common/worker_id.h"
+#include "common/base/result.h"
+#include "common/config/config.h"
+#include "common/shared/worker_id.h"
 
 namespace egalaxyd {
 

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <string>
 
-#include "common/ascii.h"
-#include "common/media_type.h"
-#include "common/path.h"
-#include "common/sha256.h"
-#include "common/units.h"
-#include "worker/site/authenticated_site.h"
+#include "common/base/ascii.h"
+#include "common/base/path.h"
+#include "common/base/sha256.h"
+#include "common/base/units.h"
+#include "common/wire/media_type.h"
+#include "worker/site/answers.h"
 
 namespace egalaxyd {
 namespace {

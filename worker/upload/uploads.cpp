@@ -9,15 +9,15 @@
 #include <chrono>
 #include <utility>
 
-#include "common/errno_error.h"
-#include "common/limits.h"
-#include "common/log.h"
-#include "common/media_type.h"
-#include "common/path.h"
-#include "common/sha256.h"
-#include "common/units.h"
+#include "common/base/errno_error.h"
+#include "common/base/limits.h"
+#include "common/base/path.h"
+#include "common/base/sha256.h"
+#include "common/base/units.h"
+#include "common/system/log.h"
+#include "common/wire/media_type.h"
 #include "worker/file/file_body.h"
-#include "worker/site/redirect_site.h"
+#include "worker/site/answers.h"
 #include "worker/upload/crash_point.h"
 #include "worker/upload/free_floor.h"
 #include "worker/upload/upload_rules.h"
@@ -36,10 +36,6 @@ constexpr double kRefusalsPerSecond = 1;
 constexpr auto kSettlePause = std::chrono::milliseconds(250);
 /// How long a client waits for that.
 constexpr auto kSettlePatience = std::chrono::seconds(10);
-
-WallTime wallNow() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
 
 Response refusalOf(const Error& error) {
   switch (error.code) {
@@ -86,7 +82,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
         file_(std::make_shared<UploadFile>(order_.place)) {}
 
   void start() {
-    if (isDelete()) return findVictim();
+    if (isDelete()) return findExisting();
     if (!order_.isBounded()) return readBody();
     request_.upload->size > kRequestBodyChunk ? reserve(&Task::readBody) : look();
   }
@@ -115,17 +111,16 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   /// `work()` on the lane, then `next` here; a failure ends the upload.
   template <class Work, class Next>
   void onLane(Work work, Next next) {
-    const bool queued = uploads_.lane_.submit(
-        std::move(work), [self = shared_from_this(), next = std::move(next)](Result<void> done) {
-          if (!done) return self->fail(done.error());
-          next(*self);
-        });
-    if (!queued) fail({ErrorCode::kBusy, "too many uploads wait"});
+    uploads_.lane_.submit(std::move(work),
+                          [self = shared_from_this(), next = std::move(next)](Result<void> done) {
+                            if (!done) return self->fail(done.error());
+                            next(*self);
+                          });
   }
 
   /// Before any byte is taken; what counts in the end is the announcement.
   void look() {
-    const bool queued = uploads_.storage_.submitRead(
+    uploads_.storage_.submitRead(
         [names = names(), bounds = order_.bounds, record = record(),
          findings = findings_](Storage& storage) mutable -> Result<bool> {
           if (!names.first.empty()) {
@@ -142,7 +137,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           if (self->order_.bounds.ownOnly) self->file_->setMayReplace(*isTheirs);
           self->readBody();
         });
-    if (!queued) fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
   /// Whether the file that `latest` tells of is there by its record, and the user's. One without a
@@ -234,7 +228,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
   void write(bool last) {
     // Shared, so that it is still here where the record has to come first.
     const auto chunk = std::make_shared<std::string>(std::exchange(chunk_, {}));
-    const bool queued = uploads_.lane_.submit(
+    uploads_.lane_.submit(
         [file = file_, chunk, last]() -> Result<void> {
           auto appended = file->append(*chunk);
           return appended && last ? file->finish() : appended;
@@ -244,7 +238,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           self->chunk_ = std::move(*chunk);
           self->recordFirst(last);
         });
-    if (!queued) join(Error{ErrorCode::kBusy, "too many uploads wait"});
   }
 
   /// The content will have a name before it is whole, and only a record tells of it after a crash.
@@ -258,8 +251,8 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     join({});
   }
 
-  void findVictim() {
-    onLane([file = file_] { return file->findVictim(); },
+  void findExisting() {
+    onLane([file = file_] { return file->findExisting(); },
            [](Task& self) {
              self.awaited_ = 1;
              self.next_ = &Task::nameFile;
@@ -284,11 +277,10 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
 
   /// Of a file that no record describes: somebody else put it there.
   void sumOld() {
-    const bool queued = uploads_.lane_.submit([file = file_] { return file->sumOld(); },
-                                              [self = shared_from_this()](Result<void> done) {
-                                                done ? self->settle() : self->fail(done.error());
-                                              });
-    if (!queued) fail({ErrorCode::kBusy, "too many uploads wait"});
+    uploads_.lane_.submit([file = file_] { return file->sumOld(); },
+                          [self = shared_from_this()](Result<void> done) {
+                            done ? self->settle() : self->fail(done.error());
+                          });
   }
 
   /// A certificate's two names; empty without one.
@@ -308,7 +300,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
     pending.sha256 = std::move(sha256);
     pending.worker = uploads_.worker_;
     pending.unfinished = file_->unfinishedName();
-    const bool queued = uploads_.storage_.submit(
+    uploads_.storage_.submit(
         [record = std::move(pending), names = names(), bounds = order_.bounds, findings = findings_,
          minFree = order_.place.minFree,
          database = &uploads_.database_](Storage& storage) mutable -> Result<Announced> {
@@ -335,20 +327,18 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           if (self->order_.bounds.ownOnly) self->file_->setMayReplace(announced->isTheirs);
           self->join({});
         });
-    if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
   /// Of a record that was announced before its content was whole.
   void complete() {
-    const bool queued = uploads_.storage_.submit(
+    uploads_.storage_.submit(
         [id = id_, sum = sha256_](Storage& storage) { return storage.completeUpload(id, sum); },
         [self = shared_from_this()](Result<void> done) { self->join(std::move(done)); });
-    if (!queued) join(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
   /// The storage's lock makes writers take turns, those of other workers too.
   void settle() {
-    const bool queued = uploads_.storage_.submit(
+    uploads_.storage_.submit(
         [id = id_, file = file_, findings = findings_, folders = &uploads_.folders_,
          host = order_.host, path = request_.path, isDelete = isDelete(),
          ownOnly = order_.bounds.ownOnly](Storage& storage) -> Result<void> {
@@ -380,7 +370,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           }
           self->afterFailedSettling(settled.error());
         });
-    if (!queued) fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
   void afterFailedSettling(const Error& error) {
@@ -402,7 +391,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
  public:
   /// Another attempt to settle the record of a file that has its name.
   void settleAgain() {
-    const bool queued = uploads_.storage_.submit(
+    uploads_.storage_.submit(
         [id = id_, file = file_, findings = findings_, host = order_.host, path = request_.path,
          sum = sha256_](Storage& storage) -> Result<bool> {
           if (!file->isStillSo()) {
@@ -418,7 +407,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
           return *latest && (*latest)->sha256 == sum;
         },
         [self = shared_from_this()](Result<bool> settled) { self->onSettledAgain(settled); });
-    if (!queued) onSettledAgain(Error{ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
 
  private:
@@ -441,7 +429,7 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
 
   /// Of a change that was undone, once that is on the disk.
   void dropRecord() {
-    const bool queued = uploads_.storage_.submit(
+    uploads_.storage_.submit(
         [id = id_, file = file_](Storage& storage) -> Result<void> {
           if (file->wasTakenBack() && ::fsync(file->folder()) != 0) {
             return errnoError("fsync folder", errno);
@@ -451,7 +439,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
         [](Result<void> dropped) {
           if (!dropped) complainOfPending(dropped.error());
         });
-    if (!queued) complainOfPending({ErrorCode::kBusy, "too many jobs wait for the storage"});
   }
   static void complainOfPending(const Error& error) {
     spdlog::warn("the record of an upload that failed stays pending until its worker ends: {}",
@@ -573,23 +560,16 @@ void Uploads::leave() {
 
 void Uploads::offerNew(UploadPlace place, const std::string& host, Request request,
                        Responder reply) {
-  struct Pending {
-    Request request;
-    Responder reply;
-  };
-  // Shared, so that it is still here when the lane takes no more.
-  const auto waiting = std::make_shared<Pending>(Pending{std::move(request), std::move(reply)});
   place.createFolders = false;
-  const bool queued = lane_.submit(
-      [place = std::move(place)] { return UploadFile(place).findVictim(); },
-      [this, waiting, host](Result<void> found) {
-        if (found) return std::move(waiting->reply).send(busyFailure());  // it has come meanwhile
-        if (found.error().code == ErrorCode::kNotFound) {
-          return std::move(waiting->reply).send(Response::gemtext(""));
-        }
-        refuse(host, waiting->request, refusalOf(found.error()), std::move(waiting->reply));
-      });
-  if (!queued) std::move(waiting->reply).send(busyFailure());
+  lane_.submit([place = std::move(place)] { return UploadFile(place).findExisting(); },
+               [this, request = std::move(request), reply = std::move(reply),
+                host](Result<void> found) mutable {
+                 if (found) return std::move(reply).send(busyFailure());  // it has come meanwhile
+                 if (found.error().code == ErrorCode::kNotFound) {
+                   return std::move(reply).send(Response::gemtext(""));
+                 }
+                 refuse(host, request, refusalOf(found.error()), std::move(reply));
+               });
 }
 
 void Uploads::refuse(const std::string& host, const Request& request, Response refusal,
@@ -612,7 +592,7 @@ void Uploads::remember(const std::string& host, const Request& request, const st
   record.why = std::move(why);
   const std::string certificate = request.identity ? request.identity->fingerprint : "";
   const std::string key = request.identity ? request.identity->keyFingerprint : "";
-  const bool queued = storage_.submit(
+  storage_.submit(
       [record, certificate, key](Storage& storage) mutable -> Result<std::int64_t> {
         if (!certificate.empty()) {
           auto user = storage.findUser(certificate, key);
@@ -621,8 +601,12 @@ void Uploads::remember(const std::string& host, const Request& request, const st
         }
         return storage.recordUpload(record);
       },
-      [](Result<std::int64_t>) {});
-  if (!queued) spdlog::debug("a refused upload was not recorded: the storage is busy");
+      [](Result<std::int64_t> recorded) {
+        if (!recorded) {
+          spdlog::debug("a refused upload was not recorded: {}",
+                        logQuote(recorded.error().message));
+        }
+      });
 }
 
 UploadRecord Uploads::recordOf(const std::string& host, const Request& request,

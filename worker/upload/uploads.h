@@ -8,15 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "common/event_loop.h"
-#include "common/ip_address.h"
-#include "common/shared_state.h"
+#include "common/loop/event_loop.h"
+#include "common/shared/shared_state.h"
 #include "common/storage/storage.h"
-#include "worker/blocking_pool.h"
-#include "worker/rare_error.h"
-#include "worker/request.h"
-#include "worker/responder.h"
-#include "worker/storage_thread.h"
+#include "common/wire/ip_address.h"
+#include "worker/base/blocking_pool.h"
+#include "worker/base/rare_error.h"
+#include "worker/base/storage_thread.h"
+#include "worker/site/request.h"
+#include "worker/site/responder.h"
 #include "worker/upload/folder_sync.h"
 #include "worker/upload/upload_file.h"
 

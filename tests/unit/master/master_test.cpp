@@ -17,8 +17,8 @@
 #include <new>
 #include <string>
 
-#include "common/log.h"
-#include "common/signal_source.h"
+#include "common/loop/signal_source.h"
+#include "common/system/log.h"
 #include "tests/support/control_client.h"
 #include "tests/support/deadline.h"
 #include "tests/support/temp_dir.h"

@@ -3,8 +3,8 @@
 
 #include <limits>
 
-#include "common/storage/memory_storage.h"
 #include "tests/support/faulty_storage.h"
+#include "tests/support/memory_storage.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/common/storage/storage_samples.h"
 

@@ -119,14 +119,13 @@ class Clumsy final : public SitePlugin {
       return services.loop.post([reply = std::move(reply)] { throw std::runtime_error("late"); });
     }
     if (deed == "/throw-in-the-pool") {
-      static_cast<void>(
-          services.pool.submit([]() -> int { throw 7; }, [reply = std::move(reply)](int) {}));
-      return;
+      return services.pool.submit([]() -> Result<int> { throw 7; },
+                                  [reply = std::move(reply)](Result<int>) {});
     }
     if (deed == "/throw-behind-the-pool") {
-      static_cast<void>(services.pool.submit(
-          [] { return 7; }, [reply = std::move(reply)](int number) { throw number; }));
-      return;
+      return services.pool.submit(
+          [] { return Result<int>(7); },
+          [reply = std::move(reply)](Result<int> number) { throw *number; });
     }
     if (deed == "/answer-twice") {
       const auto answer = [&](std::string text) {
@@ -164,9 +163,9 @@ class Clumsy final : public SitePlugin {
     if (deed == "/read-forever") return readForever(request.body, std::move(reply));
     std::move(reply).send(Response::notFound());
   }
-  Takes takes(std::string_view path) const override {
-    if (path == "/takes-what-there-is-not") return static_cast<Takes>(9);
-    return path.starts_with("/read") ? Takes::kUploads : Takes::kInput;
+  AcceptedBody takes(std::string_view path) const override {
+    if (path == "/takes-what-there-is-not") return static_cast<AcceptedBody>(9);
+    return path.starts_with("/read") ? AcceptedBody::kUploads : AcceptedBody::kInput;
   }
   bool hidesQuery(std::string_view) const override { throw std::runtime_error("cannot say"); }
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <utility>
 
-#include "common/shared_state.h"
+#include "common/shared/shared_state.h"
 #include "worker/plugin/plugin.h"
 
 namespace {

@@ -1,0 +1,52 @@
+#include "common/config/config.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <utility>
+
+namespace egalaxyd {
+
+Complaint complaintOf(std::string where, const Error& error) {
+  return {std::move(where), error.message, mayPass(error.code)};
+}
+
+std::string ListenAddress::text() const {
+  const bool v6 = host.find(':') != std::string::npos;
+  return v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+bool AuthenticatedArgs::operator==(const AuthenticatedArgs&) const = default;
+bool InputArgs::operator==(const InputArgs&) const = default;
+
+bool MountConfig::operator==(const MountConfig& other) const {
+  return path == other.path && args == other.args;
+}
+
+const std::vector<MountConfig>* nestedMounts(const ModuleArgs& args) {
+  if (const auto* authenticated = std::get_if<AuthenticatedArgs>(&args)) {
+    return &authenticated->sites;
+  }
+  const auto* input = std::get_if<InputArgs>(&args);
+  return input == nullptr ? nullptr : &input->sites;
+}
+
+std::vector<MountConfig>* nestedMounts(ModuleArgs& args) {
+  return const_cast<std::vector<MountConfig>*>(nestedMounts(std::as_const(args)));  // NOLINT
+}
+
+std::string Config::where(const std::string& key) const {
+  if (const auto line = lines.find(key); line != lines.end()) {
+    return fmt::format("{}:{}: {}", file.string(), line->second, key);
+  }
+  return file.empty() ? key : fmt::format("{}: {}", file.string(), key);
+}
+
+std::vector<SiteConfig> sitesWithCertificates(const Config& config) {
+  if (!config.sites.empty() || config.router.module.empty()) return config.sites;
+  SiteConfig any;
+  any.host = "*";
+  any.where = config.where("router.module");
+  return {any};
+}
+
+}  // namespace egalaxyd

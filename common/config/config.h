@@ -1,0 +1,307 @@
+// The configuration as typed values with their defaults. Filled by config_loader, checked by
+// config_check, never changed afterwards: a reload makes a new one.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/wire/ip_address.h"
+
+namespace egalaxyd {
+
+using std::chrono::milliseconds;
+
+/// A duration that may be switched off (nullopt, "off" in the file).
+using OptionalDuration = std::optional<milliseconds>;
+/// A duration without an end ("forever" in the file, where it is allowed).
+inline constexpr milliseconds kForever = milliseconds::max();
+
+/// One thing that is wrong with a configuration, in the operator's terms.
+struct Complaint {
+  std::string where;  ///< "egalaxyd.toml:12: limits.connections", or what else was looked at
+  std::string text;   ///< what was found, what is allowed
+  /// It may be right later although nobody edits anything.
+  bool mayPass = false;
+};
+using Complaints = std::vector<Complaint>;
+Complaint complaintOf(std::string where, const Error& error);
+
+/// "HOST:PORT", "[V6]:PORT" or ":PORT" (every address); port 0 lets the kernel choose.
+struct ListenAddress {
+  std::string host;  ///< empty: every IPv4 and IPv6 address
+  std::uint16_t port = 0;
+  std::string text() const;
+  bool operator==(const ListenAddress&) const = default;
+};
+
+enum class SandboxMode { kOff, kAuto, kRequired };
+enum class TlsVersion { k12, k13 };
+enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
+enum class LogFormat { kText, kJson };
+enum class SymlinkPolicy { kDeny, kInside, kFollow };
+
+struct ServerConfig {
+  std::uint32_t workers = 0;  ///< 0: one per CPU that the process may run on
+  std::string user;           ///< "": egalaxyd if that account exists
+  std::string group;          ///< "": the user's own
+  std::filesystem::path stateDir;
+  std::filesystem::path runtimeDir;
+  milliseconds drainTimeout{30'000};
+  SandboxMode sandbox = SandboxMode::kAuto;
+  bool operator==(const ServerConfig&) const = default;
+};
+
+struct ListenConfig {
+  std::vector<ListenAddress> gemini{{"", 1965}};
+  std::vector<ListenAddress> titan;
+  std::vector<ListenAddress> spartan{{"", 3000}};
+  std::vector<std::uint16_t> publicPorts;
+  std::vector<Cidr> proxyProtocolFrom;
+  bool operator==(const ListenConfig&) const = default;
+};
+
+struct TlsConfig {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  bool autoCertificates = true;
+  TlsVersion minVersion = TlsVersion::k12;
+  bool operator==(const TlsConfig&) const = default;
+};
+
+struct LimitsConfig {
+  std::uint32_t connections = 20'000;    ///< open connections, all workers together
+  std::uint32_t connectionsPerIp = 256;  ///< 0: no limit
+  milliseconds handshakeTimeout{5'000};
+  milliseconds requestTimeout{10'000};  ///< to a complete request line, the whole of it
+  milliseconds uploadTimeout{300'000};
+  std::uint64_t uploadMinRate = 1024;  ///< bytes per second, over any 10 s
+  milliseconds writeTimeout{30'000};   ///< without any progress of the client's reading
+  /// Bytes per second over any 30 s in which the client holds the answer up; nullopt: no limit.
+  std::optional<std::uint64_t> downloadMinRate = 1024;
+  bool operator==(const LimitsConfig&) const = default;
+};
+
+struct RateLimitConfig {
+  bool enabled = true;
+  std::uint32_t requests = 20;
+  milliseconds per{60'000};
+  milliseconds penalty{60'000};
+  std::vector<Cidr> exempt;
+  std::string module;
+  bool operator==(const RateLimitConfig&) const = default;
+};
+
+struct UsersConfig {
+  OptionalDuration metadataTtl = milliseconds(std::chrono::hours(24 * 90));
+  OptionalDuration ttl = milliseconds(std::chrono::hours(24 * 90));  ///< of those who keep nothing
+  std::uint32_t newPerMinute = 100;  ///< made by all workers together; 0: no limit
+  bool operator==(const UsersConfig&) const = default;
+};
+
+struct LogConfig {
+  LogLevel level = LogLevel::kInfo;
+  std::string target = "stderr";  ///< "stderr", "journal" or a file
+  LogFormat format = LogFormat::kText;
+  bool access = true;
+  AddressMask clientIp = AddressMask::kMasked;
+  bool operator==(const LogConfig&) const = default;
+};
+
+struct RouterConfig {
+  std::string module;
+  bool operator==(const RouterConfig&) const = default;
+};
+
+struct MountConfig;
+
+enum class UploadProtocol { kTitan, kSpartan };
+
+/// A digest of a secret: 64 lower-case hex digits of its SHA-256.
+struct TokenDigest {
+  std::string hex;
+  bool operator==(const TokenDigest&) const = default;
+};
+
+/// What of a disk stays free: bytes, or this share of it where `percent` is not 0. Neither:
+/// nothing.
+struct FreeFloor {
+  std::uint64_t bytes = 0;
+  std::uint32_t percent = 0;
+  bool operator==(const FreeFloor&) const = default;
+};
+
+enum class Overwrite { kAny, kOwn };
+
+/// A directory's `upload`: who may change its files, and how.
+struct UploadArgs {
+  std::vector<UploadProtocol> over{UploadProtocol::kTitan};
+  /// SHA-256 of certificates or public keys, lower-case hex, that may write; "*": any certificate.
+  std::vector<std::string> fingerprints;
+  std::vector<TokenDigest> tokens;
+  bool anyone = false;
+  std::uint64_t maxSize = 10 * 1024 * 1024;
+  std::vector<std::string> mime{"text/*"};  ///< "type/subtype" or "type/*"
+  bool mayDelete = false;
+  Overwrite overwrite = Overwrite::kAny;
+  bool createDirectories = false;
+  std::uint32_t newFolders = 8;  ///< that one upload may make
+  std::uint32_t depth = 32;      ///< folders within each other that uploads may make
+  // Over all uploads below the mount, with kBlockBytes for each file and each folder on its way.
+  std::optional<std::uint64_t> quota;       ///< bytes per user
+  std::optional<std::uint64_t> totalQuota;  ///< bytes of all users together
+  std::optional<std::uint64_t> files;       ///< of all users together
+  FreeFloor minFree{0, 1};
+  bool operator==(const UploadArgs&) const = default;
+};
+
+/// module = "directory": a static tree.
+struct DirectoryArgs {
+  std::filesystem::path root;
+  std::vector<std::string> index{"index.gmi", "index.gemini"};
+  bool listing = false;
+  bool hidden = false;
+  SymlinkPolicy symlinks = SymlinkPolicy::kInside;
+  std::map<std::string, std::string> mime;  ///< ".ext" to "type/sub"
+  std::string defaultType = "application/octet-stream";
+  std::string charset;
+  std::string lang;
+  std::optional<UploadArgs> upload;  ///< nullopt: read only
+  bool operator==(const DirectoryArgs&) const = default;
+};
+
+/// module = "file": one file.
+struct FileArgs {
+  std::filesystem::path path;
+  std::string mime;  ///< "": by the name's extension
+  /// How long the content may be kept in memory; nullopt: not at all, kForever: until a reload.
+  OptionalDuration cache{};
+  bool operator==(const FileArgs&) const = default;
+};
+
+/// module = "redirect". `to` may use %path%, %query% and %host%.
+struct RedirectArgs {
+  std::string to;
+  bool permanent = false;
+  bool operator==(const RedirectArgs&) const = default;
+};
+
+/// module = "reply": a fixed answer.
+struct ReplyArgs {
+  int status = 0;
+  std::string meta;
+  std::string body;
+  bool operator==(const ReplyArgs&) const = default;
+};
+
+/// module = "authenticated": its `sites` are for holders of a client certificate.
+struct AuthenticatedArgs {
+  std::vector<MountConfig> sites;
+  /// SHA-256 of certificates or public keys, lower-case hex; with `ca` empty too: any certificate.
+  std::vector<std::string> fingerprints;
+  std::filesystem::path ca;  ///< PEM file; certificates signed by one of these pass
+  std::string prompt = "A client certificate is required";
+  bool operator==(const AuthenticatedArgs&) const;
+};
+
+/// module = "input": asks for input, and hands it to its `sites`.
+struct InputArgs {
+  std::vector<MountConfig> sites;
+  std::string prompt = "Enter input";
+  bool sensitive = false;
+  bool asMeta = false;  ///< store it in the user's metadata under `key`
+  std::string key = "input";
+  std::string certPrompt = "A client certificate is required to keep your input";
+  bool operator==(const InputArgs&) const;
+};
+
+/// module = "spy": what the server knows of the request.
+struct SpyArgs {
+  bool operator==(const SpyArgs&) const = default;
+};
+
+/// module = "info": what the server knows of itself.
+struct InfoArgs {
+  bool operator==(const InfoArgs&) const = default;
+};
+
+/// module = "plugin": a site out of a shared library.
+struct PluginArgs {
+  std::filesystem::path library;
+  std::string className;
+  std::map<std::string, std::string> args;
+  bool operator==(const PluginArgs&) const = default;
+};
+
+/// What answers below one path; in the order of kModuleNames.
+using ModuleArgs = std::variant<DirectoryArgs, FileArgs, AuthenticatedArgs, InputArgs, SpyArgs,
+                                InfoArgs, RedirectArgs, ReplyArgs, PluginArgs>;
+
+/// Levels of `sites` within `sites`, the host's own paths being the first.
+inline constexpr std::size_t kMaxMountDepth = 16;
+
+struct MountConfig {
+  /// Begins with '/', no trailing slash but in "/" itself; relative to the mount that it stands in.
+  std::string path;
+  std::string where;  ///< for complaints: file, line and key
+  ModuleArgs args;
+  /// Its table as written, sites."example.org"."/"; "" when it is from no file.
+  std::string dottedKey{};
+  /// Whether both serve the same; where they were written does not matter.
+  bool operator==(const MountConfig& other) const;
+};
+
+/// The mounts within `args`, or nullptr for a module that has none.
+const std::vector<MountConfig>* nestedMounts(const ModuleArgs& args);
+std::vector<MountConfig>* nestedMounts(ModuleArgs& args);
+
+struct SiteConfig {
+  std::string host;  ///< lower-case; "example.org", "*.example.org", "*", an address (no brackets)
+  std::string where;
+  std::vector<std::string> aliases;
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  std::string lang;
+  bool spartan = true;
+  std::vector<MountConfig> mounts;
+  /// Its table as written, sites."example.org"; "" when it is from no file.
+  std::string dottedKey{};
+};
+
+struct Config {
+  /// The file that was read, as it was named; empty when there was none.
+  std::filesystem::path file;
+  /// The line of each key that the file sets, by dotted key: limits.connections.
+  std::map<std::string, std::size_t> lines;
+  /// Dotted keys that have been complained of, and those that unknown keys were likely meant to be:
+  /// that such a key is missing is no second fault.
+  std::set<std::string> faulty;
+  ServerConfig server;
+  ListenConfig listen;
+  TlsConfig tls;
+  LimitsConfig limits;
+  RateLimitConfig rateLimit;
+  UsersConfig users;
+  LogConfig log;
+  RouterConfig router;
+  std::vector<SiteConfig> sites;
+
+  /// Where `key` stands, for complaints: "egalaxyd.toml:12: limits.connections"; without the line
+  /// when it has its default, without the file when there is none.
+  std::string where(const std::string& key) const;
+};
+
+/// The sites as TLS sees them: a router out of a plug-in may serve without any, which is one for
+/// every host.
+std::vector<SiteConfig> sitesWithCertificates(const Config& config);
+
+}  // namespace egalaxyd

@@ -1,0 +1,16 @@
+// Rules that concern more than one key, or a value's meaning. Pure: looks at no file.
+#pragma once
+
+#include "common/config/config.h"
+
+namespace egalaxyd {
+
+/// Duplicate hosts and aliases, a certificate without its key, two listeners on one address, limits
+/// that contradict each other, statuses and media types that do not exist, and so on.
+Complaints checkConfig(const Config& config);
+
+/// Appends to `all` what `more` has about places that `all` does not complain of yet: a value that
+/// could not be read is not missing as well.
+void addComplaints(Complaints& all, Complaints more);
+
+}  // namespace egalaxyd

@@ -1,0 +1,105 @@
+#include "common/config/config_dump.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <variant>
+
+#include "common/config/config_schema.h"
+
+namespace egalaxyd {
+namespace {
+
+/// In place of a secret. No reader takes it for one, so that a dump does not pass for the file.
+constexpr std::string_view kMasked = "\"(masked)\"";
+
+/// The visitor that writes each key with its value.
+class Dumper {
+ public:
+  template <class T>
+  void key(std::string_view name, const T& value, const Form<T>& form) {
+    line(name, text(value, form));
+  }
+
+  template <class T>
+  void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
+    std::string items;
+    for (const T& value : values) {
+      items += (items.empty() ? "" : ", ") + text(value, form);
+    }
+    line(name, fmt::format("[{}]", items));
+  }
+
+  void map(std::string_view name, const std::map<std::string, std::string>& values,
+           Secrecy secrecy = Secrecy::kPublic) {
+    if (secrecy == Secrecy::kSecret && !values.empty()) return line(name, kMasked);
+    std::string items;
+    for (const auto& [key, value] : values) {
+      items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(key), tomlText(value));
+    }
+    line(name, items.empty() ? "{}" : fmt::format("{{ {} }}", items));
+  }
+
+  template <class T>
+  void section(std::string_view name, T& values) {
+    header(std::string(name));
+    describe(*this, values);
+  }
+
+  template <class T>
+  void section(std::string_view name, std::optional<T>& values) {
+    if (!values) return;
+    header(fmt::format("{}.{}", mount_, name));
+    describe(*this, *values);
+  }
+
+  void sites(std::string_view name, std::vector<SiteConfig>& sites) {
+    for (SiteConfig& site : sites) {
+      const std::string key = fmt::format("{}.{}", name, tomlKey(site.host));
+      header(key);
+      describe(*this, site);
+      mountsOf(key, site.mounts);
+    }
+  }
+
+  void mounts(std::string_view name, std::vector<MountConfig>& mounts) {
+    mountsOf(fmt::format("{}.{}", mount_, name), mounts);
+  }
+
+  std::string take() { return std::move(out_); }
+
+ private:
+  template <class T>
+  static std::string text(const T& value, const Form<T>& form) {
+    return form.secret ? std::string(kMasked) : tomlText(form.write(value));
+  }
+
+  void mountsOf(const std::string& key, std::vector<MountConfig>& mounts) {
+    for (MountConfig& mount : mounts) {
+      mount_ = fmt::format("{}.{}", key, tomlKey(mount.path));
+      header(mount_);
+      line("module", tomlText(std::string(kModuleNames[mount.args.index()])));
+      std::visit([this](auto& values) { describe(*this, values); }, mount.args);
+    }
+  }
+
+  void line(std::string_view name, std::string_view value) {
+    out_ += fmt::format("{} = {}\n", tomlKey(name), value);
+  }
+  void header(const std::string& name) {
+    out_ += fmt::format("{}[{}]\n", out_.empty() ? "" : "\n", name);
+  }
+
+  std::string out_;
+  std::string mount_;  ///< the table of the path that is being written
+};
+
+}  // namespace
+
+std::string dumpConfig(const Config& config) {
+  Config copy = config;  // visitors see values that a reader may fill
+  Dumper dumper;
+  describe(dumper, copy);
+  return dumper.take();
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,31 @@
+// egalaxyd.toml into a Config. The only reader of TOML.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/config/config.h"
+
+namespace egalaxyd {
+
+struct LoadedConfig {
+  Config config;
+  Complaints complaints;  ///< by line; empty: every key was known and well-formed
+};
+
+/// Reads `file`; a file that cannot be read or parsed is a complaint too. Relative paths in it
+/// become absolute against the file's folder. All complaints are collected, with file, line and
+/// key; a misspelt key gets the nearest known one.
+LoadedConfig loadConfig(const std::filesystem::path& file);
+/// The same from text; `file` names it in complaints and anchors relative paths.
+LoadedConfig parseConfig(std::string_view toml, const std::filesystem::path& file);
+
+/// "HOST:PORT", "[V6]:PORT", ":PORT"; shared with the command line.
+std::optional<ListenAddress> parseListenAddress(std::string_view text);
+std::optional<LogLevel> parseLogLevel(std::string_view text);
+/// A site's name in the form that SiteConfig::host has: lower-case, addresses without brackets.
+std::optional<std::string> parseSiteHost(std::string_view text);
+
+}  // namespace egalaxyd

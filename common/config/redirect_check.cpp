@@ -1,0 +1,172 @@
+#include "common/config/redirect_check.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "common/base/limits.h"
+#include "common/base/path.h"
+#include "common/wire/uri.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Longer chains are circles: clients give up sooner.
+constexpr int kMostSteps = 20;
+/// What a request may have behind the mount's path.
+constexpr std::array<std::string_view, 3> kSamples{"", "/", "/x"};
+/// Stands for the host that was asked.
+constexpr std::string_view kSameHost = "same.invalid";
+
+/// Something that a client asks for.
+struct Place {
+  const SiteConfig* site;
+  std::string path;  ///< normalised
+};
+
+struct Hit {
+  const MountConfig* mount = nullptr;  ///< nullptr: not to be decided, or nothing
+  std::size_t length = 0;              ///< of the path, up to where the mount ends
+};
+
+bool isAt(std::string_view path, std::string_view mount) {
+  return mount == "/" ||
+         (path.starts_with(mount) && (path.size() == mount.size() || path[mount.size()] == '/'));
+}
+
+/// The mount that answers, as the router finds it.
+Hit find(const std::vector<MountConfig>& mounts, std::string_view path) {
+  Hit best;
+  for (const MountConfig& mount : mounts) {
+    const std::size_t length = mount.path == "/" ? 0 : mount.path.size();
+    if (isAt(path, mount.path) && (best.mount == nullptr || length > best.length)) {
+      best = {&mount, length};
+    }
+  }
+  if (best.mount == nullptr || std::holds_alternative<InputArgs>(best.mount->args)) return {};
+  const auto* nested = nestedMounts(best.mount->args);
+  if (nested == nullptr) return best;
+  const Hit inner = find(*nested, path.substr(best.length));
+  return {inner.mount, best.length + inner.length};
+}
+
+const SiteConfig* siteOf(const Config& config, std::string_view host) {
+  const auto named = [&](std::string_view name) -> const SiteConfig* {
+    const auto found =
+        std::find_if(config.sites.begin(), config.sites.end(), [&](const auto& site) {
+          return site.host == name ||
+                 std::find(site.aliases.begin(), site.aliases.end(), name) != site.aliases.end();
+        });
+    return found == config.sites.end() ? nullptr : &*found;
+  };
+  if (const auto* exact = named(host)) return exact;
+  const std::size_t dot = std::min(host.find('.'), host.size());
+  if (const auto* wild = named("*" + std::string(host.substr(dot)))) return wild;
+  return named("*");
+}
+
+bool listensOn(const Config& config, std::uint16_t port) {
+  const auto& addresses = config.listen.gemini;
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [&](const ListenAddress& address) { return address.port == port; });
+}
+
+/// `to` as RedirectSite fills it in, without a query.
+std::string filledIn(std::string_view to, std::string_view sitePath) {
+  const std::array<std::pair<std::string_view, std::string>, 3> values{
+      {{"%path%", percentEncodePath(sitePath)},
+       {"%query%", ""},
+       {"%host%", std::string(kSameHost)}}};
+  std::string target;
+  while (!to.empty()) {
+    const auto* value = std::find_if(values.begin(), values.end(),
+                                     [&](const auto& each) { return to.starts_with(each.first); });
+    target += value == values.end() ? std::string(to.substr(0, 1)) : value->second;
+    to.remove_prefix(value == values.end() ? 1 : value->first.size());
+  }
+  return target;
+}
+
+std::optional<Place> placeAt(const SiteConfig* site, std::string_view rawPath) {
+  auto path = normalisePath(rawPath.substr(0, rawPath.find('?')));
+  if (site == nullptr || std::holds_alternative<PathError>(path)) return std::nullopt;
+  return Place{site, std::get<std::string>(std::move(path))};
+}
+
+/// Where the redirect sends who asks for `from`; nullopt: away, or not to be decided.
+std::optional<Place> follow(const Config& config, const Place& from, const Hit& hit) {
+  const auto& to = std::get<RedirectArgs>(hit.mount->args).to;
+  if (to.empty()) return std::nullopt;  // another complaint's
+  const std::string target = filledIn(to, std::string_view(from.path).substr(hit.length));
+  if (target.empty() || target.starts_with('/')) return placeAt(from.site, target);
+  if (target.starts_with('?')) return from;
+  const std::size_t colon = target.find(':');
+  if (colon == std::string::npos || colon > target.find_first_of("/?")) {  // a relative reference
+    return placeAt(from.site, from.path.substr(0, from.path.rfind('/') + 1) + target);
+  }
+  const auto parsed = parseUri(target);
+  const auto* uri = std::get_if<Uri>(&parsed);
+  if (uri == nullptr || uri->scheme != "gemini") return std::nullopt;
+  if (!listensOn(config, uri->port.value_or(kGeminiPort))) return std::nullopt;
+  return placeAt(uri->host == kSameHost ? from.site : siteOf(config, uri->host), uri->path);
+}
+
+bool isRedirect(const Hit& hit) {
+  return hit.mount != nullptr && std::holds_alternative<RedirectArgs>(hit.mount->args);
+}
+
+/// Whether the way from there never ends.
+bool circles(const Config& config, Place at) {
+  for (int step = 0; step < kMostSteps; ++step) {
+    const Hit hit = find(at.site->mounts, at.path);
+    if (!isRedirect(hit)) return false;
+    auto next = follow(config, at, hit);
+    if (!next) return false;
+    at = std::move(*next);
+  }
+  return true;
+}
+
+struct Checker {
+  const Config& config;
+  Complaints complaints = {};
+
+  void checkMounts(const SiteConfig& site, const std::vector<MountConfig>& mounts,
+                   const std::string& above) {
+    for (const MountConfig& mount : mounts) {
+      const std::string path = above + (mount.path == "/" ? "" : mount.path);
+      if (std::holds_alternative<RedirectArgs>(mount.args)) check(site, mount, path);
+      if (const auto* nested = nestedMounts(mount.args)) checkMounts(site, *nested, path);
+    }
+  }
+
+  void check(const SiteConfig& site, const MountConfig& mount, const std::string& path) {
+    for (const std::string_view sample : kSamples) {
+      const std::string asked = path.empty() && sample.empty() ? "/" : path + std::string(sample);
+      if (find(site.mounts, asked).mount != &mount) continue;
+      if (!circles(config, {&site, asked})) continue;
+      complaints.push_back(
+          {config.where(mount.dottedKey + ".to"),
+           fmt::format("sends who asks for \"{}\" in circles: it leads to a redirect that leads "
+                       "back; name a place that is no redirect",
+                       asked)});
+      return;
+    }
+  }
+};
+
+}  // namespace
+
+Complaints checkRedirects(const Config& config) {
+  Checker checker{config};
+  for (const SiteConfig& site : config.sites) checker.checkMounts(site, site.mounts, "");
+  return std::move(checker.complaints);
+}
+
+}  // namespace egalaxyd

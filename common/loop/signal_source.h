@@ -1,0 +1,35 @@
+// Signals as events of the loop.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+
+#include "common/loop/event_loop.h"
+
+namespace egalaxyd {
+
+/// Blocks `signals` in this thread (so in every thread made later) and reports each through
+/// `onSignal` on the loop. The destructor unblocks nothing: a process has one for its life.
+class SignalSource {
+ public:
+  /// Throws std::system_error when the kernel gives no descriptor.
+  SignalSource(EventLoop& loop, std::initializer_list<int> signals,
+               std::function<void(int signal)> onSignal);
+
+  /// For a forked child that must close it.
+  int fd() const { return fd_.get(); }
+
+ private:
+  void onReadable();
+
+  UniqueFd fd_;
+  Watch watch_;
+  std::function<void(int)> onSignal_;
+};
+
+/// What a forked worker starts with: an empty signal mask; SIGPIPE ignored, and so are the signals
+/// by which people and service managers speak to the master (a terminal sends them to all
+/// processes).
+void resetSignals();
+
+}  // namespace egalaxyd

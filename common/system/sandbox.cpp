@@ -1,0 +1,311 @@
+#include "common/system/sandbox.h"
+
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+
+#include "common/base/errno_error.h"
+#include "common/base/unique_fd.h"
+#include "common/system/privilege.h"
+
+namespace egalaxyd {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitizerBuild = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool kSanitizerBuild = true;
+#else
+constexpr bool kSanitizerBuild = false;
+#endif
+#else
+constexpr bool kSanitizerBuild = false;
+#endif
+
+// --- Landlock -------------------------------------------------------------------------------
+// Debian 12's headers end at ABI 2; the rest is from the kernel's user-space API.
+
+constexpr std::uint64_t kFsTruncate = 1ULL << 14;             // ABI 3
+constexpr std::uint64_t kNetTcp = (1ULL << 0) | (1ULL << 1);  // ABI 4: bind, connect
+constexpr std::uint64_t kFsDeviceIoctl = 1ULL << 15;          // ABI 5
+constexpr std::uint64_t kScopes = (1ULL << 0) | (1ULL << 1);  // ABI 6: abstract sockets, signals
+
+constexpr std::uint64_t kFsAbi1 = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+constexpr std::uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+constexpr std::uint64_t kReadWrite =
+    kRead | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+    LANDLOCK_ACCESS_FS_REFER | kFsTruncate;
+/// What a rule for something that is not a folder may name.
+constexpr std::uint64_t kFileOnly =
+    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | kFsTruncate;
+
+/// As the kernel knows it; one that knows fewer fields wants the others to be zero.
+struct RulesetAttributes {
+  std::uint64_t fs;
+  std::uint64_t net;
+  std::uint64_t scoped;
+};
+
+RulesetAttributes handledBy(long abi) {
+  RulesetAttributes handled{kFsAbi1, 0, 0};
+  if (abi >= 2) handled.fs |= LANDLOCK_ACCESS_FS_REFER;
+  if (abi >= 3) handled.fs |= kFsTruncate;
+  if (abi >= 4) handled.net = kNetTcp;
+  if (abi >= 5) handled.fs |= kFsDeviceIoctl;
+  if (abi >= 6) handled.scoped = kScopes;
+  return handled;
+}
+
+Result<void> allow(int ruleset, const std::filesystem::path& path, std::uint64_t access) {
+  const UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  // What is not there, or out of reach anyway, needs no rule.
+  if (!fd && (errno == ENOENT || errno == ENOTDIR || errno == EACCES)) return {};
+  struct stat status {};
+  if (!fd || ::fstat(fd.get(), &status) != 0) return errnoError("open " + path.string(), errno);
+  if (!S_ISDIR(status.st_mode)) access &= kFileOnly;
+  const landlock_path_beneath_attr rule{.allowed_access = access, .parent_fd = fd.get()};
+  if (::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0) {
+    return errnoError("rule for " + path.string(), errno);
+  }
+  return {};
+}
+
+Result<void> allowAll(int ruleset, const SandboxRules& rules, std::uint64_t handled) {
+  for (const auto& path : rules.readable) {
+    if (auto done = allow(ruleset, path, kRead & handled); !done) return done;
+  }
+  for (const auto& path : rules.writable) {
+    if (auto done = allow(ruleset, path, kReadWrite & handled); !done) return done;
+  }
+  if constexpr (kSanitizerBuild) {  // for the leak check at exit and for names in reports
+    for (const char* path : {"/proc", "/usr", "/lib"}) {
+      if (auto done = allow(ruleset, path, kRead); !done) return done;
+    }
+  }
+  return {};
+}
+
+Result<std::string> enterLandlock(const SandboxRules& rules, long newestAbi) {
+  const long abi =
+      std::min(::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION),
+               newestAbi);
+  if (abi < 1) return Error{ErrorCode::kPermission, "no landlock: the kernel does not offer it"};
+  const RulesetAttributes handled = handledBy(abi);
+  const UniqueFd ruleset(
+      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0)));
+  if (!ruleset) return errnoError("no landlock: ruleset", errno);
+  if (auto done = allowAll(ruleset.get(), rules, handled.fs); !done) {
+    return Error{done.error().code, "no landlock: " + done.error().message};
+  }
+  if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) {
+    return errnoError("no landlock: restrict", errno);
+  }
+  return fmt::format("landlock ABI {}", abi);
+}
+
+// --- seccomp --------------------------------------------------------------------------------
+
+// By name, so that one list serves every architecture; a name that libseccomp does not know is
+// one that this system's libc does not call. What is missing is missing for a reason: sendmsg(2)
+// keeps the address that it sends to in memory, where no filter sees it; fchmod(2), fchown(2) and
+// utimensat(2) ask no Landlock.
+constexpr const char* kAllowed[] = {
+    // files
+    "access", "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "faccessat",
+    "faccessat2", "fadvise64", "fallocate", "fdatasync", "flock", "fstat", "fstatfs", "fsync",
+    "ftruncate", "getcwd", "getdents64", "link", "linkat", "lseek", "lstat", "mkdir", "mkdirat",
+    "newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64",
+    "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "rename",
+    "renameat", "renameat2", "rmdir", "sendfile", "stat", "statfs", "statx", "sync_file_range",
+    "umask", "unlink", "unlinkat", "write", "writev",
+    // connections that arrive
+    "accept", "accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg",
+    // waiting
+    "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "pipe2",
+    "poll", "ppoll", "pselect6", "select", "signalfd4", "timerfd_create", "timerfd_gettime",
+    "timerfd_settime",
+    // memory and threads
+    "brk", "futex", "futex_waitv", "get_robust_list", "madvise", "membarrier", "mincore", "mlock",
+    "mlock2", "mmap", "mprotect", "mremap", "msync", "munlock", "munmap", "rseq",
+    "sched_getaffinity", "sched_yield", "set_robust_list", "set_tid_address",
+    // time and chance
+    "clock_getres", "clock_gettime", "clock_nanosleep", "getrandom", "gettimeofday", "nanosleep",
+    "time", "times",
+    // itself
+    "exit", "exit_group", "getcpu", "getegid", "geteuid", "getgid", "getgroups", "getpid",
+    "getppid", "getresgid", "getresuid", "getrlimit", "getrusage", "gettid", "getuid",
+    "restart_syscall", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn",
+    "rt_sigsuspend", "rt_sigtimedwait", "sigaltstack", "sysinfo", "uname"};
+
+struct FreeFilter {
+  void operator()(void* filter) const { seccomp_release(filter); }
+};
+using Filter = std::unique_ptr<void, FreeFilter>;
+
+/// Argument number `index` is `value`; for those of which the kernel takes the low half, an int.
+constexpr scmp_arg_cmp isInt(unsigned index, std::uint32_t value) {
+  return {index, SCMP_CMP_MASKED_EQ, UINT32_MAX, value};
+}
+/// Likewise it has no other bits than those of `allowed`.
+constexpr scmp_arg_cmp isWithin(unsigned index, std::uint32_t allowed) {
+  return {index, SCMP_CMP_MASKED_EQ, ~allowed, 0};
+}
+constexpr scmp_arg_cmp isNull(unsigned index) { return {index, SCMP_CMP_EQ, 0, 0}; }
+
+/// 0, or a negative errno. Unknown names are left out. Several rules for a name: one has to fit.
+int addRule(void* filter, std::uint32_t action, const char* name,
+            std::span<const scmp_arg_cmp> arguments = {}) {
+  const int number = seccomp_syscall_resolve_name(name);
+  if (number == __NR_SCMP_ERROR) return 0;
+  return seccomp_rule_add_array(filter, action, number, static_cast<unsigned>(arguments.size()),
+                                arguments.data());
+}
+
+/// What may be done to a descriptor. Listeners and the log are shared with the master and other
+/// workers, so there is nothing here that would have the kernel send signals (F_SETOWN, F_SETSIG,
+/// F_SETLEASE, F_NOTIFY), make a listener block (F_SETFL) or keep others out of it.
+constexpr std::uint32_t kFcntlCommands[] = {F_DUPFD,     F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,
+                                            F_GETFL,     F_GETLK,         F_SETLK,     F_SETLKW,
+                                            F_OFD_GETLK, F_OFD_SETLK,     F_OFD_SETLKW};
+
+struct SocketOption {
+  int level;
+  int name;
+};
+constexpr SocketOption kSocketOptions[] = {{SOL_SOCKET, SO_LINGER},
+                                           {SOL_SOCKET, SO_RCVLOWAT},
+                                           {IPPROTO_TCP, TCP_NODELAY},
+                                           {IPPROTO_TCP, TCP_QUICKACK}};
+
+constexpr std::uint32_t kIoctls[] = {TCGETS, FIONREAD, TIOCOUTQ};
+
+/// With an address, or with MSG_FASTOPEN, sending would be connecting.
+constexpr std::uint32_t kSendFlags = MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT;
+
+int addArgumentRules(void* filter) {
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  struct Rule {
+    const char* name;
+    std::vector<scmp_arg_cmp> arguments;
+  };
+  std::vector<Rule> rules{
+      // Threads yes, processes no. clone3 hides its flags in memory: libc falls back to clone.
+      {"clone", {{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}}},
+      // A umask for one thread alone.
+      {"unshare", {isInt(0, CLONE_FS)}},
+      {"socketpair", {isInt(0, AF_UNIX)}},
+      {"sendto", {isWithin(3, kSendFlags), isNull(4)}},
+      // The other halves would end a listener for all who share it.
+      {"shutdown", {isInt(1, SHUT_WR)}},
+      // Signals to itself alone: abort() and crash handlers.
+      {"kill", {isInt(0, self)}},
+      {"tgkill", {isInt(0, self)}},
+      {"prlimit64", {isInt(0, 0)}},
+      {"prctl", {isInt(0, PR_SET_NAME)}},
+      {"prctl", {isInt(0, PR_GET_NAME)}},
+  };
+  for (const std::uint32_t command : kFcntlCommands)
+    rules.push_back({"fcntl", {isInt(1, command)}});
+  for (const std::uint32_t request : kIoctls) rules.push_back({"ioctl", {isInt(1, request)}});
+  for (const SocketOption& option : kSocketOptions) {
+    rules.push_back({"setsockopt",
+                     {isInt(1, static_cast<std::uint32_t>(option.level)),
+                      isInt(2, static_cast<std::uint32_t>(option.name))}});
+  }
+  for (const Rule& rule : rules) {
+    const int rc = addRule(filter, SCMP_ACT_ALLOW, rule.name, rule.arguments);
+    if (rc != 0) return rc;
+  }
+  return addRule(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3");
+}
+
+int loadFilter(void* filter) {
+  for (const char* name : kAllowed) {
+    if (const int rc = addRule(filter, SCMP_ACT_ALLOW, name); rc != 0) return rc;
+  }
+  if (const int rc = addArgumentRules(filter); rc != 0) return rc;
+  // Threads that run already are held as well; a tree finds a call's rule sooner than a list.
+  if (const int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1); rc != 0) return rc;
+  if (const int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); rc != 0) return rc;
+  return seccomp_load(filter);
+}
+
+Result<std::string> enterSeccomp() {
+  if constexpr (kSanitizerBuild) {
+    return Error{ErrorCode::kPermission, "no seccomp: this build has a sanitizer, which forks"};
+  }
+  const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
+  if (!filter) return Error{ErrorCode::kNoSpace, "no seccomp: out of memory"};
+  if (const int rc = loadFilter(filter.get()); rc != 0) return errnoError("no seccomp", -rc);
+  return std::string("seccomp");
+}
+
+}  // namespace
+
+std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> places{folder};
+  const auto addParent = [&](const fs::path& path) {
+    fs::path parent = path.parent_path();
+    if (parent.has_relative_path()) places.push_back(std::move(parent));
+  };
+  const auto addBoth = [&](const fs::path& path) {
+    addParent(path);
+    std::error_code missing;
+    if (const fs::path target = fs::canonical(path, missing); !missing) addParent(target);
+  };
+  fs::path way;
+  for (const fs::path& part : folder) {
+    if (part.empty()) break;  // behind a slash at the end
+    way /= part;
+    std::error_code missing;
+    if (fs::is_symlink(fs::symlink_status(way, missing))) addBoth(way);
+  }
+  addBoth(way);
+  return places;
+}
+
+Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules, long newestAbi) {
+  if (mode == SandboxMode::kOff) return std::string("off");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errnoError("no_new_privs", errno);
+  if (auto denied = denyTracing(); !denied) return denied.error();
+  const auto landlock =
+      enterLandlock(rules, newestAbi);  // first: the filter lets no new rules through
+  const auto seccomp = enterSeccomp();
+  std::vector<std::string> taken;
+  std::vector<std::string> missing;
+  for (const auto* entered : {&landlock, &seccomp}) {
+    if (*entered) {
+      taken.push_back(entered->value());
+    } else {
+      missing.push_back(entered->error().message);
+    }
+  }
+  const std::string without = fmt::format("{}", fmt::join(missing, "; "));
+  if (mode == SandboxMode::kRequired && !missing.empty()) {
+    return Error{ErrorCode::kPermission, "server.sandbox is \"required\", but there is " + without};
+  }
+  if (taken.empty()) return without;
+  return fmt::format("{}{}{}", fmt::join(taken, ", "), missing.empty() ? "" : "; ", without);
+}
+
+}  // namespace egalaxyd

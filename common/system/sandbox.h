@@ -1,0 +1,43 @@
+// What a worker may still ask of the kernel once it serves: Landlock for files, seccomp for system
+// calls.
+#pragma once
+
+#include <climits>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/config.h"
+
+namespace egalaxyd {
+
+struct SandboxRules {
+  std::vector<std::filesystem::path> readable;  ///< files and folders, with all below
+  std::vector<std::filesystem::path> writable;  ///< likewise, writing, making and removing included
+};
+
+/// `folder` and the places where others may take its place later: the folder that it stands in, as
+/// it is spelled and as it is now, and for each link on the way to it those that the link and its
+/// target stand in. "/" is none of them: it would be everything.
+std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder);
+
+/// Confines the calling process for good: no other files, no exec, no fork, no new socket, no
+/// datagram or connection to an address, no signal to another process, no new privileges, nobody of
+/// its account who looks into its memory (denyTracing); and to
+/// descriptors that it shares with others (listeners, log) nothing that would outlive it. Call it
+/// after everything else is open and privileges are dropped; threads that already run keep their
+/// file access, those begun later do not. A path that does not exist is skipped, so make folders
+/// first. Descriptors that are open stay usable; opening beneath an open folder needs a rule for
+/// that path like any other opening.
+///
+/// kAuto takes what this kernel offers and the returned text says what that is, e.g. "landlock ABI
+/// 7, seccomp" or "seccomp; no landlock: the kernel does not offer it"; kRequired fails where one
+/// is missing; kOff does nothing and returns "off". A build with AddressSanitizer or
+/// ThreadSanitizer takes no seccomp and says so: their runtimes fork and trace.
+///
+/// Of Landlock no part newer than `newestAbi` is used, as on an older kernel; 0: none.
+Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules,
+                                 long newestAbi = LONG_MAX);
+
+}  // namespace egalaxyd

@@ -1,0 +1,167 @@
+#include "common/tls/certificate_names.h"
+
+#include <arpa/inet.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "common/base/path.h"
+#include "common/base/sha256.h"
+#include "common/tls/openssl_support.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Control characters (C0, DEL, C1) and bytes that are not UTF-8 become \XX, as RFC 2253 writes
+/// them.
+std::string escapeControls(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = printableLength(text);
+    if (length > 0) {
+      out += text.substr(0, length);
+    } else {
+      out += fmt::format("\\{:02X}", static_cast<std::uint8_t>(text[0]));
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
+}
+
+/// SHA-256 of what an i2d function writes.
+template <class Encode>
+std::string fingerprintOf(Encode encode) {
+  const ErrorQueue errors;
+  unsigned char* der = nullptr;
+  const int size = encode(&der);
+  if (size < 0) return "";
+  std::string hex = sha256Hex({reinterpret_cast<const char*>(der),  // NOLINT
+                               static_cast<std::size_t>(size)});
+  OPENSSL_free(der);
+  return hex;
+}
+
+std::string generalNameText(const GENERAL_NAME* name) {
+  int type = 0;
+  const void* value = GENERAL_NAME_get0_value(name, &type);
+  if (type != GEN_DNS && type != GEN_IPADD) return "";
+  const auto* string = static_cast<const ASN1_STRING*>(value);
+  const unsigned char* data = ASN1_STRING_get0_data(string);
+  const int size = ASN1_STRING_length(string);
+  if (type == GEN_DNS)
+    return escapeControls({reinterpret_cast<const char*>(data),  // NOLINT
+                           static_cast<std::size_t>(size)});
+  std::array<char, INET6_ADDRSTRLEN> text;
+  if (size != 4 && size != 16) return "";
+  const char* shown = ::inet_ntop(size == 4 ? AF_INET : AF_INET6, data, text.data(), text.size());
+  return shown == nullptr ? "" : shown;
+}
+
+/// Seconds since 1970.
+std::optional<std::int64_t> secondsOf(const ASN1_TIME* time) {
+  const ErrorQueue errors;
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return std::nullopt;
+  return ::timegm(&parts);
+}
+
+std::chrono::system_clock::time_point timePoint(std::int64_t seconds) {
+  using Clock = std::chrono::system_clock;
+  const auto limit = [](Clock::time_point end) {
+    return std::chrono::duration_cast<std::chrono::seconds>(end.time_since_epoch()).count();
+  };
+  if (seconds >= limit(Clock::time_point::max())) return Clock::time_point::max();
+  if (seconds <= limit(Clock::time_point::min())) return Clock::time_point::min();
+  return Clock::time_point(std::chrono::seconds(seconds));
+}
+
+std::string timeText(const ASN1_TIME* time) {
+  const ErrorQueue errors;
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return "unreadable";
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+}  // namespace
+
+std::string certificateFingerprint(const X509* certificate) {
+  return fingerprintOf([&](unsigned char** der) { return i2d_X509(certificate, der); });
+}
+
+std::string publicKeyFingerprint(const X509* certificate) {
+  return fingerprintOf(
+      [&](unsigned char** der) { return i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), der); });
+}
+
+std::string certificateSubject(const X509* certificate) {
+  const ErrorQueue errors;
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  const unsigned long flags = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB);
+  if (!bio || X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, flags) < 0) {
+    return "";
+  }
+  return escapeControls(contentOf(bio.get()));
+}
+
+std::string certificateCommonName(const X509* certificate) {
+  const ErrorQueue errors;
+  const X509_NAME* subject = X509_get_subject_name(certificate);
+  const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (index < 0) return "";
+  unsigned char* utf8 = nullptr;
+  const int size =
+      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
+  if (size < 0) return "";
+  std::string name(utf8, utf8 + size);
+  OPENSSL_free(utf8);
+  return escapeControls(name);
+}
+
+std::vector<std::string> certificateNames(const X509* certificate) {
+  const ErrorQueue errors;
+  std::vector<std::string> names;
+  const GeneralNamesPtr all(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; all && i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    std::string text = generalNameText(sk_GENERAL_NAME_value(all.get(), i));
+    if (!text.empty()) names.push_back(std::move(text));
+  }
+  return names;
+}
+
+std::chrono::system_clock::time_point certificateNotBefore(const X509* certificate) {
+  const auto seconds = secondsOf(X509_get0_notBefore(certificate));
+  return seconds ? timePoint(*seconds) : std::chrono::system_clock::time_point::max();
+}
+
+std::chrono::system_clock::time_point certificateNotAfter(const X509* certificate) {
+  const auto seconds = secondsOf(X509_get0_notAfter(certificate));
+  return seconds ? timePoint(*seconds) : std::chrono::system_clock::time_point::min();
+}
+
+std::string certificateNotBeforeText(const X509* certificate) {
+  return timeText(X509_get0_notBefore(certificate));
+}
+
+std::string certificateNotAfterText(const X509* certificate) {
+  return timeText(X509_get0_notAfter(certificate));
+}
+
+std::string certificateFileStem(const std::string& host) {
+  if (host == "*") return "_default";
+  std::string stem = host.starts_with("*.") ? "_wildcard" + host.substr(1) : host;
+  std::replace(stem.begin(), stem.end(), ':', '_');
+  return stem;
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,11 @@
+// What this machine calls itself.
+#pragma once
+
+#include <string>
+
+namespace egalaxyd {
+
+/// In lower case; "localhost" where it has no name.
+std::string machineName();
+
+}  // namespace egalaxyd

@@ -1,0 +1,73 @@
+// A client's end of one connection, for the tool alone: it waits where it stands.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "common/base/unique_fd.h"
+#include "common/tls/certificate.h"
+
+namespace egalaxyd::ctl {
+
+struct Peer {
+  std::string host;  ///< a name, which is sent as SNI, or an address without brackets
+  std::uint16_t port = 0;
+  bool tls = true;
+};
+
+/// TCP, with TLS or without. Trusts any certificate: pins are a reader's matter, this is for smoke
+/// tests and scripts.
+class Connection {
+ public:
+  /// kInvalid when TLS takes no such certificate: its key is too short, for example.
+  static Result<void> checkIdentity(const KeyedCertificate& identity);
+
+  /// Shows `identity` to a server that asks for a certificate; nullptr: has none. This and every
+  /// later call give up after `patience` without any progress.
+  static Result<Connection> open(const Peer& peer, std::chrono::seconds patience,
+                                 const KeyedCertificate* identity);
+
+  /// Sends all, unless the server answers or ends meanwhile: false then, and receive() tells what.
+  Result<bool> send(std::string_view bytes);
+  /// The next bytes, or "" when the server has closed in order. A TLS connection that just ends, as
+  /// one that was cut does, is an error.
+  Result<std::string> receive();
+  /// "TLSv1.3 TLS_AES_256_GCM_SHA384, certificate CN=example.org, SHA-256 …, until …"
+  std::string describe() const;
+
+ private:
+  struct Free {
+    void operator()(SSL_CTX* context) const;
+    void operator()(SSL* ssl) const;
+  };
+  /// What one try brought: bytes moved, the end, or what poll() must tell before the next one.
+  struct Tried {
+    std::size_t bytes = 0;
+    short waitFor = 0;
+    bool ended = false;
+  };
+
+  Result<void> handshake(const Peer& peer, const KeyedCertificate* identity);
+  Result<Tried> trySend(std::string_view bytes);
+  /// What comes is appended to received_.
+  Result<Tried> tryReceive();
+  /// Why a call on ssl_ that returned `returned` did not do its work.
+  Result<Tried> unfinished(std::string_view doing, int returned) const;
+  Result<void> wait(std::string_view doing, short events) const;
+
+  UniqueFd fd_;
+  std::chrono::seconds patience_{0};
+  std::unique_ptr<SSL_CTX, Free> context_;
+  std::unique_ptr<SSL, Free> ssl_;  ///< nullptr: without TLS
+  std::string received_;
+  bool shaken_ = false;  ///< the handshake is done
+  bool ended_ = false;
+};
+
+}  // namespace egalaxyd::ctl

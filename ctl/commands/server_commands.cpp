@@ -1,0 +1,93 @@
+// Commands that the running server carries out.
+#include <Poco/JSON/Array.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <ostream>
+
+#include "ctl/base/command_table.h"
+#include "ctl/base/json_output.h"
+#include "ctl/base/table.h"
+#include "ctl/control/control_client.h"
+
+namespace egalaxyd::ctl {
+namespace {
+
+using Poco::JSON::Object;
+
+std::string age(const Object& object, const std::string& name) {
+  return object.has(name) ? durationWords(object.getValue<std::int64_t>(name)) : "-";
+}
+
+void printStatus(const Invocation& invocation, const Object& answer) {
+  std::ostream& out = invocation.out;
+  const bool colour = invocation.colour;
+  out << fmt::format("egalaxyd {}, {}, generation {}, process {}, up {}\n",
+                     cellOf(answer, "version"), stateText(cellOf(answer, "state"), colour),
+                     cellOf(answer, "generation"), cellOf(answer, "pid"), age(answer, "uptime"));
+  if (const auto libraries = answer.getObject("libraries")) {
+    out << fmt::format("with OpenSSL {} and SQLite {}\n", cellOf(*libraries, "openssl"),
+                       cellOf(*libraries, "sqlite"));
+  }
+  for (const auto& each : *answer.getArray("listeners")) {
+    const auto& listener = each.extract<Object::Ptr>();
+    const bool listens = listener->optValue("listening", true);
+    out << (listens ? "" : "NOT ")
+        << fmt::format("listening on {} for {}\n", cellOf(*listener, "address"),
+                       cellOf(*listener, "protocols"));
+  }
+  const auto storage = answer.getObject("storage");
+  out << "database " << stateText(cellOf(*storage, "state"), colour);
+  if (storage->has("error")) out << ": " << cellOf(*storage, "error");
+  out << "\n\n";
+  Table table({"worker", "generation", "pid", "state", "up", "open", "restarts", "last cause"});
+  table.showStates(3);
+  for (const auto& each : *answer.getArray("workers")) {
+    const auto& worker = each.extract<Object::Ptr>();
+    table.add({cellOf(*worker, "slot"), cellOf(*worker, "generation"), cellOf(*worker, "pid"),
+               cellOf(*worker, "state"), age(*worker, "age"), cellOf(*worker, "connections"),
+               cellOf(*worker, "restarts"), cellOf(*worker, "last_cause")});
+  }
+  table.print(out, colour);
+  if (const auto failure = answer.getObject("reload_failure")) {
+    out << "\nthe last reload failed:\n";
+    for (const auto& complaint : *failure->getArray("complaints")) {
+      out << "  " << printable(complaint.toString()) << '\n';
+    }
+  }
+}
+
+void printGeneration(const Invocation& invocation, const Object& answer) {
+  invocation.out << "generation " << cellOf(answer, "generation") << " serves\n";
+}
+
+void printNothing(const Invocation&, const Object&) {}
+
+}  // namespace
+
+int showStatus(const Invocation& invocation) {
+  return askAndPrint(invocation, {"status", {}}, &printStatus);
+}
+
+int reloadServer(const Invocation& invocation) {
+  return askAndPrint(invocation, {"reload", {}}, &printGeneration);
+}
+
+int stopServer(const Invocation& invocation) {
+  return askAndPrint(invocation, {"stop", {}}, &printNothing);
+}
+
+int restartWorker(const Invocation& invocation) {
+  return askAndPrint(invocation, {"restart", {{"worker", invocation.arguments.front()}}},
+                     &printNothing);
+}
+
+int changeLogLevel(const Invocation& invocation) {
+  const std::string& level = invocation.arguments.front();
+  if (std::find(kLogLevels.begin(), kLogLevels.end(), level) == kLogLevels.end()) {
+    return refuseValue(invocation, "log", level, kLogLevels);
+  }
+  return askAndPrint(invocation, {"log", {{"level", level}}}, &printNothing);
+}
+
+}  // namespace egalaxyd::ctl

@@ -1,0 +1,153 @@
+#include "ctl/control/control_client.h"
+
+#include <Poco/JSON/Array.h>
+#include <Poco/JSON/Parser.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <ostream>
+
+#include "common/base/errno_error.h"
+#include "common/base/poco_seam.h"
+#include "common/base/unique_fd.h"
+#include "ctl/base/command_table.h"
+#include "ctl/base/json_output.h"
+
+namespace egalaxyd::ctl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kExitRefused = 1;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// In the order in which a server that this account started would choose.
+std::vector<fs::path> likelySockets() {
+  std::vector<fs::path> folders;
+  const std::string runtime = variable("RUNTIME_DIRECTORY");
+  if (!runtime.empty()) folders.emplace_back(runtime.substr(0, runtime.find(':')));
+  if (::geteuid() != 0) {
+    const std::string xdgRuntime = variable("XDG_RUNTIME_DIR");
+    const std::string xdgState = variable("XDG_STATE_HOME");
+    const std::string home = variable("HOME");
+    if (!xdgRuntime.empty()) folders.push_back(fs::path(xdgRuntime) / "egalaxyd");
+    if (!xdgState.empty()) folders.push_back(fs::path(xdgState) / "egalaxyd/run");
+    if (!home.empty()) folders.push_back(fs::path(home) / ".local/state/egalaxyd/run");
+  }
+  folders.emplace_back("/run/egalaxyd");
+  for (fs::path& folder : folders) folder /= kControlSocket;
+  return folders;
+}
+
+Result<UniqueFd> connectTo(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Error{ErrorCode::kInvalid, path + " is too long for a socket"};
+  }
+  path.copy(address.sun_path, path.size());
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errnoError("make a socket", errno);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    return fd;
+  }
+  if (errno == ECONNREFUSED || errno == ENOENT) {
+    return Error{ErrorCode::kNotFound, "no server answers at " + path};
+  }
+  return errnoError("connect to " + path, errno);
+}
+
+Result<std::string> exchangeLines(int fd, const std::string& line) {
+  for (std::size_t done = 0; done < line.size();) {
+    const ssize_t sent = ::send(fd, line.data() + done, line.size() - done, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EPIPE) break;  // its answer may tell why
+    if (sent < 0) return errnoError("ask the server", errno);
+    done += static_cast<std::size_t>(sent);
+  }
+  std::string answer;
+  std::array<char, 16 * 1024> bytes;
+  while (answer.find('\n') == std::string::npos) {
+    const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errnoError("hear the server", errno);
+    if (got == 0) return Error{ErrorCode::kIo, "the server left without an answer"};
+    answer.append(bytes.data(), static_cast<std::size_t>(got));
+  }
+  return answer.substr(0, answer.find('\n'));
+}
+
+void printRefusal(const Invocation& invocation, const Poco::JSON::Object& answer) {
+  if (const auto complaints = answer.getArray("complaints")) {
+    for (const auto& complaint : *complaints)
+      invocation.err << printable(complaint.toString()) << '\n';
+  }
+  const std::string why = answer.optValue<std::string>("error", "no reason given");
+  invocation.err << "egalaxyctl: " << printable(why) << '\n';
+}
+
+}  // namespace
+
+Result<std::string> controlSocketPath(const Invocation& invocation) {
+  if (const auto given = invocation.options.find("socket"); given != invocation.options.end()) {
+    return given->second;
+  }
+  std::vector<std::string> looked;
+  for (const fs::path& path : likelySockets()) {
+    std::error_code failed;
+    if (fs::exists(path, failed)) return path.string();
+    looked.push_back(path.string());
+  }
+  return Error{ErrorCode::kNotFound,
+               fmt::format("no server is running: there is no {}; name its control.sock with "
+                           "--socket if it has another server.runtime_dir",
+                           fmt::join(looked, ", nor "))};
+}
+
+Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
+                                          const ControlRequest& request) {
+  const auto path = controlSocketPath(invocation);
+  if (!path) return path.error();
+  const auto connected = connectTo(*path);
+  if (!connected) return connected.error();
+  const auto answer = exchangeLines(connected->get(), encodeControlRequest(request));
+  if (!answer) return answer.error();
+  return guarded("the server's answer", [&] {
+    Poco::JSON::Parser parser(new Poco::JSON::ParseHandler(/*preserveObjectOrder=*/true));
+    return parser.parse(*answer).extract<Poco::JSON::Object::Ptr>();
+  });
+}
+
+int printAnswer(const Invocation& invocation, const Result<Poco::JSON::Object::Ptr>& answer,
+                void (*print)(const Invocation&, const Poco::JSON::Object&)) {
+  if (!answer) {
+    const int code = complain(invocation, answer.error());
+    return answer.error().code == ErrorCode::kNotFound ? kExitUnavailable : code;
+  }
+  const bool done = (*answer)->optValue("ok", false);
+  if (invocation.has("json")) {
+    printJson(invocation.out, *answer);
+  } else if (!done) {
+    printRefusal(invocation, **answer);
+  } else {
+    const auto printed = guarded("the server's answer", [&] { print(invocation, **answer); });
+    if (!printed) return complain(invocation, printed.error());
+  }
+  return done ? 0 : kExitRefused;
+}
+
+int askAndPrint(const Invocation& invocation, const ControlRequest& request,
+                void (*print)(const Invocation&, const Poco::JSON::Object&)) {
+  return printAnswer(invocation, askServer(invocation, request), print);
+}
+
+}  // namespace egalaxyd::ctl

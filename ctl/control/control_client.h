@@ -1,0 +1,30 @@
+// Asking the running server.
+#pragma once
+
+#include <Poco/JSON/Object.h>
+
+#include <string>
+
+#include "common/wire/control_protocol.h"
+#include "ctl/base/command.h"
+
+namespace egalaxyd::ctl {
+
+/// The socket that --socket names, else the first that exists of those that a server would make.
+Result<std::string> controlSocketPath(const Invocation& invocation);
+
+/// Sends the request and waits for its answer, however long that takes. Fails with kNotFound when
+/// there is no server, kPermission when the socket is not for this account.
+Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
+                                          const ControlRequest& request);
+
+/// Prints what the server said, as JSON where --json is given, else by `print`, or why it said
+/// nothing. The exit code: 0, 1 when the server said no, 69 without a server.
+int printAnswer(const Invocation& invocation, const Result<Poco::JSON::Object::Ptr>& answer,
+                void (*print)(const Invocation&, const Poco::JSON::Object&));
+
+/// The whole of a command that asks one thing: askServer(), then printAnswer().
+int askAndPrint(const Invocation& invocation, const ControlRequest& request,
+                void (*print)(const Invocation&, const Poco::JSON::Object&));
+
+}  // namespace egalaxyd::ctl

@@ -1,0 +1,80 @@
+#include "master/control/statistics.h"
+
+#include <algorithm>
+#include <string>
+
+#include "common/wire/control_protocol.h"
+
+namespace egalaxyd {
+namespace {
+
+using Poco::JSON::Object;
+
+double inSeconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+Object describe(const Latencies& latencies) {
+  Object object = jsonObject();
+  object.set("count", latencies.count());
+  object.set("sum", inSeconds(latencies.sum()));
+  object.set("p50", inSeconds(latencies.quantile(0.5)));
+  object.set("p90", inSeconds(latencies.quantile(0.9)));
+  object.set("p99", inSeconds(latencies.quantile(0.99)));
+  object.set("p999", inSeconds(latencies.quantile(0.999)));
+  return object;
+}
+
+Object describeAnswers(const SharedState& shared, Protocol protocol) {
+  Object answers = jsonObject();
+  for (int status = 0; status < kStatusEnd; ++status) {
+    const std::uint64_t count = shared.answers(protocol, status);
+    if (count > 0) answers.set(std::to_string(status), count);
+  }
+  return answers;
+}
+
+Object describeLatencies(const SharedState& shared, Protocol protocol) {
+  Object spans = jsonObject();
+  for (std::size_t i = 0; i < kSpanNames.size(); ++i) {
+    const Latencies latencies = shared.latencies(protocol, static_cast<Span>(i));
+    if (latencies.count() > 0) spans.set(std::string(kSpanNames[i]), describe(latencies));
+  }
+  return spans;
+}
+
+}  // namespace
+
+Totals totalsOf(const WorkerSlot& slot) {
+  Totals totals{};
+  for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = slot.value(static_cast<Counter>(i));
+  return totals;
+}
+
+Object describeTotals(const Totals& now, const Totals& before) {
+  Object object = jsonObject();
+  for (const auto& [counter, name] : kCounterNames) {
+    const auto i = static_cast<std::size_t>(counter);
+    // A worker that lies may have counted backwards.
+    object.set(std::string(name), now[i] - std::min(before[i], now[i]));
+  }
+  return object;
+}
+
+void describeShared(Object& into, const SharedState& shared) {
+  Totals totals{};
+  for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = shared.total(static_cast<Counter>(i));
+  into.set("open", shared.total(Gauge::kOpenConnections));
+  into.set("totals", describeTotals(totals, {}));
+  Object answers = jsonObject();
+  Object latencies = jsonObject();
+  for (const Protocol protocol : kProtocols) {
+    const std::string name(nameOf(protocol));
+    answers.set(name, describeAnswers(shared, protocol));
+    latencies.set(name, describeLatencies(shared, protocol));
+  }
+  into.set("answers", answers);
+  into.set("latencies", latencies);
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,50 @@
+// What the command line asked for, as values.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/config.h"
+
+namespace egalaxyd {
+
+struct CommandLine {
+  std::filesystem::path workingDir;  ///< at the start; relative paths are relative to it
+  std::filesystem::path configFile;  ///< empty: none was named
+  std::optional<std::filesystem::path> directory;
+  std::vector<std::string> hosts;
+  std::optional<std::vector<ListenAddress>> gemini;
+  std::optional<std::vector<ListenAddress>> titan;
+  std::optional<std::vector<ListenAddress>> spartan;
+  std::optional<std::uint32_t> workers;  ///< 0: one per CPU
+  std::optional<std::filesystem::path> stateDir;
+  std::optional<std::filesystem::path> runtimeDir;
+  std::optional<std::string> user;
+  std::optional<LogLevel> logLevel;
+  bool listing = false;
+
+  bool check = false;
+  bool dump = false;
+  bool version = false;
+  bool help = false;
+  bool daemon = false;
+  std::filesystem::path pidFile;  ///< empty: none
+};
+
+/// One option by its long name; `value` is "" where it takes none. Fails when the value makes no
+/// sense; the message says what is allowed.
+Result<void> applyOption(CommandLine& line, std::string_view name, const std::string& value);
+/// What is not an option: at most one DIR.
+Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& arguments);
+
+/// Finds the configuration file that is in force and sets configFile: the named one, else
+/// <working directory>/egalaxyd.toml, else /etc/egalaxyd/egalaxyd.toml; none where a DIR was given.
+/// Fails when options exclude each other.
+Result<void> chooseConfiguration(CommandLine& line);
+
+}  // namespace egalaxyd

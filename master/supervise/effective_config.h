@@ -1,0 +1,18 @@
+// The configuration that is in force: the file or the built-in one, under the command line.
+#pragma once
+
+#include <string>
+
+#include "common/config/config.h"
+#include "common/config/config_loader.h"
+#include "master/start/command_line.h"
+#include "master/start/server_paths.h"
+
+namespace egalaxyd {
+
+/// Reads and checks everything that can be checked without opening certificates and roots; called
+/// again for each reload. `line` went through chooseConfiguration. State and run-time folders are
+/// filled in.
+LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& environment);
+
+}  // namespace egalaxyd

@@ -1,0 +1,180 @@
+#include "master/supervise/generation.h"
+
+#include <sched.h>
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+#include <sysexits.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "common/base/limits.h"
+#include "common/config/config_check.h"
+#include "common/shared/shared_state.h"
+#include "common/system/log.h"
+#include "common/system/master_files.h"
+#include "common/wire/machine_name.h"
+#include "master/child/database.h"
+#include "master/start/server_paths.h"
+#include "master/supervise/effective_config.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Two generations must find room in the shared state at once.
+constexpr std::uint32_t kMostWorkers = SharedState::kSlots / 2;
+
+/// Warnings of one kind.
+constexpr std::size_t kMostPlacesTold = 8;
+
+std::uint32_t usableCpus() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
+  return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&cpus)));
+}
+
+/// Whoever takes over a worker must not get at the master, who is root.
+void warnAboutReach(const Account& account, const Config& config) {
+  std::set<std::filesystem::path> told;
+  for (std::filesystem::path file : masterFiles(config)) {
+    // A log may be in a folder of theirs: it is opened with care.
+    if (isLogFile(config.log) && file == config.log.target) file = file.parent_path();
+    const auto place = placeInReach(account, file);
+    if (!place || !told.insert(*place).second) continue;
+    spdlog::warn(
+        "{}, the workers' account, can change {}, and thereby what this server, which is "
+        "root, finds at {}: give it to root",
+        account.user, place->string(), file.string());
+    if (told.size() == kMostPlacesTold) return;
+  }
+}
+
+bool isWholeName(const std::string& host) { return host.find('*') == std::string::npos; }
+
+/// The names that clients of `kind` can ask for.
+std::vector<std::string> wholeNames(const Config& config, ListenerKind kind) {
+  std::vector<std::string> names;
+  bool served = config.sites.empty();  // a router out of a plug-in knows more than we do
+  for (const SiteConfig& site : config.sites) {
+    if (kind == ListenerKind::kSpartan && !site.spartan) continue;
+    served = true;
+    if (isWholeName(site.host)) names.push_back(site.host);
+    std::ranges::copy_if(site.aliases, std::back_inserter(names), isWholeName);
+  }
+  if (served && names.empty()) names.push_back(machineName());
+  return names;
+}
+
+std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port) {
+  const bool spartan = kind == ListenerKind::kSpartan;
+  const bool v6 = host.find(':') != std::string::npos && host.front() != '[';
+  std::string url =
+      fmt::format("{}://{}", spartan ? "spartan" : "gemini", v6 ? fmt::format("[{}]", host) : host);
+  if (port != (spartan ? kSpartanPort : kGeminiPort)) url += fmt::format(":{}", port);
+  return url + "/";
+}
+
+}  // namespace
+
+Failure failureOf(const Error& error, int otherwise) {
+  switch (error.code) {
+    case ErrorCode::kExists:
+    case ErrorCode::kBusy:
+    case ErrorCode::kNotFound:
+      return {EX_UNAVAILABLE, {error.message}};
+    case ErrorCode::kNoSpace:
+    case ErrorCode::kIo:
+      return {EX_OSERR, {error.message}};
+    case ErrorCode::kPermission:
+      return {EX_NOPERM, {error.message}};
+    case ErrorCode::kInvalid:
+      break;
+  }
+  return {otherwise, {error.message}};
+}
+
+Failure failureOf(const Complaints& complaints) {
+  const bool pass = std::ranges::all_of(complaints, &Complaint::mayPass);
+  Failure failure{pass ? EX_UNAVAILABLE : EX_CONFIG, {}};
+  for (const Complaint& complaint : complaints) {
+    failure.messages.push_back(complaint.where + ": " + complaint.text);
+  }
+  return failure;
+}
+
+Complaints everyComplaint(LoadedConfig loaded) {
+  Complaints more;
+  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, more));
+  addComplaints(loaded.complaints, std::move(more));
+  return std::move(loaded.complaints);
+}
+
+std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints) {
+  auto generation = std::make_unique<Generation>();
+  generation->config = config;
+  generation->workers =
+      config.server.workers == 0 ? std::min(usableCpus(), kMostWorkers) : config.server.workers;
+  if (generation->workers > kMostWorkers) {
+    complaints.push_back({"server.workers", fmt::format("{} are too many: at most {} can run",
+                                                        generation->workers, kMostWorkers)});
+  }
+  auto account = workerAccount(config.server.user, config.server.group);
+  if (account) {
+    generation->account = *account;
+    if (*account) warnAboutReach(**account, config);
+  } else {
+    complaints.push_back(complaintOf("server.user", account.error()));
+  }
+  generation->plan = buildServingPlan(config, PlanPurpose::kServe, complaints);
+  if (auto log = openLogTarget(config.log)) {
+    generation->log = std::move(*log);
+  } else {
+    complaints.push_back(complaintOf(config.where("log.target"), log.error()));
+  }
+  return generation;
+}
+
+void prepareStorage(Generation& generation) {
+  // A reload may name another account.
+  auto prepared = makeServerFolder(generation.config.server.stateDir, generation.account);
+  if (prepared) prepared = prepareDatabase(generation.config.server, generation.account);
+  if (prepared) return;
+  spdlog::error("users and uploads are not available: {}", prepared.error().message);
+  // Workers wait for a lock; the master does not.
+  if (prepared.error().code != ErrorCode::kBusy) {
+    generation.storageTrouble = prepared.error().message;
+  }
+}
+
+std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
+    std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
+    const ListenerSet& previous, const ResolvedNames* names) {
+  Complaints complaints;
+  auto generation = prepareGeneration(config, complaints);
+  if (!complaints.empty()) return failureOf(complaints);
+  generation->number = number;
+  auto listeners = ListenerSet::open(config.listen, inherited, previous, names);
+  if (!listeners) return failureOf(listeners.error(), EX_CONFIG);
+  generation->listeners = std::move(*listeners);
+  if (generation->listeners.listeners().empty()) {
+    return failureOf(Complaints{{"listen.gemini", "nothing to listen on: name an address"}});
+  }
+  return generation;
+}
+
+std::vector<std::string> servedUrls(const Generation& generation) {
+  std::vector<std::string> urls;
+  for (const ListenerSocket& socket : generation.listeners.sockets()) {
+    if (socket.kind == ListenerKind::kTitan) continue;
+    for (const std::string& name : wholeNames(generation.config, socket.kind)) {
+      std::string url = urlOf(socket.kind, name, socket.port);
+      if (std::ranges::find(urls, url) == urls.end()) urls.push_back(std::move(url));
+    }
+  }
+  return urls;
+}
+
+}  // namespace egalaxyd

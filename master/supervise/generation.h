@@ -1,0 +1,62 @@
+// One configuration with everything that serving it needs; lives until its last worker has ended.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/config/config_loader.h"
+#include "common/system/privilege.h"
+#include "master/supervise/listener_set.h"
+#include "worker/worker.h"
+
+namespace egalaxyd {
+
+struct Generation {
+  std::uint64_t number = 1;
+  Config config;
+  std::uint32_t workers = 1;
+  std::optional<Account> account;  ///< that its workers become
+  UniqueFd log;                    ///< what its workers' log goes to
+  ListenerSet listeners;
+  ServingPlanPtr plan;
+  std::string storageTrouble;  ///< why users and uploads are not available; "" when they are
+};
+
+/// Why the server cannot start, or not reload: what to print, and the exit code of sysexits.
+struct Failure {
+  int exitCode = 0;
+  std::vector<std::string> messages;
+};
+
+/// `error` as a Failure. What may pass by itself is 69 (an address or a folder that is taken or not
+/// there) or 71 (no space, an I/O error): a service manager tries again. 77 without permission,
+/// else `otherwise`.
+Failure failureOf(const Error& error, int otherwise);
+/// 69 where all of them may pass by themselves, else 78.
+Failure failureOf(const Complaints& complaints);
+/// Beside `loaded`'s complaints all that serving it would bring up: certificates, roots, plug-ins.
+Complaints everyComplaint(LoadedConfig loaded);
+
+/// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
+/// opens the workers' log. Blocking. With complaints it must not serve.
+std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
+/// Makes the database ready: prepareDatabase(). Pages need none: what cannot be done is logged and
+/// noted in `generation`, and what needs the database says so to its clients.
+void prepareStorage(Generation& generation);
+
+/// prepareGeneration(), and the sockets. `previous` is the listener set in use, if any. `names` as
+/// in ListenerSet::open().
+std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
+    std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
+    const ListenerSet& previous, const ResolvedNames* names);
+
+/// "gemini://example.org:1966/" for each Gemini and Spartan socket and each host that is a whole
+/// name and answered there.
+std::vector<std::string> servedUrls(const Generation& generation);
+
+}  // namespace egalaxyd

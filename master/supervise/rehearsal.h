@@ -1,0 +1,36 @@
+// A reload's first half, in a process of its own: everything that may wait for a disk, a mount, a
+// name server or a database is done there, so that what the master does next waits for nothing.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/config/config_loader.h"
+#include "master/supervise/listener_set.h"
+
+namespace egalaxyd {
+
+/// What came of it.
+struct Rehearsal {
+  struct LogLine {
+    std::string level;
+    std::string text;
+  };
+  Complaints complaints;       ///< none: the generation may be built
+  ResolvedNames names;         ///< those in the configuration's addresses
+  std::string storageTrouble;  ///< Generation::storageTrouble
+  std::vector<LogLine> log;    ///< what was logged there
+
+  /// As one text, from process to process.
+  std::string encode() const;
+  static Result<Rehearsal> decode(std::string_view text);
+};
+
+/// Loads the configuration, makes missing certificates, opens and reads what it names, prepares the
+/// database, and resolves the names of addresses that `previous` does not hold. Blocking: for a
+/// process that ends with it.
+Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet& previous);
+
+}  // namespace egalaxyd

@@ -1,0 +1,369 @@
+#include "tests/support/memory_storage.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace egalaxyd {
+namespace {
+
+struct Value {
+  std::string bytes;
+  WallTime updated{};
+};
+
+struct State {
+  std::map<std::string, User, std::less<>> users;
+  std::map<std::string, std::string, std::less<>> userOfKey;
+  std::map<std::string, std::map<std::string, Value>, std::less<>> metadata;  ///< by user
+  std::map<std::int64_t, UploadRecord> uploads;                               ///< by id
+  std::map<std::pair<std::string, std::string>, std::int64_t> latest;         ///< by host and path
+  std::map<std::int64_t, UploadRecord> pending;                               ///< by id
+  std::int64_t lastId = 0;
+  std::int64_t lastPending = 0;
+};
+
+class MemoryStorage final : public Storage {
+ public:
+  explicit MemoryStorage(const StorageLimits& limits) : limits_(limits) {}
+
+  Result<void> begin(Access access) override {
+    if (auto allowed = check(access); !allowed) return allowed;
+    if (before_.empty()) access_ = access;
+    before_.push_back(state_);
+    return {};
+  }
+
+  Result<void> commit() override {
+    before_.pop_back();
+    return {};
+  }
+
+  void rollback() override {
+    state_ = std::move(before_.back());
+    before_.pop_back();
+  }
+
+  std::optional<Error> trouble() const override { return {}; }
+
+  Result<std::optional<std::string>> findUser(std::string_view certificate,
+                                              std::string_view key) override {
+    for (const std::string_view fingerprint : {certificate, key}) {
+      if (auto checked = checkFingerprint(fingerprint); !checked) return checked.error();
+    }
+    const auto known = state_.userOfKey.find(key);
+    if (known == state_.userOfKey.end()) return std::optional<std::string>();
+    return std::optional(known->second);
+  }
+
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
+                                  WallTime now) override {
+    const auto found = findUser(certificate, key);
+    if (!found) return found.error();
+    if (*found) return **found;
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    if (!mayMakeUser(now)) return tooManyNewUsers(limits_);
+    std::string id(certificate);
+    User& user = state_.users.try_emplace(id, User{id, now, now, 0, {}}).first->second;
+    user.keys.emplace_back(key);
+    std::sort(user.keys.begin(), user.keys.end());
+    state_.userOfKey.emplace(key, id);
+    return id;
+  }
+
+  Result<void> addVisits(std::span<const Visit> visits) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      for (const Visit& visit : visits) {
+        const auto known = findUser(visit.certificate, visit.key);
+        if (!known) return known.error();
+        if (!*known && !(visit.admitted && mayMakeUser(visit.last))) continue;
+        const auto id = resolveUser(visit.certificate, visit.key, visit.last);
+        if (!id) return id.error();
+        User& user = state_.users.at(*id);
+        user.visits += visit.count;
+        user.lastSeen = std::max(user.lastSeen, visit.last);
+      }
+      return {};
+    });
+  }
+
+  Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override {
+    const auto found = state_.metadata.find(user);
+    std::map<std::string, std::string> metadata;
+    if (found == state_.metadata.end()) return metadata;
+    for (const auto& [key, value] : found->second) metadata.emplace(key, value.bytes);
+    return metadata;
+  }
+
+  Result<std::optional<std::string>> readMetadata(std::string_view user,
+                                                  std::string_view key) override {
+    const auto found = state_.metadata.find(user);
+    if (found == state_.metadata.end()) return std::optional<std::string>();
+    const auto value = found->second.find(std::string(key));
+    if (value == found->second.end()) return std::optional<std::string>();
+    return std::optional(value->second.bytes);
+  }
+
+  Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
+                                                  std::size_t limit) override {
+    std::vector<MetadataEntry> entries;
+    for (const auto& [user, values] : state_.metadata) {
+      for (const auto& [key, value] : values) {
+        if (key.starts_with(prefix)) entries.push_back({user, key, value.bytes, value.updated});
+      }
+    }
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const auto& a, const auto& b) { return a.updated > b.updated; });
+    if (entries.size() > limit) entries.resize(limit);
+    return entries;
+  }
+
+  Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
+                             WallTime now) override {
+    if (auto checked = checkMetadata(key, value); !checked) return checked;
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.users.find(user);
+    if (found == state_.users.end()) return noSuchUser(user);
+    found->second.lastSeen = std::max(found->second.lastSeen, now);
+    state_.metadata[found->first][std::string(key)] = {std::string(value), now};
+    return {};
+  }
+
+  Result<void> removeMetadata(std::string_view user, std::string_view key) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.metadata.find(user);
+    if (found != state_.metadata.end()) found->second.erase(std::string(key));
+    return {};
+  }
+
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::uint64_t values = 0;
+    for (const auto& [id, user] : state_.users) {
+      const auto found = state_.metadata.find(id);
+      if (user.lastSeen >= lastSeen || found == state_.metadata.end()) continue;
+      values += found->second.size();
+      state_.metadata.erase(found);
+    }
+    return values;
+  }
+
+  Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::vector<std::string> gone;
+    for (const auto& [id, user] : state_.users) {
+      if (user.lastSeen < lastSeen && !keepsSomething(id) && gone.size() < most) gone.push_back(id);
+    }
+    for (const std::string& id : gone) static_cast<void>(forgetUser(id));
+    return gone.size();
+  }
+
+  Result<std::vector<User>> listUsers(std::size_t limit) override {
+    std::vector<User> users;
+    for (const auto& [id, user] : state_.users) users.push_back(user);
+    std::stable_sort(users.begin(), users.end(),
+                     [](const User& a, const User& b) { return a.lastSeen > b.lastSeen; });
+    if (users.size() > limit) users.resize(limit);
+    return users;
+  }
+
+  Result<User> showUser(std::string_view idOrPrefix) override {
+    if (idOrPrefix.empty()) return Error{ErrorCode::kInvalid, "an empty user id"};
+    const auto fits = [&](auto user) {
+      return user != state_.users.end() && user->first.starts_with(idOrPrefix);
+    };
+    const auto first = state_.users.lower_bound(idOrPrefix);
+    if (!fits(first)) return noSuchUser(idOrPrefix);
+    if (!fits(std::next(first))) return first->second;
+    return Error{ErrorCode::kInvalid,
+                 "several users begin with " + std::string(idOrPrefix) + "; give more digits"};
+  }
+
+  Result<ForgottenUser> forgetUser(std::string_view id) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    const auto found = state_.users.find(id);
+    if (found == state_.users.end()) return noSuchUser(id);
+    ForgottenUser gone{.keys = found->second.keys.size()};
+    for (const std::string& key : found->second.keys) state_.userOfKey.erase(key);
+    for (auto& [number, record] : state_.uploads) {
+      if (record.user != id) continue;
+      record.user.clear();
+      record.client.clear();
+      ++gone.uploads;
+    }
+    if (const auto values = state_.metadata.find(id); values != state_.metadata.end()) {
+      gone.metadata = values->second.size();
+      state_.metadata.erase(values);
+    }
+    for (auto& [number, record] : state_.pending) {
+      if (record.user != id) continue;
+      record.user.clear();
+      record.client.clear();
+    }
+    state_.users.erase(found);
+    return gone;
+  }
+
+  Result<std::int64_t> recordUpload(const UploadRecord& record) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    const std::int64_t id = insertUpload(record);
+    if (record.outcome == UploadOutcome::kRefused) {
+      forgetRefused();
+    } else {
+      state_.latest[{record.host, record.path}] = id;
+    }
+    return id;
+  }
+
+  Result<std::int64_t> announceUpload(const UploadRecord& record) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    UploadRecord pending = record;
+    pending.id = ++state_.lastPending;
+    if (!state_.users.count(pending.user)) pending.user.clear();
+    state_.pending.emplace(pending.id, pending);
+    return pending.id;
+  }
+
+  Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
+                                    std::string_view previousSha256) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    const auto found = state_.pending.find(pending);
+    if (found == state_.pending.end()) return noPending(pending);
+    UploadRecord record = std::move(found->second);
+    state_.pending.erase(found);
+    record.outcome = outcome;
+    record.previousSha256 = previousSha256;
+    return recordUpload(record);
+  }
+
+  Result<void> dropUpload(std::int64_t pending) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    state_.pending.erase(pending);
+    return {};
+  }
+
+  Result<void> completeUpload(std::int64_t pending, std::string_view sha256) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed;
+    const auto found = state_.pending.find(pending);
+    if (found == state_.pending.end()) return noPending(pending);
+    found->second.sha256 = sha256;
+    return {};
+  }
+
+  Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after, std::size_t limit) override {
+    std::vector<UploadRecord> records;
+    for (auto each = state_.pending.upper_bound(after);
+         each != state_.pending.end() && records.size() < limit; ++each) {
+      records.push_back(each->second);
+    }
+    return records;
+  }
+
+  Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override {
+    std::vector<UploadRecord> records;
+    for (auto each = state_.uploads.rbegin(); each != state_.uploads.rend(); ++each) {
+      const UploadRecord& record = each->second;
+      const bool fits = record.time >= filter.since && isBeneath(record.path, filter.path) &&
+                        (filter.host.empty() || record.host == filter.host) &&
+                        (filter.user.empty() || record.user == filter.user);
+      if (fits) records.push_back(record);
+    }
+    std::stable_sort(records.begin(), records.end(),
+                     [](const auto& a, const auto& b) { return a.time > b.time; });
+    if (records.size() > filter.limit) records.resize(filter.limit);
+    return records;
+  }
+
+  Result<UploadRecord> showUpload(std::int64_t id) override {
+    const auto found = state_.uploads.find(id);
+    if (found == state_.uploads.end()) {
+      return Error{ErrorCode::kNotFound, "no upload " + std::to_string(id)};
+    }
+    return found->second;
+  }
+
+  Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
+                                                   std::string_view path) override {
+    const auto found = state_.latest.find({std::string(host), std::string(path)});
+    if (found == state_.latest.end()) return std::optional<UploadRecord>();
+    return std::optional(state_.uploads.at(found->second));
+  }
+
+  Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
+                                  std::optional<std::string_view> user) override {
+    KeptUploads kept;
+    const auto count = [&](const UploadRecord& record) {
+      if (user && record.user != *user) return;
+      if (record.host != host || !isBeneath(record.path, prefix)) return;
+      kept.bytes += record.size + record.blocks * kBlockBytes;
+      kept.files += record.blocks > 0 ? 1 : 0;
+    };
+    for (const auto& [place, id] : state_.latest) {
+      const UploadRecord& record = state_.uploads.at(id);
+      if (record.outcome != UploadOutcome::kDeleted) count(record);
+    }
+    for (const auto& [id, record] : state_.pending) count(record);
+    return kept;
+  }
+
+ private:
+  Result<void> check(Access access) const {
+    if (before_.empty() || access == Access::kRead || access_ == Access::kWrite) return {};
+    return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
+  }
+
+  bool mayMakeUser(WallTime now) const {
+    const auto isNew = [&](const auto& each) {
+      return each.second.firstSeen > now - std::chrono::minutes(1) && each.second.firstSeen <= now;
+    };
+    const std::int64_t most = limits_.newUsersPerMinute;
+    return most == 0 || std::count_if(state_.users.begin(), state_.users.end(), isNew) < most;
+  }
+
+  bool keepsSomething(const std::string& user) const {
+    const auto isTheirs = [&](const auto& each) { return each.second.user == user; };
+    const auto values = state_.metadata.find(user);
+    return (values != state_.metadata.end() && !values->second.empty()) ||
+           std::any_of(state_.uploads.begin(), state_.uploads.end(), isTheirs) ||
+           std::any_of(state_.pending.begin(), state_.pending.end(), isTheirs);
+  }
+
+  std::int64_t insertUpload(const UploadRecord& record) {
+    UploadRecord added = record;
+    added.id = ++state_.lastId;
+    if (!state_.users.count(added.user)) added.user.clear();
+    state_.uploads.emplace(added.id, added);
+    return added.id;
+  }
+
+  void forgetRefused() {
+    const auto refused = [](const auto& each) {
+      return each.second.outcome == UploadOutcome::kRefused;
+    };
+    while (state_.uploads.size() > kMaxRefusedUploads &&
+           std::count_if(state_.uploads.begin(), state_.uploads.end(), refused) >
+               kMaxRefusedUploads) {
+      state_.uploads.erase(std::find_if(state_.uploads.begin(), state_.uploads.end(), refused));
+    }
+  }
+
+  static Error noSuchUser(std::string_view id) {
+    return {ErrorCode::kNotFound, "no user " + std::string(id)};
+  }
+
+  static Error noPending(std::int64_t id) {
+    return {ErrorCode::kNotFound, "no pending upload " + std::to_string(id)};
+  }
+
+  const StorageLimits limits_;
+  State state_;
+  std::vector<State> before_;      ///< as it was when each open transaction began
+  Access access_ = Access::kRead;  ///< of the outermost transaction
+};
+
+}  // namespace
+
+std::unique_ptr<Storage> makeMemoryStorage(const StorageLimits& limits) {
+  return std::make_unique<MemoryStorage>(limits);
+}
+
+}  // namespace egalaxyd

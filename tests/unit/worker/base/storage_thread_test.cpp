@@ -1,0 +1,482 @@
+#include "worker/base/storage_thread.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "tests/support/deadline.h"
+#include "tests/support/faulty_storage.h"
+#include "tests/support/memory_storage.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/common/storage/storage_samples.h"
+
+namespace egalaxyd {
+namespace {
+
+using Opened = Result<std::unique_ptr<Storage>>;
+
+Opened openFaulty(int failAt = 0) {
+  return std::unique_ptr<Storage>(std::make_unique<FaultyStorage>(makeMemoryStorage(), failAt));
+}
+
+/// Once nothing writes on its own.
+const StorageThreadOptions kPatient{.visitDelay = std::chrono::hours(1),
+                                    .reopenDelay = std::chrono::hours(1)};
+
+class StorageThreadTest : public testing::Test {
+ protected:
+  void start(StorageThread::Open open, StorageThreadOptions options = kPatient) {
+    thread_.emplace(loop_, std::move(open), options);
+  }
+
+  void turn() {
+    loop_.post([this] { loop_.stop(); });
+    loop_.run();
+  }
+  void runUntilIdle() {
+    while (thread_->pending() > 0) turn();
+  }
+
+  /// The result of a job that is submitted alone.
+  template <class Work>
+  auto ask(Work work) {
+    std::optional<std::invoke_result_t<Work&, Storage&>> result;
+    thread_->submit(std::move(work), [&](auto r) { result = std::move(r); });
+    runUntilIdle();
+    return std::move(*result);
+  }
+
+  std::string makeUser() {
+    return must(ask([](Storage& storage) {
+      return storage.resolveUser(fingerprint("a"), fingerprint("1"), at(1));
+    }));
+  }
+
+  static auto write(std::string user, std::string key) {
+    return [user, key](Storage& storage) { return storage.writeMetadata(user, key, "v", at(1)); };
+  }
+
+  /// The thread does nothing else until it is released: what is submitted meanwhile waits together.
+  std::promise<void> jam() {
+    std::promise<void> release;
+    std::promise<void> begun;
+    auto hasBegun = begun.get_future();
+    thread_->submitRead(
+        [begun = std::move(begun), released = release.get_future()](Storage&) mutable {
+          begun.set_value();
+          released.wait();
+          return Result<void>();
+        },
+        [](Result<void>) {});
+    hasBegun.wait();
+    return release;
+  }
+
+  /// The first transaction waits for `unlocked_`, as for another process's lock.
+  void startLocked(int failAt = 0) {
+    const auto waitOnce = [this, waited = false](Access) mutable {
+      if (std::exchange(waited, true)) return;
+      waits_.set_value();
+      unlocked_.get_future().wait();
+    };
+    start([=]() -> Opened {
+      auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), failAt);
+      storage->whileLocked(waitOnce);
+      return std::unique_ptr<Storage>(std::move(storage));
+    });
+  }
+
+  int commits() {
+    return must(ask([](Storage& storage) {
+      return Result<int>(dynamic_cast<FaultyStorage&>(storage).commits());
+    }));
+  }
+
+  TempDir dir_;
+  EventLoop loop_;
+  std::promise<void> waits_;     ///< of startLocked(): kept once it does
+  std::promise<void> unlocked_;  ///< the test's to keep
+  std::optional<StorageThread> thread_;
+};
+
+TEST_F(StorageThreadTest, WorksElsewhereAndAnswersOnTheLoop) {
+  start([] { return openFaulty(); });
+  std::thread::id answered;
+  std::thread::id worked;
+  thread_->submit([](Storage&) { return Result<std::thread::id>(std::this_thread::get_id()); },
+                  [&, token = std::make_unique<int>()](Result<std::thread::id> id) {
+                    worked = *id;
+                    answered = std::this_thread::get_id();
+                  });
+  EXPECT_EQ(thread_->pending(), 1u);
+  runUntilIdle();
+  EXPECT_NE(worked, std::this_thread::get_id());
+  EXPECT_EQ(answered, std::this_thread::get_id());
+}
+
+TEST_F(StorageThreadTest, FreesWhatAJobHeldBeforeItsAnswer) {
+  start([] { return openFaulty(); });
+  const auto held = std::make_shared<int>(1);
+  thread_->submit([held](Storage&) { return Result<void>(); },
+                  [&](Result<void>) { EXPECT_EQ(held.use_count(), 1); });
+  runUntilIdle();
+}
+
+TEST_F(StorageThreadTest, CommitsWhatWaitsTogetherOnce) {
+  start([] { return openFaulty(); });
+  const std::string user = makeUser();
+  const int before = commits();
+  auto release = jam();
+  std::vector<int> order;
+  for (int i = 0; i < 20; ++i) {
+    thread_->submit(write(user, std::to_string(i)), [&, i](Result<void> done) {
+      EXPECT_TRUE(done);
+      order.push_back(i);
+    });
+  }
+  release.set_value();
+  runUntilIdle();
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_EQ(order.size(), 20u);
+  // The count's own job, the jam, and one for the twenty.
+  EXPECT_EQ(commits() - before, 3);
+}
+
+TEST_F(StorageThreadTest, CommitsWhatComesWhileItWaitsForTheLockWithTheRest) {
+  const auto commitsUntilNow = [](Storage& storage) {
+    return Result<int>(dynamic_cast<FaultyStorage&>(storage).commits());
+  };
+  startLocked();
+  int seen = 0;
+  const auto done = [&](Result<int> commits) {
+    EXPECT_EQ(*commits, 0);
+    ++seen;
+  };
+  thread_->submit(commitsUntilNow, done);
+  waits_.get_future().wait();
+  thread_->submit(commitsUntilNow, done);
+  unlocked_.set_value();
+  runUntilIdle();
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(must(ask(commitsUntilNow)), 1);
+}
+
+TEST_F(StorageThreadTest, AWaitInVainFailsOnlyThoseWhoWaitedFromItsBeginning) {
+  startLocked(1);
+  std::string outcome;
+  const auto nothing = [](Storage&) { return Result<void>(); };
+  const auto done = [&](Result<void> result) { outcome += result ? '+' : '-'; };
+  thread_->submit(nothing, done);
+  waits_.get_future().wait();
+  thread_->submit(nothing, done);
+  unlocked_.set_value();
+  runUntilIdle();
+  EXPECT_EQ(outcome, "-+");
+}
+
+TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
+  TurnQueue queue{};
+  Turn mine(queue, 0);
+  Turn others(queue, 1);
+  const auto isFree = [&] {
+    const std::unique_lock lock(others, std::chrono::milliseconds(0));
+    return lock.owns_lock();
+  };
+  StorageThreadOptions options = kPatient;
+  options.turn = &mine;
+  start([] { return openFaulty(); }, options);
+  std::promise<void> writes;
+  std::promise<void> goesOn;
+  thread_->submit(
+      [&](Storage&) {
+        writes.set_value();
+        goesOn.get_future().wait();
+        return Result<void>();
+      },
+      [](Result<void> done) { EXPECT_TRUE(done); });
+  writes.get_future().wait();
+  EXPECT_FALSE(isFree());
+  goesOn.set_value();
+  runUntilIdle();
+  EXPECT_TRUE(isFree());
+}
+
+TEST_F(StorageThreadTest, DoesNotWaitForOneThatHangsInItsTurn) {
+  TurnQueue queue{};
+  Turn mine(queue, 0);
+  Turn others(queue, 1);
+  StorageThreadOptions options = kPatient;
+  options.turn = &mine;
+  options.turnPatience = std::chrono::milliseconds(1);
+  const std::unique_lock lock(others, std::chrono::milliseconds(0));
+  start([] { return openFaulty(); }, options);
+  EXPECT_EQ(makeUser(), fingerprint("a"));
+}
+
+TEST_F(StorageThreadTest, AnswersOnceOthersCanSeeWhatWasWritten) {
+  const auto file = dir_ / "s.db";
+  const auto other = migratedSqlite(file);
+  start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); });
+  const std::string user = makeUser();
+  auto release = jam();
+  int answers = 0;
+  for (const char* key : {"a", "b", "c"}) {
+    thread_->submit(write(user, key), [&, key](Result<void> done) {
+      EXPECT_TRUE(done);
+      EXPECT_EQ(must(other->readMetadata(user, key)), "v");
+      ++answers;
+    });
+  }
+  EXPECT_TRUE(must(other->readMetadata(user)).empty());
+  release.set_value();
+  runUntilIdle();
+  EXPECT_EQ(answers, 3);
+}
+
+TEST_F(StorageThreadTest, TakesBackAFailedJobAndKeepsItsNeighbours) {
+  start([] { return openFaulty(); });
+  const std::string user = makeUser();
+  auto release = jam();
+  std::string outcome;
+  const auto done = [&](Result<void> result) { outcome += result ? '+' : '-'; };
+  thread_->submit(write(user, "before"), done);
+  thread_->submit(
+      [user](Storage& storage) -> Result<void> {
+        must(storage.writeMetadata(user, "half", "v", at(1)));
+        return storage.writeMetadata(user, "", "v", at(1));
+      },
+      done);
+  thread_->submit(write(user, "after"), done);
+  release.set_value();
+  runUntilIdle();
+  EXPECT_EQ(outcome, "+-+");
+  const auto metadata = must(ask([user](Storage& s) { return s.readMetadata(user); }));
+  EXPECT_EQ(metadata, (std::map<std::string, std::string>{{"after", "v"}, {"before", "v"}}));
+  EXPECT_EQ(thread_->lastError(), "");
+}
+
+TEST_F(StorageThreadTest, FailsEveryJobOfAGroupThatCannotBeCommitted) {
+  // The user's group makes 5 calls (begin, begin, resolve, commit, commit), the jam 4, two writes
+  // begin, 3 each, and the commit.
+  start([] { return openFaulty(5 + 4 + 1 + 3 + 3 + 1); });
+  const std::string user = makeUser();
+  auto release = jam();
+  int failed = 0;
+  for (const char* key : {"a", "b"}) {
+    thread_->submit(write(user, key), [&](Result<void> done) {
+      ASSERT_FALSE(done);
+      EXPECT_EQ(done.error().message, "injected failure");
+      ++failed;
+    });
+  }
+  release.set_value();
+  runUntilIdle();
+  EXPECT_EQ(failed, 2);
+  EXPECT_NE(thread_->lastError(), "");
+  EXPECT_EQ(thread_->lastError(), "injected failure");
+  EXPECT_TRUE(must(ask([user](Storage& s) { return s.readMetadata(user); })).empty());
+  EXPECT_EQ(thread_->lastError(), "");
+  EXPECT_EQ(thread_->lastError(), "");
+}
+
+TEST_F(StorageThreadTest, ReadsOnWhileWritersAreLockedOut) {
+  const auto file = dir_ / "s.db";
+  const auto other = migratedSqlite(file);
+  start([&] { return openSqliteStorage(file, {}); });
+  const std::string user = makeUser();
+  must(other->begin(Access::kWrite));
+  auto release = jam();
+  std::string outcome;
+  thread_->submit(write(user, "k"), [&](Result<void> done) {
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ErrorCode::kBusy);
+    outcome += "write refused ";
+  });
+  thread_->submitRead([user](Storage& s) { return s.showUser(user); },
+                      [&](Result<User> shown) {
+                        EXPECT_TRUE(shown);
+                        outcome += "read ";
+                      });
+  release.set_value();
+  runUntilIdle();
+  EXPECT_EQ(outcome, "read write refused ");
+  EXPECT_NE(thread_->lastError(), "");
+  other->rollback();
+  EXPECT_TRUE(ask(write(user, "k")));
+  EXPECT_EQ(thread_->lastError(), "");
+}
+
+TEST_F(StorageThreadTest, RefusesToWriteInAJobThatOnlyReads) {
+  start([] { return openFaulty(); });
+  const std::string user = makeUser();
+  std::optional<Result<void>> result;
+  thread_->submitRead(write(user, "k"), [&](Result<void> r) { result = r; });
+  runUntilIdle();
+  EXPECT_EQ(result->error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(thread_->lastError(), "");
+}
+
+TEST_F(StorageThreadTest, AnswersBusyWhenTheQueueIsFull) {
+  StorageThreadOptions options = kPatient;
+  options.queueLimit = 2;
+  start([] { return openFaulty(); }, options);
+  auto release = jam();
+  int done = 0;
+  int busy = 0;
+  ErrorCode code{};
+  const auto submit = [&] {
+    thread_->submit([](Storage&) { return Result<int>(1); },
+                    [&](Result<int> n) {
+                      n ? ++done : ++busy;
+                      code = n ? code : n.error().code;
+                    });
+  };
+  for (int i = 0; i < 3; ++i) submit();
+  EXPECT_EQ(busy, 0) << "the answer comes on the loop";
+  release.set_value();
+  runUntilIdle();
+  EXPECT_EQ(done, 2);
+  EXPECT_EQ(busy, 1);
+  EXPECT_EQ(code, ErrorCode::kBusy);
+  submit();
+  runUntilIdle();
+  EXPECT_EQ(done, 3);
+}
+
+TEST_F(StorageThreadTest, AnswersWithTheErrorWhileTheStorageCannotBeOpened) {
+  StorageThreadOptions options = kPatient;
+  options.reopenDelay = std::chrono::milliseconds(5);
+  std::atomic<bool> broken = true;
+  start(
+      [&]() -> Opened {
+        if (broken) return Error{ErrorCode::kPermission, "no way in"};
+        return openFaulty();
+      },
+      options);
+  const auto refused = ask(write(fingerprint("a"), "k"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "no way in");
+  EXPECT_NE(thread_->lastError(), "");
+  EXPECT_EQ(thread_->lastError(), "no way in");
+  broken = false;
+  EXPECT_TRUE(
+      eventually([&] { return thread_->lastError().empty(); }));  // nobody asks for anything
+  EXPECT_EQ(makeUser(), fingerprint("a"));
+}
+
+TEST_F(StorageThreadTest, OpensAStorageAnewThatFails) {
+  StorageThreadOptions options = kPatient;
+  options.reopenDelay = std::chrono::milliseconds(0);
+  std::atomic<int> opened = 0;
+  // The first one's second group fails as a damaged file would.
+  start([&] { return openFaulty(++opened == 1 ? 6 : 0); }, options);
+  makeUser();
+  EXPECT_FALSE(ask(write(fingerprint("a"), "k")));
+  EXPECT_NE(thread_->lastError(), "");
+  EXPECT_EQ(opened, 1);
+  EXPECT_EQ(makeUser(), fingerprint("a"));
+  EXPECT_EQ(thread_->lastError(), "");
+  EXPECT_EQ(opened, 2);
+}
+
+/// Of a certificate that a site let in.
+Visit visit(std::string_view name) {
+  return {fingerprint(name), fingerprint("1" + std::string(name)), 1, {}, true};
+}
+
+std::uint64_t visitsOf(Storage& storage, std::string_view user) {
+  const auto shown = storage.showUser(user);
+  return shown ? shown.value().visits : 0;
+}
+
+TEST_F(StorageThreadTest, WritesVisitsWithTheNextGroup) {
+  start([] { return openFaulty(); });
+  for (int i = 0; i < 3; ++i) thread_->recordVisit(visit("a"));
+  const auto visits = [&] {
+    return must(ask([](Storage& s) { return Result<std::uint64_t>(visitsOf(s, "a")); }));
+  };
+  EXPECT_EQ(visits(), 0u);  // written after the jobs of their group
+  EXPECT_EQ(visits(), 3u);
+  EXPECT_EQ(visits(), 3u);
+}
+
+TEST_F(StorageThreadTest, AVisitThatWasAdmittedOnceIsAdmittedWithTheOthers) {
+  start([] { return openFaulty(); });
+  Visit stranger = visit("a");
+  stranger.admitted = false;
+  thread_->recordVisit(stranger);
+  thread_->recordVisit(stranger);
+  Visit admitted = visit("a");
+  admitted.count = 0;
+  thread_->recordVisit(admitted);
+  const auto visits = [&] {
+    return must(ask([](Storage& s) { return Result<std::uint64_t>(visitsOf(s, "a")); }));
+  };
+  EXPECT_EQ(visits(), 0u);
+  EXPECT_EQ(visits(), 2u);
+}
+
+TEST_F(StorageThreadTest, WritesVisitsSoonWhenNobodyAsksForAnything) {
+  const auto file = dir_ / "s.db";
+  const auto other = migratedSqlite(file);
+  StorageThreadOptions options = kPatient;
+  options.visitDelay = std::chrono::milliseconds(5);
+  start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); }, options);
+  for (const char* name : {"a", "b", "a"}) {
+    thread_->recordVisit(visit(name));
+  }
+  EXPECT_TRUE(eventually([&] { return visitsOf(*other, "a") == 2 && visitsOf(*other, "b") == 1; }));
+}
+
+TEST_F(StorageThreadTest, WritesVisitsOnceWhateverFailsBetween) {
+  const auto file = dir_ / "s.db";
+  const auto other = migratedSqlite(file);
+  StorageThreadOptions options = kPatient;
+  options.visitDelay = std::chrono::milliseconds(5);
+  must(other->begin(Access::kWrite));
+  start([&] { return openSqliteStorage(file, {}); }, options);
+  thread_->recordVisit(visit("a"));
+  EXPECT_TRUE(eventually([&] { return !thread_->lastError().empty(); }));
+  thread_->recordVisit(visit("a"));
+  other->rollback();
+  EXPECT_TRUE(eventually([&] { return visitsOf(*other, "a") == 2; }));
+}
+
+TEST_F(StorageThreadTest, FinishesWhatWasSubmittedBeforeItGoes) {
+  const auto file = dir_ / "s.db";
+  const auto other = migratedSqlite(file);
+  start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); });
+  const std::string user = makeUser();
+  int answers = 0;
+  for (int i = 0; i < 10; ++i) {
+    thread_->submit(write(user, std::to_string(i)), [&](Result<void> done) {
+      EXPECT_TRUE(done);
+      ++answers;
+    });
+  }
+  thread_->recordVisit(visit("a"));
+  thread_.reset();
+  EXPECT_EQ(must(other->readMetadata(user)).size(), 10u);
+  EXPECT_EQ(visitsOf(*other, user), 1u);
+  turn();
+  EXPECT_EQ(answers, 10);
+}
+
+TEST_F(StorageThreadTest, LeavesAForeignLockBehind) {
+  const auto file = dir_ / "s.db";
+  const auto other = migratedSqlite(file);
+  start([&] { return openSqliteStorage(file, std::chrono::milliseconds(10)); });
+  const std::string user = makeUser();
+  must(other->begin(Access::kWrite));
+  std::optional<Result<void>> result;
+  thread_->submit(write(user, "k"), [&](Result<void> r) { result = r; });
+  thread_->recordVisit(visit("a"));
+  thread_.reset();
+  turn();
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->error().code, ErrorCode::kBusy);
+}
+
+}  // namespace
+}  // namespace egalaxyd

@@ -1,0 +1,519 @@
+#include "worker/exchange/exchange.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <vector>
+
+#include "tests/support/memory_storage.h"
+#include "tests/support/scripted_transport.h"
+#include "worker/base/blocking_pool.h"
+#include "worker/upload/uploads.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Answers as the test says, or keeps the responder for later.
+class ScriptedSite final : public Site {
+ public:
+  void handle(Request request, Responder reply, Services&) override {
+    seen.push_back(std::move(request));
+    if (answer) {
+      std::move(reply).send(std::move(*answer));
+    } else if (keep) {
+      kept.emplace(std::move(reply));
+    }
+  }
+
+  AcceptedBody takes(std::string_view) const override { return taken; }
+
+  std::vector<Request> seen;
+  AcceptedBody taken = AcceptedBody::kNothing;
+  std::optional<Response> answer;
+  bool keep = false;
+  std::optional<Responder> kept;
+};
+
+/// A body that gives what the test hands it, when it hands it.
+class ScriptedBody final : public BodySource {
+ public:
+  explicit ScriptedBody(std::vector<BodyChunk> chunks) : chunks_(std::move(chunks)) {}
+  BodyChunk pull(std::span<char>) override {
+    const BodyChunk chunk = chunks_[next_];
+    next_ = std::min(next_ + 1, chunks_.size() - 1);
+    return chunk;
+  }
+  void becomeReady() { wake(); }
+
+ private:
+  std::vector<BodyChunk> chunks_;
+  std::size_t next_ = 0;
+};
+
+class ExchangeTest : public testing::Test, public ExchangeOwner {
+ protected:
+  ExchangeTest() : shared_(SharedState::create().value()), context_(makeContext()) {
+    client_.sends = {"gemini://h.test/page\r\n"};
+  }
+
+  ExchangeContext makeContext() {
+    auto paths = std::make_shared<PathMap>();
+    paths->add("/", site_);
+    HostMap<std::shared_ptr<PathMap>> hosts;
+    hosts.add("h.test", paths);
+    sites_.emplace(std::move(hosts));
+    gate_.emplace(*sites_);
+    return {.gate = *gate_,
+            .limits = limits_,
+            .addressMask = AddressMask::kFull,
+            .counters = shared_->slot(0),
+            .services = services_,
+            .storage = storage_,
+            .cpuMeter = cpuMeter_,
+            .refusals = refusals_};
+  }
+
+  void start(ListenerKind listener = ListenerKind::kGemini,
+             Clock::time_point accepted = Clock::now()) {
+    exchange_ = std::make_unique<Exchange>(context_, *this, listener, IpAddress(), wait_, accepted,
+                                           std::make_unique<ScriptedTransport>(client_));
+    exchange_->start();
+  }
+  void startSpartan(std::deque<std::string> sends) {
+    client_.sends = std::move(sends);
+    start(ListenerKind::kSpartan);
+  }
+
+  void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
+  void charge(Clock::duration cpu) override { charged_.push_back(cpu); }
+  void established(Clock::duration) override {}
+  Responder makeResponder() override {
+    return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });
+  }
+  void awaitRoom() override { ++roomAwaited_; }
+  void continueLater() override { ++continued_; }
+  void ended(UniqueFd, BodyLeft bodyLeft) override {
+    ++ended_;
+    bodyLeft_ = bodyLeft;
+  }
+
+  ScriptedClient client_;
+  std::shared_ptr<ScriptedSite> site_ = std::make_shared<ScriptedSite>();
+  LimitsConfig limits_;
+  std::unique_ptr<SharedState> shared_;
+  EventLoop loop_;
+  BlockingPool pool_{loop_, 0, 0};
+  StorageThread storage_{loop_,
+                         [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
+  Users users_{storage_};
+  FolderSync folders_;
+  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
+  ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
+  Services services_{loop_, pool_, users_, uploads_, info_};
+  std::optional<SiteMap> sites_;
+  std::optional<Gate> gate_;
+  CpuMeter cpuMeter_;
+  Refusals refusals_{AddressMask::kFull};
+  RateWait wait_;
+  ExchangeContext context_;
+  std::unique_ptr<Exchange> exchange_;
+  std::vector<Clock::duration> deadlines_;
+  std::vector<Clock::duration> charged_;  ///< for the handshake
+  int continued_ = 0;
+  int roomAwaited_ = 0;
+  int ended_ = 0;
+  BodyLeft bodyLeft_ = 999;  ///< as ended() was told last
+};
+
+TEST_F(ExchangeTest, TellsWhatTheHandshakeCostButOnlyWhereThereIsOne) {
+  start();
+  EXPECT_EQ(charged_.size(), 1u);
+  EXPECT_GT(charged_.at(0), Clock::duration::zero());
+  startSpartan({"h.test / 0\r\n"});
+  EXPECT_EQ(charged_.size(), 1u);
+}
+
+TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
+  site_->answer = Response::gemtext("# Hello\n");
+  start();
+  EXPECT_EQ(client_.got, "20 text/gemini\r\n# Hello\n");
+  EXPECT_TRUE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(bodyLeft_, 0u);
+  EXPECT_EQ(shared_->total(Counter::kRequests), 1u);
+  EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
+  EXPECT_EQ(shared_->answers(Protocol::kGemini, 20), 1u);
+  for (const Span span : {Span::kHandshake, Span::kFirstByte, Span::kRequest}) {
+    EXPECT_EQ(shared_->latencies(Protocol::kGemini, span).count(), 1u);
+  }
+  EXPECT_EQ(shared_->total(Counter::kBytesOut), client_.got.size());
+}
+
+TEST_F(ExchangeTest, TellsTheSiteWhoAsksForWhat) {
+  client_.serverName = "h.test";
+  client_.identity = std::make_shared<const ClientIdentity>(ClientIdentity{.fingerprint = "ab"});
+  site_->answer = Response::notFound();
+  start();
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(site_->seen[0].path, "/page");
+  EXPECT_EQ(site_->seen[0].identity->fingerprint, "ab");
+}
+
+TEST_F(ExchangeTest, CountsAVisitOfAUserWhoShowsTheCertificate) {
+  const std::string fingerprint(64, 'a');
+  storage_.submit(
+      [fingerprint](Storage& storage) {
+        return storage.resolveUser(fingerprint, std::string(64, 'b'), WallTime{});
+      },
+      [&](Result<std::string>) { loop_.stop(); });
+  loop_.run();
+  client_.identity = std::make_shared<const ClientIdentity>(
+      ClientIdentity{.fingerprint = fingerprint, .keyFingerprint = std::string(64, 'b')});
+  site_->answer = Response::notFound();
+  start();
+  // Visits are written behind the jobs of their group: the look comes after another.
+  storage_.submit([](Storage&) { return Result<void>(); }, [&](Result<void>) { loop_.stop(); });
+  loop_.run();
+  std::optional<User> user;
+  storage_.submit([fingerprint](Storage& storage) { return storage.showUser(fingerprint); },
+                  [&](Result<User> shown) {
+                    if (shown) user = *shown;
+                    loop_.stop();
+                  });
+  loop_.run();
+  ASSERT_TRUE(user);
+  EXPECT_EQ(user->visits, 1u);
+}
+
+TEST_F(ExchangeTest, TakesARequestInPieces) {
+  client_.sends = {"gemini://h", ".test/", "x\r", "\n"};
+  site_->answer = Response::notFound();
+  start();
+  EXPECT_EQ(client_.got, "51 Not found\r\n");
+}
+
+TEST_F(ExchangeTest, AnswersNonsenseWithoutAskingASite) {
+  client_.sends = {"Hello Gemini!\r\n"};
+  start();
+  EXPECT_EQ(client_.got.substr(0, 3), "59 ");
+  EXPECT_TRUE(client_.gotEnd);
+  EXPECT_EQ(bodyLeft_, std::nullopt);
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, TellsWhoAsksTooOftenToWaitWithoutALookAtTheLine) {
+  wait_ = std::chrono::seconds(17);
+  for (const char* line : {"gemini://h.test/page\r\n", "Hello Gemini!\r\n",
+                           "gemini://elsewhere/\r\n", "titan://h.test/x;size=3\r\nabc"}) {
+    client_ = {};
+    client_.sends = {line};
+    start();
+    EXPECT_EQ(client_.got, "44 17\r\n") << line;
+    EXPECT_TRUE(client_.gotEnd) << line;
+  }
+  EXPECT_TRUE(site_->seen.empty());
+  EXPECT_EQ(shared_->total(Counter::kRateLimited), 4u);
+  startSpartan({"h.test / 0\r\n"});
+  EXPECT_EQ(client_.got.back(), '\n');
+  EXPECT_EQ(shared_->answers(Protocol::kSpartan, 4), 1u);
+}
+
+TEST_F(ExchangeTest, ADroppedResponderBecomes42) {
+  start();
+  EXPECT_EQ(client_.got.substr(0, 3), "42 ");
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AnAnswerMayComeLater) {
+  site_->keep = true;
+  start();
+  EXPECT_EQ(client_.got, "");
+  std::move(*site_->kept).send(Response::gemtext("late\n"));
+  EXPECT_EQ(client_.got, "20 text/gemini\r\nlate\n");
+}
+
+TEST_F(ExchangeTest, ASiteThatTakesTooLongBecomes42AndItsAnswerFallsIntoNothing) {
+  site_->keep = true;
+  start();
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got.substr(0, 3), "42 ");
+  const std::string before = client_.got;
+  std::move(*site_->kept).send(Response::gemtext("too late\n"));
+  EXPECT_EQ(client_.got, before);
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, SilenceEndsAtTheDeadlineWithoutAByte) {
+  client_.sends = {"gemini://h.test/\n"};
+  start();
+  EXPECT_EQ(deadlines_.back(), limits_.requestTimeout);
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got, "");
+  EXPECT_TRUE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(shared_->total(Counter::kTimeouts), 1u);
+}
+
+TEST_F(ExchangeTest, AHandshakeThatStallsIsCutAtItsDeadline) {
+  client_.shakesHands = false;
+  start();
+  EXPECT_EQ(deadlines_.back(), limits_.handshakeTimeout);
+  exchange_->onDeadline();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, AClientThatSendsNoMoreStillGetsItsAnswer) {
+  client_.left = true;
+  site_->answer = Response::gemtext("x\n");
+  start();
+  EXPECT_EQ(client_.got, "20 text/gemini\r\nx\n");
+}
+
+TEST_F(ExchangeTest, AClientThatLeavesBeforeItsLineEndsIsLetGo) {
+  client_.sends = {"gemini://h.te"};
+  client_.left = true;
+  start();
+  EXPECT_EQ(client_.got, "");
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, ASlowReaderGetsTheRestWhenItReads) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  EXPECT_EQ(client_.got, "20 te");
+  EXPECT_EQ(ended_, 0);
+  EXPECT_EQ(roomAwaited_, 1);
+  client_.takes = SIZE_MAX;
+  exchange_->onReady();
+  EXPECT_EQ(client_.got, "20 text/gemini\r\ncontent\n");
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AReaderThatStopsIsCutWithoutAnEnd) {
+  limits_.writeTimeout = {};
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  exchange_->onDeadline();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, AReaderHasItsTimeSinceItLastTookSomething) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  EXPECT_LE(deadlines_.back(), limits_.writeTimeout);
+  exchange_->onDeadline();  // too early
+  EXPECT_EQ(ended_, 0);
+  EXPECT_GT(deadlines_.back(), limits_.writeTimeout / 2);
+}
+
+TEST_F(ExchangeTest, IsAwaitedOnlyWhileTheClientHoldsItUp) {
+  client_.sends.clear();
+  start();
+  EXPECT_TRUE(exchange_->pace(Clock::now()).awaited()) << "its request has not come";
+  site_->keep = true;
+  client_.sends = {"gemini://h.test/\r\n"};
+  exchange_->onReady();
+  EXPECT_FALSE(exchange_->pace(Clock::now()).awaited()) << "the site has not answered";
+  client_.takes = 5;
+  std::move(*site_->kept).send(Response::gemtext("content\n"));
+  EXPECT_TRUE(exchange_->pace(Clock::now()).awaited()) << "the answer has not been taken";
+}
+
+TEST_F(ExchangeTest, AnUploadThatYieldsIsAnswered) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhel"});
+  std::optional<ErrorCode> failed;
+  const auto body = site_->seen[0].body;
+  body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  EXPECT_FALSE(exchange_->pace(Clock::now()).awaited());
+  body->read([&](Result<std::string> bytes) { failed = bytes.error().code; });
+  EXPECT_TRUE(exchange_->pace(Clock::now()).awaited());
+  exchange_->yield();
+  EXPECT_EQ(failed, ErrorCode::kIo);
+  EXPECT_EQ(client_.got, "5 Others wait, and this took too long\r\n");
+  EXPECT_EQ(bodyLeft_, 2u);
+  std::move(*site_->kept).send(Response::gemtext("too late\n"));
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AnAnswerThatYieldsDoesNotLookWhole) {
+  client_.takes = 5;
+  site_->answer = Response::gemtext("content\n");
+  start();
+  exchange_->yield();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, ABodyThatIsThereAlreadyIsNotWaitedFor) {
+  startSpartan({"h.test / 9\r\nabc", "defghi"});
+  EXPECT_EQ(client_.got, "4 Uploads are not enabled here\r\n");
+  EXPECT_EQ(bodyLeft_, 0u);
+}
+
+TEST_F(ExchangeTest, ABodyThatFailsEndsWithoutAnEnd) {
+  using State = BodyChunk::State;
+  site_->answer =
+      Response::success("text/plain", std::make_unique<ScriptedBody>(std::vector<BodyChunk>{
+                                          {State::kMore, "half"}, {State::kFailed, ""}}));
+  start();
+  EXPECT_EQ(client_.got, "20 text/plain\r\nhalf");
+  EXPECT_FALSE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, ABodyThatIsNotReadyIsPulledAgainAfterItsWake) {
+  using State = BodyChunk::State;
+  auto body = std::make_unique<ScriptedBody>(
+      std::vector<BodyChunk>{{State::kLater, ""}, {State::kEnd, "now"}});
+  ScriptedBody* waiting = body.get();
+  site_->answer = Response::success("text/plain", std::move(body));
+  start();
+  EXPECT_EQ(client_.got, "20 text/plain\r\n");
+  EXPECT_EQ(continued_, 0);
+  waiting->becomeReady();
+  EXPECT_EQ(continued_, 1);
+  exchange_->onReady();
+  EXPECT_EQ(client_.got, "20 text/plain\r\nnow");
+  EXPECT_TRUE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, ALargeBodyLetsOthersHaveTheirTurn) {
+  const std::string large(1024 * 1024, 'x');
+  site_->answer = Response::success("text/plain", std::make_unique<StringBody>(large));
+  start();
+  EXPECT_EQ(ended_, 0);
+  EXPECT_LT(client_.got.size(), 256u * 1024);
+  while (ended_ == 0) {
+    ASSERT_EQ(continued_, 1);
+    continued_ = 0;
+    exchange_->onReady();
+  }
+  EXPECT_EQ(client_.got, "20 text/plain\r\n" + large);
+}
+
+TEST_F(ExchangeTest, ABrokenConnectionEndsWithoutAnAnswer) {
+  client_.broken = true;
+  start();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(shared_->total(Counter::kHandshakesFailed), 1u);
+}
+
+TEST_F(ExchangeTest, SpeaksSpartan) {
+  site_->answer = Response::gemtext("# Hello\n");
+  startSpartan({"H.test /pa", "ge 0\r\n"});
+  EXPECT_EQ(client_.got, "2 text/gemini\r\n# Hello\n");
+  EXPECT_TRUE(client_.gotEnd);
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(site_->seen[0].protocol, Protocol::kSpartan);
+  EXPECT_EQ(site_->seen[0].path, "/page");
+  EXPECT_EQ(site_->seen[0].port, 300);
+  EXPECT_EQ(shared_->total(Counter::kStatus2x), 1u);
+  EXPECT_EQ(shared_->total(Counter::kHandshakes), 0u) << "there is none";
+}
+
+TEST_F(ExchangeTest, SpartansPromptsAndRedirectsDependOnTheRequest) {
+  site_->answer = Response{Status::kInput, "Name?", nullptr};
+  startSpartan({"h.test /my%20page 0\r\n"});
+  EXPECT_EQ(client_.got, "2 text/gemini\r\nName?\n\n=: /my%20page Answer\n");
+  client_.got.clear();
+  site_->answer = Response::redirect("gemini://h.test/there", false);
+  startSpartan({"h.test / 0\r\n"});
+  EXPECT_EQ(client_.got, "3 /there\r\n");
+}
+
+TEST_F(ExchangeTest, SpartansTimeForARequestBeginsWithTheConnection) {
+  client_.sends = {"h.test"};
+  start(ListenerKind::kSpartan, Clock::now() - limits_.requestTimeout + std::chrono::seconds(2));
+  EXPECT_GT(deadlines_.back(), Clock::duration::zero());
+  EXPECT_LE(deadlines_.back(), std::chrono::seconds(2));
+}
+
+TEST_F(ExchangeTest, ADataBlockIsTheQueryOfASiteThatTakesInput) {
+  site_->taken = AcceptedBody::kInput;
+  site_->answer = Response::gemtext("");
+  startSpartan({"h.test / 11\r\nhello", " wor", "ld and surplus"});
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(site_->seen[0].query, "hello%20world");
+  EXPECT_FALSE(site_->seen[0].upload);
+  EXPECT_EQ(site_->seen[0].body, nullptr);
+  EXPECT_EQ(client_.got, "2 text/gemini\r\n");
+}
+
+TEST_F(ExchangeTest, ADataBlockIsAnUploadWhereThoseAreTaken) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhello and surplus"});
+  ASSERT_EQ(site_->seen.size(), 1u);
+  EXPECT_FALSE(site_->seen[0].query);
+  EXPECT_EQ(site_->seen[0].upload->size, 5u);
+  std::string got;
+  site_->seen[0].body->read([&](Result<std::string> bytes) { got = bytes.value(); });
+  EXPECT_EQ(got, "hello");
+  std::move(*site_->kept).send(Response::redirect("gemini://h.test/x", false));
+  EXPECT_EQ(client_.got, "3 /x\r\n");
+}
+
+TEST_F(ExchangeTest, ABodyThatDripsIsReadOnceASecond) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 11\r\n"});
+  const auto body = site_->seen[0].body;
+  std::string got;
+  std::function<void(Result<std::string>)> take = [&](Result<std::string> bytes) {
+    got += bytes.value();
+    if (!bytes->empty()) body->read(take);
+  };
+  body->read(take);
+  for (const char* drip : {"1", "2", "3", "4", "5", "6", "7", "8", "9"}) {
+    client_.sends.emplace_back(drip);
+    exchange_->onReady();
+  }
+  EXPECT_EQ(got, "12345678") << "the ninth waits in the socket";
+  EXPECT_LE(deadlines_.back(), std::chrono::seconds(1));
+  client_.sends.emplace_back("ab");
+  exchange_->onDeadline();
+  EXPECT_EQ(got, "123456789ab");
+  std::move(*site_->kept).send(Response::redirect("gemini://h.test/x", false));
+}
+
+TEST_F(ExchangeTest, ADataBlockThatIsNotTakenIsRefusedByItsLength) {
+  startSpartan({"h.test / 5\r\n"});
+  EXPECT_EQ(client_.got, "4 Uploads are not enabled here\r\n");
+  EXPECT_EQ(bodyLeft_, 5u);
+  client_.got.clear();
+  site_->taken = AcceptedBody::kInput;
+  startSpartan({"h.test / 65537\r\n"});
+  EXPECT_EQ(client_.got, "4 The input is longer than 64 KiB\r\n");
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, HalfADataBlockReachesNoSite) {
+  site_->taken = AcceptedBody::kInput;
+  client_.left = true;
+  startSpartan({"h.test / 10\r\nhalf"});
+  EXPECT_EQ(client_.got, "4 Fewer bytes came than were announced\r\n");
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, AClientMayVanishWithinItsDataBlock) {
+  site_->taken = AcceptedBody::kInput;
+  startSpartan({"h.test / 10\r\nhalf"});
+  EXPECT_EQ(ended_, 0);
+  client_.broken = true;
+  exchange_->onReady();
+  EXPECT_EQ(ended_, 1);
+  client_.broken = false;
+  startSpartan({"h.test / 10\r\nhalf"});
+  exchange_.reset();
+  EXPECT_TRUE(site_->seen.empty());
+}
+
+}  // namespace
+}  // namespace egalaxyd

@@ -1,0 +1,282 @@
+#include "worker/route/router.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/base/path.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Is routed to, never asked.
+class NamedSite final : public Site {
+ public:
+  explicit NamedSite(std::string name) : name_(std::move(name)) {}
+  void handle(Request, Responder, Services&) override { ADD_FAILURE() << "routing asks no site"; }
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+};
+
+std::string siteName(const Site* site) {
+  return site == nullptr ? "none" : dynamic_cast<const NamedSite&>(*site).name();
+}
+
+std::shared_ptr<PathMap> pathMap(std::initializer_list<const char*> paths) {
+  auto map = std::make_shared<PathMap>();
+  for (const char* path : paths) map->add(path, std::make_shared<NamedSite>(path));
+  return map;
+}
+
+/// "h" and "127.0.0.1" are ours on 1965 and 11965; "empty" has only "/wiki".
+SiteMap exampleSites() {
+  HostMap<std::shared_ptr<PathMap>> hosts;
+  hosts.add("h", pathMap({"/", "/wiki", "/wiki/deep/er", "/caf\xC3\xA9"}));
+  hosts.add("127.0.0.1", pathMap({"/"}));
+  hosts.add("::1", pathMap({"/"}));
+  hosts.add("empty", pathMap({"/wiki"}));
+  return SiteMap(std::move(hosts));
+}
+
+std::variant<Routed, Response> routed(const std::string& url, std::string_view serverName = "",
+                                      ListenerKind listener = ListenerKind::kGemini) {
+  auto parsed = parseUri(url);
+  if (std::holds_alternative<UriError>(parsed)) {
+    ADD_FAILURE() << url << " does not parse";
+    return Response::failure(Status::kBadRequest, "");
+  }
+  static const SiteMap sites = exampleSites();
+  Gate gate(sites);
+  gate.setPorts({11965}, 11965);
+  RequestLine line{url, std::get<Uri>(std::move(parsed))};
+  if (line.uri.scheme == "titan") line.upload.emplace();
+  return gate.admit(std::move(line), listener, serverName, *IpAddress::parse("192.0.2.7"));
+}
+
+/// 20 when a site was found.
+int statusOf(const std::string& url, std::string_view serverName = "") {
+  const auto result = routed(url, serverName);
+  const auto* response = std::get_if<Response>(&result);
+  return response == nullptr ? 20 : static_cast<int>(response->status);
+}
+
+Request requestOf(const std::string& url) {
+  auto result = routed(url);
+  if (!std::holds_alternative<Routed>(result)) {
+    ADD_FAILURE() << url << " is refused";
+    return {};
+  }
+  return std::get<Routed>(std::move(result)).request;
+}
+
+TEST(Router, AnswersEveryWellFormedUrl) {
+  const struct {
+    const char* url;
+    int status;
+  } cases[] = {
+      {"gemini://h", 20},
+      {"gemini://h/", 20},
+      {"gemini://h:1965/", 20},
+      {"gemini://h:01965/", 20},
+      {"gemini://h:11965/", 20},
+      {"gemini://h:", 20},
+      {"gemini://h?q", 20},
+      {"GEMINI://H/", 20},
+      {"gemini://127.0.0.1/", 20},
+      {"gemini://[::1]:1965/", 20},
+      {"gemini://[0:0::0:1]/", 20},
+      {"gemini://127.0.0.2/", 53},
+      {"gemini://wikipedia.org/", 53},
+      {"gemini://h.h/", 53},
+      {"gemini://h:443/", 53},
+      {"gemini://h:0/", 53},
+      {"http://h/", 53},
+      {"https://h/", 53},
+      {"gopher://h/", 53},
+      {"spartan://h/", 53},
+      {"mailto:x@y", 53},
+      {"data:,x", 53},
+      {"file:///etc/passwd", 53},
+      {"titan://h/x;size=1", 50},
+      {"titan://h:11965/x;size=1", 50},
+      {"titan://wikipedia.org/x;size=1", 53},
+      {"titan://h:443/x;size=1", 53},
+      {"gemini://h/../../", 59},
+      {"gemini://h/a/../../b", 59},
+      {"gemini://h/a/../b", 20},
+      {"gemini://h/./", 20},
+      {"gemini://h/%00", 51},
+      {"gemini://h/%AE", 51},
+      {"gemini://h/a%2Fb", 51},
+      {"gemini://h/..%2F..%2Fetc/passwd", 51},
+      {"gemini://h/%2e%2e/%2e%2e/etc/passwd", 51},
+      {"gemini://h/testdir%2F..%2F..%2Fsecret", 51},
+      {"gemini://h/dir%0D%0A20%20text/html", 51},
+      {"gemini://empty/wiki/", 20},
+      {"gemini://empty/", 51},
+      {"gemini://empty/wikis", 51},
+  };
+  for (const auto& c : cases) EXPECT_EQ(statusOf(c.url), c.status) << c.url;
+}
+
+TEST(Router, ATitanListenerSpeaksTitanAlone) {
+  const auto gemini = routed("gemini://h/", "", ListenerKind::kTitan);
+  EXPECT_EQ(std::get<Response>(gemini).status, Status::kProxyRequestRefused);
+  const auto titan = routed("titan://h/x", "", ListenerKind::kTitan);
+  EXPECT_EQ(std::get<Response>(titan).meta, "Uploads are not enabled here");
+}
+
+TEST(Router, ASpartanListenerSpeaksSpartanAlone) {
+  const auto statusOver = [](const char* url) {
+    const auto result = routed(url, "", ListenerKind::kSpartan);
+    const auto* refusal = std::get_if<Response>(&result);
+    return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
+  };
+  EXPECT_EQ(statusOver("spartan://h/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:300/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:11965/"), 20);
+  EXPECT_EQ(statusOver("spartan://h:1/"), 53);
+  EXPECT_EQ(statusOver("spartan://wikipedia.org/"), 53);
+  EXPECT_EQ(statusOver("gemini://h/"), 53);
+  EXPECT_EQ(statusOver("titan://h/"), 53);
+}
+
+TEST(Router, AnswersNoHostOverSpartanThatIsKeptOut) {
+  const SiteMap sites = exampleSites();
+  Gate gate(sites);
+  HostMap<bool> hosts;
+  hosts.add("h", false);
+  gate.setSpartanHosts(std::move(hosts));
+  const auto statusOver = [&](const std::string& url, ListenerKind listener) {
+    RequestLine line{url, std::get<Uri>(parseUri(url))};
+    const auto result = gate.admit(std::move(line), listener, "", IpAddress());
+    const auto* refusal = std::get_if<Response>(&result);
+    return refusal == nullptr ? 20 : static_cast<int>(refusal->status);
+  };
+  EXPECT_EQ(statusOver("spartan://h/", ListenerKind::kSpartan), 53);
+  EXPECT_EQ(statusOver("gemini://h/", ListenerKind::kGemini), 20);
+  EXPECT_EQ(statusOver("spartan://empty/wiki", ListenerKind::kSpartan), 20);
+}
+
+TEST(Router, WantsTheServerNameToBeTheUrlsHost) {
+  EXPECT_EQ(statusOf("gemini://H/", "h"), 20);
+  EXPECT_EQ(statusOf("gemini://h/", "empty"), 53);
+  EXPECT_EQ(statusOf("gemini://h/", "wikipedia.org"), 53);
+  EXPECT_EQ(statusOf("titan://h/x;size=1", "empty"), 53);
+}
+
+TEST(Router, DecidesInTheOrderOfTheProtocol) {
+  EXPECT_EQ(statusOf("https://wikipedia.org:1/../", "h"), 53);
+  EXPECT_EQ(statusOf("gemini://wikipedia.org/../"), 53) << "the host before the path";
+  EXPECT_EQ(statusOf("gemini://h/../", "empty"), 53) << "the server name before the path";
+  EXPECT_EQ(statusOf("gemini://empty/../"), 59) << "the path before the site";
+}
+
+TEST(Router, LeaksNothingIntoItsTexts) {
+  for (const auto* url : {"https://secret/", "gemini://secret/", "gemini://h:4711/secret",
+                          "gemini://h/secret/../../", "gemini://h/secret%00", "titan://h/secret"}) {
+    const auto result = routed(url);
+    const auto& meta = std::get<Response>(result).meta;
+    EXPECT_EQ(meta.find("secret"), std::string::npos) << meta;
+    EXPECT_EQ(meta.find("4711"), std::string::npos) << meta;
+    EXPECT_TRUE(meta.front() >= 'A' && meta.front() <= 'Z') << meta;
+  }
+}
+
+TEST(Router, MakesARequestOfTheUrl) {
+  const Request request = requestOf("gemini://H:11965/wiki//a/../caf%C3%A9/?q%20r");
+  EXPECT_EQ(request.protocol, Protocol::kGemini);
+  EXPECT_EQ(request.url, "gemini://H:11965/wiki//a/../caf%C3%A9/?q%20r");
+  EXPECT_EQ(request.host, "h");
+  EXPECT_EQ(request.port, 11965);
+  EXPECT_EQ(request.path, "/wiki/caf\xC3\xA9/");
+  EXPECT_EQ(request.query, "q%20r");
+  EXPECT_EQ(request.mountLength, 5u);
+  EXPECT_EQ(request.sitePath(), "/caf\xC3\xA9/");
+}
+
+TEST(Router, NamesTheDefaultPortWhenTheUrlHasNone) {
+  EXPECT_EQ(requestOf("gemini://h/").port, 1965);
+  EXPECT_EQ(requestOf("gemini://h:/").port, 1965);
+}
+
+TEST(Router, TakesAnEmptyPathForTheRoot) {
+  EXPECT_EQ(requestOf("gemini://h").path, "/");
+  EXPECT_EQ(requestOf("gemini://h?q").path, "/");
+  EXPECT_EQ(requestOf("gemini://h?q").query, "q");
+  EXPECT_EQ(requestOf("gemini://h").query, std::nullopt);
+  EXPECT_EQ(requestOf("gemini://h?").query, "");
+}
+
+TEST(PathMap, FindsTheLongestPrefixOnASegmentsBorder) {
+  const auto map = pathMap({"/", "/wiki", "/wiki/deep/er", "/a"});
+  const struct {
+    const char* path;
+    const char* site;
+    std::size_t mountLength;
+  } cases[] = {
+      {"/", "/", 0},
+      {"/x", "/", 0},
+      {"/x/", "/", 0},
+      {"/wiki", "/wiki", 5},
+      {"/wiki/", "/wiki", 5},
+      {"/wiki/x", "/wiki", 5},
+      {"/wiki/deep", "/wiki", 5},
+      {"/wiki/deep/er", "/wiki/deep/er", 13},
+      {"/wiki/deep/er/", "/wiki/deep/er", 13},
+      {"/wiki/deep/er/and/further/on", "/wiki/deep/er", 13},
+      {"/wiki/deep/ers", "/wiki", 5},
+      {"/wikis", "/", 0},
+      {"/wik", "/", 0},
+      {"/ab", "/", 0},
+      {"/a/wiki", "/a", 2},
+  };
+  for (const auto& c : cases) {
+    const PathMap::Match match = map->find(c.path);
+    EXPECT_EQ(siteName(match.site), c.site) << c.path;
+    EXPECT_EQ(match.mountLength, c.mountLength) << c.path;
+  }
+}
+
+TEST(PathMap, FindsNothingBesideItsMounts) {
+  const auto map = pathMap({"/wiki"});
+  for (const auto* path : {"/", "/w", "/wikis/x", "/x/wiki"}) {
+    EXPECT_EQ(map->find(path).site, nullptr) << path;
+  }
+  EXPECT_EQ(PathMap().find("/").site, nullptr);
+}
+
+TEST(HostMap, PrefersTheExactNameThenTheWildcardThenTheRest) {
+  HostMap<int> hosts;
+  hosts.add("example.org", 1);
+  hosts.add("*.example.org", 2);
+  hosts.add("a.example.org", 3);
+  const struct {
+    const char* host;
+    int value;  ///< 0: none
+  } cases[] = {
+      {"example.org", 1},
+      {"a.example.org", 3},
+      {"b.example.org", 2},
+      {"a.b.example.org", 0},
+      {"badexample.org", 0},
+      {".example.org", 0},
+      {"org", 0},
+      {"127.0.0.1", 0},
+      {"example.org.evil", 0},
+      {"", 0},
+  };
+  for (const auto& c : cases) {
+    const int* value = hosts.find(c.host);
+    EXPECT_EQ(value == nullptr ? 0 : *value, c.value) << c.host;
+  }
+  hosts.add("*", 9);
+  for (const auto& c : cases) {
+    EXPECT_EQ(*hosts.find(c.host), c.value == 0 ? 9 : c.value) << c.host;
+  }
+}
+
+}  // namespace
+}  // namespace egalaxyd

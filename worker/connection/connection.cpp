@@ -1,0 +1,238 @@
+#include "worker/connection/connection.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "worker/protocol/client_hello.h"
+#include "worker/protocol/proxy_header.h"
+#include "worker/transport/unreceived.h"
+
+namespace egalaxyd {
+namespace {
+
+/// How often limits.request_timeout fits into the longest wait for a slot.
+constexpr int kLongestQueue = 6;
+
+}  // namespace
+
+Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
+                       ListenerKind listener, const IpAddress& client, bool viaProxy)
+    : keeper_(keeper),
+      loop_(loop),
+      id_(id),
+      client_(client),
+      holdsAddress_(!viaProxy),
+      accepted_(loop.now()),
+      phase_(viaProxy ? Phase::kProxyHeader : Phase::kWaiting),
+      listener_(listener),
+      socket_(std::move(socket)),
+      watch_(loop, [this](IoEvents events) { contain([&] { onReady(events); }); }),
+      deadline_(loop, [this] { contain([this] { onDeadline(); }); }) {}
+
+Connection::~Connection() = default;
+
+template <class Step>
+void Connection::contain(Step&& step) noexcept {
+  try {
+    step();
+  } catch (const std::exception& e) {
+    fail(e.what());
+  } catch (...) {
+    fail("what is no std::exception");
+  }
+}
+
+void Connection::fail(std::string_view what) noexcept {
+  keeper_.failed(*this, what);
+  try {
+    end("failed");
+  } catch (...) {
+    // Then the keeper aborts it once more.
+  }
+}
+
+bool Connection::start() noexcept {
+  bool watched = false;
+  contain([&] {
+    const LimitsConfig& limits = keeper_.exchangeContext().limits;
+    const bool shakesHands = listener_ != ListenerKind::kSpartan;
+    deadline_.setAfter(shakesHands ? limits.handshakeTimeout : limits.requestTimeout);
+    watched = watch_.start(socket_.get(), WatchMode::kEdge).ok();
+  });
+  return watched;
+}
+
+void Connection::activate() {
+  contain([this] {
+    phase_ = Phase::kActive;
+    deadline_.cancel();
+    exchange_ =
+        std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, wait_,
+                                   accepted_, keeper_.makeTransport(listener_, std::move(socket_)));
+    exchange_->start();
+  });
+}
+
+void Connection::respond(std::optional<Response> response) {
+  contain([&] {
+    if (phase_ == Phase::kActive) exchange_->respond(std::move(response));
+  });
+}
+
+void Connection::yield() {
+  contain([this] {
+    if (phase_ == Phase::kActive) exchange_->yield();
+  });
+}
+
+void Connection::abort(std::string_view why) {
+  contain([&] { end(why); });
+}
+
+void Connection::end(std::string_view why) {
+  if (phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kActive && exchange_) return exchange_->abort(why);
+  if (phase_ == Phase::kActive) keeper_.gaveSlotBack(*this);  // it did not come to an exchange
+  close();
+}
+
+void Connection::onReady(IoEvents events) {
+  peerEnded_ = peerEnded_ || events.ended;
+  switch (phase_) {
+    case Phase::kProxyHeader:
+      if (events.readable) takeProxyHeader();
+      return;
+    case Phase::kWaiting:
+      if (events.readable) gather(events.ended);
+      return;
+    case Phase::kActive:
+      return exchange_->onReady();
+    case Phase::kDraining:
+      if (events.readable) goOn(drain_->receive());
+      return;
+    case Phase::kQueued:
+      // A request may end what its client sends, a ClientHello cannot.
+      if (events.broken || (events.ended && listener_ != ListenerKind::kSpartan)) close();
+      return;
+    case Phase::kClosed:
+      return;
+  }
+}
+
+void Connection::onDeadline() {
+  if (phase_ == Phase::kActive) return exchange_->onDeadline();
+  if (phase_ == Phase::kDraining) {
+    deadline_.setAfter(Drain::kInterval);
+    return goOn(drain_->look(loop_.now()));
+  }
+  if (phase_ == Phase::kQueued) return onQueueDeadline();
+  keeper_.exchangeContext().counters.add(Counter::kTimeouts);
+  close();
+}
+
+/// A connection waits on while others of its address are served, for a bounded time.
+void Connection::onQueueDeadline() {
+  const Clock::duration interval = keeper_.exchangeContext().limits.requestTimeout;
+  const bool waitsOn =
+      keeper_.mayWaitOn(*this) && loop_.now() - accepted_ < kLongestQueue * interval;
+  if (waitsOn) return deadline_.setAfter(interval);
+  keeper_.exchangeContext().counters.add(Counter::kTimeouts);
+  close();
+}
+
+/// A slot, and the memory that TLS takes, is for those whose first message is whole: it is looked
+/// at where it lies. `ended`: no more will come.
+void Connection::gather(bool ended) {
+  if (listener_ == ListenerKind::kSpartan) return queueUp();
+  std::array<char, kMaxClientHello> front;
+  const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN) return;
+  if (got <= 0) return close();
+  const auto there = static_cast<std::size_t>(got);
+  const std::size_t wanted = clientHelloBytes({front.data(), there});
+  if (ended) return close();  // a handshake needs more than a hello
+  if (wanted >= kMaxClientHello) return close();
+  // SO_RCVLOWAT: the kernel wakes us only when the whole ClientHello has arrived.
+  if (wanted > there || lowWater_) {
+    const int lowWater = wanted > there ? static_cast<int>(wanted) : 1;
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &lowWater, sizeof lowWater);
+    lowWater_ = true;
+  }
+  if (wanted <= there) queueUp();
+}
+
+void Connection::queueUp() {
+  const RateVerdict verdict = keeper_.count(client_);
+  if (verdict.close) return close();
+  wait_ = verdict.wait;
+  phase_ = Phase::kQueued;
+  deadline_.setAfter(keeper_.exchangeContext().limits.requestTimeout);
+  keeper_.wantsSlot(*this);
+}
+
+/// The header is looked at where it lies, so that exactly its bytes can be taken away.
+void Connection::takeProxyHeader() {
+  // One more than the longest: whether something lies behind it is seen too. The watch is
+  // edge-triggered and does not report again what is there.
+  std::array<char, kMaxProxyHeader + 1> front;
+  const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN) return;
+  if (got <= 0) return close();
+  const auto step = parseProxyHeader({front.data(), static_cast<std::size_t>(got)});
+  if (std::holds_alternative<NeedMore>(step)) return peerEnded_ ? close() : void();
+  const auto* header = std::get_if<ProxyHeader>(&step);
+  if (header == nullptr) {
+    spdlog::warn("{} is in proxy_protocol_from, but sent no valid PROXY header",
+                 client_.text(AddressMask::kFull));
+    return close();
+  }
+  if (header->client) {
+    client_ = *header->client;
+    holdsAddress_ = keeper_.takeAddress(client_);
+    if (!holdsAddress_) return close();
+  }
+  const ssize_t taken = ::recv(socket_.get(), front.data(), header->length, MSG_DONTWAIT);
+  if (taken != static_cast<ssize_t>(header->length)) return close();
+  phase_ = Phase::kWaiting;
+  if (got > taken || peerEnded_) gather(peerEnded_);
+}
+
+void Connection::goOn(Drain::Next step) {
+  if (step == Drain::Next::kContinue) continueLater();
+  if (step == Drain::Next::kClose) close();
+}
+
+void Connection::close() {
+  phase_ = Phase::kClosed;
+  deadline_.cancel();
+  watch_.forget();
+  keeper_.closed(*this);
+}
+
+Admission::Standing Connection::standing(Clock::time_point now) {
+  const Pace& pace = exchange_->pace(now);
+  return {pace.awaited(), pace.behind(now), pace.waited(now)};
+}
+
+void Connection::continueLater() {
+  loop_.defer([this] { contain([this] { onReady({.readable = true, .writable = true}); }); });
+}
+
+void Connection::ended(UniqueFd socket, BodyLeft bodyLeft) {
+  loop_.defer([this] { exchange_.reset(); });  // it is on the stack
+  keeper_.gaveSlotBack(*this);
+  socket_ = std::move(socket);
+  if (!socket_) return close();
+  phase_ = Phase::kDraining;
+  drain_ = std::make_unique<Drain>(socket_.get(), keeper_.exchangeContext().limits, bodyLeft,
+                                   listener_ == ListenerKind::kSpartan, loop_.now());
+  deadline_.setAfter(Drain::kInterval);
+  // Else the loop reports what comes.
+  if (bodyLeft != 0 || peerEnded_) continueLater();
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,415 @@
+#include "worker/connection/server.h"
+
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <optional>
+#include <random>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "common/system/listening.h"
+#include "worker/plan/serving_plan.h"
+#include "worker/transport/plain_transport.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Connections taken per turn from one listener; the others' clients come next.
+constexpr int kAcceptsPerTurn = 16;
+/// Handshakes under way at once, all workers together, and exchanges of every age: what bounds the
+/// memory for TLS, at some 50 and 15 KiB each.
+constexpr std::size_t kHandshakes = 128;
+constexpr std::size_t kLeastHandshakes = 16;  ///< of one worker
+/// Exchanges begun per turn: those under way come next.
+constexpr int kAdmissionsPerTurn = 8;
+/// How long accepting pauses at a limit that something other than our own closing may lift.
+constexpr auto kPause = std::chrono::milliseconds(50);
+/// How long a connection may take to come about of which the kernel has seen the beginning.
+constexpr auto kRoundTrip = std::chrono::milliseconds(100);
+/// How often those who stand still are looked at while others wait.
+constexpr auto kPatienceTick = std::chrono::milliseconds(10);
+constexpr auto kComplaintInterval = std::chrono::minutes(1);
+
+AdmissionLimits admissionLimits(unsigned workers) {
+  return {.handshakes = std::max(kHandshakes / workers, kLeastHandshakes),
+          .own = kExchanges / (2 * workers),
+          .all = kExchanges};
+}
+
+std::size_t connectionLimit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+  return connectionsWithin(files.rlim_cur);
+}
+
+HostMap<bool> spartanHosts(const Config& config) {
+  HostMap<bool> hosts;
+  for (const SiteConfig& site : config.sites) {
+    hosts.add(site.host, site.spartan);
+    for (const std::string& alias : site.aliases) hosts.add(alias, site.spartan);
+  }
+  return hosts;
+}
+
+}  // namespace
+
+struct Server::Listener {
+  Listener(Server& server, const ListenerSocket& listenerSocket)
+      : socket(listenerSocket),
+        watch(server.loop_, [this, &server](IoEvents) { server.acceptFrom(*this); }) {}
+
+  ListenerSocket socket;
+  Watch watch;
+  bool open = true;
+};
+
+Server::Server(const WorkerSetup& setup, Services& services, StorageThread& storage)
+    : plan_(*setup.plan),
+      shared_(*setup.shared),
+      sharedSlot_(setup.sharedSlot),
+      loop_(services.loop),
+      rateLimiter_(chooseRateLimiter()),
+      gate_(*plan_.router),
+      refusals_(plan_.config.log.clientIp),
+      exchangeContext_{.gate = gate_,
+                       .limits = plan_.config.limits,
+                       .addressMask = plan_.config.log.clientIp,
+                       .counters = setup.shared->slot(setup.sharedSlot),
+                       .services = services,
+                       .storage = storage,
+                       .cpuMeter = cpuMeter_,
+                       .refusals = refusals_},
+      costs_(std::random_device{}()),
+      admission_(admissionLimits(setup.workerCount)),
+      connectionLimit_(connectionLimit()),
+      resume_(loop_, [this] { resumeAccepting(); }),
+      closing_(loop_, [this] { closeListeners(); }),
+      makeRoom_(loop_, [this] { makeRoom(); }) {
+  std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
+                                          plan_.config.listen.publicPorts.end());
+  std::uint16_t readPort = 0;  // the first of Gemini's
+  for (const ListenerSocket& socket : setup.listeners) {
+    ports.insert(socket.port);
+    if (readPort == 0 && socket.kind == ListenerKind::kGemini) readPort = socket.port;
+    listeners_.emplace_back(*this, socket);
+  }
+  gate_.setPorts(std::move(ports), readPort);
+  gate_.setSpartanHosts(spartanHosts(plan_.config));
+}
+
+Server::~Server() { refusals_.tell(); }
+
+Result<void> Server::start() {
+  for (Listener& listener : listeners_) {
+    auto started = listener.watch.start(listener.socket.fd, WatchMode::kSharedRead);
+    if (!started) return started;
+  }
+  return {};
+}
+
+void Server::drain(std::function<void()> closed, std::function<void()> done) {
+  draining_ = true;
+  closed_ = std::move(closed);
+  drained_ = std::move(done);
+  resume_.cancel();
+  bool last = false;
+  for (Listener& listener : listeners_) {
+    if (refusesNewcomers(listener.socket.fd)) {
+      last = true;
+    } else {
+      closeListener(listener);
+    }
+  }
+  if (!last) return closeListeners();
+  closing_.setAfter(kRoundTrip);
+}
+
+/// Those at which somebody still waits come later.
+void Server::closeListeners() {
+  bool waiting = false;
+  for (Listener& listener : listeners_) {
+    if (!listener.open) continue;
+    if (acceptFrom(listener)) {
+      closeListener(listener);
+    } else {
+      waiting = true;
+    }
+  }
+  if (waiting) return closing_.setAfter(kPause);
+  std::exchange(closed_, nullptr)();
+  leaveIfDone();
+}
+
+void Server::closeListener(Listener& listener) {
+  if (!std::exchange(listener.open, false)) return;
+  listener.watch.stop();
+  ::close(listener.socket.fd);
+}
+
+void Server::leaveIfDone() {
+  if (draining_ && !closed_ && open_ == 0) drained_();
+}
+
+std::size_t Server::abortAll(std::string_view why) {
+  if (closing_.active()) {
+    for (Listener& listener : listeners_) closeListener(listener);
+    closing_.setAfter({});
+  }
+  std::size_t aborted = 0;
+  for (Place& place : places_) {
+    if (!place.connection) continue;
+    place.connection->abort(why);
+    ++aborted;
+  }
+  return aborted;
+}
+
+/// True: nobody waits there.
+bool Server::acceptFrom(Listener& listener) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    const Accepted accepted = acceptOne(listener);
+    if (accepted != Accepted::kOne) return accepted == Accepted::kNobody;
+  }
+  return false;
+}
+
+Server::Accepted Server::acceptOne(Listener& listener) {
+  if (shared_.total(Gauge::kOpenConnections) >=
+      static_cast<std::int64_t>(plan_.config.limits.connections)) {
+    return pauseAccepting("limits.connections is reached");
+  }
+  if (open_ >= connectionLimit_) {
+    return pauseAccepting("the limit on open files (LimitNOFILE of the service) is near");
+  }
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  UniqueFd socket(::accept4(listener.socket.fd, generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!socket) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      return pauseAccepting("no file descriptors or memory left");
+    }
+    if (errno == EINVAL) return pauseListener(listener);
+    // A client may have left before it was taken.
+    return errno == EAGAIN ? Accepted::kNobody : Accepted::kOne;
+  }
+  try {
+    accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
+  } catch (const std::bad_alloc&) {
+    return pauseAccepting("no memory left");
+  }
+  return Accepted::kOne;
+}
+
+void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
+  WorkerSlot& counters = exchangeContext_.counters;
+  counters.add(Counter::kConnections);
+  const bool viaProxy = isProxy(client);
+  if (freePlaces_.empty()) addPlace();
+  const std::uint32_t index = freePlaces_.back();
+  Place& place = places_[index];
+  const Connection::Id id{index, place.serial};
+  auto connection =
+      std::make_unique<Connection>(*this, loop_, id, std::move(socket), listener, client, viaProxy);
+  // Nothing throws from here on.
+  if (!viaProxy && !takeAddress(client)) return;
+  freePlaces_.pop_back();
+  place.connection = std::move(connection);
+  ++open_;
+  counters.add(Gauge::kOpenConnections, 1);
+  if (!place.connection->start()) place.connection->abort("cannot be watched");
+}
+
+/// With room in freePlaces_ for all of them, so that a place can be given back at any time.
+void Server::addPlace() {
+  if (freePlaces_.capacity() <= places_.size()) freePlaces_.reserve(2 * places_.size() + 1);
+  places_.emplace_back();
+  freePlaces_.push_back(static_cast<std::uint32_t>(places_.size() - 1));
+}
+
+bool Server::takeAddress(const IpAddress& client) {
+  if (shared_.takeAddress(sharedSlot_, client, plan_.config.limits.connectionsPerIp)) return true;
+  exchangeContext_.counters.add(Counter::kConnectionsRefused);
+  return false;
+}
+
+RateLimiter* Server::chooseRateLimiter() {
+  const RateLimitConfig& config = plan_.config.rateLimit;
+  if (!config.enabled) return nullptr;
+  if (plan_.rateLimiter) return plan_.rateLimiter.get();
+  return &ownRateLimiter_.emplace(config, shared_);
+}
+
+bool Server::isProxy(const IpAddress& client) const {
+  const auto& proxies = plan_.config.listen.proxyProtocolFrom;
+  return std::any_of(proxies.begin(), proxies.end(),
+                     [&](const Cidr& network) { return network.contains(client); });
+}
+
+Server::Accepted Server::pauseAccepting(const char* why) {
+  if (loop_.now() - lastComplaint_ > kComplaintInterval) {
+    lastComplaint_ = loop_.now();
+    spdlog::warn("new connections wait: {}; {} are open here", why, open_);
+  }
+  for (Listener& listener : listeners_) listener.watch.stop();
+  resume_.setAfter(kPause);
+  return Accepted::kPaused;
+}
+
+/// It does not listen; the master mends that within a second.
+Server::Accepted Server::pauseListener(Listener& listener) {
+  listener.watch.stop();
+  if (!resume_.active()) resume_.setAfter(kPause);
+  return Accepted::kNobody;
+}
+
+void Server::resumeAccepting() {
+  if (draining_) return;
+  if (const auto started = start(); !started) {
+    spdlog::error("cannot accept again: {}", started.error().message);
+    resume_.setAfter(kPause);
+  }
+}
+
+/// At the turn's end: established work goes before new work.
+void Server::admitSoon() noexcept {
+  if (std::exchange(admitting_, true)) return;
+  try {
+    loop_.defer([this] { admit(); });
+  } catch (const std::bad_alloc&) {
+    admitting_ = false;
+    retryEnds_ = true;
+  }
+}
+
+/// Addresses take turns; those of one address are served in order of arrival.
+void Server::admit() {
+  admitting_ = false;
+  for (int begun = 0; begun < kAdmissionsPerTurn; ++begun) {
+    Admission::Member* next = admission_.admitNext(exchangesElsewhere());
+    if (next == nullptr) break;
+    exchangeContext_.counters.add(Gauge::kExchanges, 1);
+    mostExchanges_ = std::max(mostExchanges_, admission_.holders());
+    static_cast<Connection*>(next)->activate();
+    if (begun + 1 == kAdmissionsPerTurn) admitSoon();
+  }
+  if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatienceTick);
+}
+
+void Server::makeRoom() {
+  for (Admission::Member* member : admission_.yielding(loop_.now(), exchangesElsewhere())) {
+    static_cast<Connection*>(member)->yield();
+  }
+  admitSoon();
+}
+
+std::size_t Server::exchangesElsewhere() const {
+  const auto all = static_cast<std::size_t>(shared_.total(Gauge::kExchanges));
+  return all - std::min(all, admission_.holders());
+}
+
+Connection* Server::find(Connection::Id id) {
+  Place& place = places_[id.index];
+  return place.serial == id.serial ? place.connection.get() : nullptr;
+}
+
+void Server::destroy(Connection::Id id) {
+  Place& place = places_[id.index];
+  if (place.connection->holdsAddress()) {
+    shared_.releaseAddress(sharedSlot_, place.connection->client());
+  }
+  exchangeContext_.counters.add(Gauge::kOpenConnections, -1);
+  place = Place{place.serial + 1, nullptr};
+  freePlaces_.push_back(id.index);
+  --open_;
+  leaveIfDone();
+}
+
+std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd socket) {
+  if (listener == ListenerKind::kSpartan) {
+    return std::make_unique<PlainTransport>(std::move(socket));
+  }
+  return std::make_unique<TlsTransport>(std::move(socket), tlsIo_, plan_.tls->initial());
+}
+
+/// A flood is cheap to refuse: after some answers in a second, not even a handshake is spent on it.
+RateVerdict Server::count(const IpAddress& client) {
+  if (rateLimiter_ == nullptr) return {};
+  const RateWait wait = rateLimiter_->count(client);
+  const bool close = wait && !refusals_.mayAnswer(client);
+  if (close) exchangeContext_.counters.add(Counter::kConnectionsRefused);
+  return {wait, close};
+}
+
+void Server::wantsSlot(Connection& connection) {
+  const bool isCostly = costs_.isCostly(connection.client(), loop_.now());
+  admission_.enqueue(connection, connection.client(), isCostly);
+  admitSoon();
+}
+
+void Server::charge(const IpAddress& client, Clock::duration cpu) {
+  const Clock::time_point now = loop_.now();
+  costs_.charge(client, cpu, now);
+  if (costs_.isCostly(client, now)) admission_.demote(client);
+}
+
+void Server::gaveSlotBack(Connection& connection) {
+  admission_.release(connection);
+  exchangeContext_.counters.add(Gauge::kExchanges, -1);
+  admitSoon();
+}
+
+bool Server::mayWaitOn(const Connection& connection) const {
+  return loop_.now() - admission_.lastServed(connection) < plan_.config.limits.requestTimeout;
+}
+
+void Server::closed(Connection& connection) {
+  admission_.release(connection);  // it may still be in the queue
+  const Connection::Id id = connection.id();
+  places_[id.index].failed = false;
+  try {
+    loop_.defer([this, id] { destroy(id); });
+  } catch (const std::bad_alloc&) {
+    places_[id.index].closed = true;
+    retryEnds_ = true;
+  }
+}
+
+void Server::failed(Connection& connection, std::string_view what) {
+  places_[connection.id().index].failed = true;
+  retryEnds_ = true;
+  try {
+    errors_.log(
+        {ErrorCode::kNoSpace, "a connection was ended by an exception: " + std::string(what)});
+  } catch (const std::bad_alloc&) {
+    // It was for the log alone.
+  }
+}
+
+void Server::retryEnds() {
+  if (!std::exchange(retryEnds_, false)) return;
+  for (Place& place : places_) {
+    if (std::exchange(place.closed, false)) {
+      closed(*place.connection);
+    } else if (place.failed) {
+      place.connection->abort("failed");
+    }
+  }
+  admitSoon();
+}
+
+Responder Server::makeResponder(Connection& connection) {
+  return Responder([this, id = connection.id()](std::optional<Response> response) {
+    if (Connection* found = find(id)) found->respond(std::move(response));
+  });
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,43 @@
+#include "worker/module/authenticated_site.h"
+
+#include <utility>
+
+#include "worker/site/answers.h"
+
+namespace egalaxyd {
+AuthenticatedSite::AuthenticatedSite(const AuthenticatedArgs& args,
+                                     std::optional<CertificateAuthorities> authorities,
+                                     PathMap sites)
+    : prompt_(args.prompt),
+      fingerprints_(args.fingerprints.begin(), args.fingerprints.end()),
+      authorities_(std::move(authorities)),
+      sites_(std::move(sites)) {}
+
+std::optional<Response> AuthenticatedSite::refuse(const Request& request) const {
+  using Verdict = CertificateAuthorities::Verdict;
+  if (auto refusal = refuseCertificate(request, prompt_)) return refusal;
+  const bool anyone = fingerprints_.empty() && !authorities_;
+  if (anyone || fingerprints_.count(request.identity->fingerprint) != 0 ||
+      fingerprints_.count(request.identity->keyFingerprint) != 0) {
+    return std::nullopt;
+  }
+  const Verdict verdict =
+      authorities_ ? authorities_->judge(*request.identity) : Verdict::kStranger;
+  if (verdict == Verdict::kSigned) return std::nullopt;
+  if (verdict == Verdict::kForged)
+    return certificateNotValid("Your certificate's signature is wrong");
+  return Response::failure(Status::kCertificateNotAuthorised,
+                           "Your certificate is not admitted here");
+}
+
+void AuthenticatedSite::handle(Request request, Responder reply, Services& services) {
+  if (auto refusal = refuse(request)) return std::move(reply).send(std::move(*refusal));
+  services.users.admit(*request.identity);
+  sites_.handle(std::move(request), std::move(reply), services);
+}
+
+bool AuthenticatedSite::hidesQuery(std::string_view sitePath) const {
+  return sites_.hidesQuery(sitePath);
+}
+
+}  // namespace egalaxyd

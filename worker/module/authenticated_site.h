@@ -1,0 +1,35 @@
+// module = "authenticated".
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "common/config/config.h"
+#include "worker/module/nested_sites.h"
+#include "worker/site/client_certificate.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// Lets those in whose certificate is valid and one of the chosen: in `fingerprints` (of the
+/// certificate or its key), or signed by one of `authorities`. With neither, any certificate will
+/// do. The certificate is judged before the path: strangers do not learn what there is.
+class AuthenticatedSite final : public Site {
+ public:
+  AuthenticatedSite(const AuthenticatedArgs& args,
+                    std::optional<CertificateAuthorities> authorities, PathMap sites);
+  void handle(Request request, Responder reply, Services& services) override;
+  AcceptedBody takes(std::string_view sitePath) const override { return sites_.takes(sitePath); }
+  bool hidesQuery(std::string_view sitePath) const override;
+
+ private:
+  std::optional<Response> refuse(const Request& request) const;
+
+  const std::string prompt_;
+  const std::unordered_set<std::string> fingerprints_;
+  const std::optional<CertificateAuthorities> authorities_;
+  const NestedSites sites_;
+};
+
+}  // namespace egalaxyd

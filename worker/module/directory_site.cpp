@@ -1,0 +1,229 @@
+#include "worker/module/directory_site.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "common/base/ascii.h"
+#include "common/wire/media_type.h"
+#include "worker/base/blocking_pool.h"
+#include "worker/file/directory_page.h"
+#include "worker/file/file_body.h"
+#include "worker/site/answers.h"
+#include "worker/upload/upload_rules.h"
+#include "worker/upload/uploads.h"
+
+namespace egalaxyd {
+namespace {
+
+// Listings live in memory until their clients have read them: slow readers of a huge folder must
+// not fill it.
+constexpr std::size_t kMaxListingBytes = 4 * 1024 * 1024;
+
+Response rootIsAway() {
+  return Response::failure(Status::kServerUnavailable, "Away for a moment, try again soon");
+}
+
+DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
+  std::map<std::string, std::string> types;
+  for (const auto& [extension, type] : args.mime) types.emplace(lowerCase(extension), type);
+  args.mime = std::move(types);
+  return args;
+}
+
+/// A listing that counts itself in `total` for as long as it lives.
+class ListingBody final : public BodySource {
+ public:
+  ListingBody(std::string text, std::size_t& total)
+      : bytes_(text.size()), total_(total), text_(std::move(text)) {
+    total_ += bytes_;
+  }
+  ~ListingBody() override { total_ -= bytes_; }
+  BodyChunk pull(std::span<char> scratch) override { return text_.pull(scratch); }
+
+ private:
+  const std::size_t bytes_;
+  std::size_t& total_;
+  StringBody text_;
+};
+
+}  // namespace
+
+DirectorySite::DirectorySite(std::string host, DirectoryArgs args,
+                             std::shared_ptr<const ServedRoot> root,
+                             std::shared_ptr<const PrivateFiles> neverServed)
+    : host_(std::move(host)),
+      args_(withLowerCaseExtensions(std::move(args))),
+      root_(std::move(root)),
+      neverServed_(std::move(neverServed)) {}
+
+void DirectorySite::handle(Request request, Responder reply, Services& services) {
+  Root root = root_->now();
+  if (!root) return std::move(reply).send(rootIsAway());
+  if (request.upload) {
+    return handleUpload(std::move(root), std::move(request), std::move(reply), services);
+  }
+  if (isHidden(request.sitePath())) return std::move(reply).send(Response::notFound());
+  serve(std::move(root), std::move(request), std::move(reply), services);
+}
+
+bool DirectorySite::isHidden(std::string_view sitePath) const {
+  const std::string unfinished = std::string("/").append(kUnfinishedPrefix);
+  return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos;
+}
+
+void DirectorySite::serve(Root root, Request request, Responder reply, Services& services) {
+  const std::string_view path = request.sitePath();
+  auto found = find(*root, path, request.path, Waiting::kNever);
+  if (found.ok() || found.error().code != ErrorCode::kBusy) {
+    return answer(std::move(root), std::move(request), std::move(reply), std::move(found),
+                  services);
+  }
+
+  auto lookAgain = [this, root, sitePath = std::string(path), title = request.path] {
+    return find(*root, sitePath, title, Waiting::kAllowed);
+  };
+  services.pool.submit(
+      std::move(lookAgain), [this, root, request = std::move(request), reply = std::move(reply),
+                             &services](Result<Found> late) mutable {
+        answer(root, std::move(request), std::move(reply), std::move(late), services);
+      });
+}
+
+/// A file to edit that is not there yet is an empty one.
+void DirectorySite::answer(Root root, Request request, Responder reply, Result<Found> found,
+                           Services& services) {
+  const bool missing = !found && found.error().code == ErrorCode::kNotFound;
+  if (missing && root->isRemoved()) return std::move(reply).send(rootIsAway());
+  if (request.upload && missing) {
+    UploadPlace place = placeOf(std::move(root), request);
+    return services.uploads.offerNew(std::move(place), host_, std::move(request), std::move(reply));
+  }
+  std::move(reply).send(responseOf(request, std::move(found), services));
+}
+
+UploadPlace DirectorySite::placeOf(Root root, const Request& request) const {
+  UploadPlace place;
+  place.root = std::move(root);
+  place.relative = request.sitePath().substr(1);
+  place.neverServed = neverServed_;
+  place.createFolders = args_.upload->createDirectories;
+  place.newFolders = args_.upload->newFolders;
+  place.depth = args_.upload->depth;
+  place.minFree = args_.upload->minFree;
+  place.size = request.upload->size;
+  return place;
+}
+
+void DirectorySite::handleUpload(Root root, Request request, Responder reply, Services& services) {
+  if (auto refusal = refuse(request)) {
+    return services.uploads.refuse(host_, request, std::move(*refusal), std::move(reply));
+  }
+  if (request.upload->edit) {
+    return serve(std::move(root), std::move(request), std::move(reply), services);
+  }
+  UploadOrder order;
+  order.place = placeOf(std::move(root), request);
+  order.host = host_;
+  order.mime = uploadType(request);
+  const UploadArgs& rules = *args_.upload;
+  if (rules.quota || rules.totalQuota || rules.files) {
+    constexpr std::uint64_t kNone = UploadQuota::kUnlimited;
+    order.bounds.quota =
+        UploadQuota{request.path.substr(0, request.mountLength), rules.quota.value_or(kNone),
+                    rules.totalQuota.value_or(kNone), rules.files.value_or(kNone)};
+  }
+  order.blocks = uploadBlocks(rules, request);
+  order.bounds.ownOnly = rules.overwrite == Overwrite::kOwn;
+  services.uploads.carryOut(std::move(order), std::move(request), std::move(reply));
+}
+
+std::optional<Response> DirectorySite::refuse(const Request& request) const {
+  if (auto refusal = refuseUpload(*args_.upload, request)) return refusal;
+  const std::string_view path = request.sitePath();
+  if (path.empty() || path.ends_with('/')) {
+    return Response::failure(Status::kBadRequest, "A folder cannot be written");
+  }
+  return isHidden(path) ? std::optional(Response::notFound()) : std::nullopt;
+}
+
+Result<DirectorySite::Found> DirectorySite::find(const SiteRoot& root, std::string_view sitePath,
+                                                 const std::string& title, Waiting waiting) const {
+  if (sitePath.empty()) return Found(MissingSlash{});
+  const std::string_view relative = sitePath.substr(1);
+  if (sitePath.ends_with('/')) return findInFolder(root, relative, title, waiting);
+  auto opened = root.open(relative, waiting);
+  if (!opened) return std::move(opened).error();
+  if (opened->isFolder()) return Found(MissingSlash{});
+  const std::string_view name = relative.substr(relative.rfind('/') + 1);
+  return Found(FoundFile{std::string(name), std::move(opened).value()});
+}
+
+Result<DirectorySite::Found> DirectorySite::findInFolder(const SiteRoot& root,
+                                                         std::string_view folder,
+                                                         const std::string& title,
+                                                         Waiting waiting) const {
+  for (const std::string& name : args_.index) {
+    auto opened = root.open(std::string(folder) + name, waiting);
+    if (opened.ok() && !opened->isFolder()) {
+      return Found(FoundFile{name, std::move(opened).value()});
+    }
+    if (!opened && opened.error().code != ErrorCode::kNotFound) return std::move(opened).error();
+  }
+  if (!args_.listing) return Error{ErrorCode::kNotFound, "no index"};
+  if (waiting == Waiting::kNever) return Error{ErrorCode::kBusy, "a listing takes time"};
+  const bool isMount = folder.empty();
+  if (!isMount) folder.remove_suffix(1);
+  DirectoryPageRequest wanted;
+  wanted.folder = folder;
+  wanted.title = title;
+  wanted.hidden = args_.hidden;
+  wanted.hasParent = !isMount;
+  auto page = directoryPage(root, wanted);
+  if (!page) return std::move(page).error();
+  return Found(Listing{std::move(page).value()});
+}
+
+Response DirectorySite::responseOf(const Request& request, Result<Found> found,
+                                   Services& services) {
+  if (request.upload) return editResponse(std::move(found), services);
+  if (!found) return openFailure(found.error());
+  if (auto* hit = std::get_if<FoundFile>(&*found)) {
+    return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
+  }
+  if (auto* listing = std::get_if<Listing>(&*found)) {
+    return listingResponse(std::move(listing->text));
+  }
+  return redirectToFolder(request);
+}
+
+Response DirectorySite::editResponse(Result<Found> found, Services& services) const {
+  if (!found) return openFailure(found.error());
+  auto* hit = std::get_if<FoundFile>(&*found);
+  if (hit == nullptr) return Response::failure(Status::kBadRequest, "A folder cannot be edited");
+  return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
+}
+
+Response DirectorySite::listingResponse(std::string text) {
+  if (listingBytes_ > 0 && listingBytes_ + text.size() > kMaxListingBytes) return busyFailure();
+  return Response::success(describeMediaType("text/gemini", "", args_.lang),
+                           std::make_unique<ListingBody>(std::move(text), listingBytes_));
+}
+
+std::string DirectorySite::mediaTypeFor(std::string_view fileName) const {
+  const std::string name = lowerCase(fileName);
+  std::string_view type;
+  // The leftmost dot begins the longest extension; a leading one only hides the file.
+  for (auto dot = name.find('.', 1); dot != std::string::npos && !args_.mime.empty();
+       dot = name.find('.', dot + 1)) {
+    const auto known = args_.mime.find(name.substr(dot));
+    if (known == args_.mime.end()) continue;
+    type = known->second;
+    break;
+  }
+  if (type.empty()) type = mediaTypeOf(fileName);
+  if (type.empty()) type = args_.defaultType;
+  return describeMediaType(type, args_.charset, args_.lang);
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,69 @@
+// module = "directory".
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "common/config/config.h"
+#include "worker/file/private_files.h"
+#include "worker/file/served_root.h"
+#include "worker/file/site_root.h"
+#include "worker/site/site.h"
+#include "worker/upload/upload_file.h"
+
+namespace egalaxyd {
+
+/// A tree of files: files, index files, listings, and uploads where they are allowed. What is in
+/// memory is answered at once, the rest from the pool. A request keeps the root that it began with,
+/// also when that is replaced meanwhile; while there is none the answer is 41.
+class DirectorySite final : public Site {
+ public:
+  /// `host`: the site's name, for records. `root` is args.root, open, and knows what `neverServed`
+  /// holds, which uploads do not replace either.
+  DirectorySite(std::string host, DirectoryArgs args, std::shared_ptr<const ServedRoot> root,
+                std::shared_ptr<const PrivateFiles> neverServed);
+  void handle(Request request, Responder reply, Services& services) override;
+  AcceptedBody takes(std::string_view) const override {
+    return args_.upload ? AcceptedBody::kUploads : AcceptedBody::kNothing;
+  }
+
+ private:
+  struct FoundFile {
+    std::string name;
+    OpenFile file;
+  };
+  struct MissingSlash {};
+  struct Listing {
+    std::string text;
+  };
+  using Found = std::variant<FoundFile, MissingSlash, Listing>;
+  using Root = std::shared_ptr<const SiteRoot>;
+
+  void serve(Root root, Request request, Responder reply, Services& services);
+  void handleUpload(Root root, Request request, Responder reply, Services& services);
+  std::optional<Response> refuse(const Request& request) const;
+  void answer(Root root, Request request, Responder reply, Result<Found> found, Services& services);
+  UploadPlace placeOf(Root root, const Request& request) const;
+  bool isHidden(std::string_view sitePath) const;
+  /// Any thread. `sitePath` as Request::sitePath, `title` for a listing. kBusy: ask the pool.
+  Result<Found> find(const SiteRoot& root, std::string_view sitePath, const std::string& title,
+                     Waiting waiting) const;
+  Result<Found> findInFolder(const SiteRoot& root, std::string_view folder,
+                             const std::string& title, Waiting waiting) const;
+  Response responseOf(const Request& request, Result<Found> found, Services& services);
+  Response editResponse(Result<Found> found, Services& services) const;
+  Response listingResponse(std::string text);
+  std::string mediaTypeFor(std::string_view fileName) const;
+
+  const std::string host_;
+  const DirectoryArgs args_;  ///< the extensions in `mime` are lower-case
+  const std::shared_ptr<const ServedRoot> root_;
+  const std::shared_ptr<const PrivateFiles> neverServed_;
+  std::size_t listingBytes_ = 0;  ///< of listings that are being sent; loop thread only
+};
+
+}  // namespace egalaxyd

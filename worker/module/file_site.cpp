@@ -1,0 +1,122 @@
+#include "worker/module/file_site.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "common/base/errno_error.h"
+#include "common/wire/media_type.h"
+#include "worker/base/blocking_pool.h"
+#include "worker/file/file_body.h"
+#include "worker/file/private_key.h"
+
+namespace egalaxyd {
+namespace {
+
+std::string mediaTypeFor(const FileArgs& args, std::string_view lang) {
+  std::string_view type = args.mime;
+  const std::string name = args.path.filename().string();
+  if (type.empty()) type = mediaTypeOf(name);
+  if (type.empty()) type = "application/octet-stream";
+  return describeMediaType(type, "", lang);
+}
+
+Response responseOf(Result<OpenFile> opened, const std::string& mediaType, Services& services) {
+  if (!opened) return openFailure(opened.error());
+  if (opened->isFolder()) return Response::notFound();
+  return fileResponse(std::move(opened).value(), mediaType, services);
+}
+
+/// Chunks of a text that others may be sending too.
+class SharedBody final : public BodySource {
+ public:
+  explicit SharedBody(std::shared_ptr<const std::string> text) : text_(std::move(text)) {}
+  BodyChunk pull(std::span<char> scratch) override {
+    const auto chunk = std::string_view(*text_).substr(sent_, scratch.size());
+    sent_ += chunk.size();
+    return {sent_ == text_->size() ? BodyChunk::State::kEnd : BodyChunk::State::kMore, chunk};
+  }
+
+ private:
+  const std::shared_ptr<const std::string> text_;
+  std::size_t sent_ = 0;
+};
+
+}  // namespace
+
+FileSite::FileSite(const FileArgs& args, std::string_view lang, bool atRoot,
+                   std::shared_ptr<const PrivateFiles> neverServed)
+    : path_(args.path),
+      mediaType_(mediaTypeFor(args, lang)),
+      cache_(args.cache),
+      atRoot_(atRoot),
+      neverServed_(std::move(neverServed)) {}
+
+void FileSite::handle(Request request, Responder reply, Services& services) {
+  const std::string_view below = request.sitePath();
+  const bool isRoot = below == "/" && (atRoot_ || request.mountLength == 0);
+  if (!below.empty() && !isRoot) return std::move(reply).send(Response::notFound());
+  if (!cache_) return answerFromFile(std::move(reply), services);
+  if (isFresh()) return answerFromMemory(std::move(reply), services);
+  load(std::move(reply), services);
+}
+
+void FileSite::answerFromFile(Responder reply, Services& services) const {
+  auto opened = openFile(path_, Waiting::kNever, neverServed_.get());
+  if (opened.ok() || opened.error().code != ErrorCode::kBusy) {
+    return std::move(reply).send(responseOf(std::move(opened), mediaType_, services));
+  }
+  services.pool.submit(
+      [path = path_, keys = neverServed_] { return openFile(path, Waiting::kAllowed, keys.get()); },
+      [this, reply = std::move(reply), &services](Result<OpenFile> late) mutable {
+        std::move(reply).send(responseOf(std::move(late), mediaType_, services));
+      });
+}
+
+void FileSite::answerFromMemory(Responder reply, Services& services) const {
+  if (!content_) return answerFromFile(std::move(reply), services);
+  std::move(reply).send(Response::success(mediaType_, std::make_unique<SharedBody>(content_)));
+}
+
+bool FileSite::isFresh() const {
+  return loaded_ && (*cache_ == kForever || Clock::now() - *loaded_ < *cache_);
+}
+
+/// The first who finds the content stale has it read; who comes meanwhile waits for the same.
+void FileSite::load(Responder reply, Services& services) {
+  waiting_.push_back(std::move(reply));
+  if (waiting_.size() > 1) return;
+  services.pool.submit([path = path_, keys = neverServed_] { return read(path, keys); },
+                       [this, &services](Result<Content> content) {
+                         if (content) loaded_ = Clock::now();
+                         content_ = content ? std::move(content).value() : nullptr;
+                         // Without content the file itself says what is wrong.
+                         for (Responder& waiting : std::exchange(waiting_, {})) {
+                           answerFromMemory(std::move(waiting), services);
+                         }
+                       });
+}
+
+Result<FileSite::Content> FileSite::read(const std::filesystem::path& path, const Keys& keys) {
+  auto file = openFile(path, Waiting::kAllowed, keys.get());
+  if (!file) return file.error();
+  if (file->isFolder() || file->size() > kMaxCachedBytes) return Content();
+  std::string bytes = std::move(file->head);
+  std::size_t have = bytes.size();
+  bytes.resize(static_cast<std::size_t>(file->size()));
+  while (have < bytes.size()) {
+    const ssize_t got =
+        ::pread(file->fd.get(), bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errnoError("read " + path.string(), errno);
+    if (got == 0) break;
+    have += static_cast<std::size_t>(got);
+  }
+  bytes.resize(have);
+  if (isPrivateKey(bytes)) return Content();  // the file has changed since it was examined
+  return std::make_shared<const std::string>(std::move(bytes));
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,39 @@
+// module = "input".
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/config/config.h"
+#include "worker/module/nested_sites.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// A query as text: percent-decoded, '+' kept, CR LF and CR made LF. nullopt for what is no text:
+/// a broken %XX, invalid UTF-8, control characters other than LF and TAB.
+std::optional<std::string> decodeInput(std::string_view query);
+
+/// Asks for input (10, or 11 for what must not be seen); a request that brings some goes to the
+/// nested sites with it. An empty query is empty input. With `asMeta` the input is kept for the
+/// user, durably, before a nested site sees it; without nested sites a short page says so.
+class InputSite final : public Site {
+ public:
+  InputSite(const InputArgs& args, PathMap sites);
+  void handle(Request request, Responder reply, Services& services) override;
+  AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
+  /// What a sensitive site is told is for no log.
+  bool hidesQuery(std::string_view sitePath) const override;
+
+ private:
+  bool serves(const Request& request) const;
+  void keep(Request request, Responder reply, Services& services);
+  void pass(Request request, Responder reply, Services& services) const;
+
+  const InputArgs args_;  ///< without its sites
+  const bool hasSites_;
+  const NestedSites sites_;
+};
+
+}  // namespace egalaxyd

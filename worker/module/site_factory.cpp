@@ -1,0 +1,124 @@
+#include "worker/module/site_factory.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "common/base/errno_error.h"
+#include "common/wire/media_type.h"
+#include "worker/file/served_root.h"
+#include "worker/module/authenticated_site.h"
+#include "worker/module/directory_site.h"
+#include "worker/module/file_site.h"
+#include "worker/module/info_site.h"
+#include "worker/module/input_site.h"
+#include "worker/module/redirect_site.h"
+#include "worker/module/reply_site.h"
+#include "worker/module/spy_site.h"
+#include "worker/plugin/plugin_loader.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Makes the sites of one host.
+struct SiteBuilder {
+  const SiteConfig& host;
+  std::shared_ptr<const PrivateFiles> neverServed;
+  ServedRoots& roots;
+  Complaints& complaints;
+  std::string_view path = {};  ///< of the mount under way
+
+  PathMap map(const std::vector<MountConfig>& mounts) const {
+    PathMap sites;
+    for (const MountConfig& mount : mounts) {
+      const SiteBuilder builder{host, neverServed, roots, complaints, mount.path};
+      auto site = std::visit(builder, mount.args);
+      if (site) {
+        sites.add(mount.path, std::move(site).value());
+      } else {
+        complaints.push_back(complaintOf(mount.where, site.error()));
+      }
+    }
+    return sites;
+  }
+
+  // One for each module; an Error's message is the complaint.
+
+  using Built = Result<std::shared_ptr<Site>>;
+
+  Built operator()(const DirectoryArgs& args) const {
+    auto root = roots.open(args.root, args.symlinks, neverServed);
+    if (!root) return std::move(root).error();
+    DirectoryArgs complete = args;
+    if (complete.lang.empty()) complete.lang = host.lang;
+    return std::shared_ptr<Site>(std::make_shared<DirectorySite>(
+        host.host, std::move(complete), std::move(root).value(), neverServed));
+  }
+
+  Built operator()(const FileArgs& args) const {
+    struct stat status {};
+    if (::stat(args.path.c_str(), &status) != 0) return errnoError(args.path.string(), errno);
+    if (!S_ISREG(status.st_mode)) {
+      return Error{ErrorCode::kInvalid, args.path.string() + ": not a regular file"};
+    }
+    if (::access(args.path.c_str(), R_OK) != 0) return errnoError(args.path.string(), errno);
+    return std::shared_ptr<Site>(
+        std::make_shared<FileSite>(args, host.lang, path == "/", neverServed));
+  }
+
+  Built operator()(const AuthenticatedArgs& args) const {
+    PathMap sites = map(args.sites);
+    std::optional<CertificateAuthorities> authorities;
+    if (!args.ca.empty()) {
+      auto read = CertificateAuthorities::read(args.ca);
+      if (!read) return std::move(read).error();
+      authorities = std::move(read).value();
+    }
+    return std::shared_ptr<Site>(
+        std::make_shared<AuthenticatedSite>(args, std::move(authorities), std::move(sites)));
+  }
+
+  Built operator()(const InputArgs& args) const {
+    return std::shared_ptr<Site>(std::make_shared<InputSite>(args, map(args.sites)));
+  }
+
+  Built operator()(const SpyArgs&) const {
+    return std::shared_ptr<Site>(std::make_shared<SpySite>());
+  }
+
+  Built operator()(const InfoArgs&) const {
+    return std::shared_ptr<Site>(std::make_shared<InfoSite>());
+  }
+
+  Built operator()(const PluginArgs& args) const { return loadSite(args); }
+
+  Built operator()(const RedirectArgs& args) const {
+    return std::shared_ptr<Site>(std::make_shared<RedirectSite>(args));
+  }
+
+  Built operator()(const ReplyArgs& args) const {
+    return std::shared_ptr<Site>(std::make_shared<ReplySite>(args));
+  }
+};
+
+}  // namespace
+
+HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
+                                             Complaints& complaints) {
+  (void)mediaTypeOf("");  // reads the machine's table, for the workers to inherit
+  const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
+  HostMap<std::shared_ptr<PathMap>> hosts;
+  for (const SiteConfig& host : config.sites) {
+    const SiteBuilder builder{host, neverServed, roots, complaints};
+    const auto sites = std::make_shared<PathMap>(builder.map(host.mounts));
+    hosts.add(host.host, sites);
+    for (const std::string& alias : host.aliases) hosts.add(alias, sites);
+  }
+  return hosts;
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,24 @@
+// Everything that serving one configuration needs and that can be wrong: built by the master before
+// it forks, inherited by the workers copy-on-write, built and thrown away by --check.
+#pragma once
+
+#include <memory>
+
+#include "common/config/config.h"
+#include "worker/file/served_root.h"
+#include "worker/plan/tls_contexts.h"
+#include "worker/route/router.h"
+#include "worker/site/rate_limiter.h"
+
+namespace egalaxyd {
+
+struct ServingPlan {
+  Config config;
+  std::unique_ptr<TlsContexts> tls;
+  std::shared_ptr<const Router> router;
+  std::shared_ptr<ServedRoots> roots;  ///< of its sites; a worker's loop looks after them
+  /// Out of a plug-in; nullptr: the built-in one, or none.
+  std::shared_ptr<RateLimiter> rateLimiter;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,240 @@
+#include "worker/plan/tls_contexts.h"
+
+#include <Poco/Net/Context.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <new>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "common/base/errno_error.h"
+#include "common/base/poco_seam.h"
+#include "common/tls/certificate_advice.h"
+#include "common/tls/certificate_files.h"
+#include "common/tls/certificate_names.h"
+#include "common/wire/host_name.h"
+#include "common/wire/machine_name.h"
+#include "worker/protocol/handshake_guard.h"
+
+namespace egalaxyd {
+
+struct TlsContexts::State {
+  std::vector<Poco::Net::Context::Ptr> contexts;
+  std::vector<ServedCertificate> served;  ///< of each context
+  HostMap<SSL_CTX*> byName;
+  std::optional<std::size_t> fallback;  ///< of the contexts
+
+  SSL_CTX* at(std::size_t context) const { return contexts[context]->sslContext(); }
+  void add(const SiteConfig& site, std::size_t context) {
+    std::vector<std::string> names{site.host};
+    names.insert(names.end(), site.aliases.begin(), site.aliases.end());
+    for (const std::string& name : names) byName.add(name, at(context));
+    auto& hosts = served[context].hosts;
+    hosts.insert(hosts.end(), names.begin(), names.end());
+  }
+};
+
+namespace {
+
+using ContextPtr = Poco::Net::Context::Ptr;
+
+/// What clients may sign with, of the keys that the handshake guard allows: no DSA, no SHA-224,
+/// which cost milliseconds even when the signature is garbage.
+constexpr const char* kClientSignatures =
+    "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed25519:ed448:"
+    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
+    "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
+
+/// Changes nothing for an absent or unknown name: the handshake goes on with the default.
+int chooseByName(SSL* ssl, int*, void* argument) {
+  const auto* byName = static_cast<const HostMap<SSL_CTX*>*>(argument);
+  const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (name == nullptr) return SSL_TLSEXT_ERR_OK;
+  try {
+    const auto host = canonicalHost(name);
+    SSL_CTX* const* found = host ? byName->find(*host) : nullptr;
+    const bool chosen = found == nullptr || SSL_set_SSL_CTX(ssl, *found) != nullptr;
+    return chosen ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+  } catch (const std::bad_alloc&) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;  // no exception passes through OpenSSL
+  }
+}
+
+int acceptAnyCertificate(X509_STORE_CTX*, void*) { return 1; }
+
+void applySettings(SSL_CTX* context, TlsVersion minVersion) {
+  SSL_CTX_set_min_proto_version(context,
+                                minVersion == TlsVersion::k13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_max_proto_version(context, 0);
+  // Requested, never required, never chain-verified: sites decide by fingerprint.
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_cert_verify_callback(context, acceptAnyCertificate, nullptr);
+  SSL_CTX_set_max_cert_list(context, static_cast<long>(kMaxClientCertificates));
+  SSL_CTX_set1_client_sigalgs_list(context, kClientSignatures);
+  // Resumption would bring an earlier identity back, or hide a new one.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 0);
+  constexpr std::string_view kSessionContext = "egalaxyd";
+  SSL_CTX_set_session_id_context(context,
+                                 reinterpret_cast<const unsigned char*>(kSessionContext.data()),
+                                 static_cast<unsigned>(kSessionContext.size()));
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  // P-521, the slowest, is for those whose certificate is on it: TLS 1.2 takes no other curves
+  // there.
+  SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384:P-521");
+  // SHA-256 first: a handshake derives its keys in a hundred blocks of hashing, and SHA-384 takes
+  // several times as long for each. AES-128 is as strong as the certificate's P-256.
+  SSL_CTX_set_ciphersuites(
+      context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
+  SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20");
+}
+
+Result<void> install(SSL_CTX* context, const KeyedCertificate& identity) {
+  const bool used = SSL_CTX_use_certificate(context, identity.chain.front().get()) == 1 &&
+                    SSL_CTX_use_PrivateKey(context, identity.key.get()) == 1;
+  bool chained = used;
+  for (std::size_t i = 1; chained && i < identity.chain.size(); ++i) {
+    chained = SSL_CTX_add1_chain_cert(context, identity.chain[i].get()) == 1;
+  }
+  if (chained) return {};
+  std::array<char, 256> reason{};
+  ERR_error_string_n(ERR_peek_last_error(), reason.data(), reason.size());
+  ERR_clear_error();
+  return Error{ErrorCode::kInvalid, std::string("OpenSSL does not take it: ") + reason.data()};
+}
+
+Result<ContextPtr> makeContext(const KeyedCertificate& identity, const TlsConfig& config) {
+  auto made = guarded("set up TLS", [] {
+    Poco::Net::Context::Params params;
+    params.verificationMode = Poco::Net::Context::VERIFY_RELAXED;
+    return ContextPtr(new Poco::Net::Context(Poco::Net::Context::TLS_SERVER_USE, params));
+  });
+  if (!made) return made;
+  SSL_CTX* context = (*made)->sslContext();
+  applySettings(context, config.minVersion);
+  if (auto installed = install(context, identity); !installed) return installed.error();
+  return made;
+}
+
+std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
+  std::vector<std::string> names{site.host};
+  names.insert(names.end(), site.aliases.begin(), site.aliases.end());
+  std::erase(names, "*");
+  if (!names.empty()) return names;
+  names.push_back(machineName());
+  if (names.front() != "localhost") names.emplace_back("localhost");
+  return names;
+}
+
+void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& identity,
+                           const std::filesystem::path& file) {
+  const auto has = certificateNames(identity.chain.front().get());
+  for (const std::string& name : certificateNamesOf(site)) {
+    if (std::find(has.begin(), has.end(), name) != has.end()) continue;
+    spdlog::warn(
+        "{} does not name {}; it is kept, since clients have pinned it. Remove it and its .key to "
+        "have a new one made",
+        file.string(), name);
+  }
+}
+
+/// The kept certificate of a host, or a new one.
+Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const AutomaticFiles& files,
+                                              bool keep) {
+  const auto& [folder, certificate, key] = files;
+  std::error_code ignored;
+  if (std::filesystem::exists(certificate, ignored)) {
+    auto kept = readKeyedCertificate(certificate, key);
+    if (kept) warnAboutMissingNames(site, *kept, certificate);
+    return kept;
+  }
+  auto made = makeSelfSigned(certificateNamesOf(site));
+  if (!made || !keep) return made;
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return errnoError("make the folder " + folder.string(), errno);
+  }
+  if (auto written = writeKeyedCertificate(*made, certificate, key); !written) {
+    return written.error();
+  }
+  spdlog::info("made a self-signed certificate for {}: {}, SHA-256 {}", site.host,
+               certificate.string(), certificateFingerprint(made->chain.front().get()));
+  return made;
+}
+
+}  // namespace
+
+TlsContexts::TlsContexts() : state_(std::make_unique<State>()) {}
+TlsContexts::~TlsContexts() = default;
+
+SSL_CTX* TlsContexts::initial() const {
+  return state_->fallback ? state_->at(*state_->fallback) : nullptr;
+}
+
+const std::vector<ServedCertificate>& TlsContexts::served() const { return state_->served; }
+
+std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeMissing,
+                                                Complaints& complaints) {
+  std::unique_ptr<TlsContexts> built(new TlsContexts);
+  State& state = *built->state_;
+
+  const auto add = [&](Result<KeyedCertificate> identity, const std::filesystem::path& file,
+                       const std::string& where) -> std::optional<std::size_t> {
+    auto context = identity ? makeContext(*identity, config.tls)
+                            : Result<ContextPtr>(std::move(identity).error());
+    if (!context) {
+      complaints.push_back(complaintOf(where, context.error()));
+      return std::nullopt;
+    }
+    const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
+    for (const std::string& advice : certificateAdvice(leaf, std::chrono::system_clock::now())) {
+      spdlog::warn("{}: {}", file.string(), advice);
+    }
+    state.contexts.push_back(*context);
+    state.served.push_back({{}, file, leaf});
+    return state.served.size() - 1;
+  };
+
+  if (!config.tls.certificate.empty()) {
+    state.fallback =
+        add(readKeyedCertificate(config.tls.certificate, config.tls.key), config.tls.certificate,
+            config.file.empty() ? "tls" : config.file.string() + ": tls");
+  }
+  const bool haveDefault = !config.tls.certificate.empty();
+  for (const SiteConfig& site : sitesWithCertificates(config)) {
+    std::optional<std::size_t> context = state.fallback;
+    if (!site.certificate.empty()) {
+      context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
+    } else if (!haveDefault && config.tls.autoCertificates) {
+      const AutomaticFiles files(config.server.stateDir, site.host);
+      context = add(automaticCertificate(site, files, makeMissing), files.certificate, site.where);
+    } else if (!haveDefault) {
+      complaints.push_back({site.where,
+                            "no certificate: set certificate and key here or in [tls], or "
+                            "tls.auto_certificates = true"});
+      continue;
+    }
+    if (!context) continue;
+    state.add(site, *context);
+    if (!state.fallback || (!haveDefault && site.host == "*")) state.fallback = context;
+  }
+  for (const ContextPtr& context : state.contexts) {
+    SSL_CTX_callback_ctrl(context->sslContext(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
+                          reinterpret_cast<void (*)()>(chooseByName));
+    SSL_CTX_set_tlsext_servername_arg(context->sslContext(), &state.byName);
+  }
+  return built;
+}
+
+}  // namespace egalaxyd

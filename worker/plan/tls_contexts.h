@@ -1,0 +1,44 @@
+// One TLS context per certificate, chosen by the name that the client asks for.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/tls/certificate.h"
+#include "worker/route/router.h"
+
+namespace Poco::Net {
+class Context;
+}
+
+namespace egalaxyd {
+
+/// Made in the master before the fork, with the keys loaded; read-only afterwards. TLS 1.2 and 1.3,
+/// client certificates requested and never verified, no resumption, tickets, early data or
+/// renegotiation.
+class TlsContexts {
+ public:
+  /// `makeMissing`: create and keep automatic certificates in `<state>/certificates`; without it
+  /// (--check) a missing one is made for this process only. A router without sites has one for this
+  /// machine's name. What cannot be read is a complaint.
+  static std::unique_ptr<TlsContexts> build(const Config& config, bool makeMissing,
+                                            Complaints& complaints);
+  ~TlsContexts();
+
+  /// The context that handshakes begin with; its servername callback picks the host's own. nullptr
+  /// where build() complained, or had neither sites nor a router.
+  SSL_CTX* initial() const;
+  /// In the order of the configuration, the one of [tls] first.
+  const std::vector<ServedCertificate>& served() const;
+
+ private:
+  TlsContexts();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace egalaxyd

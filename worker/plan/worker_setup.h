@@ -1,0 +1,43 @@
+// What a worker is given at its birth.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/shared/shared_state.h"
+#include "common/shared/worker_channel.h"
+#include "common/system/privilege.h"
+#include "worker/base/listener_kind.h"
+
+namespace egalaxyd {
+
+struct ServingPlan;
+
+/// A listening, non-blocking socket that the master owns and every worker inherits.
+struct ListenerSocket {
+  int fd = -1;
+  ListenerKind kind = ListenerKind::kGemini;
+  std::uint16_t port = 0;  ///< the real one
+};
+
+struct WorkerSetup {
+  const ServingPlan* plan = nullptr;
+  std::vector<ListenerSocket> listeners;  ///< closed when the worker drains
+  SharedState* shared = nullptr;
+  std::size_t sharedSlot = 0;      ///< this process's slot in `shared`
+  std::int64_t id = 0;             ///< no other worker ever has it, nor had; above 0
+  std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based
+  std::uint32_t workerCount = 1;   ///< workers of this generation, to share limits out
+  std::uint64_t generation = 1;
+  std::optional<Account> account;    ///< to become, when the master is root
+  std::optional<LogLevel> logLevel;  ///< instead of the configuration's
+  int log = -1;                      ///< what its log goes to; the worker owns its copy
+  std::string storageTrouble;        ///< what ails the database as far as the master knows
+  WorkerChannel channel;
+};
+
+}  // namespace egalaxyd

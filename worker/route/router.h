@@ -1,0 +1,146 @@
+// From a request line to a site: is the URL ours, may this client ask, which host, which path.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "common/base/limits.h"
+#include "worker/base/listener_kind.h"
+#include "worker/site/request.h"
+#include "worker/site/request_line.h"
+#include "worker/site/response.h"
+#include "worker/site/site.h"
+
+namespace egalaxyd {
+
+/// The sites of one host by path prefix.
+class PathMap {
+ public:
+  /// `path` begins with '/' and has no trailing slash but in "/" itself; decoded, as normalisePath
+  /// gives it. Replaces what was mounted there.
+  void add(std::string path, std::shared_ptr<Site> site);
+
+  struct Match {
+    Site* site = nullptr;  ///< nullptr: nothing is mounted there
+    std::size_t mountLength = 0;
+  };
+  /// The longest mounted prefix that ends on a segment's border: "/wiki" is found for "/wiki",
+  /// "/wiki/" and "/wiki/x". `mountLength` is 0 for "/". `path` is normalised. Allocates nothing;
+  /// takes time by the number of segments, not of mounts.
+  Match find(std::string_view path) const;
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+  std::unordered_map<std::string, std::shared_ptr<Site>, Hash, std::equal_to<>> sites_;
+  std::size_t longest_ = 0;  ///< of the mounted paths: nothing beyond it need be hashed
+};
+
+/// Names to values: exact, then a wildcard for one label, then "*". Host names and SNI share it.
+template <class T>
+class HostMap {
+ public:
+  /// `name` is lower-case: "example.org", "*.example.org" or "*".
+  void add(const std::string& name, T value) { names_.insert_or_assign(name, std::move(value)); }
+
+  /// An address literal is found by exact name or by "*".
+  const T* find(std::string_view host) const {
+    if (const T* exact = get(host)) return exact;
+    if (const auto dot = host.find('.'); dot != std::string_view::npos && dot > 0) {
+      std::string wildcard("*");
+      wildcard.append(host.substr(dot));
+      if (const T* match = get(wildcard)) return match;
+    }
+    return get("*");
+  }
+
+ private:
+  const T* get(std::string_view name) const {
+    const auto found = names_.find(name);
+    return found == names_.end() ? nullptr : &found->second;
+  }
+
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+  std::unordered_map<std::string, T, Hash, std::equal_to<>> names_;
+};
+
+/// Which site answers for a host and path: the site map, or a plug-in in its place. Built by the
+/// master before the fork, asked by every worker on its loop's thread; outlives every request.
+class Router {
+ public:
+  virtual ~Router() = default;
+  /// Whether requests for `host` (lower-case, without port) are answered here at all.
+  virtual bool serves(std::string_view host) const = 0;
+  /// `path` is normalised, see normalisePath. Must not wait.
+  virtual PathMap::Match find(std::string_view host, std::string_view path) const = 0;
+};
+
+/// The configured sites.
+class SiteMap final : public Router {
+ public:
+  explicit SiteMap(HostMap<std::shared_ptr<PathMap>> hosts) : hosts_(std::move(hosts)) {}
+  bool serves(std::string_view host) const override { return hosts_.find(host) != nullptr; }
+  PathMap::Match find(std::string_view host, std::string_view path) const override;
+
+ private:
+  HostMap<std::shared_ptr<PathMap>> hosts_;
+};
+
+/// What the gate made of a request line.
+struct Routed {
+  Site* site;
+  Request request;
+  AcceptedBody takes = AcceptedBody::kNothing;  ///< what becomes of the body, if one is announced
+};
+
+/// Lets a request line in or refuses it. The decisions' order is that of the protocols: scheme,
+/// host and port (53), SNI (53), path (59, 51), uploads where none are taken (50). Whoever asks too
+/// often (44) does not get here.
+class Gate {
+ public:
+  /// `router` must outlive the gate.
+  explicit Gate(const Router& router) : router_(router) {}
+
+  /// The ports that count as ours in a URL, beside the scheme's default, and the one where pages
+  /// are read.
+  void setPorts(std::unordered_set<std::uint16_t> ports, std::uint16_t readPort) {
+    ports_ = std::move(ports);
+    readPort_ = readPort;
+  }
+
+  /// Whether a host's sites are answered over Spartan; those that no name here covers are.
+  void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
+
+  /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
+  /// request's identity, users and TLS are the caller's to fill in.
+  std::variant<Routed, Response> admit(RequestLine line, ListenerKind listener,
+                                       std::string_view serverName, const IpAddress& client) const;
+
+ private:
+  std::optional<Response> refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
+                                 std::string_view serverName) const;
+
+  const Router& router_;
+  std::unordered_set<std::uint16_t> ports_;
+  std::uint16_t readPort_ = kGeminiPort;
+  HostMap<bool> spartanHosts_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,32 @@
+// Answers that several sites give, and the URLs in them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "worker/site/request.h"
+#include "worker/site/response.h"
+
+namespace egalaxyd {
+
+/// A query as it was sent, with what a URI may not hold (raw UTF-8) percent-encoded.
+std::string encodeQuery(std::string_view rawQuery);
+
+/// `host` as a URL spells it: an IPv6 address in brackets.
+std::string hostInUrl(std::string_view host);
+
+/// 31 to the same path with a slash at its end, the query kept. A full URL where the client came
+/// through a port of its own; over Spartan, which knows no others, always a path.
+Response redirectToFolder(const Request& request);
+
+/// 30 or 31; a target that no client could ask for, being too long, is a 59.
+Response redirectTo(std::string target, bool permanent);
+
+/// 62: `why` is for the client.
+Response certificateNotValid(std::string_view why);
+
+/// 60 with `prompt` without a certificate, 62 with one that is not valid in itself, else nullopt.
+std::optional<Response> refuseCertificate(const Request& request, const std::string& prompt);
+
+}  // namespace egalaxyd

@@ -1,0 +1,56 @@
+// A request as sites see it: a value without sockets, TLS or protocol details.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/wire/ip_address.h"
+#include "common/wire/protocol.h"
+#include "worker/base/client_identity.h"
+#include "worker/base/tls_facts.h"
+#include "worker/base/users.h"
+#include "worker/site/request_body.h"
+#include "worker/site/request_line.h"
+
+namespace egalaxyd {
+
+struct Request {
+  Protocol protocol = Protocol::kGemini;
+  std::string url;   ///< the URL as sent
+  std::string host;  ///< lower-case, without port or brackets
+  /// The port that the client named, else the protocol's default.
+  std::uint16_t port = 0;
+  /// Where pages of this host are read, when that differs from `port`: uploads may have a port of
+  /// their own.
+  std::uint16_t readPort = 0;
+  std::string path;                  ///< decoded and normalised, see normalisePath
+  std::optional<std::string> query;  ///< as sent, percent-encoded; nullopt: there was no '?'
+  /// Length of the part of `path` that the site map matched; the rest is the site's own.
+  std::size_t mountLength = 0;
+  IpAddress client;
+  TlsFacts tls;
+  /// nullptr: no certificate was presented.
+  std::shared_ptr<const ClientIdentity> identity;
+  /// What an `input` module above this site was told, decoded, lines ended by LF; nullopt: there is
+  /// none.
+  std::optional<std::string> input;
+  /// What the client wants to upload or to edit; nullopt: a plain request.
+  std::optional<UploadLine> upload;
+  /// The upload's bytes; nullptr where none are announced.
+  std::shared_ptr<RequestBody> body;
+  Users* users = nullptr;
+
+  /// The user that the certificate belongs to; nullopt without a certificate.
+  std::optional<RequestUser> user() const {
+    if (!identity || users == nullptr) return std::nullopt;
+    return RequestUser(*users, identity);
+  }
+
+  /// What the site map left of the path: "" or begins with '/' (with "/" mounted: the whole path).
+  std::string_view sitePath() const { return std::string_view(path).substr(mountLength); }
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,74 @@
+// The bytes that follow a request line, pulled by the site that wants them: what it does not take
+// stays with the client.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/base/result.h"
+#include "common/base/unique_function.h"
+
+namespace egalaxyd {
+
+/// The most that one read gives.
+inline constexpr std::size_t kRequestBodyChunk = 64 * 1024;
+
+/// Loop thread only. Shared by the site and the exchange, either of which may end first.
+class RequestBody {
+ public:
+  using Done = UniqueFunction<void(Result<std::string>)>;
+
+  /// `wanted` is called by read(); it gives what is there, or does so later.
+  RequestBody(std::uint64_t size, UniqueFunction<void()> wanted)
+      : size_(size), wanted_(std::move(wanted)) {}
+  RequestBody(const RequestBody&) = delete;
+  RequestBody& operator=(const RequestBody&) = delete;
+
+  /// As the client announced it.
+  std::uint64_t size() const { return size_; }
+
+  /// `done` gets the next bytes, "" once all of them have been given, or an Error: kInvalid where
+  /// the client sent fewer or more than it announced, kBusy where it was too slow, kIo where it
+  /// left. Either is the last: what is read after it is dropped uncalled. One read at a time.
+  /// `done` may be called before this returns, but not within another: it may read on itself.
+  void read(Done done) {
+    if (finished_) return;
+    if (error_) {
+      finished_ = true;
+      return done(*error_);
+    }
+    done_ = std::move(done);
+    if (!giving_) wanted_();
+  }
+
+  // For the exchange.
+
+  bool isWanted() const { return static_cast<bool>(done_); }
+  /// Look at isWanted() afterwards: a read from within calls nobody.
+  void give(Result<std::string> bytes) {
+    finished_ = !bytes || bytes->empty();
+    auto done = std::exchange(done_, {});
+    giving_ = true;
+    done(std::move(bytes));
+    giving_ = false;
+  }
+  /// Nothing more will come: the read under way and all later ones get `error`.
+  void end(Error error) {
+    if (error_) return;
+    error_ = std::move(error);
+    if (done_) give(*error_);
+  }
+
+ private:
+  const std::uint64_t size_;
+  UniqueFunction<void()> wanted_;
+  Done done_;
+  bool giving_ = false;    ///< `done` is on the stack
+  bool finished_ = false;  ///< the last has been given
+  std::optional<Error> error_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,64 @@
+// Bytes to and from one client, with or without TLS.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/base/unique_fd.h"
+#include "worker/base/client_identity.h"
+#include "worker/base/tls_facts.h"
+#include "worker/site/body.h"
+
+namespace egalaxyd {
+
+enum class IoStatus {
+  kDone,     ///< something happened; there may be more
+  kBlocked,  ///< nothing more until the descriptor is ready again
+  kEnd,      ///< read: the peer will send no more
+  kFailed,   ///< the connection is of no more use
+};
+
+struct IoResult {
+  IoStatus status;
+  std::size_t bytes = 0;
+};
+
+/// Owns the socket. Loop thread only; never waits. The descriptor is watched edge-triggered: go on
+/// until kBlocked.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  /// kDone once the peer may be read from and written to.
+  virtual IoResult handshake() = 0;
+  virtual IoResult read(std::span<char> into) = 0;
+  /// How much one write() may bring, at most kLargestChunk.
+  virtual std::size_t chunk() const { return kBodyChunk; }
+  /// Takes all of `bytes` (at most chunk()) and holds back what the socket does not; send()
+  /// moves it. Write again only when send() said kDone.
+  virtual void write(std::string_view bytes) = 0;
+  /// The same for the last of an answer, or for nothing, and ends our side behind it: TLS's
+  /// close_notify. The kernel may keep a part of it until the socket is shut down, so that the FIN
+  /// leaves in the same segment: shut it down as soon as send() says kDone.
+  virtual void writeLast(std::string_view bytes) = 0;
+  /// kDone when nothing is held back; `bytes` counts what the socket took.
+  virtual IoResult send() = 0;
+
+  /// Whether the socket did not take all that there is to send.
+  virtual bool holdsBack() const = 0;
+
+  virtual int fd() const = 0;
+  /// Gives the socket up, for whoever drains and closes it.
+  virtual UniqueFd releaseSocket() = 0;
+
+  /// The name that the client asked for in the handshake, lower-case; "" without one.
+  virtual std::string_view serverName() const { return {}; }
+  virtual TlsFacts tls() const { return {}; }
+  /// nullptr without a certificate.
+  virtual std::shared_ptr<const ClientIdentity> identity() const { return nullptr; }
+};
+
+}  // namespace egalaxyd
