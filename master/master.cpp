@@ -124,7 +124,8 @@ int Master::run() {
     return recoverInChild(current().config, current().account, dead);
   });
   uploads_->settleBeforeStart(kRecoveryPatience);
-  // Until here, where it may take long, a signal ends the process as it does any other.
+  // Until here, where it may take long, a signal that stops ends the process as it does any other;
+  // those that MasterApp has held back are obeyed from here on.
   signals_.emplace(*loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1},
                    [this](int signal) { onSignal(signal); });
   if (auto allowed = hooks_.beforeFork(); !allowed) {
@@ -295,6 +296,12 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
 /// An event loop that hangs is visible only as a heartbeat counter that stops.
 void Master::checkWorkers() {
   std::vector<WorkerKey> hung;
+  std::vector<WorkerKey> liars;
+  std::uint64_t mostPlausible = 0;
+  for (const auto& [number, generation] : generations_) {
+    mostPlausible =
+        std::max<std::uint64_t>(mostPlausible, 2 * generation->config.limits.connections);
+  }
   for (const WorkerView& view : supervisor_.workers()) {
     const auto found = processes_.find(view.key);
     if (found == processes_.end() || view.state == "starting") continue;
@@ -304,6 +311,12 @@ void Master::checkWorkers() {
     process.missedBeats = beat == process.heartbeat ? process.missedBeats + 1 : 0;
     process.heartbeat = beat;
     if (process.missedBeats >= kMostMissedBeats) hung.push_back(view.key);
+    if (!shared_->isPlausible(process.sharedSlot, mostPlausible)) liars.push_back(view.key);
+  }
+  for (const WorkerKey key : liars) {
+    perform(supervisor_.workerMisbehaved(
+        key, "counts more connections than a worker can have: it may have been taken over",
+        Clock::now()));
   }
   for (const WorkerKey key : hung) {
     perform(supervisor_.workerMisbehaved(

@@ -16,6 +16,7 @@
 #include "common/base/spelling.h"
 #include "common/base/version.h"
 #include "common/config/config_dump.h"
+#include "common/loop/signal_source.h"
 #include "common/system/log.h"
 #include "common/system/privilege.h"
 #include "master/master.h"
@@ -184,6 +185,7 @@ int MasterApp::dump() const {
 }
 
 int MasterApp::serve() {
+  holdBack({SIGHUP, SIGUSR1});  // "reload" and "reopen" end no server that is starting
   // Keys will be here, and workers of the same account.
   if (const auto denied = denyTracing(); !denied) {
     return fail(failureOf(denied.error(), EXIT_OSERR));

@@ -31,6 +31,13 @@ void SignalSource::onReadable() {
   }
 }
 
+void holdBack(std::initializer_list<int> signals) {
+  sigset_t held;
+  sigemptyset(&held);
+  for (const int signal : signals) sigaddset(&held, signal);
+  ::pthread_sigmask(SIG_BLOCK, &held, nullptr);
+}
+
 void resetSignals() {
   // Ignored before they are unblocked: one that is already pending is thereby discarded.
   for (const int signal : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1}) {

@@ -27,6 +27,10 @@ class SignalSource {
   std::function<void(int)> onSignal_;
 };
 
+/// A process that is not yet able to obey `signals` does not end by them either: they wait for its
+/// SignalSource.
+void holdBack(std::initializer_list<int> signals);
+
 /// What a forked worker starts with: an empty signal mask; SIGPIPE ignored, and so are the signals
 /// by which people and service managers speak to the master (a terminal sends them to all
 /// processes).

@@ -165,6 +165,25 @@ std::int64_t SharedState::total(Gauge gauge) const {
   return sum;
 }
 
+std::int64_t SharedState::held(Gauge gauge, std::size_t own, std::int64_t mostOfOthers) const {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < used(); ++i) {
+    const std::int64_t value = slot(i).value(gauge);
+    sum += i == own ? value : std::min(value, mostOfOthers);
+  }
+  return sum;
+}
+
+bool SharedState::isPlausible(std::size_t index, std::uint64_t most) const {
+  const WorkerSlot& looked = slot(index);
+  if (static_cast<std::uint64_t>(looked.value(Gauge::kOpenConnections)) > most) return false;
+  return std::ranges::all_of(looked.addresses.rows, [&](const auto& row) {
+    std::uint64_t sum = 0;
+    for (const auto& bucket : row) sum += bucket.load(std::memory_order_relaxed);
+    return sum <= most;
+  });
+}
+
 std::uint64_t SharedState::answers(Protocol protocol, int status) const {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < used(); ++i) {

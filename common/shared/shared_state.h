@@ -186,6 +186,11 @@ class SharedState {
 
   std::uint64_t total(Counter counter) const;
   std::int64_t total(Gauge gauge) const;
+  /// The total as the worker of slot `own` has to take it: none of the others counts for more than
+  /// `mostOfOthers`, whatever it writes there.
+  std::int64_t held(Gauge gauge, std::size_t own, std::int64_t mostOfOthers) const;
+  /// Whether the worker in this slot counts no more than `most` connections, by address too.
+  bool isPlausible(std::size_t index, std::uint64_t most) const;
   std::uint64_t answers(Protocol protocol, int status) const;
   Latencies latencies(Protocol protocol, Span span) const;
 

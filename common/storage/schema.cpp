@@ -234,6 +234,19 @@ Result<void> upgrade(SqliteConnection& connection, int version) {
   return connection.runScript(stamp.c_str());
 }
 
+/// A row of each: damage shows when the file is opened, and not with the first upload.
+Result<void> readEachTable(SqliteConnection& connection) {
+  for (const char* select :
+       {"SELECT 1 FROM users NOT INDEXED LIMIT 1", "SELECT 1 FROM metadata LIMIT 1",
+        "SELECT 1 FROM uploads NOT INDEXED LIMIT 1", "SELECT 1 FROM pending_uploads LIMIT 1",
+        "SELECT 1 FROM upload_sums NOT INDEXED LIMIT 1"}) {
+    SqliteQuery query(connection, select);
+    query.next();
+    if (query.failed()) return query.error();
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesystem::path& file) {
@@ -241,8 +254,11 @@ Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesyst
   const bool answered = query.next();
   if (query.failed()) return query.error();
   const std::int64_t version = answered ? query.integer(0) : 0;
+  if (version == kSchemaVersion) {
+    if (auto there = readEachTable(connection); !there) return there.error();
+  }
   if (version >= 0 && version <= kSchemaVersion) return static_cast<int>(version);
-  return Error{ErrorCode::kInvalid,
+  return Error{ErrorCode::kIo,
                fmt::format("{}: made by a newer egalaxyd (its tables are of version {}, this "
                            "program knows up to {}); upgrade, or set another server.state_dir",
                            file.string(), version, kSchemaVersion)};

@@ -23,7 +23,8 @@ inline constexpr int kSchemaVersion = 5;
 /// journal that it finds beside the file.
 Result<void> migrateStorage(const std::filesystem::path& file);
 
-/// The file's version, 0 for an empty one; kInvalid for a newer one than this program knows.
+/// The file's version, 0 for an empty one; kIo for a newer one than this program knows, and
+/// where a table cannot be read.
 Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesystem::path& file);
 
 }  // namespace egalaxyd

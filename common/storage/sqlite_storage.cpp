@@ -254,7 +254,7 @@ class SqliteStorage final : public Storage {
       auto done = db_.run(
           "DELETE FROM users WHERE id IN (SELECT id FROM users WHERE last_seen < ? "
           "AND NOT EXISTS (SELECT 1 FROM metadata WHERE user = users.id) "
-          "AND NOT EXISTS (SELECT 1 FROM uploads WHERE user = users.id) "
+          "AND NOT EXISTS (SELECT 1 FROM uploads WHERE user = users.id AND outcome <> 'refused') "
           "AND NOT EXISTS (SELECT 1 FROM pending_uploads WHERE user = users.id) LIMIT ?)",
           seconds(lastSeen), static_cast<std::int64_t>(most));
       if (!done) return done.error();
@@ -356,8 +356,17 @@ class SqliteStorage final : public Storage {
   }
 
   Result<void> dropUpload(std::int64_t pending) override {
-    return atomically(*this, Access::kWrite,
-                      [&] { return db_.run("DELETE FROM pending_uploads WHERE id = ?", pending); });
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      // Before the note goes, which tells who.
+      auto done = db_.run(
+          "DELETE FROM users WHERE id IN (SELECT user FROM pending_uploads WHERE id = ?1 "
+          "AND time <= users.first_seen) "
+          "AND NOT EXISTS (SELECT 1 FROM metadata WHERE user = users.id) "
+          "AND NOT EXISTS (SELECT 1 FROM uploads WHERE user = users.id AND outcome <> 'refused') "
+          "AND NOT EXISTS (SELECT 1 FROM pending_uploads WHERE user = users.id AND id <> ?1)",
+          pending);
+      return done ? db_.run("DELETE FROM pending_uploads WHERE id = ?", pending) : done;
+    });
   }
 
   Result<void> completeUpload(std::int64_t pending, std::string_view sha256) override {
@@ -589,7 +598,7 @@ Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& 
   const Result<int> version = checkSchemaVersion(*db, file);
   if (!version) return version.error();
   if (*version != kSchemaVersion) {
-    return Error{ErrorCode::kInvalid,
+    return Error{ErrorCode::kIo,
                  fmt::format("{}: its tables are of version {}, not {}; restart egalaxyd",
                              file.string(), *version, kSchemaVersion)};
   }

@@ -175,7 +175,8 @@ class Storage {
   /// Removes the metadata of users who were last seen before `lastSeen`; returns how many values.
   virtual Result<std::uint64_t> expireMetadata(WallTime lastSeen) = 0;
   /// Removes users who were last seen before `lastSeen` and for whom nothing is kept, neither
-  /// metadata nor a record of an upload; at most `most` of them. Returns how many.
+  /// metadata nor the record of an upload that was not refused; at most `most` of them. Returns how
+  /// many.
   virtual Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) = 0;
 
   /// Last seen first; of one second, in the order of their ids.
@@ -197,7 +198,8 @@ class Storage {
                                             std::string_view previousSha256) = 0;
   /// The new content of one that was announced without its sum is whole. kNotFound.
   virtual Result<void> completeUpload(std::int64_t pending, std::string_view sha256) = 0;
-  /// It will not happen: the note goes.
+  /// It will not happen: the note goes, and its user where that came to be with it and nothing else
+  /// is kept.
   virtual Result<void> dropUpload(std::int64_t pending) = 0;
   /// Announced, and neither settled nor dropped: the file may be the old one or the new. By the
   /// notes' ids, those above `after`; what the records say of the outcome means nothing.

@@ -4,6 +4,7 @@
 #include <linux/landlock.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <spdlog/fmt/fmt.h>
@@ -15,8 +16,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -131,12 +134,12 @@ Result<std::string> enterLandlock(const SandboxRules& rules, long newestAbi) {
 constexpr const char* kAllowed[] = {
     // files
     "access", "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "faccessat",
-    "faccessat2", "fadvise64", "fallocate", "fdatasync", "flock", "fstat", "fstatfs", "fsync",
-    "ftruncate", "getcwd", "getdents64", "link", "linkat", "lseek", "lstat", "mkdir", "mkdirat",
-    "newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64",
-    "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "rename",
-    "renameat", "renameat2", "rmdir", "sendfile", "stat", "statfs", "statx", "sync_file_range",
-    "umask", "unlink", "unlinkat", "write", "writev",
+    "faccessat2", "fadvise64", "fdatasync", "flock", "fstat", "fstatfs", "fsync", "ftruncate",
+    "getcwd", "getdents64", "link", "linkat", "lseek", "lstat", "mkdir", "mkdirat", "newfstatat",
+    "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "read",
+    "readahead", "readlink", "readlinkat", "readv", "rename", "renameat", "renameat2", "rmdir",
+    "sendfile", "stat", "statfs", "statx", "sync_file_range", "umask", "unlink", "unlinkat",
+    "write", "writev",
     // connections that arrive
     "accept", "accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg",
     // waiting
@@ -216,6 +219,9 @@ int addArgumentRules(void* filter) {
       {"sendto", {isWithin(3, kSendFlags), isNull(4)}},
       // The other halves would end a listener for all who share it.
       {"shutdown", {isInt(1, SHUT_WR)}},
+      // No hole in a log, and no write over what stands there (RWF_NOAPPEND).
+      {"fallocate", {isInt(1, 0)}},
+      {"pwritev2", {isInt(5, 0)}},
       // Signals to itself alone: abort() and crash handlers.
       {"kill", {isInt(0, self)}},
       {"tgkill", {isInt(0, self)}},
@@ -259,29 +265,52 @@ Result<std::string> enterSeccomp() {
   return std::string("seccomp");
 }
 
+/// As the kernel's, of links that lead to links.
+constexpr int kMostLinks = 40;
+
+/// Whether it is the home of the account that owns it.
+bool isHome(const std::filesystem::path& folder) {
+  struct stat status {};
+  if (::stat(folder.c_str(), &status) != 0) return false;
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(status.st_uid, &entry, buffer.data(), buffer.size(), &found) != 0 || !found) {
+    return false;
+  }
+  std::error_code missing;
+  return std::filesystem::equivalent(found->pw_dir, folder, missing);
+}
+
 }  // namespace
 
-std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder) {
+Replacements replacementsOf(const std::filesystem::path& path) {
   namespace fs = std::filesystem;
-  std::vector<fs::path> places{folder};
-  const auto addParent = [&](const fs::path& path) {
-    fs::path parent = path.parent_path();
-    if (parent.has_relative_path()) places.push_back(std::move(parent));
-  };
-  const auto addBoth = [&](const fs::path& path) {
-    addParent(path);
-    std::error_code missing;
-    if (const fs::path target = fs::canonical(path, missing); !missing) addParent(target);
-  };
+  Replacements found;
   fs::path way;
-  for (const fs::path& part : folder) {
-    if (part.empty()) break;  // behind a slash at the end
-    way /= part;
+  fs::path rest = path.has_filename() ? path : path.parent_path();
+  for (int links = 0; !rest.empty() && links <= kMostLinks;) {
+    const fs::path part = *rest.begin();
+    fs::path behind;
+    for (auto next = std::next(rest.begin()); next != rest.end(); ++next) behind /= *next;
+    const fs::path here = way / part;
     std::error_code missing;
-    if (fs::is_symlink(fs::symlink_status(way, missing))) addBoth(way);
+    const fs::path target = fs::read_symlink(here, missing);
+    if (missing) {  // no link
+      way = here;
+      rest = std::move(behind);
+      continue;
+    }
+    ++links;
+    const fs::path whole = (way / target).lexically_normal();
+    const fs::path place = fs::weakly_canonical(whole.parent_path(), missing);
+    if (place.has_relative_path()) found.behindLinks.push_back(place);
+    way = target.is_absolute() ? fs::path() : way;
+    rest = behind.empty() ? target : target / behind;
   }
-  addBoth(way);
-  return places;
+  fs::path around = way.lexically_normal().parent_path();
+  if (around.has_relative_path() && !isHome(around)) found.around = std::move(around);
+  return found;
 }
 
 Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules, long newestAbi) {

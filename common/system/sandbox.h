@@ -17,10 +17,16 @@ struct SandboxRules {
   std::vector<std::filesystem::path> writable;  ///< likewise, writing, making and removing included
 };
 
-/// `folder` and the places where others may take its place later: the folder that it stands in, as
-/// it is spelled and as it is now, and for each link on the way to it those that the link and its
-/// target stand in. "/" is none of them: it would be everything.
-std::vector<std::filesystem::path> withReplacements(const std::filesystem::path& folder);
+/// Where a path may lead later, when a deploy has changed something on its way.
+struct Replacements {
+  /// The folders that the targets of its links stand in, of links within these too.
+  std::vector<std::filesystem::path> behindLinks;
+  /// The folder that what it leads to now stands in: it may be removed and made anew. Empty where
+  /// that would give away much more: it is somebody's home.
+  std::filesystem::path around;
+};
+/// "/" is in none of them: it would be everything. Blocking.
+Replacements replacementsOf(const std::filesystem::path& path);
 
 /// Confines the calling process for good: no other files, no exec, no fork, no new socket, no
 /// datagram or connection to an address, no signal to another process, no new privileges, nobody of

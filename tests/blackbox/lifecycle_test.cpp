@@ -230,6 +230,32 @@ TEST_F(Lifecycle, Sigusr1WritesToANewLogFile) {
   })) << readAll(capsule.dir() / "egalaxyd.log.1");
 }
 
+TEST_F(Lifecycle, ReloadAndRotationEndNoServerThatIsStarting) {
+  std::string sites;
+  for (int i = 0; i < 200; ++i) {  // whose certificates take a moment
+    sites += "[sites.\"h" + std::to_string(i) + ".test\"]\nroot = \"root\"\n";
+  }
+  capsule.sites(sites);
+  capsule.writeConfig();
+  const auto err = capsule.dir() / "err";
+  ChildProcess server({{programPath("egalaxyd"), "--config", capsule.configFile()},
+                       capsule.dir().path(),
+                       capsule.dir() / "out",
+                       err,
+                       {}});
+  ASSERT_TRUE(
+      eventually([&] { return std::filesystem::exists(capsule.dir() / "state/certificates"); }));
+  server.signal(SIGHUP);
+  server.signal(SIGUSR1);
+  EXPECT_TRUE(eventually([&] {
+    return readAll(err).find("ready: generation") != std::string::npos;
+  })) << readAll(err);
+  server.signal(SIGTERM);
+  const auto status = server.wait();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->code, 0) << readAll(err);
+}
+
 TEST_F(Lifecycle, WorkersLeaveWhenTheMasterWasKilled) {
   capsule.start();
   EXPECT_EQ(capsule.workerPids().size(), 2U);

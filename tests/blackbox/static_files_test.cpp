@@ -83,6 +83,24 @@ TEST_F(StaticFiles, AreThoseOfTheLatestDeploy) {
   EXPECT_TRUE(capsule.waitForLog("is back"));
 }
 
+TEST_F(StaticFiles, AreAwayWhileTheirRootIsNoFolder) {
+  const std::filesystem::path root = capsule.dir() / "app/public";
+  capsule.dir().write("app/public/page.gmi", "first");
+  capsule.sites(
+      "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \"app/public\"\n"
+      "listing = true\n");
+  capsule.start();
+  EXPECT_EQ(capsule.get("/").status, 20);
+  std::filesystem::remove_all(root);
+  EXPECT_EQ(capsule.get("/").status, 41) << "no listing of what is gone";
+  capsule.dir().write("app/public", "a file");
+  EXPECT_TRUE(becomes(capsule, "/", 41, ""));
+  EXPECT_TRUE(capsule.waitForLog("is gone: its requests are answered 41"));
+  std::filesystem::remove(root);
+  capsule.dir().write("app/public/page.gmi", "second");
+  EXPECT_TRUE(becomes(capsule, "/page.gmi", 20, "second"));
+}
+
 TEST_F(StaticFiles, AreNeverPrivateKeys) {
   const std::string pem = "-----BEGIN EC PRIVATE KEY-----\n" + std::string(64, 'M') +
                           "\n-----END EC PRIVATE KEY-----\n";

@@ -76,6 +76,15 @@ class OneServerEach(unittest.TestCase):
         self.assertTrue(eventually(lambda: server.put("/up/page", b"abcdef").status == 30))
         self.assertEqual((app / "releases/r2/page").read_bytes(), b"abcdef")
 
+    def test_a_body_that_drips(self):
+        """Small pieces are read together, which must not keep the deadlines from being looked at."""
+        server = self.serve({"limits.upload_timeout": '"2s"'})
+        answer = self.trickle(server, "drip", 1_000_000, b"x", 0.3)
+        self.assert_gave_up(server, answer, "drip", 1.9, 20)
+        server = self.serve({"limits.upload_min_rate": '"1KiB"'})
+        answer = self.trickle(server, "drip", 1_000_000, b"x" * 100, 0.2)
+        self.assert_gave_up(server, answer, "drip", 8, 30)
+
     def test_a_body_that_moves_too_slowly(self):
         """Three at once, since the rate is watched over ten seconds."""
         server = self.serve({"limits.upload_min_rate": '"1KiB"'})

@@ -237,7 +237,13 @@ class MemoryStorage final : public Storage {
 
   Result<void> dropUpload(std::int64_t pending) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed;
-    state_.pending.erase(pending);
+    const auto found = state_.pending.find(pending);
+    if (found == state_.pending.end()) return {};
+    const UploadRecord record = found->second;
+    state_.pending.erase(found);
+    const auto user = state_.users.find(record.user);
+    if (user == state_.users.end() || user->second.firstSeen < record.time) return {};
+    if (!keepsSomething(record.user)) static_cast<void>(forgetUser(record.user));
     return {};
   }
 
@@ -320,7 +326,9 @@ class MemoryStorage final : public Storage {
   }
 
   bool keepsSomething(const std::string& user) const {
-    const auto isTheirs = [&](const auto& each) { return each.second.user == user; };
+    const auto isTheirs = [&](const auto& each) {
+      return each.second.user == user && each.second.outcome != UploadOutcome::kRefused;
+    };
     const auto values = state_.metadata.find(user);
     return (values != state_.metadata.end() && !values->second.empty()) ||
            std::any_of(state_.uploads.begin(), state_.uploads.end(), isTheirs) ||

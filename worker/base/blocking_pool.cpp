@@ -42,14 +42,14 @@ void BlockingPool::stop() {
 Error BlockingPool::queueIsFull() { return {ErrorCode::kBusy, "too many jobs wait"}; }
 
 void BlockingPool::enqueue(Job job) {
-  bool queued = false;
-  {
-    const std::lock_guard lock(mutex_);
-    queued = queue_.size() < queueLimit_;
-    if (queued) queue_.push_back(std::move(job));
-  }
   ++pending_;
-  if (!queued) return job(Fate::kRefused);
+  std::unique_lock lock(mutex_);
+  if (queue_.size() >= queueLimit_) {
+    lock.unlock();
+    return job(Fate::kRefused);
+  }
+  queue_.push_back(std::move(job));
+  lock.unlock();
   wake_.notify_one();
 }
 

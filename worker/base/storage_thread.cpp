@@ -42,18 +42,18 @@ StorageThread::~StorageThread() {
 }
 
 void StorageThread::enqueue(std::unique_ptr<Job> job) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (readers_.size() + writers_.size() < options_.queueLimit) {
-      (job->access == Access::kRead ? readers_ : writers_).push_back(std::move(job));
-    }
-  }
   ++*pending_;
-  if (job == nullptr) return wake_.notify_one();
-  job->fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
-  Jobs refused;
-  refused.push_back(std::move(job));
-  deliver(std::move(refused));
+  std::unique_lock lock(mutex_);
+  if (readers_.size() + writers_.size() >= options_.queueLimit) {
+    lock.unlock();
+    job->fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
+    Jobs refused;
+    refused.push_back(std::move(job));
+    return deliver(std::move(refused));
+  }
+  (job->access == Access::kRead ? readers_ : writers_).push_back(std::move(job));
+  lock.unlock();
+  wake_.notify_one();
 }
 
 void StorageThread::recordVisit(Visit visit) {
@@ -131,7 +131,10 @@ void StorageThread::runGroup(Access access) {
   }
   if (turn) turn.unlock();
   if (!done) {
-    for (const auto& job : jobs) job->fail(done.error());
+    // What ails the storage is no fault of what was asked.
+    const bool passes = done.error().code == ErrorCode::kBusy;
+    const Error error{passes ? ErrorCode::kBusy : ErrorCode::kIo, done.error().message};
+    for (const auto& job : jobs) job->fail(error);
   }
   if (writes && (!done || !visits.empty())) putBack(std::move(visits));
   if (storage_) note(storage_->trouble(), access);

@@ -186,8 +186,8 @@ void Connection::takeProxyHeader() {
   if (std::holds_alternative<NeedMore>(step)) return peerEnded_ ? close() : void();
   const auto* header = std::get_if<ProxyHeader>(&step);
   if (header == nullptr) {
-    spdlog::warn("{} is in proxy_protocol_from, but sent no valid PROXY header",
-                 client_.text(AddressMask::kFull));
+    keeper_.complain(client_.text(AddressMask::kFull) +
+                     " is in proxy_protocol_from, but sent no valid PROXY header");
     return close();
   }
   if (header->client) {

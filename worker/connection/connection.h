@@ -45,6 +45,8 @@ class ConnectionKeeper {
   /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing, and
   /// neither does gaveSlotBack().
   virtual void closed(Connection& connection) = 0;
+  /// For the log, now and then: what every connection of a client may bring about.
+  virtual void complain(std::string text) = 0;
   /// It threw `what`, and could not end itself for the same reason: to be aborted later.
   virtual void failed(Connection& connection, std::string_view what) = 0;
   /// Calls `job` with the connection if it still exists then.

@@ -182,8 +182,9 @@ bool Server::acceptFrom(Listener& listener) {
 }
 
 Server::Accepted Server::acceptOne(Listener& listener) {
-  if (shared_.total(Gauge::kOpenConnections) >=
-      static_cast<std::int64_t>(plan_.config.limits.connections)) {
+  const auto most = static_cast<std::int64_t>(plan_.config.limits.connections);
+  // Whatever another worker claims, a quarter is left for the rest.
+  if (shared_.held(Gauge::kOpenConnections, sharedSlot_, most - most / 4) >= most) {
     return pauseAccepting("limits.connections is reached");
   }
   if (open_ >= connectionLimit_) {
@@ -382,6 +383,8 @@ void Server::closed(Connection& connection) {
     retryEnds_ = true;
   }
 }
+
+void Server::complain(std::string text) { complaints_.log({ErrorCode::kInvalid, std::move(text)}); }
 
 void Server::failed(Connection& connection, std::string_view what) {
   places_[connection.id().index].failed = true;

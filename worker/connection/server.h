@@ -94,6 +94,7 @@ class Server final : public ConnectionKeeper {
   bool mayWaitOn(const Connection& connection) const override;
   void gaveSlotBack(Connection& connection) override;
   void closed(Connection& connection) override;
+  void complain(std::string text) override;
   void failed(Connection& connection, std::string_view what) override;
   Responder makeResponder(Connection& connection) override;
 
@@ -125,6 +126,7 @@ class Server final : public ConnectionKeeper {
   Timer makeRoom_;
   Clock::time_point lastComplaint_{};
   RareError errors_;
+  RareError complaints_;
   bool retryEnds_ = false;  ///< a place is marked
 };
 

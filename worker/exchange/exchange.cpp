@@ -73,9 +73,13 @@ Response slowDown(std::chrono::seconds wait) {
   return Response::failure(Status::kSlowDown, std::to_string(wait.count()));
 }
 
-/// A refused line in the log: its beginning.
+/// A refused line in the log: its beginning, so that it takes no more than kLoggedOfRefused there.
 std::string_view shortened(std::string_view url) {
   std::size_t length = std::min(url.size(), kLoggedOfRefused);
+  const auto quoted = [&] { return logQuote(url.substr(0, length)).size(); };
+  for (std::size_t size = quoted(); size > kLoggedOfRefused; size = quoted()) {
+    length = length * kLoggedOfRefused / size;
+  }
   // A character is not cut in two.
   while (length < url.size() && length > 0 &&
          (static_cast<unsigned char>(url[length]) & 0xc0) == 0x80)
@@ -214,7 +218,9 @@ void Exchange::readRequest() {
     lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
-      skippedBody_ = std::nullopt;
+      skippedBody_ = malformed->announced;
+      if (skippedBody_)
+        *skippedBody_ -= std::min<std::uint64_t>(*skippedBody_, bytes.size() - consumed);
       return refuse(wait_ ? slowDown(*wait_)
                           : Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
@@ -381,9 +387,12 @@ void Exchange::failBody(Error error) {
 }
 
 void Exchange::onBodyDeadline() {
-  if (std::exchange(incoming_->restsUntil, std::nullopt)) return receiveBody();
   const Clock::time_point now = Clock::now();
-  if (now < incoming_->deadline && !pace_.tooSlow(now)) return awaitBody();
+  const bool rested = std::exchange(incoming_->restsUntil, std::nullopt).has_value();
+  const bool inTime = now < incoming_->deadline;
+  if (rested && inTime) receiveBody();  // what has come by now counts
+  if (step_ != Step::kSite) return;
+  if (inTime && !pace_.tooSlow(now)) return rested ? void() : awaitBody();
   context_.counters.add(Counter::kTimeouts);
   failBody({ErrorCode::kBusy, "The bytes came too slowly"});
 }

@@ -38,16 +38,16 @@ Result<std::shared_ptr<ServedRoot>> ServedRoot::openAt(const std::filesystem::pa
 /// In the pool. What cannot be looked at now stays as it was.
 ServedRoot::Seen ServedRoot::look() const {
   using What = Seen::What;
+  struct stat status {};
+  const int error = ::stat(path_.c_str(), &status) != 0 ? errno : 0;
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return {What::kGone};
+  if (error == 0 && !S_ISDIR(status.st_mode)) return {What::kGone};
   // The master could open it, but its workers have another account.
-  if (::faccessat(AT_FDCWD, path_.c_str(), X_OK, AT_EACCESS) != 0 && errno == EACCES) {
+  if (error == EACCES ||
+      (::faccessat(AT_FDCWD, path_.c_str(), X_OK, AT_EACCESS) != 0 && errno == EACCES)) {
     return {What::kForbidden, {}, "their account may not pass a folder on the way"};
   }
-  struct stat status {};
-  if (::stat(path_.c_str(), &status) != 0) {
-    const bool gone = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
-    return {gone ? What::kGone : What::kSame};
-  }
-  if (!S_ISDIR(status.st_mode)) return {What::kGone};
+  if (error != 0) return {What::kSame};
   if (now_ && isSame(now_->status(), status)) return {What::kSame};
   if (isOutOfReach(path_)) {
     return {What::kUnusable, {}, "the sandbox allows no reading there, which a reload changes"};

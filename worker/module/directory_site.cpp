@@ -94,7 +94,8 @@ void DirectorySite::serve(Root root, Request request, Responder reply, Services&
 void DirectorySite::answer(Root root, Request request, Responder reply, Result<Found> found,
                            Services& services) {
   const bool missing = !found && found.error().code == ErrorCode::kNotFound;
-  if (missing && root->isRemoved()) return std::move(reply).send(rootIsAway());
+  const bool isListing = found && std::holds_alternative<Listing>(*found);
+  if ((missing || isListing) && root->isRemoved()) return std::move(reply).send(rootIsAway());
   if (request.upload && missing) {
     UploadPlace place = placeOf(std::move(root), request);
     return services.uploads.offerNew(std::move(place), host_, std::move(request), std::move(reply));
@@ -118,6 +119,9 @@ UploadPlace DirectorySite::placeOf(Root root, const Request& request) const {
 void DirectorySite::handleUpload(Root root, Request request, Responder reply, Services& services) {
   if (auto refusal = refuse(request)) {
     return services.uploads.refuse(host_, request, std::move(*refusal), std::move(reply));
+  }
+  if (root->isRemoved()) {
+    return services.uploads.refuse(host_, request, rootIsAway(), std::move(reply));
   }
   if (request.upload->edit) {
     return serve(std::move(root), std::move(request), std::move(reply), services);

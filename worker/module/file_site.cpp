@@ -1,5 +1,7 @@
 #include "worker/module/file_site.h"
 
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,6 +9,8 @@
 #include <utility>
 
 #include "common/base/errno_error.h"
+#include "common/base/unique_fd.h"
+#include "common/system/log.h"
 #include "common/wire/media_type.h"
 #include "worker/base/blocking_pool.h"
 #include "worker/file/file_body.h"
@@ -21,12 +25,6 @@ std::string mediaTypeFor(const FileArgs& args, std::string_view lang) {
   if (type.empty()) type = mediaTypeOf(name);
   if (type.empty()) type = "application/octet-stream";
   return describeMediaType(type, "", lang);
-}
-
-Response responseOf(Result<OpenFile> opened, const std::string& mediaType, Services& services) {
-  if (!opened) return openFailure(opened.error());
-  if (opened->isFolder()) return Response::notFound();
-  return fileResponse(std::move(opened).value(), mediaType, services);
 }
 
 /// Chunks of a text that others may be sending too.
@@ -54,6 +52,25 @@ FileSite::FileSite(const FileArgs& args, std::string_view lang, bool atRoot,
       atRoot_(atRoot),
       neverServed_(std::move(neverServed)) {}
 
+Response FileSite::responseOf(Result<OpenFile> opened, Services& services) const {
+  if (!opened) return failureOf(opened.error());
+  if (opened->isFolder()) return Response::notFound();
+  return fileResponse(std::move(opened).value(), mediaType_, services);
+}
+
+/// A file that the account may read and this process may not lies beyond the sandbox.
+Response FileSite::failureOf(const Error& error) const {
+  const bool isBeyond = error.code == ErrorCode::kPermission &&
+                        ::faccessat(AT_FDCWD, path_.c_str(), R_OK, AT_EACCESS) == 0 &&
+                        !UniqueFd(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!isBeyond) return openFailure(error);
+  beyondSandbox_.log(
+      {error.code, fmt::format("the file {} lies where the sandbox allows no reading, "
+                               "which a reload changes: its requests are answered 41",
+                               logQuote(path_.native()))});
+  return busyFailure();
+}
+
 void FileSite::handle(Request request, Responder reply, Services& services) {
   const std::string_view below = request.sitePath();
   const bool isRoot = below == "/" && (atRoot_ || request.mountLength == 0);
@@ -66,12 +83,12 @@ void FileSite::handle(Request request, Responder reply, Services& services) {
 void FileSite::answerFromFile(Responder reply, Services& services) const {
   auto opened = openFile(path_, Waiting::kNever, neverServed_.get());
   if (opened.ok() || opened.error().code != ErrorCode::kBusy) {
-    return std::move(reply).send(responseOf(std::move(opened), mediaType_, services));
+    return std::move(reply).send(responseOf(std::move(opened), services));
   }
   services.pool.submit(
       [path = path_, keys = neverServed_] { return openFile(path, Waiting::kAllowed, keys.get()); },
       [this, reply = std::move(reply), &services](Result<OpenFile> late) mutable {
-        std::move(reply).send(responseOf(std::move(late), mediaType_, services));
+        std::move(reply).send(responseOf(std::move(late), services));
       });
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/config/config.h"
 #include "common/loop/event_loop.h"
+#include "worker/base/rare_error.h"
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 #include "worker/site/site.h"
@@ -18,7 +19,8 @@ namespace egalaxyd {
 /// Largest file whose content is kept in memory.
 inline constexpr std::size_t kMaxCachedBytes = 1024 * 1024;
 
-/// One file, opened anew by its path for every request; 51 below its own path, and when it is gone.
+/// One file, opened anew by its path for every request; 51 below its own path, and when it is gone;
+/// 41 where a deploy has put it beyond the sandbox.
 /// With a cache its content is kept as long as that says, by each worker for itself, and answers
 /// without a system call. A file that is too large for that is served as without.
 class FileSite final : public Site {
@@ -39,6 +41,8 @@ class FileSite final : public Site {
   void load(Responder reply, Services& services);
   void answerFromMemory(Responder reply, Services& services) const;
   void answerFromFile(Responder reply, Services& services) const;
+  Response responseOf(Result<OpenFile> opened, Services& services) const;
+  Response failureOf(const Error& error) const;
 
   const std::filesystem::path path_;
   const std::string mediaType_;
@@ -47,6 +51,7 @@ class FileSite final : public Site {
   const Keys neverServed_;
 
   // The loop's.
+  mutable RareError beyondSandbox_;
   Content content_;
   std::optional<Clock::time_point> loaded_;  ///< when content_ was; nullopt: not yet
   std::vector<Responder> waiting_;           ///< while the pool reads the content

@@ -24,6 +24,14 @@
 namespace egalaxyd {
 namespace {
 
+/// Whether it lacks what it is made of, which the check of the configuration complains of.
+bool isIncomplete(const ModuleArgs& args) {
+  if (const auto* directory = std::get_if<DirectoryArgs>(&args)) return directory->root.empty();
+  if (const auto* file = std::get_if<FileArgs>(&args)) return file->path.empty();
+  const auto* plugin = std::get_if<PluginArgs>(&args);
+  return plugin != nullptr && (plugin->library.empty() || plugin->className.empty());
+}
+
 /// Makes the sites of one host.
 struct SiteBuilder {
   const SiteConfig& host;
@@ -35,6 +43,7 @@ struct SiteBuilder {
   PathMap map(const std::vector<MountConfig>& mounts) const {
     PathMap sites;
     for (const MountConfig& mount : mounts) {
+      if (isIncomplete(mount.args)) continue;
       const SiteBuilder builder{host, neverServed, roots, complaints, mount.path};
       auto site = std::visit(builder, mount.args);
       if (site) {

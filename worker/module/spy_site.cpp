@@ -26,7 +26,7 @@ std::string escaped(std::string_view text) {
   while (!text.empty()) {
     const std::size_t length = printableLength(text);
     if (length > 0) {
-      out += text[0] == '\\' ? "\\\\" : text.substr(0, length);
+      out += text[0] == '\\' ? std::string("\\\\") : printable(text.substr(0, length));
     } else if (text[0] == '\n') {
       out += "\\n";
     } else if (text[0] == '\t') {

@@ -43,13 +43,17 @@ class MasterFiles {
   std::vector<std::string> files_;
 };
 
-void allowReading(SandboxRules& rules, const fs::path& path) {
-  std::ranges::move(withReplacements(path), std::back_inserter(rules.readable));
+void allowReading(SandboxRules& rules, const fs::path& root) {
+  Replacements places = replacementsOf(root);
+  rules.readable.push_back(root);
+  std::ranges::move(places.behindLinks, std::back_inserter(rules.readable));
+  if (!places.around.empty()) rules.readable.push_back(std::move(places.around));
 }
 
+/// The folder around a root is never writable: what else is in it is none of the uploaders'.
 void allowUploads(SandboxRules& rules, const fs::path& root, const MasterFiles& masterFiles) {
   rules.writable.push_back(root);
-  for (const fs::path& place : withReplacements(root)) {
+  for (const fs::path& place : replacementsOf(root).behindLinks) {
     if (!masterFiles.areIn(place)) rules.writable.push_back(place);
   }
 }
@@ -59,13 +63,14 @@ void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts,
   for (const MountConfig& mount : mounts) {
     if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
       if (directory->upload) allowUploads(rules, directory->root, masterFiles);
-      // Links may lead out of a tree that follows them.
-      allowReading(rules, directory->symlinks == SymlinkPolicy::kFollow ? "/" : directory->root);
+      if (directory->symlinks == SymlinkPolicy::kFollow) {
+        rules.readable.emplace_back("/");  // links may lead out of the tree
+      } else {
+        allowReading(rules, directory->root);
+      }
     } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
-      allowReading(rules, file->path.parent_path());
-      std::error_code missing;  // then there is nothing that it leads to
-      const auto target = fs::canonical(file->path, missing);
-      if (!missing) allowReading(rules, target.parent_path());
+      rules.readable.push_back(file->path.parent_path());
+      std::ranges::move(replacementsOf(file->path).behindLinks, std::back_inserter(rules.readable));
     } else if (const auto* nested = nestedMounts(mount.args)) {
       allowMounts(rules, *nested, masterFiles);
     }

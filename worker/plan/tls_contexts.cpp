@@ -206,7 +206,8 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     return state.served.size() - 1;
   };
 
-  if (!config.tls.certificate.empty()) {
+  // One without the other has been complained of.
+  if (!config.tls.certificate.empty() && !config.tls.key.empty()) {
     state.fallback =
         add(readKeyedCertificate(config.tls.certificate, config.tls.key), config.tls.certificate,
             config.file.empty() ? "tls" : config.file.string() + ": tls");
@@ -214,6 +215,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
   const bool haveDefault = !config.tls.certificate.empty();
   for (const SiteConfig& site : sitesWithCertificates(config)) {
     std::optional<std::size_t> context = state.fallback;
+    if (!site.certificate.empty() && site.key.empty()) continue;
     if (!site.certificate.empty()) {
       context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
     } else if (!haveDefault && config.tls.autoCertificates) {

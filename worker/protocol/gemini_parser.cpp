@@ -15,18 +15,23 @@ constexpr std::string_view kTitanScheme = "titan:";
 
 /// Whatever is behind a ';' may be a token, and those are for no log.
 Malformed malformed(std::string text, std::string_view line) {
-  return {std::move(text), std::string(line.substr(0, line.find(';')))};
+  return {std::move(text), std::string(line.substr(0, line.find(';'))), std::nullopt};
 }
 
 ParseStep parseTitanLine(const std::string& line) {
   const TitanParts parts = splitTitanLine(line);
   auto parsed = parseUri(std::string(parts.before).append(parts.query));
+  const auto refused = [&](std::string text) {
+    Malformed fault = malformed(std::move(text), line);
+    fault.announced = announcedSize(parts.parameters);
+    return fault;
+  };
   if (const auto* error = std::get_if<UriError>(&parsed)) {
-    return malformed(std::string(describe(*error)), line);
+    return refused(std::string(describe(*error)));
   }
   auto parameters = parseTitanParameters(parts.parameters);
   if (auto* fault = std::get_if<std::string>(&parameters)) {
-    return malformed(std::move(*fault), line);
+    return refused(std::move(*fault));
   }
   auto& upload = std::get<UploadLine>(parameters);
   std::string url(parts.before);

@@ -44,19 +44,24 @@ ParseStep parseLine(std::string text) {
   const std::string_view path = line.substr(first + 1, second - first - 1);
   const auto length = parseLength(line.substr(second + 1));
   if (!length) return malformed("The length is not a number");
-  if (host.empty()) return malformed("The host is missing");
+  const auto refused = [&](std::string_view why) {
+    Malformed fault = malformed(why);
+    fault.announced = *length;
+    return fault;
+  };
+  if (host.empty()) return refused("The host is missing");
   if (!path.starts_with('/') || path.starts_with("//")) {
-    return malformed("The path does not begin with one slash");
+    return refused("The path does not begin with one slash");
   }
   if (path.find('?') != std::string_view::npos) {
-    return malformed("The path has a query; it belongs into the data block");
+    return refused("The path has a query; it belongs into the data block");
   }
   std::string url = urlOf(host, path);
   auto parsed = parseUri(url);
-  if (const auto* error = std::get_if<UriError>(&parsed)) return malformed(describe(*error));
+  if (const auto* error = std::get_if<UriError>(&parsed)) return refused(describe(*error));
   auto& uri = std::get<Uri>(parsed);
   // A host with a slash or a question mark would be read as more than a host.
-  if (uri.path != path || uri.query) return malformed(describe(UriError::kHost));
+  if (uri.path != path || uri.query) return refused(describe(UriError::kHost));
   std::optional<UploadLine> upload;
   if (*length > 0) upload.emplace().size = *length;
   return RequestLine{std::move(url), std::move(uri), std::move(upload)};

@@ -109,4 +109,13 @@ std::variant<UploadLine, std::string> parseTitanParameters(std::string_view para
   return std::move(reading.line);
 }
 
+std::optional<std::uint64_t> announcedSize(std::string_view parameters) {
+  constexpr std::string_view kSize = "size=";
+  while (!parameters.empty()) {
+    const std::string_view item = takeItem(parameters);
+    if (item.starts_with(kSize)) return decimal(item.substr(kSize.size()));
+  }
+  return std::nullopt;
+}
+
 }  // namespace egalaxyd

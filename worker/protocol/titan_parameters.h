@@ -2,6 +2,8 @@
 // ";edit". Pure.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,5 +26,9 @@ TitanParts splitTitanLine(std::string_view line);
 /// nothing. A text for the client where they are malformed: no size or a bad one, a parameter
 /// twice, "edit" with others or with a value, a byte that no URL may hold (spaces are accepted).
 std::variant<UploadLine, std::string> parseTitanParameters(std::string_view parameters);
+
+/// What they announce although something else is wrong with them, or with the line; nullopt: that
+/// cannot be told.
+std::optional<std::uint64_t> announcedSize(std::string_view parameters);
 
 }  // namespace egalaxyd

@@ -33,6 +33,9 @@ struct RequestLine {
 struct Malformed {
   std::string text;
   std::string line;  ///< what was read of it, for the log
+  /// Of a body that follows, where the line tells; the client may stop reading when it is refused
+  /// before that has left.
+  std::optional<std::uint64_t> announced = std::nullopt;
 };
 
 using ParseStep = std::variant<NeedMore, RequestLine, Malformed>;

@@ -95,8 +95,9 @@ UploadFile::~UploadFile() {
 
 Result<void> UploadFile::append(std::string_view bytes) {
   if (!content_) {
-    if (auto opened = open(); !opened) return opened;
-    if (auto created = create(); !created) return created;
+    auto begun = open();
+    if (begun) begun = create();
+    if (!begun) return orReplaced(std::move(begun));
     crashPoint("created");
   }
   // Each time: others write too.
@@ -129,7 +130,7 @@ Result<void> UploadFile::finish() {
 
 Result<void> UploadFile::findExisting() {
   makesFolders_ = false;
-  if (auto opened = open(); !opened) return opened;
+  if (auto opened = open(); !opened) return orReplaced(std::move(opened));
   const auto status = statusOfName();
   return status ? Result<void>() : status.error();
 }
@@ -248,7 +249,16 @@ UniqueFd UploadFile::makeContent(const char* name, int flags) const {
 /// The lock tells recovery that somebody is still at it; it goes with the process.
 Result<void> UploadFile::createContent() {
   content_ = makeContent(".", O_TMPFILE);
-  if (!content_ && errno == ENOENT && folderIsGone()) return failed("open", "folder", ENOENT);
+  // In a folder that was removed, ext4 says EPERM.
+  if (!content_ && (errno == ENOENT || errno == EPERM) && folderIsGone()) {
+    return failed("open", "folder", ENOENT);
+  }
+  if (!content_ && errno == EACCES && ::faccessat(folder_.get(), ".", W_OK, AT_EACCESS) == 0) {
+    return Error{ErrorCode::kIo,
+                 fmt::format("the sandbox allows no writing where {} would be, which "
+                             "a reload changes",
+                             logQuote(place_.relative))};
+  }
   if (!content_ && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
     needsName_ = true;
     if (!mayName_) return Error{ErrorCode::kBusy, "the file needs a name that is recorded first"};
@@ -293,6 +303,12 @@ Result<void> UploadFile::sumOld() {
 Result<void> UploadFile::checkRoot() const {
   if (!place_.root->isReplaced()) return {};
   return Error{ErrorCode::kBusy, "the root was replaced meanwhile"};
+}
+
+/// A failure in a folder that is not the root any more is none for good.
+Result<void> UploadFile::orReplaced(Result<void> failed) const {
+  if (needsName() || !place_.root->isReplaced()) return failed;
+  return checkRoot();
 }
 
 Result<bool> UploadFile::publish() {

@@ -55,6 +55,7 @@ std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& req
 }
 
 bool covers(std::string_view allowed, std::string_view type) {
+  if (allowed == "*/*") return true;
   if (allowed.ends_with("/*")) return type.starts_with(allowed.substr(0, allowed.size() - 1));
   return allowed == type;
 }

@@ -242,6 +242,10 @@ TEST_F(TakenProcess, WhatAWorkerLiesStaysWithinBounds) {
   state_->slot(kOwn).add(Gauge::kOpenConnections, INT64_MAX);
   EXPECT_LE(state_->total(Gauge::kOpenConnections), kMostOfGauge);
   EXPECT_FALSE(state_->takeAddress(kOther, address("192.0.2.1"), 8)) << "while it lives";
+  EXPECT_EQ(state_->held(Gauge::kOpenConnections, kOther, 15), 15) << "what another may claim";
+  EXPECT_GT(state_->held(Gauge::kOpenConnections, kOwn, 15), 15) << "its own";
+  EXPECT_FALSE(state_->isPlausible(kOwn, 40'000));
+  EXPECT_TRUE(state_->isPlausible(kOther, 0));
   state_->workerGone(kOwn);
   EXPECT_TRUE(state_->takeAddress(kOther, address("192.0.2.1"), 1));
   EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);

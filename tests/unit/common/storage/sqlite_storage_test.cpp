@@ -196,7 +196,7 @@ TEST_F(Sqlite, RefusesTheFileOfANewerProgram) {
   must(migrateStorage(file_));
   runSql(file_, "PRAGMA user_version = 99");
   for (const Error& error : {migrateStorage(file_).error(), openSqliteStorage(file_, {}).error()}) {
-    EXPECT_EQ(error.code, ErrorCode::kInvalid);
+    EXPECT_EQ(error.code, ErrorCode::kIo);
     EXPECT_NE(error.message.find("newer egalaxyd"), std::string::npos) << error.message;
     EXPECT_NE(error.message.find(file_.string()), std::string::npos) << error.message;
   }
@@ -207,7 +207,20 @@ TEST_F(Sqlite, DoesNotOpenWhatWasNeverMigrated) {
   EXPECT_EQ(openSqliteStorage(file_, {}).error().code, ErrorCode::kPermission);
   EXPECT_FALSE(fs::exists(file_));
   dir_.write("egalaxyd.db", "");
-  EXPECT_EQ(openSqliteStorage(file_, {}).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(openSqliteStorage(file_, {}).error().code, ErrorCode::kIo);
+}
+
+TEST_F(Sqlite, SaysWhenItIsOpenedThatATableIsMissing) {
+  for (const char* table : {"pending_uploads", "upload_sums", "metadata"}) {
+    fs::remove(file_);
+    must(migrateStorage(file_));
+    runSql(file_, "DROP TABLE " + std::string(table));
+    for (const Error& error :
+         {migrateStorage(file_).error(), openSqliteStorage(file_, {}).error()}) {
+      EXPECT_EQ(error.code, ErrorCode::kIo);
+      EXPECT_NE(error.message.find(table), std::string::npos) << error.message;
+    }
+  }
 }
 
 TEST_F(Sqlite, SaysThatAFileIsNoDatabase) {
@@ -221,10 +234,11 @@ TEST_F(Sqlite, SaysThatAFileIsNoDatabase) {
 
 TEST_F(Sqlite, SaysThatAFileIsDamaged) {
   makeUser(*migratedSqlite(file_));
-  const auto page = askSql(file_, "SELECT rootpage FROM sqlite_schema WHERE name = 'users'");
+  const auto page =
+      askSql(file_, "SELECT rootpage FROM sqlite_schema WHERE name = 'users_last_seen'");
   {
     std::fstream raw(file_, std::ios::in | std::ios::out | std::ios::binary);
-    raw.seekp((page - 1) * 4096);  // the tables can be read, the users cannot
+    raw.seekp((page - 1) * 4096);  // each table can be read, the list of users cannot
     const std::string junk(4096, '\x5A');
     raw.write(junk.data(), static_cast<std::streamsize>(junk.size()));
   }

@@ -148,12 +148,34 @@ TEST_P(StorageContract, ForgetsUsersWhoStayedAwayAndKeepNothing) {
   const std::string removed = makeUser("f", 100);
   must(storage_->writeMetadata(removed, "k", "v", at(100)));
   must(storage_->removeMetadata(removed, "k"));
+  UploadRecord refused = stored("/z", 1, makeUser("0", 100));
+  refused.outcome = UploadOutcome::kRefused;
+  must(storage_->recordUpload(refused));
   EXPECT_EQ(must(storage_->expireUsers(at(100), 10)), 0u);
-  EXPECT_EQ(must(storage_->expireUsers(at(110), 10)), 2u);
+  EXPECT_EQ(must(storage_->expireUsers(at(110), 10)), 3u);
   EXPECT_EQ(storage_->showUser(fingerprint("a")).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(must(storage_->findUser(fingerprint("a"), fingerprint("ea"))), std::nullopt);
   EXPECT_EQ(must(storage_->listUsers(10)).size(), 4u);
-  EXPECT_EQ(must(storage_->listUploads({})).at(0).user, uploaded);
+  EXPECT_EQ(must(storage_->listUploads({})).at(1).user, uploaded);
+}
+
+TEST_P(StorageContract, AnAnnouncementThatIsDroppedLeavesNoUserWhoCameWithIt) {
+  const auto announce = [&](const std::string& user) {
+    return must(storage_->announceUpload(stored("/x", 1, user)));
+  };
+  const std::string fresh = makeUser("a", 1000);
+  const std::string older = makeUser("b", 999);
+  const std::string writer = makeUser("c", 1000);
+  must(storage_->writeMetadata(writer, "k", "v", at(1000)));
+  const std::string busy = makeUser("d", 1000);
+  const std::int64_t other = announce(busy);
+  for (const std::string& user : {fresh, older, writer, busy}) {
+    must(storage_->dropUpload(announce(user)));
+  }
+  EXPECT_EQ(storage_->showUser(fresh).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(must(storage_->listUsers(10)).size(), 3u);
+  must(storage_->dropUpload(other));
+  EXPECT_EQ(storage_->showUser(busy).error().code, ErrorCode::kNotFound);
 }
 
 TEST_P(StorageContract, ForgetsNoMoreUsersAtOnceThanItIsAskedTo) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <linux/openat2.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -474,17 +475,31 @@ TEST(SandboxPlaces, AreThoseWhereADeployMayPutAnotherFolder) {
   const TempDir dir;
   const fs::path base = fs::canonical(dir.path());
   dir.makeDir("app/releases/r1/public");
-  fs::create_directory_symlink("releases/r1", base / "app/current");
-  const auto places = withReplacements(base / "app/current/public");
-  for (const char* place :
-       {"app/current/public", "app/current", "app", "app/releases", "app/releases/r1"}) {
-    EXPECT_NE(std::find(places.begin(), places.end(), base / place), places.end()) << place;
-  }
+  fs::create_directory_symlink("../app/releases/r1", dir.makeDir("live") / "current");
+  fs::create_directory_symlink("live/current/public", base / "site");
+  using Places = std::vector<fs::path>;
+  const Replacements direct = replacementsOf(base / "live/current/public");
+  EXPECT_EQ(direct.behindLinks, Places{base / "app/releases"});
+  EXPECT_EQ(direct.around, base / "app/releases/r1");
+  const Replacements linked = replacementsOf(base / "site");
+  EXPECT_EQ(linked.behindLinks, (Places{base / "app/releases/r1", base / "app/releases"}))
+      << "a link within the target of a link";
+  EXPECT_EQ(replacementsOf(base / "nowhere/public/").around, base / "nowhere");
   for (const char* plain : {"/srv", "/", "/srv/"}) {
-    for (const fs::path& place : withReplacements(plain)) EXPECT_EQ(place, fs::path(plain));
+    EXPECT_TRUE(replacementsOf(plain).behindLinks.empty() && replacementsOf(plain).around.empty());
   }
-  const auto missing = withReplacements(base / "nowhere/public/");
-  EXPECT_NE(std::find(missing.begin(), missing.end(), base / "nowhere"), missing.end());
+  fs::create_directory_symlink("circle", base / "circle");
+  replacementsOf(base / "circle/public");
+}
+
+TEST(SandboxPlaces, LeaveHomesOut) {
+  const passwd* account = ::getpwuid(::geteuid());
+  if (account == nullptr || !std::filesystem::is_directory(account->pw_dir)) {
+    GTEST_SKIP() << "this account has no home";
+  }
+  const std::filesystem::path home = account->pw_dir;
+  EXPECT_EQ(replacementsOf(home / "capsule").around, "");
+  EXPECT_EQ(replacementsOf(home / "sites/capsule").around, home / "sites");
 }
 
 TEST_F(Sandbox, FailsWhenRequiredAndSomethingIsMissing) {

@@ -494,6 +494,17 @@ TEST_F(ExchangeTest, ADataBlockThatIsNotTakenIsRefusedByItsLength) {
   EXPECT_TRUE(site_->seen.empty());
 }
 
+TEST_F(ExchangeTest, ALineThatIsRefusedMayAnnounceABody) {
+  for (const char* line : {"h.test /a?q 500\r\n", "h.test a 500\r\n", "h.test /%zz 500\r\n"}) {
+    startSpartan({std::string(line) + "12345"});
+    EXPECT_EQ(client_.got[0], '4') << line;
+    EXPECT_EQ(bodyLeft_, 495u) << line;
+    client_.got.clear();
+  }
+  startSpartan({"h.test / many\r\n"});
+  EXPECT_EQ(bodyLeft_, std::nullopt) << "nobody knows";
+}
+
 TEST_F(ExchangeTest, HalfADataBlockReachesNoSite) {
   site_->taken = AcceptedBody::kInput;
   client_.left = true;

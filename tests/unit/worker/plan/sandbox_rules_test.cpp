@@ -137,12 +137,12 @@ TEST_F(WorkerSandbox, ReplacesNothingThatTheMasterReadsBesideARootOfUploads) {
   EXPECT_EQ(came, "");
 }
 
-TEST_F(WorkerSandbox, LetsARootOfUploadsBeReplacedWhereNothingOfTheMastersIs) {
+TEST_F(WorkerSandbox, WritesToNothingAroundARootOfUploads) {
   const auto rules = workerSandbox(config_);
-  EXPECT_THAT(rules.writable, Contains(dir_ / "srv"));
-  for (const char* place : {"state", "wiki", ""}) {
+  for (const char* place : {"state", "wiki", "srv", ""}) {
     EXPECT_THAT(rules.writable, Not(Contains(dir_ / place))) << place;
   }
+  EXPECT_THAT(rules.writable, Contains(dir_ / "srv/uploads"));
   EXPECT_THAT(rules.readable, Contains(dir_ / "wiki")) << "pages are served from it all the same";
 }
 
@@ -152,10 +152,14 @@ TEST_F(WorkerSandbox, HasNoRuleForALinkInTheDatabasesPlace) {
   EXPECT_THAT(workerSandbox(config_).writable, Not(Contains(dir_ / "state/db")));
 }
 
-TEST_F(WorkerSandbox, SeesTheMastersFilesThroughLinks) {
+TEST_F(WorkerSandbox, WritesToWhereALinkToARootOfUploadsMayLead) {
+  fs::create_directory_symlink(dir_ / "srv/uploads", dir_ / "wiki/current");
+  std::get<DirectoryArgs>(config_.sites[0].mounts[2].args).root = dir_ / "wiki/current";
+  EXPECT_THAT(workerSandbox(config_).writable, Contains(fs::canonical(dir_ / "srv")));
   fs::create_directory_symlink(dir_ / "srv", dir_ / "run/real");
   config_.server.stateDir = dir_ / "run/real/state";  // not there yet
-  EXPECT_THAT(workerSandbox(config_).writable, Not(Contains(dir_ / "srv")));
+  EXPECT_THAT(workerSandbox(config_).writable, Not(Contains(fs::canonical(dir_ / "srv"))))
+      << "the master's files are seen through links";
 }
 
 }  // namespace

@@ -185,5 +185,19 @@ TEST(GeminiParser, LeavesBytesBehindTheLineToTheCaller) {
   EXPECT_EQ(parse("gemini://h/a\r\ngemini://h/b\r\n"), (Outcome{"url gemini://h/a", 14}));
 }
 
+TEST(GeminiParser, TellsWhatARefusedUploadAnnounces) {
+  const auto announced = [](std::string_view line) {
+    GeminiParser parser;
+    std::size_t consumed = 0;
+    return std::get<Malformed>(parser.feed(line, consumed)).announced;
+  };
+  EXPECT_EQ(announced("titan://h/a;token=%zz;size=7\r\n"), 7u);
+  EXPECT_EQ(announced("titan://u@h/a;size=7\r\n"), 7u);
+  EXPECT_EQ(announced("titan://h/%zz;mime=a/b;size=7?q\r\n"), 7u);
+  EXPECT_EQ(announced("titan://h/a;size=7;size=7\r\n"), 7u);
+  EXPECT_EQ(announced("titan://h/a;size=x\r\n"), std::nullopt);
+  EXPECT_EQ(announced("gemini://h/%zz\r\n"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -214,5 +214,18 @@ TEST(SpartanParser, AnswersAtOnceWhatCanNoMoreBecomeALine) {
   EXPECT_EQ(parse("").text, "more");
 }
 
+TEST(SpartanParser, TellsWhatARefusedLineAnnounces) {
+  const auto announced = [](std::string_view line) {
+    SpartanParser parser;
+    std::size_t consumed = 0;
+    return std::get<Malformed>(parser.feed(line, consumed)).announced;
+  };
+  EXPECT_EQ(announced("h /a?b 7\r\n"), 7u);
+  EXPECT_EQ(announced("h a 7\r\n"), 7u);
+  EXPECT_EQ(announced("h /%z 7\r\n"), 7u);
+  EXPECT_EQ(announced("h /a 7x\r\n"), std::nullopt);
+  EXPECT_EQ(announced("h /a\r\n"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace egalaxyd
