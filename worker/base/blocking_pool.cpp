@@ -42,14 +42,15 @@ void BlockingPool::stop() {
 Error BlockingPool::queueIsFull() { return {ErrorCode::kBusy, "too many jobs wait"}; }
 
 void BlockingPool::enqueue(Job job) {
-  ++pending_;
   std::unique_lock lock(mutex_);
   if (queue_.size() >= queueLimit_) {
     lock.unlock();
+    ++pending_;
     return job(Fate::kRefused);
   }
   queue_.push_back(std::move(job));
   lock.unlock();
+  ++pending_;  // it ends on this thread, later
   wake_.notify_one();
 }
 

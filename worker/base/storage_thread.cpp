@@ -42,10 +42,10 @@ StorageThread::~StorageThread() {
 }
 
 void StorageThread::enqueue(std::unique_ptr<Job> job) {
-  ++*pending_;
   std::unique_lock lock(mutex_);
   if (readers_.size() + writers_.size() >= options_.queueLimit) {
     lock.unlock();
+    ++*pending_;
     job->fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
     Jobs refused;
     refused.push_back(std::move(job));
@@ -53,6 +53,7 @@ void StorageThread::enqueue(std::unique_ptr<Job> job) {
   }
   (job->access == Access::kRead ? readers_ : writers_).push_back(std::move(job));
   lock.unlock();
+  ++*pending_;  // it ends on this thread, later
   wake_.notify_one();
 }
 
