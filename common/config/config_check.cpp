@@ -275,8 +275,8 @@ class Checker {
       about(mount, "upload.over", R"(is empty; allowed: "titan", "spartan")");
     }
     const std::string table = mount.dottedKey + ".upload";
-    const bool faulty = isFaulty(table, "fingerprints") || isFaulty(table, "tokens") ||
-                          isFaulty(table, "anyone");
+    const bool faulty =
+        isFaulty(table, "fingerprints") || isFaulty(table, "tokens") || isFaulty(table, "anyone");
     if (upload.fingerprints.empty() && upload.tokens.empty() && !upload.anyone && !faulty) {
       about(mount, "upload",
             "lets nobody write; set fingerprints, tokens (\"egalaxyctl token\" makes one) or "
