@@ -356,7 +356,8 @@ TEST_F(OperatorOfCertificates, ListsThoseInUse) {
 }
 
 TEST_F(OperatorOfCertificates, ListsThoseOfTheConfigurationWhereNoServerRuns) {
-  if (std::filesystem::exists("/run/egalaxyd/control.sock")) {
+  std::error_code unknown;  // its folder is not for everybody
+  if (std::filesystem::exists("/run/egalaxyd/control.sock", unknown)) {
     GTEST_SKIP() << "a server runs on this machine";
   }
   capsule.writeConfig();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <thread>
 #include <utility>
@@ -40,7 +41,11 @@ TEST_P(Listening, KeepsThoseWhoCameAndNobodyElse) {
   TcpClient early(port_, settings_);
   if (early.ending() != Ending::kOpen) GTEST_SKIP() << "no such protocol here";
   EXPECT_FALSE(refusesNewcomers(listener_.get()));
-  ASSERT_TRUE(refuseNewcomers(listener_.get()));
+  const auto refused = refuseNewcomers(listener_.get());
+  if (!refused && refused.error().code == ErrorCode::kPermission && ::geteuid() != 0) {
+    GTEST_SKIP() << "this kernel lets CAP_NET_ADMIN alone filter a socket";
+  }
+  ASSERT_TRUE(refused) << refused.error().message;
   EXPECT_TRUE(refusesNewcomers(listener_.get()));
 
   Ending late = Ending::kOpen;
