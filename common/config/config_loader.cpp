@@ -377,15 +377,15 @@ void TableReader::readModule(MountConfig& mount) {
 /// one that is near "module" is what is wrong.
 void TableReader::complainWithoutModule(std::string_view allowed) {
   const std::vector<std::string>& known = moduleKeys();
-  bool isFaulty = false;
+  bool isMisspelt = false;
   for (const auto& [key, node] : inFileOrder(table_)) {
     if (std::ranges::find(known, key->str()) != known.end()) continue;
     const auto near = nearNames(key->str(), known);
     if (near.empty()) continue;
-    isFaulty = isFaulty || near.front() == "module";
+    isMisspelt = isMisspelt || near.front() == "module";
     complainOfUnknownKey(key->str(), known, "");
   }
-  if (isFaulty) return;
+  if (isMisspelt) return;
   const std::size_t line = reading_.config.lines[name_];
   reading_.complain(line, name_, fmt::format("module is missing; allowed: {}", allowed));
 }

@@ -87,6 +87,11 @@ std::string_view shortened(std::string_view url) {
   return url.substr(0, length);
 }
 
+/// Of an announced body, what has not come with the request line.
+std::uint64_t yetToCome(std::uint64_t announced, std::string_view behind) {
+  return announced - std::min<std::uint64_t>(announced, behind.size());
+}
+
 /// For the log, where the query must not show.
 std::string withoutQuery(const std::string& url) {
   const auto mark = url.find('?');
@@ -218,9 +223,10 @@ void Exchange::readRequest() {
     lineSeen_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&step)) {
       url_ = withoutQuery(malformed->line);
-      skippedBody_ = malformed->announced;
-      if (skippedBody_)
-        *skippedBody_ -= std::min<std::uint64_t>(*skippedBody_, bytes.size() - consumed);
+      skippedBody_.reset();
+      if (malformed->announced) {
+        skippedBody_ = yetToCome(*malformed->announced, bytes.substr(consumed));
+      }
       return refuse(wait_ ? slowDown(*wait_)
                           : Response::failure(Status::kBadRequest, std::move(malformed->text)));
     }
@@ -233,7 +239,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   url_ = withoutQuery(line.url);
   if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
   const std::uint64_t announced = line.upload ? line.upload->size : 0;
-  skippedBody_ = announced - std::min<std::uint64_t>(announced, behind.size());
+  skippedBody_ = yetToCome(announced, behind);
   if (wait_) return refuse(slowDown(*wait_));
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return refuse(std::move(*refusal));

@@ -121,7 +121,8 @@ BodyChunk FileBody::readInPool(std::size_t bytes) {
         return Result<void>();
       },
       [read = read_](Result<void> ran) {
-        !ran&& ran.error().code == ErrorCode::kBusy ? read->tryLater() : read->finish();
+        if (!ran && ran.error().code == ErrorCode::kBusy) return read->tryLater();
+        read->finish();
       });
   return {BodyChunk::State::kLater, {}};
 }
