@@ -41,7 +41,7 @@ Result<void> checkMetadata(std::string_view key, std::string_view value) {
 
 Error tooManyNewUsers(const StorageLimits& limits) {
   return {ErrorCode::kBusy,
-          fmt::format("users.new_per_minute: {} came to be within a minute; no more can for now",
+          fmt::format("users.new_per_minute: {} users were made within a minute; try again after it",
                       limits.newUsersPerMinute)};
 }
 
