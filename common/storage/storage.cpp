@@ -40,9 +40,10 @@ Result<void> checkMetadata(std::string_view key, std::string_view value) {
 }
 
 Error tooManyNewUsers(const StorageLimits& limits) {
-  return {ErrorCode::kBusy,
-          fmt::format("users.new_per_minute: {} users were made within a minute; try again after it",
-                      limits.newUsersPerMinute)};
+  return {
+      ErrorCode::kBusy,
+      fmt::format("users.new_per_minute: {} users were made within a minute; try again after it",
+                  limits.newUsersPerMinute)};
 }
 
 bool isBeneath(std::string_view path, std::string_view prefix) {
