@@ -141,7 +141,7 @@ void EventLoop::post(UniqueFunction<void()> job) {
   std::list<UniqueFunction<void()>> one;
   one.push_back(std::move(job));  // not under the lock: a thread may have to wait for memory
   {
-    const std::lock_guard lock(postMutex_);
+    const MutexLock lock(postMutex_);
     posted_.splice(posted_.end(), one);
     if (posted_.size() > 1) return;  // the wake-up of the first is still to be seen
   }
@@ -212,7 +212,7 @@ void EventLoop::runTimers() {
 void EventLoop::runPosted() {
   std::list<UniqueFunction<void()>> jobs;
   {
-    const std::lock_guard lock(postMutex_);
+    const MutexLock lock(postMutex_);
     jobs.swap(posted_);
   }
   for (auto& job : jobs) call(job);

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <list>
-#include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/base/unique_fd.h"
 #include "common/base/unique_function.h"
 
@@ -150,8 +150,8 @@ class EventLoop {
   std::span<epoll_event> batch_;  ///< not yet dispatched
   std::vector<UniqueFunction<void()>> deferred_;
   std::function<void(std::string_view)> reportException_;
-  std::mutex postMutex_;
-  std::list<UniqueFunction<void()>> posted_;  ///< guarded by postMutex_
+  Mutex postMutex_;
+  std::list<UniqueFunction<void()>> posted_ EGALAXYD_GUARDED_BY(postMutex_);
 };
 
 }  // namespace egalaxyd

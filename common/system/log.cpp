@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spdlog/details/null_mutex.h>
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/formatter.h>
 #include <spdlog/sinks/base_sink.h>
@@ -13,16 +14,15 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
-#include <condition_variable>
 #include <csignal>
 #include <ctime>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <thread>
 #include <utility>
 
 #include "common/base/errno_error.h"
+#include "common/base/mutex.h"
 #include "common/base/path.h"
 #include "common/base/regular_file.h"
 
@@ -169,7 +169,7 @@ Result<UniqueFd> openLogTarget(const LogConfig& config) {
 namespace {
 
 /// Whole lines to a descriptor, written where they stand or by a thread of the sink's own.
-class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
+class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   LineSink(LogConfig config, UniqueFd fd) : config_(std::move(config)), fd_(std::move(fd)) {}
   ~LineSink() override { stopThread(); }
@@ -179,7 +179,10 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
     sigset_t before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    held_.reserve(kMaxHeldBytes);  // nobody waits for memory with the lock in hand
+    {
+      const MutexLock lock(linesMutex_);  // no other thread is there yet
+      held_.reserve(kMaxHeldBytes);       // so that nobody waits for memory with the lock held
+    }
     threaded_ = true;
     thread_ = std::thread([this] { runThread(); });
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -188,16 +191,16 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
   void stopThread() {
     if (!threaded_) return;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(linesMutex_);
       stopping_ = true;
     }
-    wake_.notify_one();
+    wake_.notifyOne();
     thread_.join();
     threaded_ = false;
   }
 
   void changeTarget(UniqueFd target) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(linesMutex_);
     next_ = std::move(target);
   }
 
@@ -206,8 +209,8 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
  private:
   enum class Outcome { kDone, kStuck, kFailed };
 
-  // base_sink's mutex_ is held here.
   void sink_it_(const spdlog::details::log_msg& message) override {
+    const MutexLock lock(linesMutex_);
     line_.clear();
     formatter_->format(message, line_);
     if (!threaded_) {
@@ -220,7 +223,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
     } else {
       const bool wasEmpty = held_.empty();
       held_.append(line_.data(), line_.size());
-      if (wasEmpty) wake_.notify_one();
+      if (wasEmpty) wake_.notifyOne();
     }
   }
 
@@ -230,15 +233,18 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
     std::string lines;
     lines.reserve(kMaxHeldBytes);
     UniqueFd old;
-    std::unique_lock lock(mutex_);
+    const auto isWanted = [this]() EGALAXYD_REQUIRES(linesMutex_) {
+      return stopping_ || !held_.empty();
+    };
+    const auto isStopping = [this]() EGALAXYD_REQUIRES(linesMutex_) { return stopping_; };
+    MutexLock lock(linesMutex_);
     for (bool last = false; !last || !held_.empty();) {
-      const auto wanted = [this] { return stopping_ || !held_.empty(); };
       if (untold_ == 0) {
-        wake_.wait(lock, wanted);
+        wake_.wait(linesMutex_, isWanted);
       } else {
-        wake_.wait_for(lock, kRetell, wanted);
+        wake_.waitFor(linesMutex_, kRetell, isWanted);
       }
-      if (!stopping_) wake_.wait_for(lock, kGather, [this] { return stopping_; });
+      if (!stopping_) wake_.waitFor(linesMutex_, kGather, isStopping);
       lines.swap(held_);
       const std::uint64_t untold = std::exchange(untold_, 0);
       last = stopping_;
@@ -290,13 +296,13 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
   bool mayWait() {
     if (!threaded_) return false;
     UniqueFd old;
-    const std::lock_guard peek(mutex_);
+    const MutexLock peek(linesMutex_);
     takeNext(old);
     return !stopping_;
   }
 
-  /// mutex_ is held. To close `old` may take long.
-  void takeNext(UniqueFd& old) {
+  /// To close `old` may take long.
+  void takeNext(UniqueFd& old) EGALAXYD_REQUIRES(linesMutex_) {
     if (next_) old = std::exchange(fd_, std::move(next_));
   }
 
@@ -324,12 +330,14 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   const LogConfig config_;
   UniqueFd fd_;  ///< the thread's, once there is one
-  spdlog::memory_buf_t line_;
-  std::condition_variable wake_;
-  std::string held_;          ///< guarded by base_sink's mutex_, as are those that follow
-  UniqueFd next_;             ///< to become fd_
-  std::uint64_t untold_ = 0;  ///< dropped lines that the log does not tell of
-  bool stopping_ = false;
+  Mutex linesMutex_;
+  Condition wake_;
+  spdlog::memory_buf_t line_ EGALAXYD_GUARDED_BY(linesMutex_);
+  std::string held_ EGALAXYD_GUARDED_BY(linesMutex_);
+  UniqueFd next_ EGALAXYD_GUARDED_BY(linesMutex_);  ///< to become fd_
+  /// Dropped lines that the log does not tell of.
+  std::uint64_t untold_ EGALAXYD_GUARDED_BY(linesMutex_) = 0;
+  bool stopping_ EGALAXYD_GUARDED_BY(linesMutex_) = false;
   std::atomic<std::uint64_t> dropped_{0};
   bool threaded_ = false;  ///< changes only while there is no thread
   std::thread thread_;

@@ -3,11 +3,11 @@
 #include <signal.h>
 
 #include <atomic>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "tests/support/capsule.h"
 
 namespace egalaxyd {
@@ -48,7 +48,7 @@ class Crowd {
         reply = client.readReply();
       }
       if (!reply.complete()) {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         cutOff_ += reply.error + client.error() + describe(client.tcp().ending()) + "\n";
         return;
       }
@@ -58,8 +58,8 @@ class Crowd {
 
   TlsSettings settings_;
   std::atomic<int> answered_{0};
-  std::mutex mutex_;
-  std::string cutOff_;  ///< guarded by mutex_
+  Mutex mutex_;
+  std::string cutOff_ EGALAXYD_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 

@@ -39,7 +39,7 @@ void Load::run(std::uint16_t port, const std::string& url) {
       continue;
     }
     ++failed_;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     failures_ += trouble + "\n";
   }
 }
@@ -57,7 +57,7 @@ bool Load::waitForServed(std::size_t more) const {
 }
 
 std::string Load::failures() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return failures_;
 }
 

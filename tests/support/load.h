@@ -3,10 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "common/base/mutex.h"
 
 namespace egalaxyd {
 
@@ -34,8 +35,8 @@ class Load {
   std::atomic<bool> stopping_{false};
   std::atomic<std::size_t> served_{0};
   std::atomic<std::size_t> failed_{0};
-  mutable std::mutex mutex_;
-  std::string failures_;  ///< guarded by mutex_
+  mutable Mutex mutex_;
+  std::string failures_ EGALAXYD_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 

@@ -4,9 +4,10 @@
 #include <sys/stat.h>
 
 #include <cstddef>
-#include <mutex>
 #include <set>
 #include <utility>
+
+#include "common/base/mutex.h"
 
 namespace egalaxyd {
 
@@ -14,15 +15,15 @@ namespace egalaxyd {
 class OncePerFile {
  public:
   bool isFirst(const struct stat& file) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (seen_.size() >= kMost) seen_.clear();
     return seen_.emplace(file.st_dev, file.st_ino).second;
   }
 
  private:
   static constexpr std::size_t kMost = 1000;
-  std::mutex mutex_;
-  std::set<std::pair<dev_t, ino_t>> seen_;  ///< guarded by mutex_
+  Mutex mutex_;
+  std::set<std::pair<dev_t, ino_t>> seen_ EGALAXYD_GUARDED_BY(mutex_);
 };
 
 }  // namespace egalaxyd
