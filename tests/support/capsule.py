@@ -44,14 +44,15 @@ def eventually(state, patience=PATIENCE):
         time.sleep(0.01)
 
 
-def children(pid):
-    """Living processes whose parent is `pid`."""
+def processes(parent=None, group=None):
+    """Living ones of that parent, or of that process group. A dead one that nobody has waited for
+    yet is none: process 1 may take a second for an orphan."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                if int(fields[1]) == pid and fields[0] != "Z":
+                if fields[0] != "Z" and (int(fields[1]) == parent or int(fields[2]) == group):
                     found.append(int(entry.name))
     return sorted(found)
 
@@ -162,7 +163,7 @@ class Capsule:
         return self._process.poll() is None
 
     def workers(self):
-        return children(self._process.pid)
+        return processes(parent=self._process.pid)
 
     def signal(self, number):
         self._process.send_signal(number)
@@ -189,11 +190,7 @@ class Capsule:
         return wrong + [f"the log speaks of {word!r}" for word in OFFENCES if word in self.log()]
 
     def _group_lives(self):
-        try:
-            os.killpg(self._process.pid, 0)
-            return True
-        except ProcessLookupError:
-            return False
+        return bool(processes(group=self._process.pid))
 
     def close(self):
         """For the end of a test class: stops what runs, removes the folder; raises when the server

@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """What was acknowledged is there and what was refused is not, when a disk fails, is slow or lacks a
 call, and when the clock jumps: the real programs, with calls that fail as a test wishes
-(faults.cpp, the library $EGALAXYD_FAULTS_LIBRARY). The programs are those of $EGALAXYD_BIN_DIR.
+(faults.py). The programs are those of $EGALAXYD_BIN_DIR.
 
     storage_faults.py [--long] [TEST ...]
 """
 import json
-import mmap
 import os
 import pathlib
 import signal
 import socket
 import sqlite3
-import struct
 import subprocess
 import sys
 import threading
@@ -23,36 +21,13 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from capsule import (UPLOAD_SITE, Capsule, Folder, eventually, make_certificate,  # noqa: E402
                      program, sha256)
+from faults import Faults  # noqa: E402
 from titan_client import Conversation, TimedOut  # noqa: E402
 
 LONG = "--long" in sys.argv
 SITE = UPLOAD_SITE + 'delete = true\n'
 DONE = ("stored", "replaced", "deleted")
 UNKNOWN = "not known"  # whether an upload was stored, as the client is told
-
-
-class Faults:
-    """What faults.cpp maps."""
-    FIELDS = ("syncs", "fail_from", "failures", "sync_micros", "no_tmpfile", "ahead",
-              "no_exchange", "unused")
-
-    def __init__(self, folder):
-        self.path = folder / "faults"
-        self.path.write_bytes(bytes(8 * len(self.FIELDS)))
-        with open(self.path, "r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 0)
-
-    def environment(self):
-        return {"EGALAXYD_FAULTS": str(self.path),
-                "LD_PRELOAD": os.environ["EGALAXYD_FAULTS_LIBRARY"],
-                "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
-
-    def set(self, **wishes):
-        for name, value in wishes.items():
-            struct.pack_into("<q", self._memory, 8 * self.FIELDS.index(name), value)
-
-    def get(self, name):
-        return struct.unpack_from("<q", self._memory, 8 * self.FIELDS.index(name))[0]
 
 
 class Faulty(unittest.TestCase):
@@ -185,12 +160,12 @@ class DeadWorkers(Faulty):
 
     def test_what_they_had_begun_counts_for_nobody(self):
         """Without a restart: each worker dies of its second upload, which was announced."""
-        for step in ("announced", "renamed"):
-            with self.subTest(step=step):
-                server = self.serve(sites=self.QUOTA, environment={
-                    "EGALAXYD_CRASH_AT": f"{step}:2"})
+        for dies, early in (("before it gives the name", 1), ("then", 0)):
+            with self.subTest(dies=dies):
+                server = self.serve(sites=self.QUOTA)
                 for number in range(3):
                     self.assertEqual(server.put("/up/small", b"x" * 1000).status, 30)
+                    self.faults.kill(server.workers()[0], at=1, early=early, only_names=1)
                     with self.assertRaises((OSError, AssertionError)):
                         self.assertIsNotNone(server.put(f"/up/{number}", b"x" * 30_000).status)
                     self.assertTrue(eventually(lambda: server.pending_uploads() == []))
@@ -198,19 +173,7 @@ class DeadWorkers(Faulty):
                          for file in (server.folder.path / "up").iterdir()}
                 for path, digest in files.items():
                     self.assertEqual(self.uploads(server, path)[0], digest)
-                self.assertEqual(len(files), 1 if step == "announced" else 4)
-
-    def test_content_with_a_name_is_removed_where_there_are_no_files_without(self):
-        for step in ("created", "written", "synced", "announced", "renamed"):
-            with self.subTest(step=step):
-                server = self.serve(no_tmpfile=1, environment={
-                    "EGALAXYD_CRASH_AT": f"{step}:2"})
-                self.assertEqual(server.put("/up/a", b"small").status, 30)
-                with self.assertRaises((OSError, AssertionError)):
-                    for _ in range(3):
-                        self.assertIsNotNone(server.put("/up/b", b"x" * 300_000).status)
-                self.assertTrue(eventually(lambda: server.pending_uploads() == []))
-                self.assertTrue(eventually(lambda: server.temporary_files() == []))
+                self.assertEqual(len(files), 1 if early else 4)
 
     def test_uploads_without_files_without_names(self):
         server = self.serve(no_tmpfile=1)

@@ -15,15 +15,12 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from capsule import UPLOAD_SITE, Capsule, Folder, eventually, sha256, small_disk  # noqa: E402
+from faults import Faults  # noqa: E402
 
 ROUNDS, SEED = 20, random.randrange(2**32)
 UPLOADERS = 16
 SITE = UPLOAD_SITE + 'delete = true\n'
 DONE = ("stored", "replaced", "deleted")
-
-# What a worker passes on the way to an acknowledgement, and what is there when it dies of it.
-STEPS = {"created": "old", "written": "old", "synced": "old", "announced": "old",
-         "renamed": "new", "folder_synced": "new", "recorded": "new"}
 
 
 def sealed(text):
@@ -76,8 +73,9 @@ class Served(unittest.TestCase):
         for record in server.uploads():
             if record["outcome"] in DONE:
                 latest[record["path"]] = record["sha256"]
-        there = {f"/up/{path.name}": sha256(path.read_bytes())
-                 for path in (server.folder.path / "up").iterdir()}
+        root = server.folder.path
+        there = {f"/{path.relative_to(root)}": sha256(path.read_bytes())
+                 for path in (root / "up").rglob("*") if path.is_file()}
         self.assertEqual({path: digest for path, digest in latest.items() if digest}, there)
 
 
@@ -166,87 +164,78 @@ class KillEverything(Served):
 
 
 class CrashAtEachStep(Served):
-    OLD, NEW = sealed(b"old\n" * 100), sealed(b"new\n" * 20_000)
+    """A worker dies at each call of an upload that changes what is on the disk: at the first, the
+    second and so on, until the upload needs fewer. A write is then done by half."""
+    OLD, NEW, LAST = sealed(b"old\n" * 100), sealed(b"new\n" * 10_000), sealed(b"last\n")
 
-    def test_the_file_is_old_or_new_and_recorded_so(self):
-        for step, outcome in STEPS.items():
-            for passing in (1, 2):
-                with self.subTest(step=step, passing=passing):
-                    self.crash(step, passing, self.OLD if outcome == "old" else self.NEW)
+    def test_a_page_is_replaced_or_not(self):
+        self.walk(self.OLD, self.NEW)
 
-    def test_a_new_page_is_not_there_or_whole(self):
-        for step, outcome in STEPS.items():
-            with self.subTest(step=step):
-                self.crash(step, 1, None if outcome == "old" else self.NEW, planted=False)
+    def test_a_new_page_is_there_whole_or_not(self):
+        self.walk(b"", self.NEW)
 
-    def test_nothing_of_the_dead_is_in_the_way(self):
-        """The next upload need not wait for a restart."""
-        for step in STEPS:
-            with self.subTest(step=step):
-                folder = self.folder()
-                server = Capsule(SITE, {"server.workers": "1"}, folder)
-                self.addCleanup(server.close)
-                server.start({"EGALAXYD_CRASH_AT": f"{step}:2"})
-                self.assertEqual(put(server, "/up/page", self.OLD), 30)
-                self.assertIsNone(put(server, "/up/page", self.NEW))
-                last = sealed(b"last\n")
-                self.assertEqual(put(server, "/up/page", last), 30)  # the first of a new worker
-                self.assert_page(server, last)
-                server.kill()
-                server.start()
-                self.assert_page(server, last)
-                self.assert_consistent(server)
-                self.assertEqual(server.stop(), [])
+    def test_a_page_is_deleted_or_not(self):
+        self.walk(self.OLD, b"")
 
-    def test_a_deletion_has_happened_or_not(self):
-        crashes = 0
-        for step in STEPS:
-            with self.subTest(step=step):
-                server = self.serve(settings={"server.workers": "1"})
-                self.assertEqual(put(server, "/up/page", self.OLD), 30)
-                self.assertEqual(server.stop(), [])
-                server.start({"EGALAXYD_CRASH_AT": step})
-                answered = put(server, "/up/page", b"") is not None
-                crashes += not answered
-                server.kill()
-                server.start()
-                page = server.get("/up/page")
-                self.assertIn((page.status, page.body),
-                              [(51, b"")] if answered else [(51, b""), (20, self.OLD)])
-                self.assert_consistent(server)
-                self.assertEqual(server.stop(), [])
-        self.assertGreater(crashes, 0)
+    def test_a_page_in_new_folders_is_there_whole_or_not(self):
+        self.walk(b"", self.NEW, folders="a/b/")
 
-    def crash(self, step, passing, expected, planted=True):
-        server = self.serve(settings={"server.workers": "1"})
-        if planted:
-            self.assertEqual(put(server, "/up/page", self.OLD), 30)
-        self.assertEqual(server.stop(), [])
-        server.start({"EGALAXYD_CRASH_AT": f"{step}:{passing}"})
-        worker = server.workers()
-        if passing == 2:
-            self.assertEqual(put(server, "/up/other", self.OLD), 30)
-            self.assertEqual(server.workers(), worker)
-        self.assertIsNone(put(server, "/up/page", self.NEW))
-        self.assertTrue(eventually(lambda: server.workers() not in (worker, [])))
-        self.assert_page(server, expected)
+    def test_a_page_is_replaced_or_not_where_names_cannot_be_exchanged(self):
+        self.walk(self.OLD, self.NEW, no_tmpfile=1, no_exchange=1)
+
+    def test_a_new_page_is_there_whole_or_not_where_all_files_have_names(self):
+        self.walk(b"", self.NEW, no_tmpfile=1)
+
+    def walk(self, old, new, folders="", **lacks):
+        folder = self.folder()
+        self.faults = Faults(folder.path)
+        self.faults.set(**lacks)
+        server = Capsule(SITE + "create_directories = true\n", {"server.workers": "1"}, folder)
+        self.addCleanup(server.close)
+        server.start(self.faults.environment())
+        for number in range(1, 100):
+            with self.subTest(number=number):
+                if not self.crash(server, f"/up/{folders}{number}", old, new, number, early=1):
+                    break
+        else:
+            self.fail("an upload takes many steps")
+        # All is done, but for the answer.
+        self.crash(server, f"/up/{folders}done", old, new, number - 1, early=0)
+        self.assertGreater(number, 10)
+        print(f"a worker died at each of {number - 1} steps", file=sys.stderr)
         server.kill()
-        server.start()
-        self.assert_page(server, expected)
-        self.assert_consistent(server)
-        if passing == 2:
-            self.assertEqual(server.get("/up/other").body, self.OLD)
-        last = sealed(b"last\n")
-        self.assertEqual(put(server, "/up/page", last), 30)
-        self.assert_page(server, last)
+        server.start(self.faults.environment())
+        for page in (*range(1, number), "done"):
+            self.assert_page(server, f"/up/{folders}{page}", self.LAST)
         self.assert_consistent(server)
         self.assertEqual(server.stop(), [])
-        server.folder.remove()
 
-    def assert_page(self, server, expected):
-        answer = server.get("/up/page")
-        self.assertEqual((answer.status, answer.body),
-                         (20, expected) if expected else (51, b""))
+    def crash(self, server, path, old, new, number, early):
+        """False when the upload was answered before the worker came to step `number`."""
+        if old:
+            self.assertEqual(put(server, path, old), 30)
+        workers = server.workers()
+        self.faults.kill(workers[0], number, early)
+        answered = put(server, path, new) is not None
+        self.faults.set(victim=0)
+        changed = self.faults.get("renames") or (not old and self.faults.get("links"))
+        if answered:
+            self.assertTrue(changed)
+        elif number % 2 == 0:  # the others die with it
+            server.kill()
+            server.start(self.faults.environment())
+        else:
+            self.assertTrue(eventually(lambda: server.workers() not in (workers, [])))
+        self.assert_page(server, path, new if changed else old)
+        self.assertTrue(eventually(lambda: server.temporary_files() == []))
+        self.assert_consistent(server)
+        # Nothing of the dead is in the way.
+        self.assertTrue(eventually(lambda: put(server, path, self.LAST) == 30))
+        return not answered
+
+    def assert_page(self, server, path, expected):
+        answer = server.get(path)
+        self.assertEqual((answer.status, answer.body), (20, expected) if expected else (51, b""))
 
 
 class ManyAtOnce(Served):

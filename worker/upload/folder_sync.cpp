@@ -8,13 +8,11 @@
 #include <utility>
 
 #include "common/base/errno_error.h"
-#include "worker/upload/crash_point.h"
 
 namespace egalaxyd {
 
 Result<void> FolderSync::sync() {
   const auto synced = syncFolders();
-  if (synced && !files_.empty()) crashPoint("folder_synced");
   for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
     if (synced) {
       (*file)->discardOld();

@@ -16,7 +16,6 @@
 #include "common/base/sha256.h"
 #include "common/storage/storage.h"
 #include "common/system/log.h"
-#include "worker/upload/crash_point.h"
 #include "worker/upload/empty_folders.h"
 #include "worker/upload/free_floor.h"
 
@@ -98,7 +97,6 @@ Result<void> UploadFile::append(std::string_view bytes) {
     auto begun = open();
     if (begun) begun = create();
     if (!begun) return orReplaced(std::move(begun));
-    crashPoint("created");
   }
   // Each time: others write too.
   const std::uint64_t left = place_.size - std::min(place_.size, written_);
@@ -110,7 +108,6 @@ Result<void> UploadFile::append(std::string_view bytes) {
     if (took < 0) return failed("write", place_.relative, errno);
     bytes.remove_prefix(static_cast<std::size_t>(took));
   }
-  crashPoint("written");
   return {};
 }
 
@@ -124,7 +121,6 @@ Result<void> UploadFile::finish() {
                  fmt::format("the mode of {} was changed", logQuote(place_.relative))};
   }
   if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
-  crashPoint("synced");
   return {};
 }
 
@@ -331,7 +327,6 @@ Result<bool> UploadFile::publish() {
     }
     if (!done) return done.error();
     published_ = true;
-    crashPoint("renamed");
     return before.ok();
   }
   return done.error();
@@ -399,7 +394,6 @@ Result<void> UploadFile::remove() {
   unfinishedExists_ = true;
   oldIsKept_ = true;
   published_ = true;
-  crashPoint("renamed");
   return {};
 }
 

@@ -18,7 +18,6 @@
 #include "common/wire/media_type.h"
 #include "worker/file/file_body.h"
 #include "worker/site/answers.h"
-#include "worker/upload/crash_point.h"
 #include "worker/upload/free_floor.h"
 #include "worker/upload/upload_rules.h"
 
@@ -321,7 +320,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
         },
         [self = shared_from_this()](Result<Announced> announced) {
           if (!announced) return self->join(announced.error());
-          crashPoint("announced");
           self->id_ = announced->id;
           self->recorded_ = announced->fileIsRecorded;
           if (self->order_.bounds.ownOnly) self->file_->setMayReplace(announced->isTheirs);
@@ -365,7 +363,6 @@ class Uploads::Task : public std::enable_shared_from_this<Task> {
         },
         [self = shared_from_this()](Result<void> settled) {
           if (settled) {
-            crashPoint("recorded");
             return self->succeed();
           }
           self->afterFailedSettling(settled.error());
