@@ -16,9 +16,9 @@
 #include "common/storage/sqlite_storage.h"
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/base/rare_error.h"
-#include "worker/base/storage_thread.h"
+#include "worker/base/storage_lane.h"
 #include "worker/connection/server.h"
 #include "worker/expiry_clock.h"
 #include "worker/module/site_factory.h"
@@ -75,7 +75,7 @@ class Worker {
   Worker(WorkerSetup setup, MemoryUse memory)
       : setup_(std::move(setup)),
         memory_(std::move(memory)),
-        pool_(loop_, kPoolThreads, kPoolQueue),
+        pool_(loop_, {"files", kPoolThreads, kPoolQueue}),
         turn_(setup_.shared->writers(), setup_.sharedSlot),
         storage_(loop_,
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile,
@@ -84,7 +84,7 @@ class Worker {
                  },
                  {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
         users_(storage_),
-        uploads_(loop_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
+        uploads_(loop_, tasks_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
                  setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir),
         info_{.worker = setup_.workerNumber,
               .workers = setup_.workerCount,
@@ -92,8 +92,12 @@ class Worker {
               .workerStarted = std::chrono::system_clock::now(),
               .shared = *setup_.shared,
               .limits = setup_.plan->config.limits},
-        services_{
-            .loop = loop_, .pool = pool_, .users = users_, .uploads = uploads_, .info = info_},
+        services_{.loop = loop_,
+                  .tasks = tasks_,
+                  .pool = pool_,
+                  .users = users_,
+                  .uploads = uploads_,
+                  .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
         tick_(loop_, [this] { onTick(); }) {
@@ -266,10 +270,11 @@ class Worker {
   const MemoryUse memory_;
   Clock::time_point nextMemory_{};
   EventLoop loop_;
-  BlockingPool pool_;
+  Tasks tasks_;
+  Lane pool_;
   FolderSync folders_;  ///< the storage thread's
   Turn turn_;           ///< the storage thread's
-  StorageThread storage_;
+  StorageLane storage_;
   Users users_;
   Uploads uploads_;
   const ServerInfo info_;

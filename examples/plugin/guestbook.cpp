@@ -20,6 +20,7 @@ using egalaxyd::Responder;
 using egalaxyd::Response;
 using egalaxyd::Result;
 using egalaxyd::Status;
+using egalaxyd::Task;
 using egalaxyd::Users;
 
 namespace {
@@ -96,52 +97,49 @@ Result<void> Guestbook::configure(const egalaxyd::PluginArguments& arguments) {
   return {};
 }
 
-void Guestbook::handle(Request request, Responder reply, egalaxyd::Services&) {
+void Guestbook::handle(Request request, Responder reply, egalaxyd::Services& services) {
   if (request.sitePath() != "" && request.sitePath() != "/") {
     return std::move(reply).send(Response::notFound());
   }
-  if (request.query) return sign(request, std::move(reply));
-  list(request, std::move(reply));
+  // Once nobody waits for the answer, each co_await gives an error.
+  auto cancellation = request.cancellation;
+  auto task = request.query ? sign(std::move(request), std::move(reply))
+                            : list(std::move(request), std::move(reply));
+  services.tasks.start(std::move(task), std::move(cancellation));
 }
 
-void Guestbook::list(const Request& request, Responder reply) const {
-  request.users->findAll(
-      kPrefix, show_,
-      // Called later: what it needs, it owns.
-      [title = title_, request,
-       reply = std::move(reply)](Result<std::vector<Users::Entry>> entries) mutable {
-        if (!entries) {
-          return std::move(reply).send(
-              Response::failure(Status::kTemporaryFailure, "The book cannot be read now"));
-        }
-        // The storage knows seconds, the keys microseconds.
-        std::ranges::sort(*entries, std::greater(), &Users::Entry::key);
-        std::move(reply).send(Response::gemtext(pageOf(title, request, *entries)));
-      });
+Task<void> Guestbook::list(Request request, Responder reply) const {
+  auto entries = co_await request.users->findAll(kPrefix, show_);
+  if (!entries) {
+    co_return std::move(reply).send(
+        Response::failure(Status::kTemporaryFailure, "The book cannot be read now"));
+  }
+  // The storage knows seconds, the keys microseconds.
+  std::ranges::sort(*entries, std::greater(), &Users::Entry::key);
+  std::move(reply).send(Response::gemtext(pageOf(title_, request, *entries)));
 }
 
-void Guestbook::sign(const Request& request, Responder reply) {
+Task<void> Guestbook::sign(Request request, Responder reply) {
   const auto user = request.user();
   if (!user) {
-    return std::move(reply).send(Response::failure(
+    co_return std::move(reply).send(Response::failure(
         Status::kCertificateRequired, "Sign with a certificate, so that your line stays yours"));
   }
   const auto line = lineOf(*request.query);
   if (!line) {
-    return std::move(reply).send(Response::failure(Status::kBadRequest, "This is no text"));
+    co_return std::move(reply).send(Response::failure(Status::kBadRequest, "This is no text"));
   }
   if (line->empty()) {
-    return std::move(reply).send(Response::failure(Status::kInput, "Your line for the guestbook"));
+    co_return std::move(reply).send(
+        Response::failure(Status::kInput, "Your line for the guestbook"));
   }
-  user->write(newKey(), *line,
-              [page = egalaxyd::percentEncodePath(request.path),
-               reply = std::move(reply)](Result<void> written) mutable {
-                // Only now is it certain that the line outlives a power cut.
-                std::move(reply).send(written
-                                          ? Response::redirect(page, false)
-                                          : Response::failure(Status::kTemporaryFailure,
-                                                              "The book cannot be written now"));
-              });
+  const auto written = co_await user->write(newKey(), *line);
+  if (!written) {
+    co_return std::move(reply).send(
+        Response::failure(Status::kTemporaryFailure, "The book cannot be written now"));
+  }
+  // Only now is it certain that the line outlives a power cut.
+  std::move(reply).send(Response::redirect(egalaxyd::percentEncodePath(request.path), false));
 }
 
 }  // namespace guestbook

@@ -16,8 +16,8 @@ class Guestbook final : public egalaxyd::SitePlugin {
               egalaxyd::Services& services) override;
 
  private:
-  void list(const egalaxyd::Request& request, egalaxyd::Responder reply) const;
-  static void sign(const egalaxyd::Request& request, egalaxyd::Responder reply);
+  egalaxyd::Task<void> list(egalaxyd::Request request, egalaxyd::Responder reply) const;
+  static egalaxyd::Task<void> sign(egalaxyd::Request request, egalaxyd::Responder reply);
 
   std::string title_ = "Guestbook";
   std::size_t show_ = 100;

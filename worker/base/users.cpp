@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/base/poco_seam.h"
-#include "worker/base/storage_thread.h"
+#include "worker/base/storage_lane.h"
 
 namespace egalaxyd {
 namespace {
@@ -16,12 +16,6 @@ struct Names {
   std::string certificate;
   std::string key;
 };
-
-template <class T, class Work>
-void submit(StorageThread& storage, Access access, Work work, Users::Done<T> done) {
-  access == Access::kRead ? storage.submitRead(std::move(work), std::move(done))
-                          : storage.submit(std::move(work), std::move(done));
-}
 
 /// `read(storage, user)` for the certificate's user; `none` for one who is not known.
 template <class T, class Read>
@@ -42,80 +36,67 @@ void Users::admit(const ClientIdentity& identity) {
       {.certificate = identity.fingerprint, .key = identity.keyFingerprint, .admitted = true});
 }
 
-void Users::find(const ClientIdentity& identity, Done<std::optional<User>> done) {
-  submit(storage_, Access::kRead,
-         ofKnownUser(identity, std::optional<User>(),
-                     [](Storage& storage, const std::string& user) -> Result<std::optional<User>> {
-                       auto shown = storage.showUser(user);
-                       if (!shown) return shown.error();
-                       return std::optional(std::move(*shown));
-                     }),
-         std::move(done));
+Users::Answer<std::optional<User>> Users::find(const ClientIdentity& identity) {
+  return storage_.read(
+      ofKnownUser(identity, std::optional<User>(),
+                  [](Storage& storage, const std::string& user) -> Result<std::optional<User>> {
+                    auto shown = storage.showUser(user);
+                    if (!shown) return shown.error();
+                    return std::optional(std::move(*shown));
+                  }));
 }
 
-void Users::readAll(const ClientIdentity& identity, Done<Metadata> done) {
-  submit(storage_, Access::kRead,
-         ofKnownUser(
-             identity, Metadata(),
-             [](Storage& storage, const std::string& user) { return storage.readMetadata(user); }),
-         std::move(done));
+Users::Answer<Users::Metadata> Users::readAll(const ClientIdentity& identity) {
+  return storage_.read(ofKnownUser(
+      identity, Metadata(),
+      [](Storage& storage, const std::string& user) { return storage.readMetadata(user); }));
 }
 
-void Users::read(const ClientIdentity& identity, std::string key,
-                 Done<std::optional<std::string>> done) {
-  submit(storage_, Access::kRead,
-         ofKnownUser(identity, std::optional<std::string>(),
-                     [key = std::move(key)](Storage& storage, const std::string& user) {
-                       return storage.readMetadata(user, key);
-                     }),
-         std::move(done));
+Users::Answer<std::optional<std::string>> Users::read(const ClientIdentity& identity,
+                                                      std::string key) {
+  return storage_.read(
+      ofKnownUser(identity, std::optional<std::string>(),
+                  [key = std::move(key)](Storage& storage, const std::string& user) {
+                    return storage.readMetadata(user, key);
+                  }));
 }
 
-void Users::write(const ClientIdentity& identity, std::string key, std::string value,
-                  Done<void> done) {
-  submit(
-      storage_, Access::kWrite,
-      [names = Names(identity), key = std::move(key),
-       value = std::move(value)](Storage& storage) -> Result<void> {
-        const auto user = storage.resolveUser(names.certificate, names.key, wallNow());
-        if (!user) return user.error();
-        return storage.writeMetadata(*user, key, value, wallNow());
-      },
-      std::move(done));
+Users::Answer<void> Users::write(const ClientIdentity& identity, std::string key,
+                                 std::string value) {
+  return storage_.write([names = Names(identity), key = std::move(key),
+                         value = std::move(value)](Storage& storage) -> Result<void> {
+    const auto user = storage.resolveUser(names.certificate, names.key, wallNow());
+    if (!user) return user.error();
+    return storage.writeMetadata(*user, key, value, wallNow());
+  });
 }
 
-void Users::update(const ClientIdentity& identity, std::string key,
-                   std::function<std::string(std::optional<std::string>)> change, Done<void> done) {
-  submit(
-      storage_, Access::kWrite,
-      [names = Names(identity), key = std::move(key),
-       change = std::move(change)](Storage& storage) -> Result<void> {
-        const auto user = storage.resolveUser(names.certificate, names.key, wallNow());
-        if (!user) return user.error();
-        auto value = storage.readMetadata(*user, key);
-        if (!value) return value.error();
-        auto changed = contained("a change of metadata", [&] { return change(std::move(*value)); });
-        if (!changed) return changed.error();
-        return storage.writeMetadata(*user, key, *changed, wallNow());
-      },
-      std::move(done));
+Users::Answer<void> Users::update(const ClientIdentity& identity, std::string key,
+                                  std::function<std::string(std::optional<std::string>)> change) {
+  return storage_.write([names = Names(identity), key = std::move(key),
+                         change = std::move(change)](Storage& storage) -> Result<void> {
+    const auto user = storage.resolveUser(names.certificate, names.key, wallNow());
+    if (!user) return user.error();
+    auto value = storage.readMetadata(*user, key);
+    if (!value) return value.error();
+    auto changed = contained("a change of metadata", [&] { return change(std::move(*value)); });
+    if (!changed) return changed.error();
+    return storage.writeMetadata(*user, key, *changed, wallNow());
+  });
 }
 
-void Users::remove(const ClientIdentity& identity, std::string key, Done<void> done) {
-  submit(
-      storage_, Access::kWrite,
+Users::Answer<void> Users::remove(const ClientIdentity& identity, std::string key) {
+  return storage_.write(
       [names = Names(identity), key = std::move(key)](Storage& storage) -> Result<void> {
         const auto user = storage.findUser(names.certificate, names.key);
         if (!user) return user.error();
         if (!*user) return {};
         return storage.removeMetadata(**user, key);
-      },
-      std::move(done));
+      });
 }
 
-void Users::findAll(std::string prefix, std::size_t limit, Done<std::vector<Entry>> done) {
-  submit(
-      storage_, Access::kRead,
+Users::Answer<std::vector<Users::Entry>> Users::findAll(std::string prefix, std::size_t limit) {
+  return storage_.read(
       [prefix = std::move(prefix), limit](Storage& storage) -> Result<std::vector<Entry>> {
         auto found = storage.findMetadata(prefix, limit);
         if (!found) return found.error();
@@ -125,8 +106,7 @@ void Users::findAll(std::string prefix, std::size_t limit, Done<std::vector<Entr
                              entry.updated.time_since_epoch().count()});
         }
         return entries;
-      },
-      std::move(done));
+      });
 }
 
 }  // namespace egalaxyd

@@ -10,43 +10,43 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/base/unique_function.h"
 #include "common/storage/storage.h"
 #include "worker/base/client_identity.h"
+#include "worker/base/task.h"
 
 namespace egalaxyd {
 
-class StorageThread;
+class StorageLane;
 
-/// One worker's way to the users' storage. Loop thread only. Every `done` is called exactly once,
-/// on the loop: later, or at once where too many jobs wait already (kBusy). A storage that is busy,
-/// full or broken is an Error there, and a site then answers 40.
+/// One worker's way to the users' storage. Loop thread only. What each returns is awaited in a
+/// coroutine, or given to a function by then(). A storage that is busy, full or broken, or for
+/// which too many jobs wait already (kBusy), is an Error, and a site then answers 40.
 class Users {
  public:
-  explicit Users(StorageThread& storage) : storage_(storage) {}
+  explicit Users(StorageLane& storage) : storage_(storage) {}
 
   using Metadata = std::map<std::string, std::string>;
   template <class T>
-  using Done = UniqueFunction<void(Result<T>)>;
+  using Answer = Async<Result<T>>;
 
   /// A site that lets some certificates in only has let this one in: it has a user from now on, up
   /// to 1 s late, and unless too many came to be lately.
   void admit(const ClientIdentity& identity);
   /// The certificate's user; nullopt for one for whom nothing is kept. Visits come up to 1 s late.
-  void find(const ClientIdentity& identity, Done<std::optional<User>> done);
+  Answer<std::optional<User>> find(const ClientIdentity& identity);
   /// All metadata of the certificate's user; empty for one who is not known.
-  void readAll(const ClientIdentity& identity, Done<Metadata> done);
-  void read(const ClientIdentity& identity, std::string key, Done<std::optional<std::string>> done);
-  /// When `done` gets success, the value survives a power cut. At most kMaxMetadataKeyBytes and
+  Answer<Metadata> readAll(const ClientIdentity& identity);
+  Answer<std::optional<std::string>> read(const ClientIdentity& identity, std::string key);
+  /// After success the value survives a power cut. At most kMaxMetadataKeyBytes and
   /// kMaxMetadataBytes (common/storage/storage.h): kInvalid beyond. kBusy also where it would be
   /// one new user too many (users.new_per_minute).
-  void write(const ClientIdentity& identity, std::string key, std::string value, Done<void> done);
+  Answer<void> write(const ClientIdentity& identity, std::string key, std::string value);
   /// Reads, changes and writes as one step, whatever other workers do meanwhile. `change` gets the
   /// value of now (nullopt: none) and runs on the storage thread: it may touch only what it
   /// captured by value. An exception of it is kIo.
-  void update(const ClientIdentity& identity, std::string key,
-              std::function<std::string(std::optional<std::string>)> change, Done<void> done);
-  void remove(const ClientIdentity& identity, std::string key, Done<void> done);
+  Answer<void> update(const ClientIdentity& identity, std::string key,
+                      std::function<std::string(std::optional<std::string>)> change);
+  Answer<void> remove(const ClientIdentity& identity, std::string key);
 
   struct Entry {
     std::string user;  ///< id
@@ -55,10 +55,10 @@ class Users {
     std::int64_t updated = 0;  ///< seconds since 1970
   };
   /// What all users keep under keys that begin with `prefix`, newest first, at most `limit`.
-  void findAll(std::string prefix, std::size_t limit, Done<std::vector<Entry>> done);
+  Answer<std::vector<Entry>> findAll(std::string prefix, std::size_t limit);
 
  private:
-  StorageThread& storage_;
+  StorageLane& storage_;
 };
 
 /// The user behind one request; see Request::user().
@@ -68,24 +68,20 @@ class RequestUser {
       : users_(&users), identity_(std::move(identity)) {}
 
   const ClientIdentity& identity() const { return *identity_; }
-  void find(Users::Done<std::optional<User>> done) const {
-    users_->find(*identity_, std::move(done));
+  Users::Answer<std::optional<User>> find() const { return users_->find(*identity_); }
+  Users::Answer<Users::Metadata> readAll() const { return users_->readAll(*identity_); }
+  Users::Answer<std::optional<std::string>> read(std::string key) const {
+    return users_->read(*identity_, std::move(key));
   }
-  void readAll(Users::Done<Users::Metadata> done) const {
-    users_->readAll(*identity_, std::move(done));
+  Users::Answer<void> write(std::string key, std::string value) const {
+    return users_->write(*identity_, std::move(key), std::move(value));
   }
-  void read(std::string key, Users::Done<std::optional<std::string>> done) const {
-    users_->read(*identity_, std::move(key), std::move(done));
+  Users::Answer<void> update(std::string key,
+                             std::function<std::string(std::optional<std::string>)> change) const {
+    return users_->update(*identity_, std::move(key), std::move(change));
   }
-  void write(std::string key, std::string value, Users::Done<void> done) const {
-    users_->write(*identity_, std::move(key), std::move(value), std::move(done));
-  }
-  void update(std::string key, std::function<std::string(std::optional<std::string>)> change,
-              Users::Done<void> done) const {
-    users_->update(*identity_, std::move(key), std::move(change), std::move(done));
-  }
-  void remove(std::string key, Users::Done<void> done) const {
-    users_->remove(*identity_, std::move(key), std::move(done));
+  Users::Answer<void> remove(std::string key) const {
+    return users_->remove(*identity_, std::move(key));
   }
 
  private:

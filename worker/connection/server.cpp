@@ -71,7 +71,7 @@ struct Server::Listener {
   bool open = true;
 };
 
-Server::Server(const WorkerSetup& setup, Services& services, StorageThread& storage)
+Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storage)
     : plan_(*setup.plan),
       shared_(*setup.shared),
       sharedSlot_(setup.sharedSlot),

@@ -29,7 +29,7 @@ struct ServingPlan;
 class Server final : public ConnectionKeeper {
  public:
   /// `setup`'s plan and shared memory, `services` and `storage` must outlive the server.
-  Server(const WorkerSetup& setup, Services& services, StorageThread& storage);
+  Server(const WorkerSetup& setup, Services& services, StorageLane& storage);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -115,6 +115,7 @@ Exchange::Exchange(const ExchangeContext& context, ExchangeOwner& owner, Listene
 }
 
 Exchange::~Exchange() {
+  if (cancellation_) cancellation_->request();
   if (!incoming_) return;
   try {
     incoming_->body->end({ErrorCode::kIo, "the client left"});
@@ -264,7 +265,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   step_ = Step::kSite;
   pace_.begin(context_.limits.uploadMinRate, kUploadWindow);
   owner_.setDeadline(context_.limits.writeTimeout);
-  if (isInput) return readInput(*site, std::move(request), {});
+  if (isInput) return context_.services.tasks.start(readInput(*site, std::move(request)));
   ask(*site, std::move(request));
 }
 
@@ -276,24 +277,26 @@ void Exchange::refuse(Response response) {
 void Exchange::ask(Site& site, Request request) {
   querySecret_ = request.query && site.hidesQuery(request.sitePath());
   if (!querySecret_) url_ = request.url;
+  cancellation_ = std::make_shared<Cancellation>();
+  request.cancellation = cancellation_;
   site.handle(std::move(request), owner_.makeResponder(), context_.services);
 }
 
 /// A data block that is input becomes the query that it is in other protocols.
-void Exchange::readInput(Site& site, Request request, std::string input) {
+Task<void> Exchange::readInput(Site& site, Request request) {
   const auto body = request.body;
-  body->read([this, &site, request = std::move(request),
-              input = std::move(input)](Result<std::string> bytes) mutable {
-    if (!bytes) {
-      if (bytes.error().code == ErrorCode::kIo) return;  // nobody waits for an answer
-      return begin(Response::failure(Status::kBadRequest, bytes.error().message));
-    }
-    if (!bytes->empty()) return readInput(site, std::move(request), std::move(input += *bytes));
-    request.query = percentEncodeSegment(input);
-    request.upload.reset();
-    request.body.reset();
-    ask(site, std::move(request));
-  });
+  std::string input;
+  for (;;) {
+    const auto bytes = co_await body->read();
+    if (!bytes && bytes.error().code == ErrorCode::kIo) co_return;  // this exchange has ended
+    if (!bytes) co_return begin(Response::failure(Status::kBadRequest, bytes.error().message));
+    if (bytes->empty()) break;
+    input += *bytes;
+  }
+  request.query = percentEncodeSegment(input);
+  request.upload.reset();
+  request.body.reset();
+  ask(site, std::move(request));
 }
 
 void Exchange::announceBody(Request& request, std::string_view behind) {
@@ -412,6 +415,8 @@ void Exchange::respond(std::optional<Response> response) {
 
 void Exchange::begin(Response response) {
   if (incoming_) incoming_->body->end({ErrorCode::kIo, "the request was answered"});
+  // Of a site that answers late, or twice.
+  if (cancellation_) cancellation_->request();
   encodeHeader(response);
   if (querySecret_) meta_ = withoutQuery(meta_);
   context_.counters.addAnswer(protocol_, status_);

@@ -14,7 +14,7 @@
 #include "common/shared/shared_state.h"
 #include "common/wire/ip_address.h"
 #include "worker/base/listener_kind.h"
-#include "worker/base/storage_thread.h"
+#include "worker/base/storage_lane.h"
 #include "worker/exchange/pace.h"
 #include "worker/exchange/refusals.h"
 #include "worker/protocol/gemini_parser.h"
@@ -35,7 +35,7 @@ struct ExchangeContext {
   AddressMask addressMask;
   WorkerSlot& counters;
   Services& services;
-  StorageThread& storage;  ///< for visits
+  StorageLane& storage;  ///< for visits
   CpuMeter& cpuMeter;
   Refusals& refusals;
 };
@@ -107,7 +107,7 @@ class Exchange {
   void onRequestLine(RequestLine line, std::string_view behind);
   void refuse(Response response);
   void ask(Site& site, Request request);
-  void readInput(Site& site, Request request, std::string input);
+  Task<void> readInput(Site& site, Request request);
   void announceBody(Request& request, std::string_view behind);
   void onBodyWanted();
   void receiveBody();
@@ -162,6 +162,7 @@ class Exchange {
     int lowWater = 1;  ///< the kernel wakes us for no less
   };
   std::optional<Incoming> incoming_;
+  std::shared_ptr<Cancellation> cancellation_;  ///< of what the site does
   int status_ = 0;
   std::string meta_;
   bool querySecret_ = false;  ///< no log may show it

@@ -8,7 +8,7 @@
 
 #include "common/base/errno_error.h"
 #include "common/system/log.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 
 namespace egalaxyd {
 namespace {

@@ -102,7 +102,7 @@ Result<std::shared_ptr<ServedRoot>> ServedRoots::open(
   return root;
 }
 
-void ServedRoots::look(BlockingPool& pool, bool tells) {
+void ServedRoots::look(Lane& pool, bool tells) {
   if (looking_ || roots_.empty()) return;
   using Change = std::pair<ServedRoot*, ServedRoot::Seen>;
   looking_ = true;

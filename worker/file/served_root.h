@@ -11,7 +11,7 @@
 
 #include "common/base/result.h"
 #include "common/config/config.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 
@@ -63,7 +63,7 @@ class ServedRoots {
                                            const std::shared_ptr<const PrivateFiles>& keys);
   /// Looks at all paths again, one after the other on one thread of the pool, unless it is still
   /// at it. Loop thread. `tells`: whether this process is the one that writes to the log.
-  void look(BlockingPool& pool, bool tells);
+  void look(Lane& pool, bool tells);
 
  private:
   std::map<std::pair<std::filesystem::path, SymlinkPolicy>, std::shared_ptr<ServedRoot>> roots_;

@@ -6,7 +6,7 @@
 
 #include "common/base/ascii.h"
 #include "common/wire/media_type.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/file/directory_page.h"
 #include "worker/file/file_body.h"
 #include "worker/site/answers.h"
@@ -80,14 +80,19 @@ void DirectorySite::serve(Root root, Request request, Responder reply, Services&
                   services);
   }
 
-  auto lookAgain = [this, root, sitePath = std::string(path), title = request.path] {
-    return find(*root, sitePath, title, Waiting::kAllowed);
+  auto cancellation = request.cancellation;
+  services.tasks.start(serveLate(std::move(root), std::move(request), std::move(reply), services),
+                       std::move(cancellation));
+}
+
+/// What the loop would have to wait for is found by the lane for files.
+Task<void> DirectorySite::serveLate(Root root, Request request, Responder reply,
+                                    Services& services) {
+  const auto look = [&] {
+    return find(*root, request.sitePath(), request.path, Waiting::kAllowed);
   };
-  services.pool.submit(
-      std::move(lookAgain), [this, root, request = std::move(request), reply = std::move(reply),
-                             &services](Result<Found> late) mutable {
-        answer(root, std::move(request), std::move(reply), std::move(late), services);
-      });
+  auto found = co_await services.pool.run(look);
+  answer(std::move(root), std::move(request), std::move(reply), std::move(found), services);
 }
 
 /// A file to edit that is not there yet is an empty one.

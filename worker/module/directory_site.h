@@ -44,6 +44,7 @@ class DirectorySite final : public Site {
   using Root = std::shared_ptr<const SiteRoot>;
 
   void serve(Root root, Request request, Responder reply, Services& services);
+  Task<void> serveLate(Root root, Request request, Responder reply, Services& services);
   void handleUpload(Root root, Request request, Responder reply, Services& services);
   std::optional<Response> refuse(const Request& request) const;
   void answer(Root root, Request request, Responder reply, Result<Found> found, Services& services);

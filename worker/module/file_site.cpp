@@ -12,7 +12,7 @@
 #include "common/base/unique_fd.h"
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/file/file_body.h"
 #include "worker/file/private_key.h"
 
@@ -85,11 +85,13 @@ void FileSite::answerFromFile(Responder reply, Services& services) const {
   if (opened.ok() || opened.error().code != ErrorCode::kBusy) {
     return std::move(reply).send(responseOf(std::move(opened), services));
   }
-  services.pool.submit(
-      [path = path_, keys = neverServed_] { return openFile(path, Waiting::kAllowed, keys.get()); },
-      [this, reply = std::move(reply), &services](Result<OpenFile> late) mutable {
-        std::move(reply).send(responseOf(std::move(late), services));
-      });
+  services.tasks.start(answerLate(std::move(reply), services));
+}
+
+Task<void> FileSite::answerLate(Responder reply, Services& services) const {
+  const auto open = [this] { return openFile(path_, Waiting::kAllowed, neverServed_.get()); };
+  auto opened = co_await services.pool.run(open);
+  std::move(reply).send(responseOf(std::move(opened), services));
 }
 
 void FileSite::answerFromMemory(Responder reply, Services& services) const {
@@ -105,15 +107,18 @@ bool FileSite::isFresh() const {
 void FileSite::load(Responder reply, Services& services) {
   waiting_.push_back(std::move(reply));
   if (waiting_.size() > 1) return;
-  services.pool.submit([path = path_, keys = neverServed_] { return read(path, keys); },
-                       [this, &services](Result<Content> content) {
-                         if (content) loaded_ = Clock::now();
-                         content_ = content ? std::move(content).value() : nullptr;
-                         // Without content the file itself says what is wrong.
-                         for (Responder& waiting : std::exchange(waiting_, {})) {
-                           answerFromMemory(std::move(waiting), services);
-                         }
-                       });
+  services.tasks.start(loadForAll(services));
+}
+
+Task<void> FileSite::loadForAll(Services& services) {
+  const auto readIt = [this] { return read(path_, neverServed_); };
+  auto content = co_await services.pool.run(readIt);
+  if (content) loaded_ = Clock::now();
+  content_ = content ? std::move(content).value() : nullptr;
+  // Without content the file itself says what is wrong.
+  for (Responder& waiting : std::exchange(waiting_, {})) {
+    answerFromMemory(std::move(waiting), services);
+  }
 }
 
 Result<FileSite::Content> FileSite::read(const std::filesystem::path& path, const Keys& keys) {

@@ -39,8 +39,10 @@ class FileSite final : public Site {
   static Result<Content> read(const std::filesystem::path& path, const Keys& keys);
   bool isFresh() const;
   void load(Responder reply, Services& services);
+  Task<void> loadForAll(Services& services);
   void answerFromMemory(Responder reply, Services& services) const;
   void answerFromFile(Responder reply, Services& services) const;
+  Task<void> answerLate(Responder reply, Services& services) const;
   Response responseOf(Result<OpenFile> opened, Services& services) const;
   Response failureOf(const Error& error) const;
 

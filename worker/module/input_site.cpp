@@ -78,19 +78,17 @@ void InputSite::handle(Request request, Responder reply, Services& services) {
     return std::move(reply).send(
         Response::failure(Status::kBadRequest, "The input is not percent-encoded UTF-8 text"));
   }
-  if (args_.asMeta) return keep(std::move(request), std::move(reply), services);
-  pass(std::move(request), std::move(reply), services);
+  if (!args_.asMeta) return pass(std::move(request), std::move(reply), services);
+  auto cancellation = request.cancellation;
+  services.tasks.start(keep(std::move(request), std::move(reply), services),
+                       std::move(cancellation));
 }
 
-void InputSite::keep(Request request, Responder reply, Services& services) {
-  const auto user = RequestUser(services.users, request.identity);
-  std::string input = *request.input;
-  user.write(args_.key, std::move(input),
-             [this, request = std::move(request), reply = std::move(reply),
-              &services](Result<void> written) mutable {
-               if (!written) return std::move(reply).send(storageFailure(written.error()));
-               pass(std::move(request), std::move(reply), services);
-             });
+Task<void> InputSite::keep(Request request, Responder reply, Services& services) {
+  const RequestUser user(services.users, request.identity);
+  const auto written = co_await user.write(args_.key, *request.input);
+  if (!written) co_return std::move(reply).send(storageFailure(written.error()));
+  pass(std::move(request), std::move(reply), services);
 }
 
 void InputSite::pass(Request request, Responder reply, Services& services) const {

@@ -28,7 +28,7 @@ class InputSite final : public Site {
 
  private:
   bool serves(const Request& request) const;
-  void keep(Request request, Responder reply, Services& services);
+  Task<void> keep(Request request, Responder reply, Services& services);
   void pass(Request request, Responder reply, Services& services) const;
 
   const InputArgs args_;  ///< without its sites

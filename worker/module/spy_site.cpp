@@ -124,16 +124,16 @@ void SpySite::handle(Request request, Responder reply, Services& services) {
   }
   page += certificateSection(*request.identity);
   const RequestUser user(services.users, request.identity);
-  user.find([user, page = std::move(page),
-             reply = std::move(reply)](Result<std::optional<User>> found) mutable {
-    if (!found) return std::move(reply).send(failure(found.error()));
-    page += userSection(*found);
-    user.readAll(
-        [page = std::move(page), reply = std::move(reply)](Result<Users::Metadata> all) mutable {
-          if (!all) return std::move(reply).send(failure(all.error()));
-          std::move(reply).send(Response::gemtext(page + metadataSection(*all)));
-        });
-  });
+  services.tasks.start(answer(user, std::move(page), std::move(reply)), request.cancellation);
+}
+
+Task<void> SpySite::answer(RequestUser user, std::string page, Responder reply) {
+  const auto found = co_await user.find();
+  if (!found) co_return std::move(reply).send(failure(found.error()));
+  const auto metadata = co_await user.readAll();
+  if (!metadata) co_return std::move(reply).send(failure(metadata.error()));
+  page += userSection(*found) + metadataSection(*metadata);
+  std::move(reply).send(Response::gemtext(std::move(page)));
 }
 
 }  // namespace egalaxyd

@@ -18,6 +18,9 @@ class SpySite final : public Site {
  public:
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
+
+ private:
+  static Task<void> answer(RequestUser user, std::string page, Responder reply);
 };
 
 }  // namespace egalaxyd

@@ -20,7 +20,7 @@
 #include "common/base/path.h"
 #include "common/base/result.h"
 #include "common/loop/event_loop.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/route/router.h"
 #include "worker/site/rate_limiter.h"
 #include "worker/site/site.h"
@@ -29,7 +29,7 @@ namespace egalaxyd {
 
 /// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
 /// notice. A library with another number is refused before any of it is used.
-inline constexpr std::uint32_t kPluginAbi = 4;
+inline constexpr std::uint32_t kPluginAbi = 5;
 
 /// The configuration's `args`.
 using PluginArguments = std::map<std::string, std::string>;

@@ -10,6 +10,7 @@
 #include "common/wire/ip_address.h"
 #include "common/wire/protocol.h"
 #include "worker/base/client_identity.h"
+#include "worker/base/task.h"
 #include "worker/base/tls_facts.h"
 #include "worker/base/users.h"
 #include "worker/site/request_body.h"
@@ -41,6 +42,8 @@ struct Request {
   std::optional<UploadLine> upload;
   /// The upload's bytes; nullptr where none are announced.
   std::shared_ptr<RequestBody> body;
+  /// Requested when nobody waits for the answer any more; for Tasks::start().
+  std::shared_ptr<const Cancellation> cancellation;
   Users* users = nullptr;
 
   /// The user that the certificate belongs to; nullopt without a certificate.

@@ -10,6 +10,7 @@
 
 #include "common/base/result.h"
 #include "common/base/unique_function.h"
+#include "worker/base/task.h"
 
 namespace egalaxyd {
 
@@ -42,6 +43,11 @@ class RequestBody {
     }
     done_ = std::move(done);
     if (!giving_) wanted_();
+  }
+
+  /// For `co_await`; the same.
+  Async<Result<std::string>> read() {
+    return async<Result<std::string>>([this](Done done) { read(std::move(done)); });
   }
 
   // For the exchange.

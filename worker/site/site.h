@@ -9,9 +9,10 @@
 
 namespace egalaxyd {
 
-class BlockingPool;
+class Lane;
 class EventLoop;
 class SharedState;
+class Tasks;
 class Uploads;
 struct LimitsConfig;
 
@@ -28,7 +29,8 @@ struct ServerInfo {
 /// What a site may use while it answers; all of it outlives every request.
 struct Services {
   EventLoop& loop;
-  BlockingPool& pool;
+  Tasks& tasks;
+  Lane& pool;
   Users& users;
   Uploads& uploads;
   const ServerInfo& info;

@@ -12,33 +12,16 @@
 #include "common/shared/shared_state.h"
 #include "common/storage/storage.h"
 #include "common/wire/ip_address.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/base/rare_error.h"
-#include "worker/base/storage_thread.h"
+#include "worker/base/storage_lane.h"
+#include "worker/base/task.h"
 #include "worker/site/request.h"
 #include "worker/site/responder.h"
 #include "worker/upload/folder_sync.h"
-#include "worker/upload/upload_file.h"
+#include "worker/upload/upload_order.h"
 
 namespace egalaxyd {
-
-/// What the records have to say to an upload.
-struct UploadBounds {
-  std::optional<UploadQuota> quota;
-  bool ownOnly = false;  ///< a file is replaced or deleted by whoever uploaded it alone
-};
-
-/// What one upload is about to change.
-struct UploadOrder {
-  UploadPlace place;
-  std::string host;  ///< the site's name, whichever of its names was asked
-  std::string mime;
-  UploadBounds bounds;
-  std::uint64_t blocks = 1;  ///< as UploadRecord::blocks
-
-  /// Whether the storage is asked before anything is written.
-  bool isBounded() const { return bounds.quota || bounds.ownOnly; }
-};
 
 /// Loop thread only; made in the worker. An upload goes through these steps, and an answer that
 /// says it is stored comes after the last:
@@ -63,14 +46,15 @@ class Uploads {
  public:
   /// `folders` is what the storage thread syncs before each commit; `worker` is this process's id;
   /// `database` is where the records grow.
-  Uploads(EventLoop& loop, StorageThread& storage, FolderSync& folders, WorkerSlot& counters,
-          AddressMask addressMask, std::int64_t worker, std::filesystem::path database);
+  Uploads(EventLoop& loop, Tasks& tasks, StorageLane& storage, FolderSync& folders,
+          WorkerSlot& counters, AddressMask addressMask, std::int64_t worker,
+          std::filesystem::path database);
   ~Uploads();
 
   /// Stores the request's body, or deletes the file when there is none. `request` may write there.
   void carryOut(UploadOrder order, Request request, Responder reply);
   /// Answers an edit of what is no file that can be read: an empty page where nothing has the name.
-  void offerNew(UploadPlace place, const std::string& host, Request request, Responder reply);
+  void offerNew(UploadPlace place, std::string host, Request request, Responder reply);
   /// Remembers that `request` was refused, and answers with `refusal`. Of a flood of refusals, not
   /// every one is remembered.
   void refuse(const std::string& host, const Request& request, Response refusal, Responder reply);
@@ -81,14 +65,18 @@ class Uploads {
   void leave();
 
  private:
-  class Task;
-  void settleLater(std::shared_ptr<Task> task);
-  void settleNow();
+  friend class Upload;
+  Task<void> carriedOut(UploadOrder order, Request request, Responder reply);
+  Task<void> offer(UploadPlace place, std::string host, Request request, Responder reply);
+  /// When those whose records could not be settled try again; an Error after leave().
+  Async<Result<void>> nextAttempt();
+  void attemptNow(const Result<void>& result);
   void remember(const std::string& host, const Request& request, const std::string& mime,
                 std::string why);
   UploadRecord recordOf(const std::string& host, const Request& request, std::string mime) const;
 
-  StorageThread& storage_;
+  Tasks& tasks_;
+  StorageLane& storage_;
   FolderSync& folders_;
   WorkerSlot& counters_;
   const AddressMask addressMask_;
@@ -96,8 +84,8 @@ class Uploads {
   const std::filesystem::path database_;
   double mayRemember_;  ///< refusals that may be recorded now
   Clock::time_point remembered_{};
-  BlockingPool lane_;
-  std::vector<std::shared_ptr<Task>> unsettled_;  ///< named, and their commit failed
+  Lane lane_;
+  std::vector<Async<Result<void>>::Done> attempts_;  ///< who waits for the next
   Timer settleTimer_;
   bool left_ = false;
   RareError troubles_;

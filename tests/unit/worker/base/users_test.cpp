@@ -27,15 +27,13 @@ ClientIdentity identity(std::string_view certificate, std::string_view key) {
 class UsersTest : public testing::Test {
  protected:
   Result<void> write(const std::string& key, const std::string& value) {
-    return harness_.await<void>(
-        [&](auto done) { users_.write(alice_, key, value, std::move(done)); });
+    return harness_.await(users_.write(alice_, key, value));
   }
   Value read(const ClientIdentity& who, const std::string& key) {
-    return must(harness_.await<Value>([&](auto done) { users_.read(who, key, std::move(done)); }));
+    return must(harness_.await(users_.read(who, key)));
   }
   Users::Metadata readAll(const ClientIdentity& who) {
-    return must(
-        harness_.await<Users::Metadata>([&](auto done) { users_.readAll(who, std::move(done)); }));
+    return must(harness_.await(users_.readAll(who)));
   }
 
   SiteHarness harness_;
@@ -48,15 +46,13 @@ class UsersTest : public testing::Test {
 TEST_F(UsersTest, KeepsMetadataByKeyAcrossCertificates) {
   EXPECT_TRUE(readAll(alice_).empty());
   EXPECT_EQ(read(alice_, "k"), std::nullopt);
-  EXPECT_FALSE(must(harness_.await<std::optional<User>>(
-      [&](auto done) { users_.find(alice_, std::move(done)); })));
+  EXPECT_FALSE(must(harness_.await(users_.find(alice_))));
   const std::string bytes("\0\xff", 2);
   ASSERT_TRUE(write("k", bytes));
   EXPECT_EQ(read(alice_, "k"), bytes);
   EXPECT_EQ(read(renewed_, "k"), bytes);
   EXPECT_EQ(read(bob_, "k"), std::nullopt);
-  const auto user = must(harness_.await<std::optional<User>>(
-      [&](auto done) { users_.find(renewed_, std::move(done)); }));
+  const auto user = must(harness_.await(users_.find(renewed_)));
   ASSERT_TRUE(user);
   EXPECT_EQ(user->id, fingerprint("a"));
 }
@@ -69,18 +65,14 @@ TEST_F(UsersTest, RefusesWhatIsTooLong) {
 
 TEST_F(UsersTest, UpdatesFromTheValueOfNow) {
   const auto append = [&] {
-    return harness_.await<void>([&](auto done) {
-      users_.update(
-          alice_, "k", [](Value before) { return before.value_or("") + "x"; }, std::move(done));
-    });
+    return harness_.await(
+        users_.update(alice_, "k", [](Value before) { return before.value_or("") + "x"; }));
   };
   ASSERT_TRUE(append());
   ASSERT_TRUE(append());
   EXPECT_EQ(read(alice_, "k"), "xx");
-  const auto stumbled = harness_.await<void>([&](auto done) {
-    users_.update(
-        alice_, "k", [](Value) -> std::string { throw 7; }, std::move(done));
-  });
+  const auto stumbled =
+      harness_.await(users_.update(alice_, "k", [](Value) -> std::string { throw 7; }));
   ASSERT_FALSE(stumbled);
   EXPECT_EQ(stumbled.error().code, ErrorCode::kIo);
   EXPECT_EQ(read(alice_, "k"), "xx");
@@ -88,7 +80,7 @@ TEST_F(UsersTest, UpdatesFromTheValueOfNow) {
 
 TEST_F(UsersTest, RemovesAndDoesNotMindWhatIsNotThere) {
   const auto remove = [&](const ClientIdentity& who) {
-    return harness_.await<void>([&](auto done) { users_.remove(who, "k", std::move(done)); });
+    return harness_.await(users_.remove(who, "k"));
   };
   EXPECT_TRUE(remove(bob_));
   ASSERT_TRUE(write("k", "v"));
@@ -100,8 +92,7 @@ TEST_F(UsersTest, RemovesAndDoesNotMindWhatIsNotThere) {
 TEST_F(UsersTest, FindsWhatAllKeepUnderAPrefix) {
   ASSERT_TRUE(write("guestbook/1", "hello"));
   ASSERT_TRUE(write("other", "x"));
-  const auto entries = must(harness_.await<std::vector<Users::Entry>>(
-      [&](auto done) { users_.findAll("guestbook/", 10, std::move(done)); }));
+  const auto entries = must(harness_.await(users_.findAll("guestbook/", 10)));
   ASSERT_THAT(entries, ElementsAre(Field(&Users::Entry::key, "guestbook/1")));
   EXPECT_EQ(entries[0].user, fingerprint("a"));
   EXPECT_EQ(entries[0].value, "hello");
@@ -114,27 +105,24 @@ TEST_F(UsersTest, BelongToARequestWithACertificate) {
   EXPECT_FALSE(request.user());
   request.identity = std::make_shared<const ClientIdentity>(alice_);
   ASSERT_TRUE(request.user());
-  ASSERT_TRUE(
-      harness_.await<void>([&](auto done) { request.user()->write("k", "v", std::move(done)); }));
-  EXPECT_EQ(
-      must(harness_.await<Value>([&](auto done) { request.user()->read("k", std::move(done)); })),
-      "v");
+  ASSERT_TRUE(harness_.await(request.user()->write("k", "v")));
+  EXPECT_EQ(must(harness_.await(request.user()->read("k"))), "v");
 }
 
 TEST_F(UsersTest, AnswerBusyWhenTooMuchWaits) {
   int answered = 0;
   int busy = 0;
-  const auto jobs = static_cast<int>(2 * StorageThreadOptions().queueLimit);
+  const auto jobs = static_cast<int>(2 * StorageLaneOptions().queueLimit);
   std::promise<void> gate;
-  users_.update(
-      alice_, "k",
-      [opened = gate.get_future().share()](const std::optional<std::string>&) {
-        opened.wait();
-        return std::string("v");
-      },
-      [&](Result<void>) { ++answered; });
+  users_
+      .update(alice_, "k",
+              [opened = gate.get_future().share()](const std::optional<std::string>&) {
+                opened.wait();
+                return std::string("v");
+              })
+      .then([&](Result<void>) { ++answered; });
   for (int i = 1; i < jobs; ++i) {
-    users_.write(alice_, "k", "v", [&](Result<void> result) {
+    users_.write(alice_, "k", "v").then([&](Result<void> result) {
       ++answered;
       if (!result) busy += result.error().code == ErrorCode::kBusy;
     });
@@ -170,8 +158,7 @@ TEST(UsersFaults, LeaveTheOldValueOrTheNewOne) {
     SiteHarness harness([&]() -> Result<std::unique_ptr<Storage>> {
       return std::unique_ptr<Storage>(std::make_unique<FaultyStorage>(storage.open(), n));
     });
-    const auto written = harness.await<void>(
-        [&](auto done) { harness.services().users.write(alice, "k", "new", std::move(done)); });
+    const auto written = harness.await(harness.services().users.write(alice, "k", "new"));
     succeeded = written.ok();
     auto direct = storage.open();
     const auto value = must(direct->readMetadata(alice.fingerprint, "k"));

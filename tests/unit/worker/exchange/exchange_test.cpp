@@ -7,7 +7,7 @@
 
 #include "tests/support/memory_storage.h"
 #include "tests/support/scripted_transport.h"
-#include "worker/base/blocking_pool.h"
+#include "worker/base/lane.h"
 #include "worker/upload/uploads.h"
 
 namespace egalaxyd {
@@ -102,14 +102,14 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   LimitsConfig limits_;
   std::unique_ptr<SharedState> shared_;
   EventLoop loop_;
-  BlockingPool pool_{loop_, 0, 0};
-  StorageThread storage_{loop_,
-                         [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
+  Tasks tasks_;
+  Lane pool_{loop_, {"files", 0, 0}};
+  StorageLane storage_{loop_, [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
   Users users_{storage_};
   FolderSync folders_;
-  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
+  Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
-  Services services_{loop_, pool_, users_, uploads_, info_};
+  Services services_{loop_, tasks_, pool_, users_, uploads_, info_};
   std::optional<SiteMap> sites_;
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;

@@ -132,8 +132,7 @@ TEST_F(AuthenticatedSiteTest, MakesAUserOfWhomItLetsIn) {
   EXPECT_EQ(ask(args, &alice).status, 20);
   EXPECT_EQ(ask(args, &bob).status, 61);
   const auto isKnown = [&](const TestCertificate& who) {
-    auto found = harness_.await<std::optional<User>>(
-        [&](auto done) { harness_.services().users.find(*identityOf(who), std::move(done)); });
+    auto found = harness_.await(harness_.services().users.find(*identityOf(who)));
     return found && *found;
   };
   EXPECT_TRUE(eventually([&] { return isKnown(alice); })) << "up to a second later";

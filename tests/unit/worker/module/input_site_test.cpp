@@ -114,11 +114,7 @@ class InputAsMeta : public testing::Test {
     return request;
   }
   std::optional<std::string> kept(SiteHarness& harness, const std::string& key = "input") {
-    return harness
-        .await<std::optional<std::string>>([&](auto done) {
-          harness.services().users.read(*identityOf(alice_), key, std::move(done));
-        })
-        .value();
+    return harness.await(harness.services().users.read(*identityOf(alice_), key)).value();
   }
 
   InputArgs args_;

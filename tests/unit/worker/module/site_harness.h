@@ -15,8 +15,8 @@
 #include "common/loop/event_loop.h"
 #include "common/shared/shared_state.h"
 #include "tests/support/memory_storage.h"
-#include "worker/base/blocking_pool.h"
-#include "worker/base/storage_thread.h"
+#include "worker/base/lane.h"
+#include "worker/base/storage_lane.h"
 #include "worker/site/site.h"
 #include "worker/upload/uploads.h"
 
@@ -46,25 +46,25 @@ class SiteHarness {
  public:
   explicit SiteHarness(std::size_t queueLimit = 8) : SiteHarness(openMemory, queueLimit) {}
   /// With a storage of the test's choice.
-  explicit SiteHarness(StorageThread::Open open, std::size_t queueLimit = 8)
-      : pool_(loop_, 1, queueLimit),
+  explicit SiteHarness(StorageLane::Open open, std::size_t queueLimit = 8)
+      : pool_(loop_, {"files", 1, queueLimit}),
         storage_(loop_, std::move(open), {.beforeCommit = [this] { return folders_.sync(); }}) {}
 
   EventLoop& loop() { return loop_; }
-  BlockingPool& pool() { return pool_; }
+  Lane& pool() { return pool_; }
   Services& services() { return services_; }
-  StorageThread& storage() { return storage_; }
+  StorageLane& storage() { return storage_; }
   SharedState& shared() { return *shared_; }
   LimitsConfig& limits() { return limits_; }
 
-  /// The result of an operation of Users: `ask(done)` begins it.
-  template <class T, class Ask>
-  Result<T> await(Ask ask) {
-    std::optional<Result<T>> result;
-    ask(Users::Done<T>([&](Result<T> answer) {
+  /// What an operation of Users, or another, gives.
+  template <class T>
+  T await(Async<T> operation) {
+    std::optional<T> result;
+    std::move(operation).then([&](T answer) {
       result.emplace(std::move(answer));
       loop_.stop();
-    }));
+    });
     while (!result) loop_.run();
     return std::move(*result);
   }
@@ -125,7 +125,7 @@ class SiteHarness {
   /// Keeps the pool's only thread busy until release(), so that what is submitted now waits.
   class Jam {
    public:
-    explicit Jam(BlockingPool& pool) {
+    explicit Jam(Lane& pool) {
       auto begun = std::make_shared<std::promise<void>>();
       auto running = begun->get_future();
       pool.submit(
@@ -151,12 +151,13 @@ class SiteHarness {
   static Result<std::unique_ptr<Storage>> openMemory() { return makeMemoryStorage(); }
 
   EventLoop loop_;
-  BlockingPool pool_;
+  Tasks tasks_;
+  Lane pool_;
   FolderSync folders_;  // the storage thread uses it to the end
-  StorageThread storage_;
+  StorageLane storage_;
   Users users_{storage_};
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
-  Uploads uploads_{loop_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
+  Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   LimitsConfig limits_;
   ServerInfo info_{.worker = 1,
                    .workers = 4,
@@ -164,7 +165,7 @@ class SiteHarness {
                    .workerStarted = std::chrono::system_clock::now() - std::chrono::hours(25),
                    .shared = *shared_,
                    .limits = limits_};
-  Services services_{loop_, pool_, users_, uploads_, info_};
+  Services services_{loop_, tasks_, pool_, users_, uploads_, info_};
 };
 
 }  // namespace egalaxyd

@@ -61,9 +61,8 @@ TEST_F(SpyWithCertificate, TellsOfTheCertificateTheUserAndItsMetadata) {
   const auto identity = identityOf(alice_);
   for (const std::string key : {"b", "a", "```\x01"}) {
     if (key.size() > 1) continue;
-    ASSERT_TRUE(harness.await<void>([&](auto done) {
-      harness.services().users.write(*identity, key, "value of " + key + "\n# no", std::move(done));
-    }));
+    ASSERT_TRUE(harness.await(
+        harness.services().users.write(*identity, key, "value of " + key + "\n# no")));
   }
   const std::string page = spy(harness).body;
   for (const std::string& text :

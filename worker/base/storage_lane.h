@@ -1,11 +1,9 @@
-// The one thread of a worker that uses the storage, so that the loop never waits for a disk or for
-// another process's lock.
+// The lane of a worker that uses the storage: one thread, whose jobs share transactions, so that
+// the loop never waits for a disk or for another process's lock.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,10 +18,12 @@
 #include "common/loop/event_loop.h"
 #include "common/shared/turn_queue.h"
 #include "common/storage/storage.h"
+#include "worker/base/job_queue.h"
+#include "worker/base/task.h"
 
 namespace egalaxyd {
 
-struct StorageThreadOptions {
+struct StorageLaneOptions {
   std::size_t queueLimit = 4096;  ///< jobs; more are kBusy
   std::size_t visitLimit = 4096;  ///< users whose visits wait to be written; more are not counted
   std::chrono::milliseconds visitDelay{1000};   ///< at most, from a visit to its record
@@ -39,7 +39,7 @@ struct StorageThreadOptions {
   std::chrono::milliseconds turnPatience{5000};
 };
 
-/// Made in the worker, after the fork; submit() and recordVisit() belong to the loop's thread.
+/// Made in the worker, after the fork; all members but lastError() belong to the loop's thread.
 ///
 /// All jobs that wait once the lock is there are run together, as one transaction with one commit;
 /// their answers are given once that is durable. Those that only read go first, in a transaction of
@@ -50,106 +50,103 @@ struct StorageThreadOptions {
 /// are answered with its error. The destructor finishes what was submitted; how long a foreign
 /// lock can hold that up is up to the turn's patience and the storage's busy timeout, which count
 /// at most twice.
-class StorageThread {
+class StorageLane {
  public:
   /// Called on the thread.
   using Open = std::function<Result<std::unique_ptr<Storage>>()>;
 
-  StorageThread(EventLoop& loop, Open open, StorageThreadOptions options = {});
-  ~StorageThread();
-  StorageThread(const StorageThread&) = delete;
-  StorageThread& operator=(const StorageThread&) = delete;
+  StorageLane(EventLoop& loop, Open open, StorageLaneOptions options = {});
+  ~StorageLane();
+  StorageLane(const StorageLane&) = delete;
+  StorageLane& operator=(const StorageLane&) = delete;
 
   /// `work(Storage&)` returns a Result; it runs once at most, on the thread, within a transaction,
   /// and touches only the storage and what it captured by value. `done(result)` runs on the loop,
   /// later, whatever happens: kBusy when the queue was full and work() never ran.
   template <class Work, class Done>
   void submit(Work work, Done done) {
-    enqueue(
-        std::make_unique<TypedJob<Work, Done>>(Access::kWrite, std::move(work), std::move(done)));
+    add(Access::kWrite, makeJob(within(Access::kWrite, std::move(work)), std::move(done)));
   }
   /// As submit(), for work that only reads: it needs no lock, and works on when the disk is full.
   /// It may overtake a submit() that has not been answered yet.
   template <class Work, class Done>
   void submitRead(Work work, Done done) {
-    enqueue(
-        std::make_unique<TypedJob<Work, Done>>(Access::kRead, std::move(work), std::move(done)));
+    add(Access::kRead, makeJob(within(Access::kRead, std::move(work)), std::move(done)));
+  }
+
+  /// `co_await storage.write(work)` is the Result of work(Storage&), as submit() gives it; see
+  /// Lane::run for what `work` may touch.
+  template <class Work>
+  auto write(Work work) {
+    return ask(Access::kWrite, std::move(work));
+  }
+  /// Likewise, as submitRead() does.
+  template <class Work>
+  auto read(Work work) {
+    return ask(Access::kRead, std::move(work));
   }
 
   /// Counts visits of the certificate's user, now; written with the next group or on its own.
   void recordVisit(Visit visit);
 
-  /// Jobs whose `done` has not run yet. Loop thread only.
-  std::size_t pending() const { return *pending_; }
+  /// Jobs whose answer has not been given yet.
+  std::size_t pending() const { return queue_.pending(); }
 
   /// Why the storage did not do what it was last asked for, for the operator; "" when it did. Any
   /// thread.
   std::string lastError() const;
 
  private:
-  struct Job {
-    explicit Job(Access a) : access(a) {}
-    virtual ~Job() = default;
-    virtual void run(Storage& storage) = 0;
-    virtual void fail(const Error& error) = 0;
-    virtual void answer() = 0;
+  struct Request final : Job {
+    Request(Access a, std::unique_ptr<Job> j) : access(a), job(std::move(j)) {}
+    void run() override { job->run(); }
+    void fail(const Error& error) override { job->fail(error); }
+    void answer() override { job->answer(); }
     const Access access;
+    const std::unique_ptr<Job> job;
   };
-  using Jobs = std::vector<std::unique_ptr<Job>>;
-
-  template <class Work, class Done>
-  struct TypedJob final : Job {
-    TypedJob(Access a, Work w, Done d) : Job(a), work(std::move(w)), done(std::move(d)) {}
-    void run(Storage& storage) override {
-      result.emplace(atomically(storage, access, [&] { return attempt(storage); }));
-      work.reset();
-    }
-    std::invoke_result_t<Work&, Storage&> attempt(Storage& storage) {
-      try {
-        return (*work)(storage);
-      } catch (const std::exception& e) {
-        return Error{ErrorCode::kIo, e.what()};
-      }
-    }
-    void fail(const Error& error) override {
-      work.reset();
-      result.emplace(error);
-    }
-    void answer() override { done(std::move(*result)); }
-
-    std::optional<Work> work;  ///< what it holds is freed on the thread
-    Done done;
-    std::optional<std::invoke_result_t<Work&, Storage&>> result;
-  };
-
   using Visits = std::map<std::string, Visit>;  ///< by certificate
 
-  void enqueue(std::unique_ptr<Job> job);
+  /// `work` in a transaction of its own within the group's.
+  template <class Work>
+  auto within(Access access, Work work) {
+    return [this, access, work = std::move(work)]() mutable {
+      return atomically(*storage_, access, [&] {
+        auto inStorage = [&] { return work(*storage_); };
+        return resultOf(inStorage);
+      });
+    };
+  }
+  template <class Work>
+  auto ask(Access access, Work work) {
+    return asyncJob(within(access, std::move(work)),
+                    [this, access](std::unique_ptr<Job> job) { add(access, std::move(job)); });
+  }
+
+  void add(Access access, std::unique_ptr<Job> job);
   void runThread();
+  Clock::time_point nextDuty() const;
+  bool visitsAreDue(bool last) const;
+  void sortJobs();
   void runGroup(Access access);
-  Jobs takeJobs(Access access);
   void openStorage();
   Visits takeVisits();
   Result<void> addVisits(const Visits& visits);
   void putBack(Visits visits);
   void note(const std::optional<Error>& trouble, Access access);
-  void deliver(Jobs jobs);
 
-  EventLoop& loop_;
   const Open open_;
-  const StorageThreadOptions options_;
-  const std::shared_ptr<std::size_t> pending_;  ///< loop thread only; answers may outlive *this
+  const StorageLaneOptions options_;
+  JobQueue queue_;
 
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  Jobs readers_;                  ///< guarded by mutex_
-  Jobs writers_;                  ///< guarded by mutex_
   Visits visits_;                 ///< guarded by mutex_
   Clock::time_point visitsDue_;   ///< guarded by mutex_; when there are visits
-  bool stopping_ = false;         ///< guarded by mutex_
   std::optional<Error> trouble_;  ///< guarded by mutex_; written by the thread only
 
   // The thread's own.
+  Jobs readers_;
+  Jobs writers_;
   std::unique_ptr<Storage> storage_;
   bool reopenNeeded_ = false;        ///< storage_ failed in a way that opening it anew may mend
   Access troubled_ = Access::kRead;  ///< what trouble_ came from

@@ -1,4 +1,4 @@
-#include "worker/base/storage_thread.h"
+#include "worker/base/storage_lane.h"
 
 #include <gtest/gtest.h>
 
@@ -21,12 +21,12 @@ Opened openFaulty(int failAt = 0) {
 }
 
 /// Once nothing writes on its own.
-const StorageThreadOptions kPatient{.visitDelay = std::chrono::hours(1),
-                                    .reopenDelay = std::chrono::hours(1)};
+const StorageLaneOptions kPatient{.visitDelay = std::chrono::hours(1),
+                                  .reopenDelay = std::chrono::hours(1)};
 
-class StorageThreadTest : public testing::Test {
+class StorageLaneTest : public testing::Test {
  protected:
-  void start(StorageThread::Open open, StorageThreadOptions options = kPatient) {
+  void start(StorageLane::Open open, StorageLaneOptions options = kPatient) {
     thread_.emplace(loop_, std::move(open), options);
   }
 
@@ -97,10 +97,10 @@ class StorageThreadTest : public testing::Test {
   EventLoop loop_;
   std::promise<void> waits_;     ///< of startLocked(): kept once it does
   std::promise<void> unlocked_;  ///< the test's to keep
-  std::optional<StorageThread> thread_;
+  std::optional<StorageLane> thread_;
 };
 
-TEST_F(StorageThreadTest, WorksElsewhereAndAnswersOnTheLoop) {
+TEST_F(StorageLaneTest, WorksElsewhereAndAnswersOnTheLoop) {
   start([] { return openFaulty(); });
   std::thread::id answered;
   std::thread::id worked;
@@ -115,7 +115,7 @@ TEST_F(StorageThreadTest, WorksElsewhereAndAnswersOnTheLoop) {
   EXPECT_EQ(answered, std::this_thread::get_id());
 }
 
-TEST_F(StorageThreadTest, FreesWhatAJobHeldBeforeItsAnswer) {
+TEST_F(StorageLaneTest, FreesWhatAJobHeldBeforeItsAnswer) {
   start([] { return openFaulty(); });
   const auto held = std::make_shared<int>(1);
   thread_->submit([held](Storage&) { return Result<void>(); },
@@ -123,7 +123,7 @@ TEST_F(StorageThreadTest, FreesWhatAJobHeldBeforeItsAnswer) {
   runUntilIdle();
 }
 
-TEST_F(StorageThreadTest, CommitsWhatWaitsTogetherOnce) {
+TEST_F(StorageLaneTest, CommitsWhatWaitsTogetherOnce) {
   start([] { return openFaulty(); });
   const std::string user = makeUser();
   const int before = commits();
@@ -143,7 +143,7 @@ TEST_F(StorageThreadTest, CommitsWhatWaitsTogetherOnce) {
   EXPECT_EQ(commits() - before, 3);
 }
 
-TEST_F(StorageThreadTest, CommitsWhatComesWhileItWaitsForTheLockWithTheRest) {
+TEST_F(StorageLaneTest, CommitsWhatComesWhileItWaitsForTheLockWithTheRest) {
   const auto commitsUntilNow = [](Storage& storage) {
     return Result<int>(dynamic_cast<FaultyStorage&>(storage).commits());
   };
@@ -162,7 +162,7 @@ TEST_F(StorageThreadTest, CommitsWhatComesWhileItWaitsForTheLockWithTheRest) {
   EXPECT_EQ(must(ask(commitsUntilNow)), 1);
 }
 
-TEST_F(StorageThreadTest, AWaitInVainFailsOnlyThoseWhoWaitedFromItsBeginning) {
+TEST_F(StorageLaneTest, AWaitInVainFailsOnlyThoseWhoWaitedFromItsBeginning) {
   startLocked(1);
   std::string outcome;
   const auto nothing = [](Storage&) { return Result<void>(); };
@@ -175,7 +175,7 @@ TEST_F(StorageThreadTest, AWaitInVainFailsOnlyThoseWhoWaitedFromItsBeginning) {
   EXPECT_EQ(outcome, "-+");
 }
 
-TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
+TEST_F(StorageLaneTest, HasTheTurnWhileItWrites) {
   TurnQueue queue{};
   Turn mine(queue, 0);
   Turn others(queue, 1);
@@ -183,7 +183,7 @@ TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
     const std::unique_lock lock(others, std::chrono::milliseconds(0));
     return lock.owns_lock();
   };
-  StorageThreadOptions options = kPatient;
+  StorageLaneOptions options = kPatient;
   options.turn = &mine;
   start([] { return openFaulty(); }, options);
   std::promise<void> writes;
@@ -202,11 +202,11 @@ TEST_F(StorageThreadTest, HasTheTurnWhileItWrites) {
   EXPECT_TRUE(isFree());
 }
 
-TEST_F(StorageThreadTest, DoesNotWaitForOneThatHangsInItsTurn) {
+TEST_F(StorageLaneTest, DoesNotWaitForOneThatHangsInItsTurn) {
   TurnQueue queue{};
   Turn mine(queue, 0);
   Turn others(queue, 1);
-  StorageThreadOptions options = kPatient;
+  StorageLaneOptions options = kPatient;
   options.turn = &mine;
   options.turnPatience = std::chrono::milliseconds(1);
   const std::unique_lock lock(others, std::chrono::milliseconds(0));
@@ -214,7 +214,7 @@ TEST_F(StorageThreadTest, DoesNotWaitForOneThatHangsInItsTurn) {
   EXPECT_EQ(makeUser(), fingerprint("a"));
 }
 
-TEST_F(StorageThreadTest, AnswersOnceOthersCanSeeWhatWasWritten) {
+TEST_F(StorageLaneTest, AnswersOnceOthersCanSeeWhatWasWritten) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
   start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); });
@@ -234,7 +234,7 @@ TEST_F(StorageThreadTest, AnswersOnceOthersCanSeeWhatWasWritten) {
   EXPECT_EQ(answers, 3);
 }
 
-TEST_F(StorageThreadTest, TakesBackAFailedJobAndKeepsItsNeighbours) {
+TEST_F(StorageLaneTest, TakesBackAFailedJobAndKeepsItsNeighbours) {
   start([] { return openFaulty(); });
   const std::string user = makeUser();
   auto release = jam();
@@ -256,7 +256,7 @@ TEST_F(StorageThreadTest, TakesBackAFailedJobAndKeepsItsNeighbours) {
   EXPECT_EQ(thread_->lastError(), "");
 }
 
-TEST_F(StorageThreadTest, FailsEveryJobOfAGroupThatCannotBeCommitted) {
+TEST_F(StorageLaneTest, FailsEveryJobOfAGroupThatCannotBeCommitted) {
   // The user's group makes 5 calls (begin, begin, resolve, commit, commit), the jam 4, two writes
   // begin, 3 each, and the commit.
   start([] { return openFaulty(5 + 4 + 1 + 3 + 3 + 1); });
@@ -280,7 +280,7 @@ TEST_F(StorageThreadTest, FailsEveryJobOfAGroupThatCannotBeCommitted) {
   EXPECT_EQ(thread_->lastError(), "");
 }
 
-TEST_F(StorageThreadTest, ReadsOnWhileWritersAreLockedOut) {
+TEST_F(StorageLaneTest, ReadsOnWhileWritersAreLockedOut) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
   start([&] { return openSqliteStorage(file, {}); });
@@ -307,7 +307,7 @@ TEST_F(StorageThreadTest, ReadsOnWhileWritersAreLockedOut) {
   EXPECT_EQ(thread_->lastError(), "");
 }
 
-TEST_F(StorageThreadTest, RefusesToWriteInAJobThatOnlyReads) {
+TEST_F(StorageLaneTest, RefusesToWriteInAJobThatOnlyReads) {
   start([] { return openFaulty(); });
   const std::string user = makeUser();
   std::optional<Result<void>> result;
@@ -317,8 +317,8 @@ TEST_F(StorageThreadTest, RefusesToWriteInAJobThatOnlyReads) {
   EXPECT_EQ(thread_->lastError(), "");
 }
 
-TEST_F(StorageThreadTest, AnswersBusyWhenTheQueueIsFull) {
-  StorageThreadOptions options = kPatient;
+TEST_F(StorageLaneTest, AnswersBusyWhenTheQueueIsFull) {
+  StorageLaneOptions options = kPatient;
   options.queueLimit = 2;
   start([] { return openFaulty(); }, options);
   auto release = jam();
@@ -344,8 +344,8 @@ TEST_F(StorageThreadTest, AnswersBusyWhenTheQueueIsFull) {
   EXPECT_EQ(done, 3);
 }
 
-TEST_F(StorageThreadTest, AnswersWithTheErrorWhileTheStorageCannotBeOpened) {
-  StorageThreadOptions options = kPatient;
+TEST_F(StorageLaneTest, AnswersWithTheErrorWhileTheStorageCannotBeOpened) {
+  StorageLaneOptions options = kPatient;
   options.reopenDelay = std::chrono::milliseconds(5);
   std::atomic<bool> broken = true;
   start(
@@ -365,8 +365,8 @@ TEST_F(StorageThreadTest, AnswersWithTheErrorWhileTheStorageCannotBeOpened) {
   EXPECT_EQ(makeUser(), fingerprint("a"));
 }
 
-TEST_F(StorageThreadTest, OpensAStorageAnewThatFails) {
-  StorageThreadOptions options = kPatient;
+TEST_F(StorageLaneTest, OpensAStorageAnewThatFails) {
+  StorageLaneOptions options = kPatient;
   options.reopenDelay = std::chrono::milliseconds(0);
   std::atomic<int> opened = 0;
   // The first one's second group fails as a damaged file would.
@@ -390,7 +390,7 @@ std::uint64_t visitsOf(Storage& storage, std::string_view user) {
   return shown ? shown.value().visits : 0;
 }
 
-TEST_F(StorageThreadTest, WritesVisitsWithTheNextGroup) {
+TEST_F(StorageLaneTest, WritesVisitsWithTheNextGroup) {
   start([] { return openFaulty(); });
   for (int i = 0; i < 3; ++i) thread_->recordVisit(visit("a"));
   const auto visits = [&] {
@@ -401,7 +401,7 @@ TEST_F(StorageThreadTest, WritesVisitsWithTheNextGroup) {
   EXPECT_EQ(visits(), 3u);
 }
 
-TEST_F(StorageThreadTest, AVisitThatWasAdmittedOnceIsAdmittedWithTheOthers) {
+TEST_F(StorageLaneTest, AVisitThatWasAdmittedOnceIsAdmittedWithTheOthers) {
   start([] { return openFaulty(); });
   Visit stranger = visit("a");
   stranger.admitted = false;
@@ -417,10 +417,10 @@ TEST_F(StorageThreadTest, AVisitThatWasAdmittedOnceIsAdmittedWithTheOthers) {
   EXPECT_EQ(visits(), 2u);
 }
 
-TEST_F(StorageThreadTest, WritesVisitsSoonWhenNobodyAsksForAnything) {
+TEST_F(StorageLaneTest, WritesVisitsSoonWhenNobodyAsksForAnything) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
-  StorageThreadOptions options = kPatient;
+  StorageLaneOptions options = kPatient;
   options.visitDelay = std::chrono::milliseconds(5);
   start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); }, options);
   for (const char* name : {"a", "b", "a"}) {
@@ -429,10 +429,10 @@ TEST_F(StorageThreadTest, WritesVisitsSoonWhenNobodyAsksForAnything) {
   EXPECT_TRUE(eventually([&] { return visitsOf(*other, "a") == 2 && visitsOf(*other, "b") == 1; }));
 }
 
-TEST_F(StorageThreadTest, WritesVisitsOnceWhateverFailsBetween) {
+TEST_F(StorageLaneTest, WritesVisitsOnceWhateverFailsBetween) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
-  StorageThreadOptions options = kPatient;
+  StorageLaneOptions options = kPatient;
   options.visitDelay = std::chrono::milliseconds(5);
   must(other->begin(Access::kWrite));
   start([&] { return openSqliteStorage(file, {}); }, options);
@@ -443,7 +443,7 @@ TEST_F(StorageThreadTest, WritesVisitsOnceWhateverFailsBetween) {
   EXPECT_TRUE(eventually([&] { return visitsOf(*other, "a") == 2; }));
 }
 
-TEST_F(StorageThreadTest, FinishesWhatWasSubmittedBeforeItGoes) {
+TEST_F(StorageLaneTest, FinishesWhatWasSubmittedBeforeItGoes) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
   start([&] { return openSqliteStorage(file, std::chrono::seconds(20)); });
@@ -463,7 +463,7 @@ TEST_F(StorageThreadTest, FinishesWhatWasSubmittedBeforeItGoes) {
   EXPECT_EQ(answers, 10);
 }
 
-TEST_F(StorageThreadTest, LeavesAForeignLockBehind) {
+TEST_F(StorageLaneTest, LeavesAForeignLockBehind) {
   const auto file = dir_ / "s.db";
   const auto other = migratedSqlite(file);
   start([&] { return openSqliteStorage(file, std::chrono::milliseconds(10)); });

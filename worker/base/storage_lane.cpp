@@ -1,10 +1,9 @@
-#include "worker/base/storage_thread.h"
+#include "worker/base/storage_lane.h"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <csignal>
-#include <exception>
+#include <utility>
 
 namespace egalaxyd {
 namespace {
@@ -19,45 +18,19 @@ void merge(Visit& into, const Visit& visit) {
 
 }  // namespace
 
-StorageThread::StorageThread(EventLoop& loop, Open open, StorageThreadOptions options)
-    : loop_(loop),
-      open_(std::move(open)),
-      options_(options),
-      pending_(std::make_shared<std::size_t>(0)) {
-  // Threads inherit the mask: signals are the loop's business.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::jthread([this] { runThread(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+StorageLane::StorageLane(EventLoop& loop, Open open, StorageLaneOptions options)
+    : open_(std::move(open)),
+      options_(std::move(options)),
+      queue_(loop, "storage", options_.queueLimit),
+      thread_(startLaneThread("storage", [this] { runThread(); })) {}
+
+StorageLane::~StorageLane() { queue_.stop(); }
+
+void StorageLane::add(Access access, std::unique_ptr<Job> job) {
+  queue_.add(std::make_unique<Request>(access, std::move(job)));
 }
 
-StorageThread::~StorageThread() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_one();
-}
-
-void StorageThread::enqueue(std::unique_ptr<Job> job) {
-  std::unique_lock lock(mutex_);
-  if (readers_.size() + writers_.size() >= options_.queueLimit) {
-    lock.unlock();
-    ++*pending_;
-    job->fail({ErrorCode::kBusy, "too many jobs wait for the storage"});
-    Jobs refused;
-    refused.push_back(std::move(job));
-    return deliver(std::move(refused));
-  }
-  (job->access == Access::kRead ? readers_ : writers_).push_back(std::move(job));
-  lock.unlock();
-  ++*pending_;  // it ends on this thread, later
-  wake_.notify_one();
-}
-
-void StorageThread::recordVisit(Visit visit) {
+void StorageLane::recordVisit(Visit visit) {
   visit.last = wallNow();
   {
     const std::lock_guard lock(mutex_);
@@ -71,45 +44,51 @@ void StorageThread::recordVisit(Visit visit) {
     }
     if (!first) return;
   }
-  wake_.notify_one();
+  queue_.wake();
 }
 
-std::string StorageThread::lastError() const {
+std::string StorageLane::lastError() const {
   const std::lock_guard lock(mutex_);
   return trouble_ ? trouble_->message : std::string();
 }
 
-void StorageThread::runThread() {
+void StorageLane::runThread() {
   openStorage();
   for (bool last = false; !last;) {
-    bool read = false;
-    bool write = false;
-    {
-      std::unique_lock lock(mutex_);
-      while (!stopping_ && readers_.empty() && writers_.empty()) {
-        Clock::time_point until = storage_ ? Clock::time_point::max() : nextOpen_;
-        if (!visits_.empty()) until = std::min(until, visitsDue_);
-        if (until == Clock::time_point::max()) {
-          wake_.wait(lock);
-        } else if (wake_.wait_until(lock, until) == std::cv_status::timeout) {
-          break;
-        }
-      }
-      last = stopping_;
-      read = !readers_.empty();
-      write = !writers_.empty() || (!visits_.empty() && (last || Clock::now() >= visitsDue_));
-    }
+    // Readers that came while writers were at work wait here already.
+    last = !queue_.wait(readers_.empty() ? nextDuty() : Clock::time_point());
     openStorage();
-    if (read) runGroup(Access::kRead);
-    if (write) runGroup(Access::kWrite);
+    sortJobs();
+    if (!readers_.empty()) runGroup(Access::kRead);
+    if (!writers_.empty() || visitsAreDue(last)) runGroup(Access::kWrite);
+  }
+}
+
+/// When there is something to do that nobody asks for.
+Clock::time_point StorageLane::nextDuty() const {
+  const std::lock_guard lock(mutex_);
+  const Clock::time_point opens = storage_ ? Clock::time_point::max() : nextOpen_;
+  return visits_.empty() ? opens : std::min(opens, visitsDue_);
+}
+
+bool StorageLane::visitsAreDue(bool last) const {
+  const std::lock_guard lock(mutex_);
+  return !visits_.empty() && (last || Clock::now() >= visitsDue_);
+}
+
+void StorageLane::sortJobs() {
+  for (auto& job : queue_.takeAll()) {
+    const bool reads = static_cast<const Request&>(*job).access == Access::kRead;
+    (reads ? readers_ : writers_).push_back(std::move(job));
   }
 }
 
 /// Jobs that come while another process's lock is waited for share the commit; when the wait is in
 /// vain, theirs has only begun.
-void StorageThread::runGroup(Access access) {
+void StorageLane::runGroup(Access access) {
   const bool writes = access == Access::kWrite;
-  Jobs jobs = takeJobs(access);
+  Jobs& waiting = writes ? writers_ : readers_;
+  Jobs jobs = std::exchange(waiting, {});
   std::unique_lock<Turn> turn;
   if (writes && options_.turn != nullptr) {
     turn = std::unique_lock(*options_.turn, options_.turnPatience);
@@ -117,8 +96,9 @@ void StorageThread::runGroup(Access access) {
   Result<void> done = storage_ ? storage_->begin(access) : Result<void>(*trouble_);
   Visits visits;
   if (done) {
-    for (auto& job : takeJobs(access)) jobs.push_back(std::move(job));
-    for (const auto& job : jobs) job->run(*storage_);
+    sortJobs();
+    for (auto& job : std::exchange(waiting, {})) jobs.push_back(std::move(job));
+    for (const auto& job : jobs) job->run();
     if (writes) visits = takeVisits();
     const Result<void> counted = addVisits(visits);
     if (writes) done = options_.beforeCommit();
@@ -139,22 +119,17 @@ void StorageThread::runGroup(Access access) {
   }
   if (writes && (!done || !visits.empty())) putBack(std::move(visits));
   if (storage_) note(storage_->trouble(), access);
-  deliver(std::move(jobs));
+  queue_.deliver(std::move(jobs));
 }
 
-StorageThread::Jobs StorageThread::takeJobs(Access access) {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(access == Access::kRead ? readers_ : writers_, {});
-}
-
-Result<void> StorageThread::addVisits(const Visits& visits) {
+Result<void> StorageLane::addVisits(const Visits& visits) {
   if (visits.empty()) return {};
   std::vector<Visit> batch;
   for (const auto& [certificate, visit] : visits) batch.push_back(visit);
   return storage_->addVisits(batch);
 }
 
-void StorageThread::openStorage() {
+void StorageLane::openStorage() {
   const Clock::time_point now = Clock::now();
   if ((storage_ && !reopenNeeded_) || now < nextOpen_) return;
   nextOpen_ = now + options_.reopenDelay;
@@ -171,13 +146,13 @@ void StorageThread::openStorage() {
   if (!wasOpen) note({}, Access::kWrite);
 }
 
-StorageThread::Visits StorageThread::takeVisits() {
+StorageLane::Visits StorageLane::takeVisits() {
   const std::lock_guard lock(mutex_);
   return std::exchange(visits_, {});
 }
 
 /// For the next attempt, together with those that came meanwhile.
-void StorageThread::putBack(Visits visits) {
+void StorageLane::putBack(Visits visits) {
   const std::lock_guard lock(mutex_);
   for (auto& [certificate, visit] : visits_) {
     if (const auto known = visits.find(certificate); known != visits.end()) {
@@ -190,7 +165,7 @@ void StorageThread::putBack(Visits visits) {
   visitsDue_ = Clock::now() + options_.visitDelay;
 }
 
-void StorageThread::note(const std::optional<Error>& trouble, Access access) {
+void StorageLane::note(const std::optional<Error>& trouble, Access access) {
   if (!trouble && trouble_ && troubled_ == Access::kWrite && access == Access::kRead) return;
   {
     const std::lock_guard lock(mutex_);
@@ -207,20 +182,6 @@ void StorageThread::note(const std::optional<Error>& trouble, Access access) {
   spdlog::error("storage: {}; what needs it is refused until it works again", trouble->message);
   nextComplaint_ = Clock::now() + kComplaintGap;
   complained_ = true;
-}
-
-void StorageThread::deliver(Jobs jobs) {
-  if (jobs.empty()) return;
-  loop_.post([pending = pending_, jobs = std::move(jobs)]() mutable {
-    for (const auto& job : jobs) {
-      --*pending;
-      try {
-        job->answer();
-      } catch (const std::exception& e) {  // the others' answers are none of its business
-        spdlog::error("an answer of the storage was lost: {}", e.what());
-      }
-    }
-  });
 }
 
 }  // namespace egalaxyd

@@ -1,0 +1,68 @@
+// A piece of work for another thread, and what is done with its result.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace egalaxyd {
+
+/// `work()`, which returns a Result; what it throws is kIo.
+template <class Work>
+std::invoke_result_t<Work&> resultOf(Work& work) {
+  try {
+    return work();
+  } catch (const std::exception& e) {
+    return Error{ErrorCode::kIo, e.what()};
+  } catch (...) {  // a plug-in's
+    return Error{ErrorCode::kIo, "an exception that is no std::exception"};
+  }
+}
+
+/// Made and answered on the loop, run on a thread of a lane.
+class Job {
+ public:
+  virtual ~Job() = default;
+  /// Throws nothing.
+  virtual void run() = 0;
+  /// Instead of run(), or of what it gave.
+  virtual void fail(const Error& error) = 0;
+  virtual void answer() = 0;
+};
+using Jobs = std::vector<std::unique_ptr<Job>>;
+
+/// `work()` returns a Result; `done(result)` gets it. What `work` holds is freed where it ran.
+template <class Work, class Done>
+class TypedJob final : public Job {
+ public:
+  using Outcome = std::invoke_result_t<Work&>;
+  static_assert(std::is_constructible_v<Outcome, Error>, "work() returns a Result");
+
+  TypedJob(Work work, Done done) : work_(std::move(work)), done_(std::move(done)) {}
+  void run() override {
+    result_.emplace(resultOf(*work_));
+    work_.reset();
+  }
+  void fail(const Error& error) override {
+    work_.reset();
+    result_.emplace(error);
+  }
+  void answer() override { done_(std::move(*result_)); }
+
+ private:
+  std::optional<Work> work_;
+  Done done_;
+  std::optional<Outcome> result_;
+};
+
+template <class Work, class Done>
+std::unique_ptr<Job> makeJob(Work work, Done done) {
+  return std::make_unique<TypedJob<Work, Done>>(std::move(work), std::move(done));
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,119 @@
+#include "worker/base/job_queue.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <exception>
+#include <iterator>
+#include <utility>
+
+namespace egalaxyd {
+
+JobQueue::JobQueue(EventLoop& loop, std::string name, std::size_t limit)
+    : loop_(loop),
+      name_(std::move(name)),
+      limit_(limit),
+      pending_(std::make_shared<std::size_t>(0)) {}
+
+void JobQueue::add(std::unique_ptr<Job> job) {
+  std::unique_lock lock(mutex_);
+  const bool full = jobs_.size() >= limit_;
+  if (!full) jobs_.push_back(std::move(job));
+  lock.unlock();
+  ++*pending_;  // it ends on this thread, later
+  if (!full) return changed_.notify_one();
+  job->fail({ErrorCode::kBusy, "too many jobs wait for the " + name_});
+  Jobs refused;
+  refused.push_back(std::move(job));
+  deliver(std::move(refused));
+}
+
+void JobQueue::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_one();
+}
+
+void JobQueue::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+}
+
+void JobQueue::stopAndForget() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    jobs_.clear();
+  }
+  changed_.notify_all();
+}
+
+std::unique_ptr<Job> JobQueue::take() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+  if (stopping_) return nullptr;
+  auto job = std::move(jobs_.front());
+  jobs_.pop_front();
+  return job;
+}
+
+Jobs JobQueue::takeAll() {
+  const std::lock_guard lock(mutex_);
+  Jobs all(std::make_move_iterator(jobs_.begin()), std::make_move_iterator(jobs_.end()));
+  jobs_.clear();
+  return all;
+}
+
+bool JobQueue::wait(Clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  const auto changed = [this] { return stopping_ || woken_ || !jobs_.empty(); };
+  if (until == Clock::time_point::max()) {
+    changed_.wait(lock, changed);  // wait_until() overflows
+  } else {
+    changed_.wait_until(lock, until, changed);
+  }
+  woken_ = false;
+  return !stopping_;
+}
+
+void JobQueue::deliver(Jobs jobs) {
+  if (jobs.empty()) return;
+  loop_.post([pending = pending_, jobs = std::move(jobs)] {
+    for (const auto& job : jobs) {
+      --*pending;
+      try {
+        job->answer();
+      } catch (const std::exception& e) {  // the others' answers are none of its business
+        spdlog::error("the answer of a job was lost: {}", e.what());
+      }
+    }
+  });
+}
+
+std::jthread startLaneThread(std::string name, UniqueFunction<void()> main) {
+  // Threads inherit the mask.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto restore = [&] { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); };
+  try {
+    std::jthread thread([name = std::move(name), main = std::move(main)]() mutable {
+      ::pthread_setname_np(::pthread_self(), name.c_str());
+      main();
+    });
+    restore();
+    return thread;
+  } catch (...) {
+    restore();
+    throw;
+  }
+}
+
+}  // namespace egalaxyd

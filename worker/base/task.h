@@ -1,0 +1,252 @@
+// Coroutines: work that waits, written from top to bottom. Loop thread only.
+//
+//   Task<Result<void>> copy(Lane& lane, Body& body) {
+//     for (;;) {
+//       auto bytes = co_await body.read();
+//       if (!bytes || bytes->empty()) co_return bytes ? Result<void>() : bytes.error();
+//       if (auto written = co_await append(lane, *bytes); !written) co_return written;
+//     }
+//   }
+//
+// A lambda that captures never stands within a co_await expression: g++ 12 destroys what it
+// captured twice. A function that returns the Async says what is awaited anyway.
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "common/base/result.h"
+#include "common/base/unique_function.h"
+#include "worker/base/intrusive_list.h"
+#include "worker/base/job.h"
+
+namespace egalaxyd {
+
+/// Whether what a task does is wanted still. Shared by who asked for it, on the loop, and the task:
+/// from then on each of its co_await gives an Error, and jobs that have not begun do not.
+class Cancellation {
+ public:
+  void request() { requested_.store(true, std::memory_order_relaxed); }
+  bool requested() const { return requested_.load(std::memory_order_relaxed); }
+
+  static Error error() { return {ErrorCode::kIo, "nobody waits for this any more"}; }
+
+ private:
+  std::atomic<bool> requested_ = false;
+};
+
+/// What every coroutine's promise holds.
+struct PromiseBase {
+  std::coroutine_handle<> parent;              ///< awaits it; null: a task that Tasks started
+  int* unfinished = nullptr;                   ///< of both(): its parent goes on when it becomes 0
+  const Cancellation* cancellation = nullptr;  ///< null: it cannot be cancelled
+  std::exception_ptr thrown;
+
+  bool isCancelled() const { return cancellation != nullptr && cancellation->requested(); }
+  void unhandled_exception() { thrown = std::current_exception(); }
+  std::suspend_always initial_suspend() noexcept { return {}; }
+
+  struct Final {
+    bool await_ready() noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
+      PromiseBase& promise = ended.promise();
+      if (promise.unfinished != nullptr && --*promise.unfinished > 0) return std::noop_coroutine();
+      if (promise.parent) return promise.parent;
+      ended.promise().leaveTasks();
+      return std::noop_coroutine();
+    }
+    void await_resume() noexcept {}
+  };
+  Final final_suspend() noexcept { return {}; }
+};
+
+template <class T>
+struct Promise : PromiseBase {
+  std::optional<T> value;
+
+  void return_value(T result) { value.emplace(std::move(result)); }
+  T take() {
+    if (thrown) std::rethrow_exception(thrown);
+    return std::move(*value);
+  }
+  void leaveTasks() noexcept {}
+};
+
+class Tasks;
+
+template <>
+struct Promise<void> : PromiseBase {
+  // Of one that Tasks started.
+  Tasks* tasks = nullptr;
+  std::shared_ptr<const Cancellation> held;
+  Promise* previous = nullptr;
+  Promise* next = nullptr;
+
+  void return_void() {}
+  void take() {
+    if (thrown) std::rethrow_exception(thrown);
+  }
+  void leaveTasks() noexcept;
+};
+
+/// A coroutine, which begins when it is awaited or given to Tasks. Owns its frame.
+template <class T>
+class [[nodiscard]] Task {
+ public:
+  struct promise_type : Promise<T> {
+    Task get_return_object() {
+      return Task(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+  };
+  using Handle = std::coroutine_handle<promise_type>;
+
+  Task(Task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  Task& operator=(Task&&) = delete;
+  ~Task() {
+    if (frame_) frame_.destroy();
+  }
+
+  bool await_ready() const noexcept { return false; }
+  template <class Parent>
+  Handle await_suspend(std::coroutine_handle<Parent> parent) noexcept {
+    adopt(parent, nullptr);
+    return frame_;
+  }
+  T await_resume() { return frame_.promise().take(); }
+
+ private:
+  template <class A, class B>
+  friend class Both;
+  friend class Tasks;
+
+  explicit Task(Handle frame) : frame_(frame) {}
+  template <class Parent>
+  void adopt(std::coroutine_handle<Parent> parent, int* unfinished) noexcept {
+    PromiseBase& mine = frame_.promise();
+    mine.parent = parent;
+    mine.unfinished = unfinished;
+    mine.cancellation = parent.promise().cancellation;
+  }
+
+  Handle frame_;
+};
+
+/// Two tasks beside each other, which it awaits both, whatever becomes of either.
+template <class A, class B>
+class [[nodiscard]] Both {
+ public:
+  Both(Task<A> a, Task<B> b) : a_(std::move(a)), b_(std::move(b)) {}
+
+  bool await_ready() const noexcept { return false; }
+  template <class Parent>
+  bool await_suspend(std::coroutine_handle<Parent> parent) {
+    a_.adopt(parent, &unfinished_);
+    b_.adopt(parent, &unfinished_);
+    a_.frame_.resume();
+    b_.frame_.resume();
+    return --unfinished_ > 0;
+  }
+  std::pair<A, B> await_resume() {
+    A first = a_.await_resume();
+    return {std::move(first), b_.await_resume()};
+  }
+
+ private:
+  Task<A> a_;
+  Task<B> b_;
+  int unfinished_ = 3;  ///< the third is await_suspend() itself
+};
+
+template <class A, class B>
+Both<A, B> both(Task<A> a, Task<B> b) {
+  return {std::move(a), std::move(b)};
+}
+
+/// What will be a T, a Result, on the loop: for `co_await`, or for then(). Nothing begins before.
+template <class T>
+class [[nodiscard]] Async {
+ public:
+  using Done = UniqueFunction<void(T)>;
+  using Start = UniqueFunction<void(const Cancellation*, Done)>;
+
+  /// `start` gives a T to its `done`, once, now or later.
+  explicit Async(Start start) : start_(std::move(start)) {}
+
+  /// Without a coroutine: `done` gets it.
+  void then(Done done) && { start_(nullptr, std::move(done)); }
+
+  bool await_ready() const noexcept { return false; }
+  template <class Parent>
+  bool await_suspend(std::coroutine_handle<Parent> parent) {
+    const PromiseBase& promise = parent.promise();
+    if (promise.isCancelled()) {
+      result_.emplace(Cancellation::error());
+      return false;
+    }
+    start_(promise.cancellation, [this, parent](T result) {
+      result_.emplace(std::move(result));
+      if (suspended_) parent.resume();
+    });
+    suspended_ = !result_;
+    return suspended_;
+  }
+  T await_resume() { return std::move(*result_); }
+
+ private:
+  Start start_;
+  std::optional<T> result_;
+  bool suspended_ = false;
+};
+
+/// `begin(done)` begins what gives a T to `done`.
+template <class T, class Begin>
+Async<T> async(Begin begin) {
+  return Async<T>(
+      [begin = std::move(begin)](const Cancellation*, typename Async<T>::Done done) mutable {
+        begin(std::move(done));
+      });
+}
+
+/// A job of `work`, which `add` gives to a lane.
+template <class Work, class Add>
+auto asyncJob(Work work, Add add) {
+  using Outcome = std::invoke_result_t<Work&>;
+  return Async<Outcome>([work = std::move(work), add](const Cancellation* cancellation,
+                                                      typename Async<Outcome>::Done done) mutable {
+    auto unlessCancelled = [work = std::move(work), cancellation]() mutable -> Outcome {
+      if (cancellation != nullptr && cancellation->requested()) return Cancellation::error();
+      return work();
+    };
+    add(makeJob(std::move(unlessCancelled), std::move(done)));
+  });
+}
+
+/// The tasks of one loop that nobody awaits. Outlives the lanes whose jobs they await.
+class Tasks {
+ public:
+  Tasks() = default;
+  Tasks(const Tasks&) = delete;
+  Tasks& operator=(const Tasks&) = delete;
+  /// Ends, where they wait, those that have not ended.
+  ~Tasks();
+
+  /// Runs `task` up to its first wait. What it throws is logged, and what it held is freed then: a
+  /// Responder, for example, answers 42.
+  void start(Task<void> task, std::shared_ptr<const Cancellation> cancellation = nullptr);
+
+  std::size_t running() const { return running_.size(); }
+
+ private:
+  friend struct Promise<void>;
+  void remove(Promise<void>& ended) noexcept;
+
+  IntrusiveList<Promise<void>> running_;
+};
+
+}  // namespace egalaxyd
