@@ -10,7 +10,7 @@ void encoder(std::string_view input) {
   if (input.empty()) return;
   const int code = static_cast<unsigned char>(input.front());
   const std::string header =
-      encodeGeminiHeader({static_cast<Status>(code), std::string(input.substr(1)), nullptr});
+      encodeGeminiHeader({static_cast<Status>(code), std::string(input.substr(1)), nullptr}).line;
   requireLegalHeader(header);
 }
 

@@ -73,7 +73,7 @@ void checkRouting(RequestLine line) {
   if (const auto* response = std::get_if<Response>(&result)) {
     const int status = static_cast<int>(response->status);
     require(status == 50 || status == 51 || status == 53 || status == 59, "a refusal's status");
-    requireLegalHeader(encodeGeminiHeader(*response));
+    requireLegalHeader(encodeGeminiHeader(*response).line);
     return;
   }
   const auto& [site, request, takes] = std::get<Routed>(result);
@@ -83,9 +83,9 @@ void checkRouting(RequestLine line) {
   requireNormalPath(request.path);
   const std::string_view rest = request.sitePath();
   require(rest.empty() || rest.starts_with('/'), "a mount that ends on a segment's border");
-  requireLegalHeader(encodeGeminiHeader(Response::redirect(request.path, true)));
+  requireLegalHeader(encodeGeminiHeader(Response::redirect(request.path, true)).line);
   requireLegalHeader(
-      encodeGeminiHeader(Response::failure(Status::kNotFound, request.query.value_or(""))));
+      encodeGeminiHeader(Response::failure(Status::kNotFound, request.query.value_or(""))).line);
 }
 
 }  // namespace
@@ -100,7 +100,8 @@ void gemini_parser(std::string_view input) {
   require(input.size() < 1026 || !std::holds_alternative<NeedMore>(whole.step),
           "an answer at byte 1026");
   if (auto* malformed = std::get_if<Malformed>(&whole.step)) {
-    requireLegalHeader(encodeGeminiHeader(Response::failure(Status::kBadRequest, malformed->text)));
+    requireLegalHeader(
+        encodeGeminiHeader(Response::failure(Status::kBadRequest, malformed->text)).line);
   }
   if (auto* line = std::get_if<RequestLine>(&whole.step)) checkRouting(std::move(*line));
 }

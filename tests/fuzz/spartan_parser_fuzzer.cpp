@@ -67,7 +67,7 @@ void spartan_parser(std::string_view input) {
           "an answer at byte 4098");
   if (const auto* malformed = std::get_if<Malformed>(&whole.step)) {
     Response refusal = Response::failure(Status::kBadRequest, malformed->text);
-    requireLegalSpartanHeader(encodeSpartanHeader(refusal, {}));
+    requireLegalSpartanHeader(encodeSpartanHeader(refusal, {}).line);
   }
   if (const auto* line = std::get_if<RequestLine>(&whole.step)) checkLine(*line);
 }

@@ -66,13 +66,13 @@ bool Connection::start() noexcept {
   return watched;
 }
 
-void Connection::activate() {
+void Connection::admitted() {
   contain([this] {
     phase_ = Phase::kActive;
     deadline_.cancel();
-    exchange_ =
-        std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_, wait_,
-                                   accepted_, keeper_.makeTransport(listener_, std::move(socket_)));
+    exchange_ = std::make_unique<Exchange>(keeper_.exchangeContext(), *this, listener_, client_,
+                                           wait_, accepted_, std::move(slot_),
+                                           keeper_.makeTransport(listener_, std::move(socket_)));
     exchange_->start();
   });
 }
@@ -96,7 +96,6 @@ void Connection::abort(std::string_view why) {
 void Connection::end(std::string_view why) {
   if (phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kActive && exchange_) return exchange_->abort(why);
-  if (phase_ == Phase::kActive) keeper_.gaveSlotBack(*this);  // it did not come to an exchange
   close();
 }
 
@@ -137,8 +136,8 @@ void Connection::onDeadline() {
 /// A connection waits on while others of its address are served, for a bounded time.
 void Connection::onQueueDeadline() {
   const Clock::duration interval = keeper_.exchangeContext().limits.requestTimeout;
-  const bool waitsOn =
-      keeper_.mayWaitOn(*this) && loop_.now() - accepted_ < kLongestQueue * interval;
+  const bool waitsOn = loop_.now() - slot_.lastServed() < interval &&
+                       loop_.now() - accepted_ < kLongestQueue * interval;
   if (waitsOn) return deadline_.setAfter(interval);
   keeper_.exchangeContext().counters.add(Counter::kTimeouts);
   close();
@@ -171,7 +170,7 @@ void Connection::queueUp() {
   wait_ = verdict.wait;
   phase_ = Phase::kQueued;
   deadline_.setAfter(keeper_.exchangeContext().limits.requestTimeout);
-  keeper_.wantsSlot(*this);
+  slot_ = keeper_.queueUp(*this);
 }
 
 /// The header is looked at where it lies, so that exactly its bytes can be taken away.
@@ -208,6 +207,7 @@ void Connection::goOn(Drain::Next step) {
 
 void Connection::close() {
   phase_ = Phase::kClosed;
+  slot_ = {};
   deadline_.cancel();
   watch_.forget();
   keeper_.closed(*this);
@@ -224,7 +224,6 @@ void Connection::continueLater() {
 
 void Connection::ended(UniqueFd socket, BodyLeft bodyLeft) {
   loop_.defer([this] { exchange_.reset(); });  // it is on the stack
-  keeper_.gaveSlotBack(*this);
   socket_ = std::move(socket);
   if (!socket_) return close();
   phase_ = Phase::kDraining;

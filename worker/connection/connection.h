@@ -8,8 +8,8 @@
 #include "common/base/unique_fd.h"
 #include "common/loop/event_loop.h"
 #include "common/wire/ip_address.h"
-#include "worker/connection/admission.h"
 #include "worker/connection/drain.h"
+#include "worker/exchange/admission.h"
 #include "worker/exchange/exchange.h"
 
 namespace egalaxyd {
@@ -31,19 +31,11 @@ class ConnectionKeeper {
   virtual bool takeAddress(const IpAddress& client) = 0;
   /// Counts a connection of `client` whose first message has come, before anybody looks into that.
   virtual RateVerdict count(const IpAddress& client) = 0;
-  /// The first message has come; Connection::activate follows when a slot is free.
-  virtual void wantsSlot(Connection& connection) = 0;
+  /// The first message has come: its place in the queue for slots.
+  virtual Admission::Slot queueUp(Connection& connection) = 0;
   /// A part of a handshake of `client` has cost so much CPU time.
   virtual void charge(const IpAddress& client, Clock::duration cpu) = 0;
-  /// The holder of a slot has finished its handshake; see Admission::establish.
-  virtual void established(Connection& connection, Clock::duration took) = 0;
-  /// The slot is free again.
-  virtual void gaveSlotBack(Connection& connection) = 0;
-  /// Whether a connection that has been in the queue for limits.request_timeout may stay: others of
-  /// its address were served meanwhile, there is only much to do.
-  virtual bool mayWaitOn(const Connection& connection) const = 0;
-  /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing, and
-  /// neither does gaveSlotBack().
+  /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing.
   virtual void closed(Connection& connection) = 0;
   /// For the log, now and then: what every connection of a client may bring about.
   virtual void complain(std::string text) = 0;
@@ -58,7 +50,7 @@ class ConnectionKeeper {
 
 /// Whatever it throws, out of memory for example, ends this connection alone.
 /// Loop thread only; neither copied nor moved. About 250 bytes while it waits.
-class Connection final : public ExchangeOwner, public Admission::Member {
+class Connection final : public ExchangeOwner, public Admission::Holder {
  public:
   /// Where in the keeper's table it stands; no other connection ever has the same id.
   struct Id {
@@ -69,16 +61,15 @@ class Connection final : public ExchangeOwner, public Admission::Member {
   /// `viaProxy`: `client` is a trusted proxy, whose header names the real one.
   Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
              ListenerKind listener, const IpAddress& client, bool viaProxy);
-  ~Connection() override;
+  ~Connection();
 
   /// Watches for the first message; false when the kernel cannot.
   bool start() noexcept;
-  /// Takes its slot: becomes an exchange and does what can be done now.
-  void activate();
+  /// Has its slot: becomes an exchange and does what can be done now.
+  void admitted() override;
   /// The exchange's answer has come from its site.
   void respond(std::optional<Response> response);
-  /// Gives its slot to others that wait: it ends soon, or at once.
-  void yield();
+  void yield() override;
   /// Closes at once; `why` is for the log.
   void abort(std::string_view why);
 
@@ -107,7 +98,6 @@ class Connection final : public ExchangeOwner, public Admission::Member {
 
   void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
   void charge(Clock::duration cpu) override { keeper_.charge(client_, cpu); }
-  void established(Clock::duration took) override { keeper_.established(*this, took); }
   Responder makeResponder() override { return keeper_.makeResponder(*this); }
   void awaitRoom() override { watch_.wantRoom(); }
   void continueLater() override;
@@ -127,6 +117,7 @@ class Connection final : public ExchangeOwner, public Admission::Member {
   UniqueFd socket_;         ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;
+  Admission::Slot slot_;  ///< while it waits for one; then the exchange has it
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<Drain> drain_;
 };

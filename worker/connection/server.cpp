@@ -88,7 +88,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
                        .cpuMeter = cpuMeter_,
                        .refusals = refusals_},
       costs_(std::random_device{}()),
-      admission_(admissionLimits(setup.workerCount)),
+      admission_(admissionLimits(setup.workerCount), [this] { onSlotFreed(); }),
       connectionLimit_(connectionLimit()),
       resume_(loop_, [this] { resumeAccepting(); }),
       closing_(loop_, [this] { closeListeners(); }),
@@ -295,19 +295,19 @@ void Server::admitSoon() noexcept {
 void Server::admit() {
   admitting_ = false;
   for (int begun = 0; begun < kAdmissionsPerTurn; ++begun) {
-    Admission::Member* next = admission_.admitNext(exchangesElsewhere());
+    Admission::Holder* next = admission_.admitNext(exchangesElsewhere());
     if (next == nullptr) break;
     exchangeContext_.counters.add(Gauge::kExchanges, 1);
     mostExchanges_ = std::max(mostExchanges_, admission_.holders());
-    static_cast<Connection*>(next)->activate();
+    next->admitted();
     if (begun + 1 == kAdmissionsPerTurn) admitSoon();
   }
   if (admission_.waiting() > 0 && !makeRoom_.active()) makeRoom_.setAfter(kPatienceTick);
 }
 
 void Server::makeRoom() {
-  for (Admission::Member* member : admission_.yielding(loop_.now(), exchangesElsewhere())) {
-    static_cast<Connection*>(member)->yield();
+  for (Admission::Holder* holder : admission_.yielding(loop_.now(), exchangesElsewhere())) {
+    holder->yield();
   }
   admitSoon();
 }
@@ -350,10 +350,10 @@ RateVerdict Server::count(const IpAddress& client) {
   return {wait, close};
 }
 
-void Server::wantsSlot(Connection& connection) {
+Admission::Slot Server::queueUp(Connection& connection) {
   const bool isCostly = costs_.isCostly(connection.client(), loop_.now());
-  admission_.enqueue(connection, connection.client(), isCostly);
   admitSoon();
+  return admission_.enqueue(connection, connection.client(), isCostly);
 }
 
 void Server::charge(const IpAddress& client, Clock::duration cpu) {
@@ -362,18 +362,12 @@ void Server::charge(const IpAddress& client, Clock::duration cpu) {
   if (costs_.isCostly(client, now)) admission_.demote(client);
 }
 
-void Server::gaveSlotBack(Connection& connection) {
-  admission_.release(connection);
+void Server::onSlotFreed() noexcept {
   exchangeContext_.counters.add(Gauge::kExchanges, -1);
   admitSoon();
 }
 
-bool Server::mayWaitOn(const Connection& connection) const {
-  return loop_.now() - admission_.lastServed(connection) < plan_.config.limits.requestTimeout;
-}
-
 void Server::closed(Connection& connection) {
-  admission_.release(connection);  // it may still be in the queue
   const Connection::Id id = connection.id();
   places_[id.index].failed = false;
   try {

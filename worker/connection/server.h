@@ -11,11 +11,11 @@
 
 #include "common/loop/event_loop.h"
 #include "worker/base/rare_error.h"
-#include "worker/connection/admission.h"
 #include "worker/connection/connection.h"
 #include "worker/connection/connection_limit.h"
 #include "worker/connection/handshake_costs.h"
 #include "worker/connection/shared_rate_limiter.h"
+#include "worker/exchange/admission.h"
 #include "worker/exchange/refusals.h"
 #include "worker/plan/worker_setup.h"
 #include "worker/transport/cpu_meter.h"
@@ -76,6 +76,7 @@ class Server final : public ConnectionKeeper {
   Accepted pauseListener(Listener& listener);
   void resumeAccepting();
   void admitSoon() noexcept;
+  void onSlotFreed() noexcept;
   void admit();
   void makeRoom();
   std::size_t exchangesElsewhere() const;
@@ -86,13 +87,8 @@ class Server final : public ConnectionKeeper {
   bool takeAddress(const IpAddress& client) override;
   std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) override;
   RateVerdict count(const IpAddress& client) override;
-  void wantsSlot(Connection& connection) override;
+  Admission::Slot queueUp(Connection& connection) override;
   void charge(const IpAddress& client, Clock::duration cpu) override;
-  void established(Connection& connection, Clock::duration took) override {
-    admission_.establish(connection, took, loop_.now());
-  }
-  bool mayWaitOn(const Connection& connection) const override;
-  void gaveSlotBack(Connection& connection) override;
   void closed(Connection& connection) override;
   void complain(std::string text) override;
   void failed(Connection& connection, std::string_view what) override;

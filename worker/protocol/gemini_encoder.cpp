@@ -69,42 +69,43 @@ std::string cleanText(std::string_view text) {
   return clean;
 }
 
-std::string headerLine(Status status, std::string_view meta) {
-  std::string line = std::to_string(static_cast<int>(status));
-  line += ' ';
-  line += meta.empty() ? usualText(status) : meta;
-  line += "\r\n";
-  return line;
+Header headerOf(Status status, std::string_view meta) {
+  Header header{static_cast<int>(status), std::string(meta.empty() ? usualText(status) : meta), {}};
+  header.line = std::to_string(header.status);
+  header.line += ' ';
+  header.line += header.meta;
+  header.line += "\r\n";
+  return header;
 }
 
-std::string successLine(std::string_view mediaType) {
+Header successHeader(std::string_view mediaType) {
   if (!isMediaType(mediaType)) mediaType = mediaType.substr(0, mediaType.find(';'));
-  return headerLine(Status::kSuccess, isMediaType(mediaType) ? mediaType : "");
+  return headerOf(Status::kSuccess, isMediaType(mediaType) ? mediaType : "");
 }
 
-std::string redirectLine(Status status, std::string_view target) {
+Header redirectHeader(Status status, std::string_view target) {
   if (target.size() > kMaxMetaBytes) {
-    return headerLine(Status::kBadRequest, "The URL is too long to be redirected");
+    return headerOf(Status::kBadRequest, "The URL is too long to be redirected");
   }
   const bool usable = !target.empty() && !target.starts_with("//") &&
                       !target.starts_with(kByteOrderMark) &&
                       target.find(' ') == std::string_view::npos && isPrintable(target);
-  if (!usable) return headerLine(Status::kTemporaryFailure, "");
-  return headerLine(status, target);
+  if (!usable) return headerOf(Status::kTemporaryFailure, "");
+  return headerOf(status, target);
 }
 
 }  // namespace
 
-std::string encodeGeminiHeader(const Response& response) {
-  if (!isStatus(static_cast<int>(response.status))) return headerLine(Status::kCgiError, "");
+Header encodeGeminiHeader(const Response& response) {
+  if (!isStatus(static_cast<int>(response.status))) return headerOf(Status::kCgiError, "");
   switch (response.status) {
     case Status::kSuccess:
-      return successLine(response.meta);
+      return successHeader(response.meta);
     case Status::kRedirectTemporary:
     case Status::kRedirectPermanent:
-      return redirectLine(response.status, response.meta);
+      return redirectHeader(response.status, response.meta);
     default:
-      return headerLine(response.status, cleanText(response.meta));
+      return headerOf(response.status, cleanText(response.meta));
   }
 }
 

@@ -1,8 +1,7 @@
 // Response to header line, as Gemini and Titan write it. Pure.
 #pragma once
 
-#include <string>
-
+#include "worker/protocol/header.h"
 #include "worker/site/response.h"
 
 namespace egalaxyd {
@@ -14,6 +13,6 @@ namespace egalaxyd {
 /// A media type with broken parameters loses them; a broken one is application/octet-stream.
 /// A redirect whose target is too long becomes a 59; one without a usable target (empty, "//...",
 /// spaces, control characters) a 40. A number that is no status becomes a 42.
-std::string encodeGeminiHeader(const Response& response);
+Header encodeGeminiHeader(const Response& response);
 
 }  // namespace egalaxyd

@@ -1,6 +1,8 @@
 #include "worker/protocol/spartan_encoder.h"
 
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "common/base/path.h"
@@ -11,14 +13,16 @@ namespace egalaxyd {
 
 namespace {
 
-constexpr std::size_t kMetaAt = 3;  ///< in Gemini's header: two digits and a space
+/// Spartan's statuses.
+enum Digit { kSuccess = 2, kRedirect = 3, kClientError = 4, kServerError = 5 };
 
-std::string headerLine(char digit, std::string_view meta) {
-  std::string line(1, digit);
-  line += ' ';
-  line += meta;
-  line += "\r\n";
-  return line;
+Header headerOf(Digit digit, std::string meta) {
+  Header header{digit, std::move(meta), {}};
+  header.line = std::to_string(header.status);
+  header.line += ' ';
+  header.line += header.meta;
+  header.line += "\r\n";
+  return header;
 }
 
 /// A '?' for each character that is not ASCII.
@@ -65,26 +69,28 @@ std::string promptPage(std::string_view prompt, bool secret, std::string_view pa
 
 }  // namespace
 
-std::string encodeSpartanHeader(Response& response, const SpartanTarget& asked) {
-  const std::string gemini = encodeGeminiHeader(response);  // a legal one, whatever it holds
-  const std::string_view meta =
-      std::string_view(gemini).substr(kMetaAt, gemini.size() - kMetaAt - 2);
-  switch (gemini[0]) {
-    case '1':
-      response.body = std::make_unique<StringBody>(promptPage(meta, gemini[1] == '1', asked.path));
-      return headerLine('2', "text/gemini");
-    case '2':
-      return headerLine('2', meta);
-    case '3':
-      if (const auto path = redirectPath(meta, asked.host)) return headerLine('3', *path);
-      return headerLine('4', "This page is at a place that Spartan cannot be sent to");
-    case '4':
-      if (gemini[1] != '4') return headerLine('5', asciiOf(meta));
-      return headerLine('4', "Too many requests: wait " + asciiOf(meta) + " seconds");
-    case '6':
-      return headerLine('4', "This page is for certificates: come over Gemini");
+Header encodeSpartanHeader(Response& response, const SpartanTarget& asked) {
+  const Header gemini = encodeGeminiHeader(response);  // a legal one, whatever it holds
+  switch (gemini.status / 10) {
+    case 1: {
+      const bool secret = gemini.status == static_cast<int>(Status::kSensitiveInput);
+      response.body = std::make_unique<StringBody>(promptPage(gemini.meta, secret, asked.path));
+      return headerOf(kSuccess, "text/gemini");
+    }
+    case 2:
+      return headerOf(kSuccess, gemini.meta);
+    case 3:
+      if (auto path = redirectPath(gemini.meta, asked.host)) return headerOf(kRedirect, *path);
+      return headerOf(kClientError, "This page is at a place that Spartan cannot be sent to");
+    case 4:
+      if (gemini.status != static_cast<int>(Status::kSlowDown)) {
+        return headerOf(kServerError, asciiOf(gemini.meta));
+      }
+      return headerOf(kClientError, "Too many requests: wait " + asciiOf(gemini.meta) + " seconds");
+    case 6:
+      return headerOf(kClientError, "This page is for certificates: come over Gemini");
     default:
-      return headerLine('4', asciiOf(meta));
+      return headerOf(kClientError, asciiOf(gemini.meta));
   }
 }
 

@@ -1,9 +1,9 @@
 // Response to header line, as Spartan writes it. Pure.
 #pragma once
 
-#include <string>
 #include <string_view>
 
+#include "worker/protocol/header.h"
 #include "worker/site/response.h"
 
 namespace egalaxyd {
@@ -19,6 +19,6 @@ struct SpartanTarget {
 /// `response` gets a body that shows it with a "=:" line to `asked.path`.
 /// A redirect keeps to the host: a path or a gemini or spartan URL of `asked.host` is a 3 with the
 /// absolute path. What Spartan has no words for (another host, a query) is a 4 that says so.
-std::string encodeSpartanHeader(Response& response, const SpartanTarget& asked);
+Header encodeSpartanHeader(Response& response, const SpartanTarget& asked);
 
 }  // namespace egalaxyd

@@ -50,7 +50,7 @@ class ScriptedBody final : public BodySource {
   std::size_t next_ = 0;
 };
 
-class ExchangeTest : public testing::Test, public ExchangeOwner {
+class ExchangeTest : public testing::Test, public ExchangeOwner, public Admission::Holder {
  protected:
   ExchangeTest() : shared_(SharedState::create().value()), context_(makeContext()) {
     client_.sends = {"gemini://h.test/page\r\n"};
@@ -75,9 +75,15 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
 
   void start(ListenerKind listener = ListenerKind::kGemini,
              Clock::time_point accepted = Clock::now()) {
-    exchange_ = std::make_unique<Exchange>(context_, *this, listener, IpAddress(), wait_, accepted,
-                                           std::make_unique<ScriptedTransport>(client_));
+    exchange_ =
+        std::make_unique<Exchange>(context_, *this, listener, IpAddress(), wait_, accepted,
+                                   takeSlot(), std::make_unique<ScriptedTransport>(client_));
     exchange_->start();
+  }
+  Admission::Slot takeSlot() {
+    auto slot = admission_.enqueue(*this, IpAddress());
+    EXPECT_EQ(admission_.admitNext(0), this);
+    return slot;
   }
   void startSpartan(std::deque<std::string> sends) {
     client_.sends = std::move(sends);
@@ -86,9 +92,13 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
 
   void setDeadline(Clock::duration delay) override { deadlines_.push_back(delay); }
   void charge(Clock::duration cpu) override { charged_.push_back(cpu); }
-  void established(Clock::duration) override {}
+  Admission::Standing standing(Clock::time_point) override { return {}; }
+  void admitted() override {}
+  void yield() override {}
   Responder makeResponder() override {
-    return Responder([this](std::optional<Response> r) { exchange_->respond(std::move(r)); });
+    return Responder([this](std::optional<Response> r) {
+      if (exchange_) exchange_->respond(std::move(r));
+    });
   }
   void awaitRoom() override { ++roomAwaited_; }
   void continueLater() override { ++continued_; }
@@ -116,6 +126,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner {
   Refusals refusals_{AddressMask::kFull};
   RateWait wait_;
   ExchangeContext context_;
+  Admission admission_{{.handshakes = 4, .own = 4, .all = 4}};
   std::unique_ptr<Exchange> exchange_;
   std::vector<Clock::duration> deadlines_;
   std::vector<Clock::duration> charged_;  ///< for the handshake
@@ -147,6 +158,33 @@ TEST_F(ExchangeTest, SendsHeaderBodyAndEnd) {
     EXPECT_EQ(shared_->latencies(Protocol::kGemini, span).count(), 1u);
   }
   EXPECT_EQ(shared_->total(Counter::kBytesOut), client_.got.size());
+}
+
+TEST_F(ExchangeTest, HoldsItsSlotUntilItEnds) {
+  site_->keep = true;
+  start();
+  EXPECT_EQ(admission_.holders(), 1u);
+  std::move(*site_->kept).send(Response::notFound());
+  EXPECT_EQ(ended_, 1);
+  EXPECT_EQ(admission_.holders(), 0u);
+}
+
+TEST_F(ExchangeTest, TellsTheSiteWhenNobodyWaitsAnyMore) {
+  site_->keep = true;
+  start();
+  const auto cancellation = site_->seen.at(0).cancellation;
+  EXPECT_FALSE(cancellation->requested());
+  exchange_.reset();
+  EXPECT_TRUE(cancellation->requested());
+}
+
+TEST_F(ExchangeTest, WhatCameBeyondAnAnnouncedBodyIsNotAwaited) {
+  client_.sends = {"titan://h.test/page;size=3\r\nfar too much"};
+  site_->taken = AcceptedBody::kUploads;
+  site_->answer = Response::failure(Status::kPermanentFailure, "No");
+  start();
+  EXPECT_EQ(client_.got, "50 No\r\n");
+  EXPECT_EQ(bodyLeft_, 0u);
 }
 
 TEST_F(ExchangeTest, TellsTheSiteWhoAsksForWhat) {

@@ -12,7 +12,7 @@ namespace egalaxyd {
 namespace {
 
 std::string encoded(int status, std::string meta) {
-  return encodeGeminiHeader({static_cast<Status>(status), std::move(meta), nullptr});
+  return encodeGeminiHeader({static_cast<Status>(status), std::move(meta), nullptr}).line;
 }
 
 /// G19, and G20: printable UTF-8 up to the CRLF; and the length limit.

@@ -14,13 +14,13 @@ const SpartanTarget kAsked{"h.test", "/dir/page"};
 
 std::string encoded(int status, std::string meta, const SpartanTarget& asked = kAsked) {
   Response response{static_cast<Status>(status), std::move(meta), nullptr};
-  return encodeSpartanHeader(response, asked);
+  return encodeSpartanHeader(response, asked).line;
 }
 
 /// Header and body of a page without one of its own.
 std::string page(int status, std::string meta, const SpartanTarget& asked = kAsked) {
   Response response{static_cast<Status>(status), std::move(meta), nullptr};
-  std::string text = encodeSpartanHeader(response, asked);
+  std::string text = encodeSpartanHeader(response, asked).line;
   std::array<char, kBodyChunk> scratch;
   if (response.body) text += response.body->pull(scratch).bytes;
   return text;

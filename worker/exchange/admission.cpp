@@ -1,4 +1,4 @@
-#include "worker/connection/admission.h"
+#include "worker/exchange/admission.h"
 
 #include <algorithm>
 #include <functional>
@@ -35,17 +35,33 @@ std::size_t lessOf(std::size_t from, std::size_t taken) { return from - std::min
 
 }  // namespace
 
-void Admission::enqueue(Member& member, const IpAddress& address, bool isCostly) {
+void Admission::Slot::established(Clock::duration took, Clock::time_point now) {
+  if (entry_) entry_->admission.establish(*entry_, took, now);
+}
+
+Clock::time_point Admission::Slot::lastServed() const {
+  return entry_ ? entry_->client->lastServed : Clock::time_point();
+}
+
+void Admission::Slot::GiveBack::operator()(Entry* entry) const noexcept {
+  entry->admission.giveBack(*entry);
+  delete entry;
+}
+
+Admission::Slot Admission::enqueue(Holder& holder, const IpAddress& address, bool isCostly) {
   const IpAddress key = address.limitKey();
+  auto entry = std::make_unique<Entry>(Entry{*this, holder, nullptr});
   Client& client = clients_.try_emplace(key).first->second;
+  // Nothing throws from here on.
+  entry->client = &client;
   client.address = key;
-  client.waiting.append(member);
-  member.client_ = &client;
-  member.stage_ = Member::Stage::kWaiting;
+  client.waiting.append(*entry);
   ++waiting_;
-  if (client.line != nullptr && client.isCostly == isCostly) return;
-  client.isCostly = isCostly;
-  lineUp(client, isCostly ? costly_ : client.holds == 0 ? fresh_ : ring_);
+  if (client.line == nullptr || client.isCostly != isCostly) {
+    client.isCostly = isCostly;
+    lineUp(client, isCostly ? costly_ : client.holds == 0 ? fresh_ : ring_);
+  }
+  return Slot(entry.release());
 }
 
 void Admission::demote(const IpAddress& address) {
@@ -62,59 +78,56 @@ void Admission::lineUp(Client& client, IntrusiveList<Client>& line) {
   line.append(client);
 }
 
-Admission::Member* Admission::admitNext(std::size_t elsewhere) {
+Admission::Holder* Admission::admitNext(std::size_t elsewhere) {
   const std::size_t most = places(elsewhere);
   if (handshakes_.size() >= limits_.handshakes || holders() >= most) return nullptr;
   Client* client = chooseClient(most);
   if (client == nullptr) return nullptr;
-  Member& member = *client->waiting.front();
-  stopWaiting(member);
+  Entry& entry = *client->waiting.front();
+  stopWaiting(entry);
   // Its next one waits for the next round.
   if (client->line != nullptr) lineUp(*client, client->isCostly ? costly_ : ring_);
-  handshakes_.append(member);
-  member.stage_ = Member::Stage::kHandshake;
+  handshakes_.append(entry);
+  entry.stage = Stage::kHandshake;
   ++client->handshakes;
   ++client->holds;
-  return &member;
+  return &entry.holder;
 }
 
-void Admission::establish(Member& member, Clock::duration took, Clock::time_point now) {
+void Admission::establish(Entry& entry, Clock::duration took, Clock::time_point now) {
   if (took > Clock::duration::zero() && took <= kMostForNewcomers) {
     quickHandshake_ += (took - quickHandshake_) / kAverageOver;
   }
-  member.client_->lastServed = now;
-  handshakes_.remove(member);
-  --member.client_->handshakes;
-  established_.append(member);
-  member.stage_ = Member::Stage::kEstablished;
+  entry.client->lastServed = now;
+  handshakes_.remove(entry);
+  --entry.client->handshakes;
+  established_.append(entry);
+  entry.stage = Stage::kEstablished;
 }
 
-void Admission::release(Member& member) {
-  Client* client = member.client_;
-  switch (member.stage_) {
-    case Member::Stage::kOutside:
-      return;
-    case Member::Stage::kWaiting:
-      stopWaiting(member);
+void Admission::giveBack(Entry& entry) noexcept {
+  Client* client = entry.client;
+  switch (entry.stage) {
+    case Stage::kWaiting:
+      stopWaiting(entry);
       break;
-    case Member::Stage::kHandshake:
-      handshakes_.remove(member);
+    case Stage::kHandshake:
+      handshakes_.remove(entry);
       --client->handshakes;
       --client->holds;
       break;
-    case Member::Stage::kEstablished:
-      established_.remove(member);
+    case Stage::kEstablished:
+      established_.remove(entry);
       --client->holds;
       break;
   }
-  member.stage_ = Member::Stage::kOutside;
-  member.client_ = nullptr;
   if (client->waiting.empty() && client->holds == 0) clients_.erase(client->address);
+  if (entry.stage != Stage::kWaiting) freed_();
 }
 
-std::vector<Admission::Member*> Admission::yielding(Clock::time_point now, std::size_t elsewhere) {
-  std::vector<Member*> chosen;
-  if (waiting_ == 0) return chosen;
+std::vector<Admission::Holder*> Admission::yielding(Clock::time_point now, std::size_t elsewhere) {
+  std::vector<Entry*> chosen;
+  if (waiting_ == 0) return {};
   const std::size_t most = places(elsewhere);
   const Blocked blocked = this->blocked(most);
   chooseHandshakes(now, blocked, chosen);
@@ -123,8 +136,12 @@ std::vector<Admission::Member*> Admission::yielding(Clock::time_point now, std::
     chooseLate(now, blocked.forPlaces - chosen.size(), chosen);
     chooseLong(now, most, blocked.forPlaces - chosen.size(), chosen);
   }
-  for (Member* member : chosen) member->client_->leaving = 0;
-  return chosen;
+  std::vector<Holder*> holders;
+  for (Entry* entry : chosen) {
+    entry->client->leaving = 0;
+    holders.push_back(&entry->holder);
+  }
+  return holders;
 }
 
 std::size_t Admission::places(std::size_t elsewhere) const {
@@ -157,9 +174,9 @@ Admission::Client* Admission::chooseClient(std::size_t places) {
   return nullptr;
 }
 
-void Admission::stopWaiting(Member& member) {
-  Client& client = *member.client_;
-  client.waiting.remove(member);
+void Admission::stopWaiting(Entry& entry) {
+  Client& client = *entry.client;
+  client.waiting.remove(entry);
   --waiting_;
   if (!client.waiting.empty()) return;
   client.line->remove(client);
@@ -183,13 +200,13 @@ Admission::Blocked Admission::blocked(std::size_t places) const {
 }
 
 void Admission::chooseHandshakes(Clock::time_point now, const Blocked& blocked,
-                                 std::vector<Member*>& chosen) {
+                                 std::vector<Entry*>& chosen) {
   const Clock::duration forNewcomers =
       std::clamp(kUsualHandshakes * quickHandshake_, kLeastForNewcomers, kMostForNewcomers);
   const bool noneIsFree = handshakes_.size() >= limits_.handshakes;
-  for (Member* member = handshakes_.front(); member != nullptr; member = member->next) {
+  for (Entry* entry = handshakes_.front(); entry != nullptr; entry = entry->next) {
     if (chosen.size() >= blocked.all) return;
-    const Client& client = *member->client_;
+    const Client& client = *entry->client;
     const std::size_t has = client.handshakes - client.leaving;
     const bool newcomersWait = chosen.size() < blocked.addresses;
     const bool isRich = (client.isCostly && noneIsFree) || has > quarterOf(limits_.handshakes);
@@ -197,36 +214,34 @@ void Admission::chooseHandshakes(Clock::time_point now, const Blocked& blocked,
     if ((isRich && chosen.size() < blocked.poor) || (newcomersWait && has > 1)) {
       patience = kPatienceWithRich;
     }
-    if (member->standing(now).behind >= patience) choose(*member, chosen);
+    if (entry->holder.standing(now).behind >= patience) choose(*entry, chosen);
   }
 }
 
 /// The latest first.
-void Admission::chooseLate(Clock::time_point now, std::size_t wanted,
-                           std::vector<Member*>& chosen) {
-  std::vector<std::pair<Clock::duration, Member*>> late;
-  for (Member* member = established_.front(); member != nullptr; member = member->next) {
-    const Standing standing = member->standing(now);
-    if (standing.awaited && standing.behind >= kPatience)
-      late.emplace_back(standing.behind, member);
+void Admission::chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Entry*>& chosen) {
+  std::vector<std::pair<Clock::duration, Entry*>> late;
+  for (Entry* entry = established_.front(); entry != nullptr; entry = entry->next) {
+    const Standing standing = entry->holder.standing(now);
+    if (standing.awaited && standing.behind >= kPatience) late.emplace_back(standing.behind, entry);
   }
   std::sort(late.begin(), late.end(), std::greater<>());
   late.resize(std::min(late.size(), wanted));
-  for (const auto& [behind, member] : late) choose(*member, chosen);
+  for (const auto& [behind, entry] : late) choose(*entry, chosen);
 }
 
 void Admission::chooseLong(Clock::time_point now, std::size_t places, std::size_t wanted,
-                           std::vector<Member*>& chosen) {
-  std::vector<Member*> holdLong;
-  for (Member* member = established_.front(); member != nullptr; member = member->next) {
-    const Standing standing = member->standing(now);
+                           std::vector<Entry*>& chosen) {
+  std::vector<Entry*> holdLong;
+  for (Entry* entry = established_.front(); entry != nullptr; entry = entry->next) {
+    const Standing standing = entry->holder.standing(now);
     const bool isLate = standing.behind >= kPatience;  // chosen already
-    if (standing.awaited && standing.waited >= kPatience && !isLate) holdLong.push_back(member);
+    if (standing.awaited && standing.waited >= kPatience && !isLate) holdLong.push_back(entry);
   }
   const std::size_t tooMany = lessOf(holdLong.size(), places - places / 4);
   wanted = std::min({wanted, tooMany, kLongAtOnce});
-  const auto poorer = [](const Member* a, const Member* b) {
-    return a->client_->holds - a->client_->leaving < b->client_->holds - b->client_->leaving;
+  const auto poorer = [](const Entry* a, const Entry* b) {
+    return a->client->holds - a->client->leaving < b->client->holds - b->client->leaving;
   };
   for (; wanted > 0; --wanted) {
     const auto richest = std::max_element(holdLong.begin(), holdLong.end(), poorer);
@@ -235,9 +250,9 @@ void Admission::chooseLong(Clock::time_point now, std::size_t places, std::size_
   }
 }
 
-void Admission::choose(Member& member, std::vector<Member*>& chosen) {
-  ++member.client_->leaving;
-  chosen.push_back(&member);
+void Admission::choose(Entry& entry, std::vector<Entry*>& chosen) {
+  ++entry.client->leaving;
+  chosen.push_back(&entry);
 }
 
 }  // namespace egalaxyd

@@ -4,7 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "common/loop/event_loop.h"
@@ -28,9 +31,10 @@ struct AdmissionLimits {
 /// waits alone may have all but what is kept for newcomers. One whose handshakes cost much has its
 /// turn when nobody else who waits may have a place.
 ///
-/// Keeps no member alive: each must be released before it goes.
+/// Outlives its slots.
 class Admission {
   struct Client;
+  struct Entry;
 
  public:
   /// How a holder keeps up; see Pace.
@@ -40,39 +44,54 @@ class Admission {
     Clock::duration waited{};
   };
 
-  /// One connection. Admission's alone but for standing().
-  class Member {
+  /// Who waits for a slot, and then holds one.
+  class Holder {
    public:
-    Member() = default;
-    virtual ~Member() = default;
-    Member(const Member&) = delete;
-    Member& operator=(const Member&) = delete;
-
+    /// Only of one that holds.
     virtual Standing standing(Clock::time_point now) = 0;
+    /// Its turn has come: its slot is one from now on.
+    virtual void admitted() = 0;
+    /// It shall give its slot to others that wait: it ends soon, or at once.
+    virtual void yield() = 0;
+
+   protected:
+    ~Holder() = default;
+  };
+
+  /// A place in the queue, then the right to be an exchange; given back when it is destroyed.
+  /// Move-only; an empty one stands for nothing, and does nothing.
+  class Slot {
+   public:
+    Slot() = default;
+    explicit operator bool() const { return entry_ != nullptr; }
+    /// The handshake is done, which took so long; zero where there was none. Once, after
+    /// admitted().
+    void established(Clock::duration took, Clock::time_point now);
+    /// When somebody of its address last finished a handshake.
+    Clock::time_point lastServed() const;
 
    private:
     friend class Admission;
-    friend class IntrusiveList<Member>;
-    enum class Stage : std::uint8_t { kOutside, kWaiting, kHandshake, kEstablished };
-    Member* previous = nullptr;
-    Member* next = nullptr;
-    Client* client_ = nullptr;
-    Stage stage_ = Stage::kOutside;
+    struct GiveBack {
+      void operator()(Entry* entry) const noexcept;
+    };
+    explicit Slot(Entry* entry) : entry_(entry) {}
+    std::unique_ptr<Entry, GiveBack> entry_;
   };
 
-  explicit Admission(AdmissionLimits limits) : limits_(limits) {}
+  /// `freed` is called when a slot that was one is given back; it throws nothing.
+  explicit Admission(
+      AdmissionLimits limits, std::function<void()> freed = [] {})
+      : limits_(limits), freed_(std::move(freed)) {}
 
-  /// `isCostly`: what the address is from now on; see HandshakeCosts.
-  void enqueue(Member& member, const IpAddress& address, bool isCostly = false);
-  /// An address turns out to be costly: all of its members have to wait behind others.
+  /// A place at the end of the queue. `holder` outlives it. `isCostly`: what the address is from
+  /// now on; see HandshakeCosts.
+  [[nodiscard]] Slot enqueue(Holder& holder, const IpAddress& address, bool isCostly = false);
+  /// An address turns out to be costly: all of its connections have to wait behind others.
   void demote(const IpAddress& address);
-  /// The next one takes its place, for its handshake first; nullptr when there is no place for
-  /// anyone who waits. `elsewhere`: exchanges of other workers.
-  Member* admitNext(std::size_t elsewhere);
-  /// It has finished its handshake, which took so long; zero where there was none.
-  void establish(Member& member, Clock::duration took, Clock::time_point now);
-  /// Whatever it was: it waits and holds no more.
-  void release(Member& member);
+  /// The next one has its slot, for its handshake first: call admitted(). nullptr when there is no
+  /// place for anyone who waits. `elsewhere`: exchanges of other workers.
+  Holder* admitNext(std::size_t elsewhere);
 
   /// Those who shall give their places to others that wait and may not have one of those free:
   /// * in a handshake, whoever has not answered for 3 s; for 200 ms where its address has
@@ -82,17 +101,24 @@ class Admission {
   /// * later, who is 2 s behind the least rate;
   /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
   ///   total, of the address that has the most places: so much is kept for short answers.
-  std::vector<Member*> yielding(Clock::time_point now, std::size_t elsewhere);
-  /// When somebody of the address of `member`, which waits, last finished a handshake.
-  Clock::time_point lastServed(const Member& member) const { return member.client_->lastServed; }
+  std::vector<Holder*> yielding(Clock::time_point now, std::size_t elsewhere);
 
   std::size_t holders() const { return handshakes_.size() + established_.size(); }
   std::size_t waiting() const { return waiting_; }
 
  private:
+  enum class Stage : std::uint8_t { kWaiting, kHandshake, kEstablished };
+  struct Entry {
+    Admission& admission;
+    Holder& holder;
+    Client* client;
+    Stage stage = Stage::kWaiting;
+    Entry* previous = nullptr;
+    Entry* next = nullptr;
+  };
   struct Client {
     IpAddress address{};
-    IntrusiveList<Member> waiting{};
+    IntrusiveList<Entry> waiting{};
     std::size_t handshakes = 0;
     std::size_t holds = 0;    ///< places, those in a handshake too
     std::size_t leaving = 0;  ///< of these, chosen by yielding() under way
@@ -107,8 +133,10 @@ class Admission {
   std::size_t mayTake(const Client& client, std::size_t places) const;
   Client* chooseClient(std::size_t places);
   void lineUp(Client& client, IntrusiveList<Client>& line);
-  void stopWaiting(Member& member);
-  /// Members who wait and may not have a place.
+  void stopWaiting(Entry& entry);
+  void establish(Entry& entry, Clock::duration took, Clock::time_point now);
+  void giveBack(Entry& entry) noexcept;
+  /// Those who wait and may not have a place.
   struct Blocked {
     std::size_t all = 0;
     std::size_t poor = 0;       ///< whose addresses have less than a quarter, and are not costly
@@ -116,22 +144,22 @@ class Admission {
     std::size_t forPlaces = 0;  ///< of all, those who lack more than a handshake's place
   };
   Blocked blocked(std::size_t places) const;
-  void chooseHandshakes(Clock::time_point now, const Blocked& blocked,
-                        std::vector<Member*>& chosen);
-  void chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Member*>& chosen);
+  void chooseHandshakes(Clock::time_point now, const Blocked& blocked, std::vector<Entry*>& chosen);
+  void chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Entry*>& chosen);
   void chooseLong(Clock::time_point now, std::size_t places, std::size_t wanted,
-                  std::vector<Member*>& chosen);
-  void choose(Member& member, std::vector<Member*>& chosen);
+                  std::vector<Entry*>& chosen);
+  void choose(Entry& entry, std::vector<Entry*>& chosen);
 
   const AdmissionLimits limits_;
+  const std::function<void()> freed_;
   std::map<IpAddress, Client> clients_;  ///< those of whom anyone waits or holds
   IntrusiveList<Client> fresh_;          ///< who wait, and held nothing when they came
   IntrusiveList<Client> ring_;           ///< the others who wait, but for these:
   IntrusiveList<Client> costly_;
   bool ringsTurn_ = false;
   std::size_t waiting_ = 0;
-  IntrusiveList<Member> handshakes_;   ///< in order of their beginning
-  IntrusiveList<Member> established_;  ///< likewise
+  IntrusiveList<Entry> handshakes_;   ///< in order of their beginning
+  IntrusiveList<Entry> established_;  ///< likewise
   /// A moving average of those that took less than a second.
   Clock::duration quickHandshake_ = std::chrono::milliseconds(250);
   Clock::time_point lastLook_{};  ///< at the established

@@ -1,4 +1,4 @@
-#include "worker/connection/admission.h"
+#include "worker/exchange/admission.h"
 
 #include <gtest/gtest.h>
 
@@ -12,11 +12,14 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A connection that is only a name and a standing.
-struct Visitor final : Admission::Member {
+struct Visitor final : Admission::Holder {
   std::string name;
   Admission::Standing now{.awaited = true};
+  Admission::Slot slot;
 
   Admission::Standing standing(Clock::time_point) override { return now; }
+  void admitted() override {}
+  void yield() override {}
 };
 
 class AdmissionTest : public testing::Test {
@@ -27,7 +30,7 @@ class AdmissionTest : public testing::Test {
   Visitor& arrive(const std::string& name, bool isCostly = false) {
     visitors_.push_back(std::make_unique<Visitor>());
     visitors_.back()->name = name;
-    admission_->enqueue(*visitors_.back(), addressOf(name), isCostly);
+    visitors_.back()->slot = admission_->enqueue(*visitors_.back(), addressOf(name), isCostly);
     return *visitors_.back();
   }
   static IpAddress addressOf(const std::string& name) {
@@ -40,7 +43,7 @@ class AdmissionTest : public testing::Test {
   /// All that get a place now, in that order.
   std::vector<Visitor*> admitAll(std::size_t elsewhere = 0) {
     std::vector<Visitor*> admitted;
-    while (Admission::Member* next = admission_->admitNext(elsewhere)) {
+    while (Admission::Holder* next = admission_->admitNext(elsewhere)) {
       admitted.push_back(static_cast<Visitor*>(next));
     }
     return admitted;
@@ -53,9 +56,9 @@ class AdmissionTest : public testing::Test {
   /// Everybody gets a place and ends its handshake.
   std::vector<Visitor*> establishAll() {
     std::vector<Visitor*> all;
-    while (Admission::Member* next = admission_->admitNext(0)) {
-      admission_->establish(*next, 1ms, now_);
+    while (Admission::Holder* next = admission_->admitNext(0)) {
       all.push_back(static_cast<Visitor*>(next));
+      all.back()->slot.established(1ms, now_);
     }
     return all;
   }
@@ -63,14 +66,14 @@ class AdmissionTest : public testing::Test {
     for (int i = 0; i < 50; ++i) {
       Visitor& visitor = arrive("a1");
       ASSERT_EQ(admission_->admitNext(0), &visitor);
-      admission_->establish(visitor, time, now_);
-      admission_->release(visitor);
+      visitor.slot.established(time, now_);
+      visitor.slot = {};
     }
   }
   std::vector<Visitor*> yielding(std::size_t elsewhere = 0) {
     now_ += 1s;
     std::vector<Visitor*> all;
-    for (Admission::Member* member : admission_->yielding(now_, elsewhere)) {
+    for (Admission::Holder* member : admission_->yielding(now_, elsewhere)) {
       all.push_back(static_cast<Visitor*>(member));
     }
     return all;
@@ -82,9 +85,9 @@ class AdmissionTest : public testing::Test {
   }
 
   Clock::time_point now_ = Clock::now();
-  std::vector<std::unique_ptr<Visitor>> visitors_;
   std::unique_ptr<Admission> admission_ =
       std::make_unique<Admission>(AdmissionLimits{.handshakes = 16, .own = 8, .all = 80});
+  std::vector<std::unique_ptr<Visitor>> visitors_;
 };
 
 TEST_F(AdmissionTest, ServesOneAddressInOrderOfArrival) {
@@ -206,7 +209,7 @@ TEST_F(AdmissionTest, AnAddressAloneMayUseAllButWhatIsKeptForNewcomers) {
 TEST_F(AdmissionTest, AFinishedHandshakeMakesRoomForTheNext) {
   crowd("a", 50);
   const auto first = admitAll();
-  admission_->establish(*first[0], 1ms, now_);
+  first[0]->slot.established(1ms, now_);
   EXPECT_EQ(names(admitAll()), "a15");
   EXPECT_EQ(admission_->holders(), 15u);
 }
@@ -220,8 +223,8 @@ TEST_F(AdmissionTest, TheOthersExchangesCountButNotAgainstTheFirstOfOurs) {
 TEST_F(AdmissionTest, WhoLeavesTheQueueIsForgotten) {
   Visitor& first = arrive("a1");
   arrive("a2");
-  admission_->release(first);
-  admission_->release(first);
+  first.slot = {};
+  first.slot = {};
   EXPECT_EQ(admission_->waiting(), 1u);
   EXPECT_EQ(names(admitAll()), "a2");
 }
@@ -337,9 +340,28 @@ TEST_F(AdmissionTest, RemembersWhoseAddressIsServed) {
   crowd("a", 20);
   const auto held = admitAll();
   const Visitor& waiting = *visitors_.back();
-  EXPECT_EQ(admission_->lastServed(waiting), Clock::time_point());
-  admission_->establish(*held[0], 1ms, now_);
-  EXPECT_EQ(admission_->lastServed(waiting), now_);
+  EXPECT_EQ(waiting.slot.lastServed(), Clock::time_point());
+  held[0]->slot.established(1ms, now_);
+  EXPECT_EQ(waiting.slot.lastServed(), now_);
+}
+
+TEST(AdmissionSlot, TellsWhenOneThatWasHeldIsGivenBack) {
+  int freed = 0;
+  Admission admission({.handshakes = 4, .own = 4, .all = 4}, [&] { ++freed; });
+  Visitor held;
+  Visitor waits;
+  held.slot = admission.enqueue(held, IpAddress());
+  ASSERT_EQ(admission.admitNext(0), &held);
+  waits.slot = admission.enqueue(waits, IpAddress());
+  waits.slot = {};
+  EXPECT_EQ(freed, 0) << "it was only a place in the queue";
+  {
+    const Admission::Slot moved = std::move(held.slot);
+    EXPECT_FALSE(held.slot);
+    EXPECT_EQ(admission.holders(), 1u);
+  }
+  EXPECT_EQ(freed, 1);
+  EXPECT_EQ(admission.holders() + admission.waiting(), 0u);
 }
 
 }  // namespace

@@ -1,0 +1,61 @@
+// What an exchange and its parts see of the worker and of their connection.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "common/config/config.h"
+#include "common/loop/event_loop.h"
+#include "common/shared/shared_state.h"
+#include "common/wire/ip_address.h"
+#include "worker/base/storage_lane.h"
+#include "worker/exchange/refusals.h"
+#include "worker/route/router.h"
+#include "worker/site/responder.h"
+#include "worker/site/site.h"
+#include "worker/transport/cpu_meter.h"
+
+namespace egalaxyd {
+
+/// What every exchange of a worker uses; outlives them all.
+struct ExchangeContext {
+  const Gate& gate;
+  const LimitsConfig& limits;
+  AddressMask addressMask;
+  WorkerSlot& counters;
+  Services& services;
+  StorageLane& storage;  ///< for visits
+  CpuMeter& cpuMeter;
+  Refusals& refusals;
+};
+
+/// How long a client that asks too often has to wait; nullopt: not at all.
+using RateWait = std::optional<std::chrono::seconds>;
+
+/// Bytes; nullopt where the request could not be read: perhaps some, perhaps none.
+using BodyLeft = std::optional<std::uint64_t>;
+
+/// The connection, as its exchange sees it.
+class ExchangeOwner {
+ public:
+  /// The exchange's only deadline is now `delay` from here; Exchange::onDeadline tells it.
+  virtual void setDeadline(Clock::duration delay) = 0;
+  /// A part of the handshake, which may fail yet, has cost so much CPU time.
+  virtual void charge(Clock::duration cpu) = 0;
+  /// Calls Exchange::respond with the answer, unless the exchange has ended by then.
+  virtual Responder makeResponder() = 0;
+  /// Calls Exchange::onReady when the socket takes bytes again, which it did not.
+  virtual void awaitRoom() = 0;
+  /// Calls Exchange::onReady soon, after other connections had their turn.
+  virtual void continueLater() = 0;
+  /// The exchange has ended; it is destroyed after the current callback. `socket` is open where
+  /// closing it now could cost the client its answer, otherwise empty. `bodyLeft`: bytes of a body
+  /// that the client announced and that have not come; some may be in the socket already.
+  virtual void ended(UniqueFd socket, BodyLeft bodyLeft) = 0;
+
+ protected:
+  ~ExchangeOwner() = default;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,126 @@
+#include "worker/exchange/response_writer.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "worker/exchange/scratch.h"
+#include "worker/transport/unreceived.h"
+
+namespace egalaxyd {
+namespace {
+
+/// Over which limits.download_min_rate is looked at.
+constexpr auto kDownloadWindow = std::chrono::seconds(30);
+
+/// A long body looks for room before it goes on: what the socket does not take is held in our
+/// memory, for as long as the client does not read. When there is none, the loop reports the
+/// change.
+bool takesMore(int socket) {
+  pollfd ready{socket, POLLOUT, 0};
+  return ::poll(&ready, 1, 0) != 0;
+}
+
+}  // namespace
+
+void ResponseWriter::begin(std::string header, std::unique_ptr<BodySource> body) {
+  header_ = std::move(header);
+  body_ = std::move(body);
+  if (body_) {
+    body_->onWake([this] {
+      bodyAwaited_ = false;
+      owner_.continueLater();
+    });
+  }
+  pace_.begin(context_.limits.downloadMinRate, kDownloadWindow);
+  lastTaken_ = Clock::now();
+  owner_.setDeadline(context_.limits.writeTimeout);
+}
+
+ResponseWriter::Outcome ResponseWriter::send(Transport& transport) {
+  const std::uint64_t turnEnds = bytesOut_ + kBytesPerTurn;
+  while (bytesOut_ < turnEnds || allWritten_) {
+    const IoResult sent = transport.send();
+    if (sent.bytes > 0) {
+      if (socketTook_ == 0) firstByte_ = Clock::now();
+      socketTook_ += sent.bytes;
+      owner_.setDeadline(context_.limits.writeTimeout);
+    }
+    if (sent.status == IoStatus::kFailed) return Outcome::kClientLeft;
+    if (sent.status == IoStatus::kBlocked) return awaitReader(transport, Clock::now());
+    if (bodyAwaited_) {
+      pace_.rest(Clock::now());
+      return Outcome::kUnderWay;
+    }
+    if (allWritten_) return Outcome::kDone;
+    if (bytesOut_ > 0 && !takesMore(transport.fd())) return awaitReader(transport, Clock::now());
+    if (!produce(transport)) return Outcome::kBodyFailed;
+  }
+  owner_.continueLater();
+  return Outcome::kUnderWay;
+}
+
+/// Hands the next chunk to the transport, the header in front of the first and the end behind the
+/// last. False when the body cannot go on.
+bool ResponseWriter::produce(Transport& transport) {
+  const std::size_t headerSize = header_.size();
+  std::memcpy(scratch.data(), header_.data(), headerSize);
+  BodyChunk chunk{BodyChunk::State::kEnd, {}};
+  // The first goes out unseen: no more than a socket of a new connection takes.
+  const std::size_t most = bytesOut_ == 0 ? kBodyChunk : transport.chunk();
+  if (body_) chunk = body_->pull(std::span(scratch).first(most).subspan(headerSize));
+  if (chunk.state == BodyChunk::State::kFailed) return false;
+  bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
+  if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {
+    // It may lie elsewhere in `scratch`.
+    std::char_traits<char>::move(scratch.data() + headerSize, chunk.bytes.data(),
+                                 chunk.bytes.size());
+  }
+  const std::string_view bytes =
+      headerSize == 0 ? chunk.bytes
+                      : std::string_view(scratch.data(), headerSize + chunk.bytes.size());
+  allWritten_ = chunk.state == BodyChunk::State::kEnd;
+  if (allWritten_) {
+    transport.writeLast(bytes);
+  } else if (!bytes.empty()) {
+    transport.write(bytes);
+  }
+  bytesOut_ += bytes.size();
+  header_.clear();
+  if (allWritten_) body_.reset();
+  return true;
+}
+
+void ResponseWriter::look(const Transport& transport, Clock::time_point now) {
+  const auto held = static_cast<std::uint64_t>(unreceivedBytes(transport.fd()));
+  const std::uint64_t taken = socketTook_ - std::min(held, socketTook_);
+  if (taken <= acknowledged_) return;
+  pace_.moved(taken - acknowledged_, now);
+  acknowledged_ = taken;
+  lastTaken_ = now;
+}
+
+/// Until there is room for more, or until the client has taken nothing or too little for too long.
+ResponseWriter::Outcome ResponseWriter::awaitReader(const Transport& transport,
+                                                    Clock::time_point now) {
+  look(transport, now);
+  pace_.await(now);
+  const auto stop = lastTaken_ + context_.limits.writeTimeout;
+  const auto next = std::min(pace_.windowEnd().value_or(stop), stop);
+  owner_.setDeadline(std::max(next - now, Clock::duration::zero()));
+  owner_.awaitRoom();
+  return Outcome::kUnderWay;
+}
+
+ResponseWriter::Outcome ResponseWriter::onDeadline(const Transport& transport) {
+  const Clock::time_point now = Clock::now();
+  look(transport, now);
+  if (now - lastTaken_ >= context_.limits.writeTimeout) return Outcome::kStopped;
+  return pace_.tooSlow(now) ? Outcome::kTooSlow : awaitReader(transport, now);
+}
+
+}  // namespace egalaxyd
