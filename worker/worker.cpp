@@ -75,7 +75,7 @@ class Worker {
   Worker(WorkerSetup setup, MemoryUse memory)
       : setup_(std::move(setup)),
         memory_(std::move(memory)),
-        pool_(loop_, {"files", kPoolThreads, kPoolQueue}),
+        pool_(loop_, {"pool", kPoolThreads, kPoolQueue}),
         turn_(setup_.shared->writers(), setup_.sharedSlot),
         storage_(loop_,
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile,
@@ -272,8 +272,8 @@ class Worker {
   EventLoop loop_;
   Tasks tasks_;
   Lane pool_;
-  FolderSync folders_;  ///< the storage thread's
-  Turn turn_;           ///< the storage thread's
+  FolderSync folders_;  ///< the storage lane's
+  Turn turn_;           ///< the storage lane's
   StorageLane storage_;
   Users users_;
   Uploads uploads_;

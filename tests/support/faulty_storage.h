@@ -27,6 +27,8 @@ class FaultyStorage final : public Storage {
 
   /// Fails every call from now on, until healed with nullopt.
   void failAlways(std::optional<Error> error) { always_ = std::move(error); }
+  /// Fails the next commit of an outermost transaction that writes.
+  void failNextCommit() { failsCommit_ = true; }
   int calls() const { return calls_; }
   /// Called before each transaction begins, as if a lock were waited for.
   void whileLocked(std::function<void(Access)> wait) { whileLocked_ = std::move(wait); }
@@ -36,6 +38,7 @@ class FaultyStorage final : public Storage {
   Result<void> begin(Access access) override {
     if (depth_ == 0) trouble_.reset();
     if (depth_ == 0 && whileLocked_) whileLocked_(access);
+    if (depth_ == 0) access_ = access;
     if (fails()) return *trouble_;
     Result<void> begun = inner_->begin(access);
     if (begun) ++depth_;
@@ -43,7 +46,10 @@ class FaultyStorage final : public Storage {
   }
   Result<void> commit() override {
     --depth_;
-    if (fails()) {
+    const bool isWriters = depth_ == 0 && access_ == Access::kWrite;
+    const bool failsNow = isWriters && std::exchange(failsCommit_, false);
+    if (failsNow) trouble_ = error_;
+    if (failsNow || fails()) {
       inner_->rollback();
       return *trouble_;
     }
@@ -172,6 +178,8 @@ class FaultyStorage final : public Storage {
   std::optional<Error> always_;
   int calls_ = 0;
   int depth_ = 0;
+  bool failsCommit_ = false;
+  Access access_ = Access::kRead;  ///< of the outermost transaction
   int commits_ = 0;
   std::optional<Error> trouble_;
 };

@@ -17,12 +17,12 @@ JobQueue::JobQueue(EventLoop& loop, std::string name, std::size_t limit)
       pending_(std::make_shared<std::size_t>(0)) {}
 
 void JobQueue::add(std::unique_ptr<Job> job) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   const bool full = jobs_.size() >= limit_;
   if (!full) jobs_.push_back(std::move(job));
   lock.unlock();
   ++*pending_;  // it ends on this thread, later
-  if (!full) return changed_.notify_one();
+  if (!full) return changed_.notifyOne();
   job->fail({ErrorCode::kBusy, "too many jobs wait for the " + name_});
   Jobs refused;
   refused.push_back(std::move(job));
@@ -31,32 +31,32 @@ void JobQueue::add(std::unique_ptr<Job> job) {
 
 void JobQueue::wake() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     woken_ = true;
   }
-  changed_.notify_one();
+  changed_.notifyOne();
 }
 
 void JobQueue::stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.notifyAll();
 }
 
 void JobQueue::stopAndForget() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     jobs_.clear();
   }
-  changed_.notify_all();
+  changed_.notifyAll();
 }
 
 std::unique_ptr<Job> JobQueue::take() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+  const MutexLock lock(mutex_);
+  while (!stopping_ && jobs_.empty()) changed_.wait(mutex_);
   if (stopping_) return nullptr;
   auto job = std::move(jobs_.front());
   jobs_.pop_front();
@@ -64,19 +64,20 @@ std::unique_ptr<Job> JobQueue::take() {
 }
 
 Jobs JobQueue::takeAll() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Jobs all(std::make_move_iterator(jobs_.begin()), std::make_move_iterator(jobs_.end()));
   jobs_.clear();
   return all;
 }
 
 bool JobQueue::wait(Clock::time_point until) {
-  std::unique_lock lock(mutex_);
-  const auto changed = [this] { return stopping_ || woken_ || !jobs_.empty(); };
-  if (until == Clock::time_point::max()) {
-    changed_.wait(lock, changed);  // wait_until() overflows
-  } else {
-    changed_.wait_until(lock, until, changed);
+  const MutexLock lock(mutex_);
+  while (!stopping_ && !woken_ && jobs_.empty() && Clock::now() < until) {
+    if (until == Clock::time_point::max()) {
+      changed_.wait(mutex_);  // waitUntil() overflows
+    } else {
+      changed_.waitUntil(mutex_, until);
+    }
   }
   woken_ = false;
   return !stopping_;

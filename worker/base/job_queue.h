@@ -1,14 +1,13 @@
 // Jobs on their way from the loop to the threads of a lane, and their answers on the way back.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
+#include "common/base/mutex.h"
 #include "common/base/unique_function.h"
 #include "common/loop/event_loop.h"
 #include "worker/base/job.h"
@@ -56,11 +55,11 @@ class JobQueue {
   const std::string name_;
   const std::size_t limit_;
   const std::shared_ptr<std::size_t> pending_;  ///< loop thread only; answers may outlive *this
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::unique_ptr<Job>> jobs_;  ///< guarded by mutex_
-  bool woken_ = false;                     ///< guarded by mutex_
-  bool stopping_ = false;                  ///< guarded by mutex_
+  Mutex mutex_;
+  Condition changed_;
+  std::deque<std::unique_ptr<Job>> jobs_ EGALAXYD_GUARDED_BY(mutex_);
+  bool woken_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  bool stopping_ EGALAXYD_GUARDED_BY(mutex_) = false;
 };
 
 /// A thread called `name` (15 bytes at most) that takes no signals: these are the loop's business.

@@ -33,7 +33,7 @@ void StorageLane::add(Access access, std::unique_ptr<Job> job) {
 void StorageLane::recordVisit(Visit visit) {
   visit.last = wallNow();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool first = visits_.empty();
     if (first) visitsDue_ = Clock::now() + options_.visitDelay;
     if (auto known = visits_.find(visit.certificate); known != visits_.end()) {
@@ -48,8 +48,13 @@ void StorageLane::recordVisit(Visit visit) {
 }
 
 std::string StorageLane::lastError() const {
-  const std::lock_guard lock(mutex_);
-  return trouble_ ? trouble_->message : std::string();
+  const auto known = trouble();
+  return known ? known->message : std::string();
+}
+
+std::optional<Error> StorageLane::trouble() const {
+  const MutexLock lock(mutex_);
+  return trouble_;
 }
 
 void StorageLane::runThread() {
@@ -66,13 +71,13 @@ void StorageLane::runThread() {
 
 /// When there is something to do that nobody asks for.
 Clock::time_point StorageLane::nextDuty() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Clock::time_point opens = storage_ ? Clock::time_point::max() : nextOpen_;
   return visits_.empty() ? opens : std::min(opens, visitsDue_);
 }
 
 bool StorageLane::visitsAreDue(bool last) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return !visits_.empty() && (last || Clock::now() >= visitsDue_);
 }
 
@@ -93,7 +98,7 @@ void StorageLane::runGroup(Access access) {
   if (writes && options_.turn != nullptr) {
     turn = std::unique_lock(*options_.turn, options_.turnPatience);
   }
-  Result<void> done = storage_ ? storage_->begin(access) : Result<void>(*trouble_);
+  Result<void> done = storage_ ? storage_->begin(access) : Result<void>(*trouble());
   Visits visits;
   if (done) {
     sortJobs();
@@ -147,13 +152,13 @@ void StorageLane::openStorage() {
 }
 
 StorageLane::Visits StorageLane::takeVisits() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return std::exchange(visits_, {});
 }
 
 /// For the next attempt, together with those that came meanwhile.
 void StorageLane::putBack(Visits visits) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (auto& [certificate, visit] : visits_) {
     if (const auto known = visits.find(certificate); known != visits.end()) {
       merge(known->second, visit);
@@ -166,9 +171,10 @@ void StorageLane::putBack(Visits visits) {
 }
 
 void StorageLane::note(const std::optional<Error>& trouble, Access access) {
-  if (!trouble && trouble_ && troubled_ == Access::kWrite && access == Access::kRead) return;
+  const bool wasTroubled = this->trouble().has_value();
+  if (!trouble && wasTroubled && troubled_ == Access::kWrite && access == Access::kRead) return;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     trouble_ = trouble;
   }
   troubled_ = access;

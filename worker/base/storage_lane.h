@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -15,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/loop/event_loop.h"
 #include "common/shared/turn_queue.h"
 #include "common/storage/storage.h"
@@ -133,16 +133,17 @@ class StorageLane {
   Visits takeVisits();
   Result<void> addVisits(const Visits& visits);
   void putBack(Visits visits);
+  std::optional<Error> trouble() const;
   void note(const std::optional<Error>& trouble, Access access);
 
   const Open open_;
   const StorageLaneOptions options_;
   JobQueue queue_;
 
-  mutable std::mutex mutex_;
-  Visits visits_;                 ///< guarded by mutex_
-  Clock::time_point visitsDue_;   ///< guarded by mutex_; when there are visits
-  std::optional<Error> trouble_;  ///< guarded by mutex_; written by the thread only
+  mutable Mutex mutex_;
+  Visits visits_ EGALAXYD_GUARDED_BY(mutex_);
+  Clock::time_point visitsDue_ EGALAXYD_GUARDED_BY(mutex_);  ///< when there are visits
+  std::optional<Error> trouble_ EGALAXYD_GUARDED_BY(mutex_);
 
   // The thread's own.
   Jobs readers_;

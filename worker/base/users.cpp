@@ -9,7 +9,7 @@
 namespace egalaxyd {
 namespace {
 
-/// A certificate's two names, to be taken to the storage thread.
+/// A certificate's two names, to be taken to the storage lane.
 struct Names {
   explicit Names(const ClientIdentity& identity)
       : certificate(identity.fingerprint), key(identity.keyFingerprint) {}

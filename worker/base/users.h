@@ -42,7 +42,7 @@ class Users {
   /// one new user too many (users.new_per_minute).
   Answer<void> write(const ClientIdentity& identity, std::string key, std::string value);
   /// Reads, changes and writes as one step, whatever other workers do meanwhile. `change` gets the
-  /// value of now (nullopt: none) and runs on the storage thread: it may touch only what it
+  /// value of now (nullopt: none) and runs on the storage lane: it may touch only what it
   /// captured by value. An exception of it is kIo.
   Answer<void> update(const ClientIdentity& identity, std::string key,
                       std::function<std::string(std::optional<std::string>)> change);

@@ -15,7 +15,6 @@
 #include "common/base/units.h"
 #include "common/system/log.h"
 #include "worker/site/answers.h"
-#include "worker/upload/crash_point.h"
 #include "worker/upload/free_floor.h"
 #include "worker/upload/upload_failure.h"
 #include "worker/upload/uploads.h"
@@ -156,7 +155,6 @@ Task<Result<void>> Upload::announce(std::string sha256) {
   const auto announceIt = [&](Storage& storage) { return announceIn(storage, sha256); };
   const auto announced = co_await uploads_.storage_.write(announceIt);
   if (!announced) co_return announced.error();
-  crashPoint("announced");
   id_ = announced->id;
   recorded_ = announced->fileIsRecorded;
   if (order_.bounds.ownOnly) file_->setMayReplace(announced->isTheirs);
@@ -179,7 +177,6 @@ Task<Result<void>> Upload::settle() {
   const auto settleIt = [this](Storage& storage) { return settleIn(storage); };
   auto settled = co_await uploads_.storage_.write(settleIt);
   if (!settled) co_return co_await settleAgain(settled.error());
-  crashPoint("recorded");
   co_return settled;
 }
 

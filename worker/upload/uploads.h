@@ -27,14 +27,14 @@ namespace egalaxyd {
 /// says it is stored comes after the last:
 ///
 ///   body, chunk by chunk, to a file without a name                 threads of its own
-///   its fsync, and beside it the record, as pending, committed     those, and the storage thread
-///   rename; the folder's fsync; the record, as settled, committed  storage thread, under its lock
+///   its fsync, and beside it the record, as pending, committed     those, and the storage lane
+///   rename; the folder's fsync; the record, as settled, committed  storage lane, under its lock
 ///
 /// Where there are quotas, or files have owners, the pending record comes before the first write:
 /// it reserves what was announced, for all workers. Uploads that are small enough to come in one
 /// piece are looked at before, and reserve when they have come.
 ///
-/// Uploads that wait for the storage thread share its commits and the folders' fsync. A crash
+/// Uploads that wait for the storage lane share its commits and the folders' fsync. A crash
 /// leaves the old file or the new, and a pending record from which recoverUploads() can tell which.
 ///
 /// An fsync that fails is final: the file gets no name, or the old one back, and the client a
@@ -44,7 +44,7 @@ namespace egalaxyd {
 /// when that can be.
 class Uploads {
  public:
-  /// `folders` is what the storage thread syncs before each commit; `worker` is this process's id;
+  /// `folders` is what the storage lane syncs before each commit; `worker` is this process's id;
   /// `database` is where the records grow.
   Uploads(EventLoop& loop, Tasks& tasks, StorageLane& storage, FolderSync& folders,
           WorkerSlot& counters, AddressMask addressMask, std::int64_t worker,

@@ -153,7 +153,7 @@ class SiteHarness {
   EventLoop loop_;
   Tasks tasks_;
   Lane pool_;
-  FolderSync folders_;  // the storage thread uses it to the end
+  FolderSync folders_;  // the storage lane uses it to the end
   StorageLane storage_;
   Users users_{storage_};
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();

@@ -1,0 +1,244 @@
+#include "worker/upload/uploads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/faulty_storage.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/common/storage/storage_samples.h"
+#include "tests/unit/worker/module/site_harness.h"
+
+namespace egalaxyd {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A client that uploads: what it sends comes when the test says so.
+class Sender {
+ public:
+  explicit Sender(std::uint64_t announced)
+      : body(std::make_shared<RequestBody>(announced, [this] { give(); })) {}
+
+  void sends(std::string bytes) { pieces.emplace_back(std::move(bytes)); }
+  void fails(Error error) { pieces.emplace_back(std::move(error)); }
+  void give() {
+    while (body->isWanted() && !pieces.empty()) {
+      auto next = std::move(pieces.front());
+      pieces.erase(pieces.begin());
+      next ? body->give(std::move(next)) : body->end(std::move(next).error());
+    }
+  }
+
+  std::vector<Result<std::string>> pieces;
+  std::shared_ptr<RequestBody> body;
+};
+
+class UploadsTest : public testing::Test {
+ protected:
+  UploadsTest()
+      : harness_([this]() -> Result<std::unique_ptr<Storage>> {
+          auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), failAt_);
+          storage_ = storage.get();
+          return std::unique_ptr<Storage>(std::move(storage));
+        }) {}
+
+  UploadOrder orderFor(const std::string& name, std::uint64_t size) {
+    UploadOrder order;
+    order.place.root =
+        std::make_shared<const SiteRoot>(must(SiteRoot::openAt(dir_.path(), SymlinkPolicy::kDeny)));
+    order.place.relative = name;
+    order.place.neverServed = std::make_shared<const PrivateFiles>();
+    order.place.size = size;
+    order.host = "example.org";
+    order.mime = "text/plain";
+    order.bounds = bounds_;
+    return order;
+  }
+
+  /// Begins; the answer is told by answer().
+  void begin(const std::string& name, Sender& sender) {
+    Request request = requestFor("/" + name);
+    request.readPort = kGeminiPort;
+    request.upload = UploadLine{};
+    request.upload->size = sender.body->size();
+    if (sender.body->size() > 0) request.body = sender.body;
+    const std::uint64_t size = sender.body->size();
+    harness_.services().uploads.carryOut(orderFor(name, size), std::move(request),
+                                         Responder([this](std::optional<Response> response) {
+                                           answer_ = std::move(response);
+                                           isAnswered_ = true;
+                                         }));
+  }
+  std::string answer() {
+    while (!isAnswered_) harness_.turn();
+    isAnswered_ = false;
+    if (!answer_) return "dropped";
+    return std::to_string(static_cast<int>(answer_->status)) + " " + answer_->meta;
+  }
+  std::string upload(const std::string& name, const std::string& text) {
+    Sender sender(text.size());
+    sender.sends(text);
+    sender.sends("");
+    begin(name, sender);
+    return answer();
+  }
+  /// All jobs of uploads and storage are answered.
+  void untilIdle() {
+    while (harness_.services().uploads.pending() + harness_.storage().pending() > 0) {
+      harness_.turn();
+    }
+  }
+
+  std::string content(const std::string& name) {
+    std::ifstream file(dir_ / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  std::size_t files() {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(dir_.path()), fs::directory_iterator()));
+  }
+  std::vector<UploadRecord> records() {
+    return must(harness_.await(harness_.storage().read(
+        [](Storage& storage) { return storage.listUploads({.limit = 100}); })));
+  }
+  std::size_t pendingRecords() {
+    return must(harness_.await(harness_.storage().read(
+                    [](Storage& storage) { return storage.pendingUploads(0, 100); })))
+        .size();
+  }
+
+  TempDir dir_;
+  int failAt_ = 0;
+  UploadBounds bounds_;
+  std::atomic<FaultyStorage*> storage_ = nullptr;  ///< the storage lane's
+  SiteHarness harness_;
+  std::optional<Response> answer_;
+  bool isAnswered_ = false;
+};
+
+TEST_F(UploadsTest, StoreWhatCameAndRecordIt) {
+  EXPECT_EQ(upload("page", "hello"), "30 gemini://example.org/page");
+  EXPECT_EQ(content("page"), "hello");
+  EXPECT_EQ(upload("page", "world"), "30 gemini://example.org/page");
+  EXPECT_EQ(content("page"), "world");
+  const auto kept = records();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0].outcome, UploadOutcome::kReplaced);
+  EXPECT_EQ(kept[0].previousSha256, kept[1].sha256);
+  EXPECT_EQ(kept[1].outcome, UploadOutcome::kStored);
+  EXPECT_EQ(pendingRecords(), 0u);
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(UploadsTest, TakeABodyInManyPieces) {
+  Sender sender(300'000);
+  for (int i = 0; i < 3; ++i) sender.sends(std::string(100'000, static_cast<char>('a' + i)));
+  sender.sends("");
+  begin("large", sender);
+  EXPECT_EQ(answer(), "30 gemini://example.org/large");
+  EXPECT_EQ(content("large"),
+            std::string(100'000, 'a') + std::string(100'000, 'b') + std::string(100'000, 'c'));
+}
+
+TEST_F(UploadsTest, ThatStopHalfwayLeaveNothing) {
+  Sender sender(200'000);
+  sender.sends(std::string(100'000, 'x'));
+  begin("page", sender);
+  untilIdle();
+  EXPECT_FALSE(isAnswered_);
+  sender.fails({ErrorCode::kInvalid, "Fewer bytes came than were announced"});
+  sender.give();
+  EXPECT_EQ(answer(), "59 Fewer bytes came than were announced");
+  untilIdle();
+  EXPECT_EQ(files(), 0u);
+  EXPECT_EQ(pendingRecords(), 0u);
+  const auto kept = records();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].outcome, UploadOutcome::kRefused);
+}
+
+TEST_F(UploadsTest, DeleteAFile) {
+  upload("page", "hello");
+  EXPECT_EQ(upload("page", ""), "20 text/gemini");
+  EXPECT_EQ(files(), 0u);
+  EXPECT_EQ(upload("page", ""), "51 There is no such place");
+}
+
+TEST_F(UploadsTest, StayWithinTheirQuota) {
+  bounds_.quota = UploadQuota{"", 10'000, UploadQuota::kUnlimited, UploadQuota::kUnlimited};
+  EXPECT_EQ(upload("a", "hello").substr(0, 2), "30");
+  EXPECT_EQ(upload("b", std::string(9'000, 'x')), "50 Your uploads here would exceed 10000B");
+  EXPECT_EQ(files(), 1u);
+  EXPECT_EQ(pendingRecords(), 0u);
+}
+
+TEST_F(UploadsTest, OfOthersAreNotReplacedWhereFilesHaveOwners) {
+  upload("page", "nobody's");
+  bounds_.ownOnly = true;
+  EXPECT_EQ(upload("page", "mine now"),
+            "50 This file is not yours: only who uploaded it may change it");
+  EXPECT_EQ(content("page"), "nobody's");
+}
+
+TEST_F(UploadsTest, AnswerOnceARecordThatCouldNotBeCommittedIsWritten) {
+  upload("page", "old");
+  Sender sender(3);
+  begin("page", sender);
+  // It announces when it is whole; the commit after that settles.
+  storage_.load()->whileLocked([this, writes = 0](Access access) mutable {
+    if (access == Access::kWrite && ++writes == 2) storage_.load()->failNextCommit();
+  });
+  sender.sends("new");
+  sender.sends("");
+  sender.give();
+  EXPECT_EQ(answer(), "30 gemini://example.org/page");
+  EXPECT_EQ(content("page"), "new");
+  EXPECT_EQ(records().size(), 2u);
+  EXPECT_EQ(pendingRecords(), 0u);
+}
+
+TEST_F(UploadsTest, ThatAreUnsettledWhenTheWorkerLeavesAreNotKnown) {
+  upload("page", "old");
+  storage_.load()->whileLocked([this, writes = 0](Access access) mutable {
+    if (access == Access::kWrite && ++writes >= 2) storage_.load()->failNextCommit();
+  });
+  Sender sender(3);
+  sender.sends("new");
+  sender.sends("");
+  begin("page", sender);
+  untilIdle();
+  EXPECT_FALSE(isAnswered_);
+  harness_.services().uploads.leave();
+  EXPECT_EQ(answer(), "40 It is not known whether this was stored: look before you try again");
+}
+
+TEST_F(UploadsTest, WhateverTransactionFailsFileAndAnswerTellTheSame) {
+  upload("page", "old");
+  for (const bool atCommit : {false, true}) {
+    for (int n = 1; n < 5; ++n) {
+      auto& storage = *storage_.load();
+      storage.whileLocked([&storage, n, atCommit, begun = 0](Access) mutable {
+        const bool isIt = ++begun == n;
+        if (isIt && atCommit) return storage.failNextCommit();
+        storage.failAlways(isIt ? std::optional(Error{ErrorCode::kIo, "injected"}) : std::nullopt);
+      });
+      const std::string text = "new " + std::to_string(n) + (atCommit ? "c" : "b");
+      const std::string told = upload("page", text);
+      untilIdle();
+      storage.whileLocked({});
+      storage.failAlways(std::nullopt);
+      EXPECT_EQ(content("page") == text, told.starts_with("30")) << n << ": " << told;
+      EXPECT_EQ(files(), 1u) << n;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace egalaxyd
