@@ -260,9 +260,9 @@ class Worker {
     channelWatch_.stop();
     drainTimeout_.cancel();
     tick_.cancel();
-    if (loop_.watchCount() == 0 && loop_.timerCount() == 0) return kWorkerExitDone;
-    spdlog::error("left open at the end: {} descriptors, {} deadlines", loop_.watchCount(),
-                  loop_.timerCount());
+    if (loop_.watchCount() + loop_.timerCount() + tasks_.running() == 0) return kWorkerExitDone;
+    spdlog::error("left open at the end: {} descriptors, {} deadlines, {} tasks",
+                  loop_.watchCount(), loop_.timerCount(), tasks_.running());
     return kWorkerExitLeak;
   }
 

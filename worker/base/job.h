@@ -1,13 +1,13 @@
 // A piece of work for another thread, and what is done with its result.
 #pragma once
 
-#include <exception>
 #include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "common/base/poco_seam.h"
 #include "common/base/result.h"
 
 namespace egalaxyd {
@@ -15,13 +15,9 @@ namespace egalaxyd {
 /// `work()`, which returns a Result; what it throws is kIo.
 template <class Work>
 std::invoke_result_t<Work&> resultOf(Work& work) {
-  try {
-    return work();
-  } catch (const std::exception& e) {
-    return Error{ErrorCode::kIo, e.what()};
-  } catch (...) {  // a plug-in's
-    return Error{ErrorCode::kIo, "an exception that is no std::exception"};
-  }
+  auto done = contained("a job", work);
+  if (!done) return std::move(done).error();
+  return std::move(done).value();
 }
 
 /// Made and answered on the loop, run on a thread of a lane.

@@ -4,9 +4,11 @@
 #include <spdlog/spdlog.h>
 
 #include <csignal>
-#include <exception>
 #include <iterator>
 #include <utility>
+
+#include "common/base/poco_seam.h"
+#include "common/system/log.h"
 
 namespace egalaxyd {
 
@@ -88,11 +90,9 @@ void JobQueue::deliver(Jobs jobs) {
   loop_.post([pending = pending_, jobs = std::move(jobs)] {
     for (const auto& job : jobs) {
       --*pending;
-      try {
-        job->answer();
-      } catch (const std::exception& e) {  // the others' answers are none of its business
-        spdlog::error("the answer of a job was lost: {}", e.what());
-      }
+      // What one answer throws does not keep the others from theirs.
+      const auto answered = contained("the answer of a job", [&] { job->answer(); });
+      if (!answered) spdlog::error("{}", logQuote(answered.error().message));
     }
   });
 }

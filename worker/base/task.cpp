@@ -2,6 +2,11 @@
 
 #include <spdlog/spdlog.h>
 
+#include <new>
+
+#include "common/base/poco_seam.h"
+#include "common/system/log.h"
+
 namespace egalaxyd {
 namespace {
 
@@ -12,11 +17,10 @@ std::coroutine_handle<Task<void>::promise_type> frameOf(Promise<void>& promise) 
 
 void report(const std::exception_ptr& thrown) noexcept {
   try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& e) {
-    spdlog::error("a task was ended by an exception: {}", e.what());
-  } catch (...) {
-    spdlog::error("a task was ended by what is no std::exception");
+    const auto ended = contained("a task", [&] { std::rethrow_exception(thrown); });
+    if (!ended) spdlog::error("{}; it was ended", logQuote(ended.error().message));
+  } catch (const std::bad_alloc&) {
+    // It was for the log alone.
   }
 }
 

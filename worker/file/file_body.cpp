@@ -9,6 +9,7 @@
 #include "common/base/errno_error.h"
 #include "common/system/log.h"
 #include "worker/base/lane.h"
+#include "worker/site/answers.h"
 
 namespace egalaxyd {
 namespace {
@@ -178,10 +179,6 @@ Response openFailure(const Error& error) {
       spdlog::error("answered 40: {}", error.message);
       return Response::failure(Status::kTemporaryFailure, "The page cannot be read now");
   }
-}
-
-Response busyFailure() {
-  return Response::failure(Status::kServerUnavailable, "Busy, try again soon");
 }
 
 }  // namespace egalaxyd

@@ -54,7 +54,4 @@ Response fileResponse(OpenFile file, std::string mediaType, Services& services);
 /// What the client of a file that could not be opened is told; logs what the operator should know.
 Response openFailure(const Error& error);
 
-/// 41, where a queue is full.
-Response busyFailure();
-
 }  // namespace egalaxyd

@@ -15,6 +15,7 @@
 #include "worker/base/lane.h"
 #include "worker/file/file_body.h"
 #include "worker/file/private_key.h"
+#include "worker/site/answers.h"
 
 namespace egalaxyd {
 namespace {

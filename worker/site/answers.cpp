@@ -42,6 +42,10 @@ Response redirectTo(std::string target, bool permanent) {
   return Response::redirect(std::move(target), permanent);
 }
 
+Response busyFailure() {
+  return Response::failure(Status::kServerUnavailable, "Busy, try again soon");
+}
+
 Response certificateNotValid(std::string_view why) {
   return Response::failure(Status::kCertificateNotValid, std::string(why));
 }

@@ -23,6 +23,9 @@ Response redirectToFolder(const Request& request);
 /// 30 or 31; a target that no client could ask for, being too long, is a 59.
 Response redirectTo(std::string target, bool permanent);
 
+/// 41: a queue, or something else that is bounded, is full.
+Response busyFailure();
+
 /// 62: `why` is for the client.
 Response certificateNotValid(std::string_view why);
 

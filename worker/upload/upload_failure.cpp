@@ -1,6 +1,6 @@
 #include "worker/upload/upload_failure.h"
 
-#include "worker/file/file_body.h"
+#include "worker/site/answers.h"
 
 namespace egalaxyd {
 

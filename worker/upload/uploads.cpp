@@ -7,7 +7,7 @@
 
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
-#include "worker/file/file_body.h"
+#include "worker/site/answers.h"
 #include "worker/upload/upload.h"
 #include "worker/upload/upload_failure.h"
 #include "worker/upload/upload_rules.h"

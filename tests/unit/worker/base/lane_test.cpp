@@ -86,7 +86,7 @@ TEST(Lane, AnswersWithWhatIsThrown) {
   lane.submit([]() -> Result<int> { throw 7; }, note);
   runUntilIdle(loop, lane);
   ASSERT_EQ(said.size(), 2u);
-  EXPECT_EQ(said[0], "stumbled");
+  EXPECT_EQ(said[0], "a job: stumbled");
 }
 
 TEST(Lane, RunsJobsInTheOrderOfTheirArrival) {

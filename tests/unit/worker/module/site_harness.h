@@ -1,6 +1,8 @@
 // Asks a site as a worker does, and reads the answer to its end.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <chrono>
 #include <future>
@@ -14,6 +16,7 @@
 #include "common/config/config.h"
 #include "common/loop/event_loop.h"
 #include "common/shared/shared_state.h"
+#include "tests/support/deadline.h"
 #include "tests/support/memory_storage.h"
 #include "worker/base/lane.h"
 #include "worker/base/storage_lane.h"
@@ -73,6 +76,16 @@ class SiteHarness {
   void turn() {
     loop_.post([this] { loop_.stop(); });
     loop_.run();
+  }
+
+  /// Turns until `isSo()`; the test fails when that takes too long.
+  template <class IsSo>
+  void turnUntil(IsSo isSo) {
+    const Deadline deadline;
+    while (!isSo()) {
+      ASSERT_FALSE(deadline.passed()) << "what the test waits for does not come";
+      turn();
+    }
   }
 
   /// The response itself; nullopt when the responder was dropped.

@@ -77,7 +77,7 @@ class UploadsTest : public testing::Test {
                                          }));
   }
   std::string answer() {
-    while (!isAnswered_) harness_.turn();
+    harness_.turnUntil([&] { return isAnswered_; });
     isAnswered_ = false;
     if (!answer_) return "dropped";
     return std::to_string(static_cast<int>(answer_->status)) + " " + answer_->meta;
@@ -91,9 +91,8 @@ class UploadsTest : public testing::Test {
   }
   /// All jobs of uploads and storage are answered.
   void untilIdle() {
-    while (harness_.services().uploads.pending() + harness_.storage().pending() > 0) {
-      harness_.turn();
-    }
+    harness_.turnUntil(
+        [&] { return harness_.services().uploads.pending() + harness_.storage().pending() == 0; });
   }
 
   std::string content(const std::string& name) {
