@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <iterator>
 #include <string>
 
 #include "common/base/errno_error.h"
@@ -15,16 +14,17 @@
 namespace egalaxyd {
 namespace {
 
-// Step N leads from version N to N + 1. A step that was released never changes. A start migrates, a
-// reload has nothing to do: it forks the same program.
-constexpr const char* kSteps[] = {
-    R"(
+// The tables of an empty file.
+constexpr const char* kTables = R"(
     CREATE TABLE users(
       id TEXT PRIMARY KEY,
       first_seen INTEGER NOT NULL,
       last_seen INTEGER NOT NULL,
       visits INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    -- Who came last, who has not come for long, and who is new.
+    CREATE INDEX users_last_seen ON users(last_seen DESC);
+    CREATE INDEX users_first_seen ON users(first_seen);
 
     CREATE TABLE user_keys(
       key TEXT PRIMARY KEY,
@@ -39,7 +39,10 @@ constexpr const char* kSteps[] = {
       updated INTEGER NOT NULL,
       PRIMARY KEY(user, key)
     ) STRICT;
+    -- What all users keep under one kind of key.
+    CREATE INDEX metadata_key ON metadata(key);
 
+    -- Uploads that ended: stored, replaced a file, deleted one, or refused.
     CREATE TABLE uploads(
       id INTEGER PRIMARY KEY,
       time INTEGER NOT NULL,
@@ -53,30 +56,16 @@ constexpr const char* kSteps[] = {
       sha256 TEXT NOT NULL,
       previous_sha256 TEXT NOT NULL,
       outcome TEXT NOT NULL,
-      latest INTEGER NOT NULL  -- 1: of its host and path
+      latest INTEGER NOT NULL,  -- 1: of its host and path
+      why TEXT NOT NULL DEFAULT '',
+      blocks INTEGER NOT NULL DEFAULT 1
     ) STRICT;
-    CREATE INDEX uploads_place ON uploads(host, path);
-    CREATE INDEX uploads_user ON uploads(user);
+    -- Each index is a page to write for each upload, so there are few.
+    CREATE INDEX uploads_place ON uploads(host, path, latest);
+    CREATE INDEX uploads_user ON uploads(user) WHERE user IS NOT NULL;
     CREATE INDEX uploads_time ON uploads(time);
-    CREATE UNIQUE INDEX uploads_latest ON uploads(host, path) WHERE latest = 1;
-    -- What a quota adds up, however long the history is.
-    CREATE INDEX uploads_there ON uploads(user, host, path, size)
-      WHERE latest = 1 AND outcome = 'stored';
-    )",
-    R"(
-    -- What all users keep under one kind of key.
-    CREATE INDEX metadata_key ON metadata(key);
-    )",
-    R"(
-    -- Uploads that replaced a file, were refused, or are announced and not yet settled.
-    ALTER TABLE uploads ADD COLUMN why TEXT NOT NULL DEFAULT '';
-    DROP INDEX uploads_there;
-    CREATE INDEX uploads_there ON uploads(user, host, path, size)
-      WHERE (latest = 1 AND outcome IN ('stored', 'replaced')) OR outcome = 'pending';
-    CREATE INDEX uploads_pending ON uploads(id) WHERE outcome = 'pending';
     CREATE INDEX uploads_refused ON uploads(id) WHERE outcome = 'refused';
-    )",
-    R"(
+
     -- Announced uploads come and go with each upload, so they stand where no index has to follow.
     CREATE TABLE pending_uploads(
       id INTEGER PRIMARY KEY,
@@ -88,33 +77,14 @@ constexpr const char* kSteps[] = {
       client TEXT NOT NULL,
       mime TEXT NOT NULL,
       size INTEGER NOT NULL,
-      sha256 TEXT NOT NULL
+      sha256 TEXT NOT NULL,
+      worker INTEGER NOT NULL DEFAULT 0,     -- its death ends the upload
+      unfinished TEXT NOT NULL DEFAULT '',  -- the name of what it leaves beside the file
+      blocks INTEGER NOT NULL DEFAULT 1
     ) STRICT;
-    INSERT INTO pending_uploads
-      SELECT id, time, protocol, host, path, user, client, mime, size, sha256
-      FROM uploads WHERE outcome = 'pending';
-    DELETE FROM uploads WHERE outcome = 'pending';
-    DROP INDEX uploads_pending;
-    DROP INDEX uploads_there;
-    CREATE INDEX uploads_there ON uploads(user, host, path, size)
-      WHERE latest = 1 AND outcome IN ('stored', 'replaced');
-    -- Each index is a page to write for each upload: one for both, and none for nobody.
-    DROP INDEX uploads_latest;
-    DROP INDEX uploads_place;
-    CREATE INDEX uploads_place ON uploads(host, path, latest);
-    DROP INDEX uploads_user;
-    CREATE INDEX uploads_user ON uploads(user) WHERE user IS NOT NULL;
-    )",
-    R"(
-    -- Whose death ends an announced upload, and the name of what it leaves beside the file.
-    ALTER TABLE pending_uploads ADD COLUMN worker INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE pending_uploads ADD COLUMN unfinished TEXT NOT NULL DEFAULT '';
 
     -- Quotas: what is kept below the prefixes that have one, summed up as it comes and goes, so
     -- that no upload takes longer the more there are.
-    ALTER TABLE uploads ADD COLUMN blocks INTEGER NOT NULL DEFAULT 1;
-    ALTER TABLE pending_uploads ADD COLUMN blocks INTEGER NOT NULL DEFAULT 1;
-    DROP INDEX uploads_there;
     CREATE TABLE upload_prefixes(
       host TEXT NOT NULL,
       prefix TEXT NOT NULL,
@@ -184,13 +154,7 @@ constexpr const char* kSteps[] = {
         EXISTS(SELECT 1 FROM upload_prefixes WHERE host = OLD.host) BEGIN
       INSERT INTO upload_changes VALUES(OLD.host, OLD.path, OLD.user, OLD.size, OLD.blocks, -1);
     END;
-
-    -- Who came last, who has not come for long, and who is new.
-    CREATE INDEX users_last_seen ON users(last_seen DESC);
-    CREATE INDEX users_first_seen ON users(first_seen);
-    )",
-};
-static_assert(std::size(kSteps) == kSchemaVersion);
+    )";
 
 Result<void> syncFolder(const std::filesystem::path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -225,11 +189,9 @@ Result<void> useWriteAheadLog(SqliteConnection& connection, const std::filesyste
 }
 
 /// One transaction; closing the connection takes back what was not committed.
-Result<void> upgrade(SqliteConnection& connection, int version) {
+Result<void> makeTables(SqliteConnection& connection) {
   if (auto begun = connection.runScript("BEGIN IMMEDIATE"); !begun) return begun;
-  for (int step = version; step < kSchemaVersion; ++step) {
-    if (auto done = connection.runScript(kSteps[step]); !done) return done;
-  }
+  if (auto done = connection.runScript(kTables); !done) return done;
   const std::string stamp = fmt::format("PRAGMA user_version = {}; COMMIT", kSchemaVersion);
   return connection.runScript(stamp.c_str());
 }
@@ -257,7 +219,14 @@ Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesyst
   if (version == kSchemaVersion) {
     if (auto there = readEachTable(connection); !there) return there.error();
   }
-  if (version >= 0 && version <= kSchemaVersion) return static_cast<int>(version);
+  if (version == 0 || version == kSchemaVersion) return static_cast<int>(version);
+  if (version > 0 && version < kSchemaVersion) {
+    return Error{ErrorCode::kIo,
+                 fmt::format("{}: made by an egalaxyd before 0.1.0 (its tables are of version {}, "
+                             "this program knows {} only); move it away, and a new one is made, or "
+                             "set another server.state_dir",
+                             file.string(), version, kSchemaVersion)};
+  }
   return Error{ErrorCode::kIo,
                fmt::format("{}: made by a newer egalaxyd (its tables are of version {}, this "
                            "program knows up to {}); upgrade, or set another server.state_dir",
@@ -271,8 +240,8 @@ Result<void> migrateStorage(const std::filesystem::path& file) {
   const Result<int> version = checkSchemaVersion(*connection, file);
   if (!version) return version.error();
   if (auto changed = useWriteAheadLog(*connection, file); !changed) return changed;
-  if (*version < kSchemaVersion) {
-    if (auto upgraded = upgrade(*connection, *version); !upgraded) return upgraded;
+  if (*version == 0) {
+    if (auto made = makeTables(*connection); !made) return made;
   }
   return connection->runScript("PRAGMA wal_checkpoint(PASSIVE)");
 }

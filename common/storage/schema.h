@@ -1,4 +1,4 @@
-// The database file's shape, and how an older one becomes today's.
+// The database file's shape, and how an empty one gets it.
 #pragma once
 
 #include <filesystem>
@@ -14,17 +14,18 @@ inline constexpr const char* kDatabaseFolder = "db";
 /// The database's name in the state folder.
 inline constexpr const char* kDatabaseFile = "db/egalaxyd.db";
 
-/// `PRAGMA user_version` of a file that this program reads and writes.
+/// `PRAGMA user_version` of a file that this program reads and writes. 0.1.0 is the first release;
+/// what development wrote before it had smaller numbers.
 inline constexpr int kSchemaVersion = 5;
 
-/// Makes `file` (mode 0600) where it is missing, brings it to kSchemaVersion as a whole or not at
-/// all, folds the write-ahead log into it and closes it. Waits for no lock (kBusy). Refuses a file
-/// of a newer version (kInvalid). Never as another account than the workers': SQLite believes the
-/// journal that it finds beside the file.
+/// Makes `file` (mode 0600) where it is missing and its tables where it is empty, as a whole or not
+/// at all, folds the write-ahead log into it and closes it. Waits for no lock (kBusy). A file of
+/// any other version is refused, untouched (kIo). Never as another account than the workers':
+/// SQLite believes the journal that it finds beside the file.
 Result<void> migrateStorage(const std::filesystem::path& file);
 
-/// The file's version, 0 for an empty one; kIo for a newer one than this program knows, and
-/// where a table cannot be read.
+/// kSchemaVersion, or 0 for an empty file; kIo for any other version, with what to do, and where a
+/// table cannot be read.
 Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesystem::path& file);
 
 }  // namespace egalaxyd

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
 #include <sqlite3.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
@@ -58,66 +59,6 @@ TEST_F(Sqlite, MigrationKeepsWhatIsThere) {
   const std::string user = makeUser(*migratedSqlite(file_));
   must(migrateStorage(file_));
   EXPECT_EQ(must(open()->showUser(user)).id, user);
-}
-
-/// From version 5 back to 4.
-constexpr const char* kUndoVersion5 = R"(
-  DROP INDEX users_last_seen;
-  DROP INDEX users_first_seen;
-  DROP TRIGGER pending_uploads_come;
-  DROP TRIGGER pending_uploads_change;
-  DROP TRIGGER pending_uploads_go;
-  DROP TRIGGER uploads_come;
-  DROP TRIGGER uploads_change;
-  DROP TRIGGER uploads_go;
-  DROP VIEW upload_changes;
-  DROP VIEW counted_uploads;
-  DROP TABLE upload_sums;
-  DROP TABLE upload_prefixes;
-  ALTER TABLE uploads DROP COLUMN blocks;
-  ALTER TABLE pending_uploads DROP COLUMN blocks;
-  ALTER TABLE pending_uploads DROP COLUMN worker;
-  ALTER TABLE pending_uploads DROP COLUMN unfinished;
-  CREATE INDEX uploads_there ON uploads(user, host, path, size)
-    WHERE latest = 1 AND outcome IN ('stored', 'replaced');
-)";
-
-TEST_F(Sqlite, MigrationKeepsUploadsThatAnOlderServerHadAnnounced) {
-  must(migrateStorage(file_));
-  runSql(file_, kUndoVersion5);
-  runSql(file_, R"(
-    DROP TABLE pending_uploads;
-    CREATE INDEX uploads_pending ON uploads(id) WHERE outcome = 'pending';
-    CREATE UNIQUE INDEX uploads_latest ON uploads(host, path) WHERE latest = 1;
-    INSERT INTO uploads VALUES
-      (1, 10, 'titan', 'example.org', '/a', NULL, '', 'text/plain', 3, 'aa', '', 'stored', 1, ''),
-      (2, 20, 'titan', 'example.org', '/b', NULL, '', 'text/plain', 4, 'bb', '', 'pending', 0, '');
-    PRAGMA user_version = 3;
-  )");
-  must(migrateStorage(file_));
-  const auto storage = open();
-  const auto pending = must(storage->pendingUploads(0, 100));
-  ASSERT_EQ(pending.size(), 1u);
-  EXPECT_EQ(pending[0].path, "/b");
-  EXPECT_EQ(must(storage->listUploads({})).size(), 1u);
-  EXPECT_EQ(must(storage->keptUploads("example.org", "/", "")),
-            (KeptUploads{7 + 2 * kBlockBytes, 2}));
-}
-
-TEST_F(Sqlite, MigrationKeepsPendingUploadsWithoutAWorker) {
-  must(migrateStorage(file_));
-  runSql(file_, kUndoVersion5);
-  runSql(file_, R"(
-    INSERT INTO pending_uploads VALUES
-      (7, 10, 'titan', 'example.org', '/a', NULL, '', 'text/plain', 3, 'aa');
-    PRAGMA user_version = 4;
-  )");
-  must(migrateStorage(file_));
-  const auto pending = must(open()->pendingUploads(0, 100));
-  ASSERT_EQ(pending.size(), 1u);
-  EXPECT_EQ(pending[0].path, "/a");
-  EXPECT_EQ(pending[0].worker, 0);
-  EXPECT_EQ(pending[0].unfinished, "");
 }
 
 TEST_F(Sqlite, NoNumberOfARowIsOutOfRange) {
@@ -201,6 +142,19 @@ TEST_F(Sqlite, RefusesTheFileOfANewerProgram) {
     EXPECT_NE(error.message.find(file_.string()), std::string::npos) << error.message;
   }
   EXPECT_EQ(askSql(file_, "PRAGMA user_version"), 99);
+}
+
+TEST_F(Sqlite, RefusesTheFileOfADevelopmentVersionAndKeepsIt) {
+  const std::string user = makeUser(*migratedSqlite(file_));
+  runSql(file_, "PRAGMA user_version = 4");
+  for (const Error& error : {migrateStorage(file_).error(), openSqliteStorage(file_, {}).error()}) {
+    EXPECT_EQ(error.code, ErrorCode::kIo);
+    EXPECT_NE(error.message.find("before 0.1.0"), std::string::npos) << error.message;
+    EXPECT_NE(error.message.find("move it away"), std::string::npos) << error.message;
+    EXPECT_NE(error.message.find(file_.string()), std::string::npos) << error.message;
+  }
+  runSql(file_, fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
+  EXPECT_EQ(must(open()->showUser(user)).id, user);
 }
 
 TEST_F(Sqlite, DoesNotOpenWhatWasNeverMigrated) {

@@ -1,0 +1,97 @@
+// The class behind openSqliteStorage(): its transactions are in sqlite_storage.cpp, what it stores
+// in sqlite_users.cpp, sqlite_metadata.cpp and sqlite_uploads.cpp. For those files alone.
+#pragma once
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/storage/sqlite_handle.h"
+#include "common/storage/storage.h"
+
+namespace egalaxyd::sqlite {
+
+inline std::int64_t seconds(WallTime time) { return time.time_since_epoch().count(); }
+
+// A number that no version of this program wrote, and that others could not count with.
+inline constexpr std::int64_t kYear9999 = 253'402'300'799;
+inline WallTime wallTime(std::int64_t value) {
+  return WallTime(std::chrono::seconds(std::clamp<std::int64_t>(value, 0, kYear9999)));
+}
+inline std::uint64_t count(std::int64_t value) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
+}
+
+/// Bytes of a text that are read: more than any that this program writes.
+inline constexpr std::size_t kLongest = 8192;
+
+inline Error noSuchUser(std::string_view id) {
+  return {ErrorCode::kNotFound, fmt::format("no user {}", id)};
+}
+
+/// One thread at a time, as every Storage.
+class SqliteStorage final : public Storage {
+ public:
+  SqliteStorage(SqliteConnection db, const StorageLimits& limits)
+      : db_(std::move(db)), limits_(limits) {}
+
+  Result<void> begin(Access access) override;
+  Result<void> commit() override;
+  void rollback() override;
+  std::optional<Error> trouble() const override { return db_.trouble(); }
+
+  Result<std::optional<std::string>> findUser(std::string_view certificate,
+                                              std::string_view key) override;
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
+                                  WallTime now) override;
+  Result<void> addVisits(std::span<const Visit> visits) override;
+  Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override;
+  Result<std::vector<User>> listUsers(std::size_t limit) override;
+  Result<User> showUser(std::string_view idOrPrefix) override;
+  Result<ForgottenUser> forgetUser(std::string_view id) override;
+
+  Result<std::map<std::string, std::string>> readMetadata(std::string_view user) override;
+  Result<std::optional<std::string>> readMetadata(std::string_view user,
+                                                  std::string_view key) override;
+  Result<void> writeMetadata(std::string_view user, std::string_view key, std::string_view value,
+                             WallTime now) override;
+  Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
+                                                  std::size_t limit) override;
+  Result<void> removeMetadata(std::string_view user, std::string_view key) override;
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override;
+
+  Result<std::int64_t> recordUpload(const UploadRecord& record) override;
+  Result<std::int64_t> announceUpload(const UploadRecord& record) override;
+  Result<std::int64_t> settleUpload(std::int64_t pending, UploadOutcome outcome,
+                                    std::string_view previousSha256) override;
+  Result<void> dropUpload(std::int64_t pending) override;
+  Result<void> completeUpload(std::int64_t pending, std::string_view sha256) override;
+  Result<std::vector<UploadRecord>> pendingUploads(std::int64_t after, std::size_t limit) override;
+  Result<std::vector<UploadRecord>> listUploads(const UploadFilter& filter) override;
+  Result<UploadRecord> showUpload(std::int64_t id) override;
+  Result<std::optional<UploadRecord>> latestUpload(std::string_view host,
+                                                   std::string_view path) override;
+  Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
+                                  std::optional<std::string_view> user) override;
+
+ private:
+  void overwriteFailedCommit();
+  bool transactionLost();
+
+  SqliteConnection db_;
+  const StorageLimits limits_;
+  std::size_t depth_ = 0;                 ///< of transactions
+  Access access_ = Access::kRead;         ///< of the outermost one
+  std::optional<Error> transactionLost_;  ///< why the outermost one cannot be committed any more
+};
+
+}  // namespace egalaxyd::sqlite
