@@ -233,6 +233,77 @@ TEST_F(UploadFileTest, NobodyElsesFileIsReplaced) {
   EXPECT_EQ(dir_.read("page"), "theirs");
 }
 
+TEST_F(UploadFileTest, PiecesStandInTheOrderInWhichTheyCame) {
+  const auto file = fileAt("page");
+  for (const char* piece : {"one ", "", "two ", "three"}) must(file->append(piece));
+  must(file->finish());
+  must(file->publish());
+  EXPECT_EQ(dir_.read("page"), "one two three");
+}
+
+TEST_F(UploadFileTest, NamesThatNoUploadMayHaveAreRefused) {
+  dir_.makeDir("folder");
+  for (const std::string& name : {std::string(), std::string("folder/"),
+                                  std::string(kUnfinishedPrefix) + "x", std::string(256, 'x')}) {
+    EXPECT_EQ(fileAt(name)->append("x").error().code, ErrorCode::kInvalid) << name;
+    EXPECT_EQ(fileAt(name)->findExisting().error().code, ErrorCode::kInvalid) << name;
+  }
+  must(written(std::string(255, 'x'), "x")->publish());
+}
+
+TEST_F(UploadFileTest, WhatIsNoRegularFileIsNeitherReplacedNorRemoved) {
+  dir_.makeDir("folder");
+  dir_.write("target", "text");
+  fs::create_symlink("target", dir_ / "link");
+  ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  const Names before = names();
+  for (const char* name : {"folder", "link", "pipe"}) {
+    EXPECT_EQ(fileAt(name)->append("x").error().code, ErrorCode::kExists) << name;
+    EXPECT_EQ(fileAt(name)->findExisting().error().code, ErrorCode::kExists) << name;
+  }
+  EXPECT_EQ(names(), before);
+  EXPECT_EQ(dir_.read("target"), "text");
+}
+
+TEST_F(UploadFileTest, AFolderThatIsMissingOrNoneIsToldApart) {
+  dir_.write("file", "text");
+  EXPECT_EQ(fileAt("missing/page")->append("x").error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(fileAt("file/page")->append("x"));
+  EXPECT_EQ(fileAt("page")->findExisting().error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(UploadFileTest, AKeyIsNeitherReplacedNorRemoved) {
+  dir_.write("key", "secret");
+  UploadPlace place = placeAt("key");
+  auto keys = std::make_shared<PrivateFiles>();
+  keys->add(dir_ / "key");
+  place.neverServed = keys;
+  EXPECT_EQ(UploadFile(place).append("x").error().code, ErrorCode::kPermission);
+  EXPECT_EQ(UploadFile(place).findExisting().error().code, ErrorCode::kPermission);
+  EXPECT_EQ(dir_.read("key"), "secret");
+}
+
+TEST_F(UploadFileTest, TheSumOfTheOldContentIsItsOwn) {
+  dir_.write("page", "old");
+  const auto file = fileAt("page");
+  must(file->findExisting());
+  EXPECT_EQ(file->oldSha256(), "");
+  must(file->sumOld());
+  EXPECT_EQ(file->oldSha256(), "cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4");
+  fs::remove(dir_ / "page");
+  const auto gone = written("page", "new");
+  must(gone->sumOld());
+  EXPECT_EQ(gone->oldSha256(), "");
+}
+
+TEST_F(UploadFileTest, AnUploadThatEndsHalfWayLeavesWhatWasThere) {
+  dir_.write("page", "old");
+  { must(fileAt("page")->append("half of the n")); }
+  { const auto file = written("page", "new"); }
+  EXPECT_EQ(dir_.read("page"), "old");
+  EXPECT_EQ(names(), Names{"page"});
+}
+
 TEST_F(UploadFileTest, ADiskKeepsWhatIsToStayFree) {
   UploadPlace place = placeAt("page");
   place.minFree = {0, 99};
