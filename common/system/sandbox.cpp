@@ -266,7 +266,7 @@ Result<std::string> enterSeccomp() {
 }
 
 /// As the kernel's, of links that lead to links.
-constexpr int kMostLinks = 40;
+constexpr int kMaxLinks = 40;
 
 /// Whether it is the home of the account that owns it.
 bool isHome(const std::filesystem::path& folder) {
@@ -289,7 +289,7 @@ Replacements replacementsOf(const std::filesystem::path& path) {
   Replacements found;
   fs::path way;
   fs::path rest = path.has_filename() ? path : path.parent_path();
-  for (int links = 0; !rest.empty() && links <= kMostLinks;) {
+  for (int links = 0; !rest.empty() && links <= kMaxLinks;) {
     const fs::path part = *rest.begin();
     fs::path behind;
     for (auto next = std::next(rest.begin()); next != rest.end(); ++next) behind /= *next;
