@@ -18,6 +18,7 @@
 #include "common/system/log.h"
 #include "master/master_process.h"
 #include "master/start/server_paths.h"
+#include "master/supervise/generation_notes.h"
 #include "master/supervise/rehearsal.h"
 
 namespace egalaxyd {
@@ -41,19 +42,6 @@ void raiseDescriptorLimit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/// For one log line: the first few, and how many more.
-std::string listed(const std::vector<std::string>& items) {
-  constexpr std::size_t kMost = 8;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(items.size(), kMost); ++i) text += " " + items[i];
-  if (items.size() > kMost) text += fmt::format(" and {} more", items.size() - kMost);
-  return text;
-}
-
-std::string counted(std::uint32_t workers) {
-  return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -116,10 +104,9 @@ std::optional<Failure> Master::takeStateAndLog(const Config& config) {
 int Master::run() {
   std::signal(SIGPIPE, SIG_IGN);
   Generation& first = *generations_.at(newest_);
-  logListeners(first);
-  warnAboutUnusedSockets(first);
-  warnAboutAccount(first);
-  warnAboutOpenFiles(first);
+  noteListeners(first, inherited_);
+  noteAccount(first);
+  noteOpenFiles(first);
   uploads_ = std::make_unique<UploadSettler>(*loop_, [this](const DeadWorkers& dead) {
     return recoverInChild(current().config, current().account, dead);
   });
@@ -134,7 +121,8 @@ int Master::run() {
   }
   // stderr may be another one by now.
   if (auto log = openLogTarget(first.config.log)) first.log = std::move(*log);
-  openControl();
+  desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
+  desk_->open();
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
@@ -145,59 +133,11 @@ int Master::run() {
   return exitCode_;
 }
 
-void Master::logListeners(const Generation& generation) const {
-  for (const ListenerSet::Listener& listener : generation.listeners.listeners()) {
-    for (const auto& socket : listener.sockets) {
-      const ListenAddress real{listener.address.host, localPort(socket->get())};
-      spdlog::info("listening on {} for {}", real.text(), protocolsOf(listener.kind));
-    }
-  }
-}
-
-void Master::warnAboutUnusedSockets(const Generation& generation) const {
-  for (const InheritedSocket& socket : inherited_) {
-    const int fd = socket.fd->get();
-    const auto used = generation.listeners.sockets();
-    if (std::ranges::find(used, fd, &ListenerSocket::fd) != used.end()) continue;
-    spdlog::warn("systemd's socket \"{}\" on port {} is unused: no listen address matches it",
-                 logQuote(socket.name), localPort(fd));
-  }
-}
-
-void Master::warnAboutAccount(const Generation& generation) const {
-  if (::geteuid() == 0 && !generation.account) {
-    spdlog::warn(
-        "workers run as root, as server.user says: without capabilities, but what is root's is "
-        "theirs; make an account (useradd --system egalaxyd) and leave server.user empty");
-  } else if (generation.account && generation.account->isFallback) {
-    spdlog::warn(
-        "there is no account \"egalaxyd\": workers run as nobody, as other programs may that can "
-        "then read what is kept of users; make one (useradd --system egalaxyd), or name another "
-        "with server.user");
-  } else if (::geteuid() != 0 && !generation.config.server.user.empty()) {
-    spdlog::warn("server.user is for a start as root; workers keep this account");
-  }
-}
-
-/// Connections of a worker have descriptors, and so do the files that they are sent.
-void Master::warnAboutOpenFiles(const Generation& generation) const {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
-  const std::uint64_t wanted = generation.config.limits.connections;
-  const std::uint64_t most = connectionsWithin(limit.rlim_cur) * generation.workers;
-  if (most >= wanted) return;
-  spdlog::warn(
-      "limits.connections is {}, but {} with {} open files each can hold {}: raise the limit on "
-      "open files to {} (LimitNOFILE= in the unit, ulimit -Hn in a shell)",
-      wanted, counted(generation.workers), limit.rlim_cur, most,
-      openFilesFor((wanted + generation.workers - 1) / generation.workers));
-}
-
 void Master::onSignal(int signal) {
   if (signal == SIGUSR1) return reopenLogs();
   if (signal != SIGHUP) return onStopSignal(signal);
   spdlog::info("SIGHUP: reload");
-  perform(supervisor_.reload(Clock::now()));
+  reload();
 }
 
 void Master::onStopSignal(int signal) {
@@ -208,6 +148,23 @@ void Master::onStopSignal(int signal) {
                supervisor_.stopping() ? "ending all workers now"
                                       : "stopping; workers finish what they have begun");
   stop();
+}
+
+void Master::reload() { perform(supervisor_.reload(Clock::now())); }
+
+Result<void> Master::restartWorkers(std::optional<std::uint32_t> number) {
+  auto actions = supervisor_.restartWorkers(number, Clock::now());
+  if (!actions) return actions.error();
+  perform(std::move(*actions));
+  return {};
+}
+
+void Master::changeLogLevel(LogLevel level) {
+  logLevel_ = level;
+  setLogLevel(level);
+  for (auto& [key, process] : processes_) {
+    static_cast<void>(process->worker.channel.send(ChannelMessage::kLogLevel, nameOf(level)));
+  }
 }
 
 /// Whoever is connected is served by the workers, whoever comes later is refused when they have
@@ -304,7 +261,7 @@ void Master::checkWorkers() {
   }
   for (const WorkerView& view : supervisor_.workers()) {
     const auto found = processes_.find(view.key);
-    if (found == processes_.end() || view.state == "starting") continue;
+    if (found == processes_.end() || view.state == WorkerState::kStarting) continue;
     Process& process = *found->second;
     const std::uint64_t beat =
         shared_->slot(process.sharedSlot).heartbeat.load(std::memory_order_relaxed);
@@ -322,7 +279,7 @@ void Master::checkWorkers() {
     perform(supervisor_.workerMisbehaved(
         key, fmt::format("has not moved for {} s", kMostMissedBeats), Clock::now()));
   }
-  if (!control_->inPlace() && !supervisor_.stopping()) openControl();
+  if (!supervisor_.stopping()) desk_->keepOpen();
   mendListeners();
   liveness_->setAfter(kLivenessInterval);
 }
@@ -416,7 +373,7 @@ void Master::act(const KillWorker& action) {
 /// Status, respawns, stop and the watchdog go on meanwhile.
 void Master::act(const BuildGeneration&) {
   service_->reloading();
-  std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
+  desk_->reloadBegins();
   const auto begun = rehearsals_->run(
       [this] {
         return rehearse([this] { return loadForReload(false); }, current().listeners).encode();
@@ -468,7 +425,7 @@ void Master::onRehearsed(const Result<std::string>& answer) {
 
 void Master::rejectReload(const Failure& failure) {
   for (const std::string& message : failure.messages) spdlog::error("{}", message);
-  noteReloadFailure(failure.messages);
+  tellReloadFailed(failure.messages);
   perform(supervisor_.generationRejected(Clock::now()));
 }
 
@@ -483,21 +440,21 @@ void Master::act(const GenerationServes& action) {
       spdlog::warn("the master's log stays as it was: {}", opened.error().message);
     }
     loggedBy_ = generation.number;
-    logListeners(generation);
-    warnAboutUnusedSockets(generation);
-    warnAboutOpenFiles(generation);
+    noteListeners(generation, inherited_);
+    noteOpenFiles(generation);
     closeOlderListeners(generation.number);
-    openControl();  // its group may be another
+    desk_->open();  // its group may be another
   }
-  spdlog::info("ready: generation {}, {},{}", generation.number, counted(generation.workers),
-               listed(urls));
+  noteReady(generation, urls);
   service_->ready(status());
   if (tellReady) tellReady(urls);
-  reloadFailure_.reset();
-  Poco::JSON::Object verdict = jsonObject();
-  verdict.set("ok", true);
-  verdict.set("generation", generation.number);
-  answerAll(reloadAwaited_, verdict);
+  desk_->reloadSucceeded(generation.number);
+}
+
+void Master::tellReloadFailed(std::vector<std::string> complaints) {
+  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
+  service_->ready(status());
+  desk_->reloadFailed(std::move(complaints));
 }
 
 /// Nobody accepts on them any more: a client is refused, and does not wait for the last to drain.
@@ -510,7 +467,7 @@ void Master::closeOlderListeners(std::uint64_t number) {
 void Master::act(const GenerationFailed& action) {
   spdlog::error("generation {} came to nothing: {}", action.generation, action.why);
   if (Generation* failed = generationOf(action.generation)) failed->listeners = ListenerSet();
-  noteReloadFailure({action.why});
+  tellReloadFailed({action.why});
 }
 
 /// The last one stays: clients of the control socket may still ask about it.
@@ -518,13 +475,7 @@ void Master::act(const GenerationGone& action) {
   if (generations_.size() > 1) generations_.erase(action.generation);
 }
 
-void Master::act(const RestartEnded& action) {
-  Poco::JSON::Object done = jsonObject();
-  done.set("ok", true);
-  answerAll(restartAwaited_, action.failure.empty()
-                                 ? done
-                                 : controlFailure("the old worker serves on: " + action.failure));
-}
+void Master::act(const RestartEnded& action) { desk_->restartEnded(action.failure); }
 
 void Master::act(const Report& action) {
   if (action.problem) {
@@ -537,12 +488,7 @@ void Master::act(const Report& action) {
 void Master::act(const Leave& action) {
   exitCode_ = action.exitCode;
   spdlog::info("all workers have ended: exit code {}", exitCode_);
-  const Poco::JSON::Object ended = controlFailure("the server stopped");
-  answerAll(reloadAsked_, ended);
-  answerAll(reloadAwaited_, ended);
-  Poco::JSON::Object stopped = jsonObject();
-  stopped.set("ok", true);
-  answerAll(stopAwaited_, stopped);
+  desk_->stopped();
   loop_->stop();
 }
 
@@ -604,8 +550,7 @@ void Master::forgetInChild(const Generation& mine) {
   loop_.reset();
   ::close(signals_->fd());
   ::close(lock_->fd());
-  if (control_) control_->closeInChild();
-  queries_->closeInChild();
+  desk_->closeInChild();
   rehearsals_->closeInChild();
   uploads_->closeInChild();
   for (const auto& [key, process] : processes_) {
@@ -648,10 +593,41 @@ void Master::armTick() {
   }
 }
 
+/// The generation that serves; before the first one does, that one.
+const Generation& Master::current() const {
+  const Generation* serving = generationOf(supervisor_.serving());
+  return serving == nullptr ? *generations_.begin()->second : *serving;
+}
+
+MasterView Master::view() const {
+  MasterView view{.state = supervisor_.stopping()       ? MasterState::kStopping
+                           : supervisor_.serving() == 0 ? MasterState::kStarting
+                                                        : MasterState::kServing,
+                  .serving = supervisor_.serving(),
+                  .current = current(),
+                  .shared = *shared_,
+                  .started = started_,
+                  .owner = ::geteuid(),
+                  .storageTrouble = storageTrouble_};
+  for (const auto& [number, generation] : generations_) {
+    if (generation->account) view.workerAccounts.push_back(generation->account->uid);
+  }
+  for (const WorkerView& worker : supervisor_.workers()) {
+    std::optional<RunningWorker> running;
+    if (const Process* process = processOf(worker.key)) {
+      running =
+          RunningWorker{process->worker.pid, process->since, process->sharedSlot, process->before};
+      if (!process->storageTrouble.empty()) view.storageTrouble = process->storageTrouble;
+    }
+    view.workers.push_back({worker, running});
+  }
+  return view;
+}
+
 std::string Master::status() const {
   const Generation* serving = generationOf(supervisor_.serving());
   if (serving == nullptr) return "Starting";
-  return fmt::format("Generation {}, {}", serving->number, counted(serving->workers));
+  return fmt::format("Generation {}, {}", serving->number, countWorkers(serving->workers));
 }
 
 }  // namespace egalaxyd

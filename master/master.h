@@ -1,9 +1,6 @@
 // The master process once it knows its configuration: binds, forks, respawns, reloads, stops.
 #pragma once
 
-#include <Poco/JSON/Array.h>
-#include <Poco/JSON/Object.h>
-
 #include <deque>
 #include <functional>
 #include <map>
@@ -19,7 +16,8 @@
 #include "common/shared/shared_state.h"
 #include "master/child/query_runner.h"
 #include "master/child/upload_settler.h"
-#include "master/control/control_server.h"
+#include "master/control/control_desk.h"
+#include "master/control/managed_master.h"
 #include "master/start/instance_lock.h"
 #include "master/start/service_manager.h"
 #include "master/supervise/generation.h"
@@ -43,7 +41,7 @@ struct MasterHooks {
 
 /// One per process; single-threaded for its whole life, since it forks. It survives whatever a
 /// worker does.
-class Master {
+class Master final : private ManagedMaster {
  public:
   explicit Master(MasterHooks hooks);
   ~Master();
@@ -60,12 +58,15 @@ class Master {
   Process* processOf(WorkerKey worker) const;
   /// Null: it has gone.
   Generation* generationOf(std::uint64_t number) const;
+  const Generation& current() const;
 
   std::optional<Failure> takeStateAndLog(const Config& config);
-  void logListeners(const Generation& generation) const;
-  void warnAboutUnusedSockets(const Generation& generation) const;
-  void warnAboutOpenFiles(const Generation& generation) const;
-  void warnAboutAccount(const Generation& generation) const;
+
+  MasterView view() const override;
+  void reload() override;
+  Result<void> restartWorkers(std::optional<std::uint32_t> number) override;
+  void stop() override;
+  void changeLogLevel(LogLevel level) override;
 
   void onSignal(int signal);
   void onStopSignal(int signal);
@@ -97,34 +98,11 @@ class Master {
   std::optional<std::size_t> takeSlot();
   void giveSlotBack(std::size_t slot);
   void rejectReload(const Failure& failure);
-  void stop();
+  void tellReloadFailed(std::vector<std::string> complaints);
   void letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const;
   void closeOlderListeners(std::uint64_t number);
   void armTick();
   std::string status() const;
-
-  // What the control socket asks for: master_control.cpp.
-  using ClientId = ControlServer::ClientId;
-  void openControl();
-  std::string whyRefused(const ControlPeer& peer) const;
-  void onControl(ClientId client, const ControlRequest& request, const ControlPeer& peer);
-  void controlReload(ClientId client);
-  void controlStop(ClientId client);
-  void controlRestart(ClientId client, const ControlRequest& request);
-  void controlLog(ClientId client, const ControlRequest& request);
-  Poco::JSON::Object describeStatus() const;
-  Poco::JSON::Object describeStatistics() const;
-  Poco::JSON::Array describeWorkers() const;
-  Poco::JSON::Object describeStorage() const;
-  void noteReloadFailure(std::vector<std::string> complaints);
-  void answerAll(std::vector<ClientId>& clients, const Poco::JSON::Object& answer);
-
-  // What it asks of the database, of limits and certificates: master_queries.cpp.
-  const Generation& current() const;
-  void controlQuery(ClientId client, const ControlRequest& request);
-  Poco::JSON::Object describeLimits() const;
-  Poco::JSON::Object clearLimits(const ControlRequest& request);
-  Poco::JSON::Object describeCertificates() const;
 
   MasterHooks hooks_;
   std::unique_ptr<EventLoop> loop_ = std::make_unique<EventLoop>();
@@ -144,25 +122,13 @@ class Master {
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
   std::set<int> deadListeners_;  ///< descriptors that cannot be mended, of which the log tells
-  std::unique_ptr<ControlServer> control_;
-  std::string controlTrouble_;  ///< why egalaxyctl cannot reach us; "": it can
+  std::unique_ptr<ControlDesk> desk_;  ///< there since run()
   std::unique_ptr<UploadSettler> uploads_;
-  std::unique_ptr<QueryRunner> queries_ = std::make_unique<QueryRunner>(*loop_);
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
-  const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
-  const Clock::time_point startedClock_ = Clock::now();
-  std::uint64_t loggedBy_ = 1;           ///< the generation whose [log] is the master's
-  std::optional<LogLevel> logLevel_;     ///< asked for at run time; until the next reload
-  std::vector<ClientId> reloadAsked_;    ///< for the next reload to begin
-  std::vector<ClientId> reloadAwaited_;  ///< for the one under way
-  std::vector<ClientId> restartAwaited_;
-  std::vector<ClientId> stopAwaited_;
-  struct ReloadFailure {
-    std::chrono::system_clock::time_point when;
-    std::vector<std::string> complaints;
-  };
-  std::optional<ReloadFailure> reloadFailure_;  ///< of the last reload
-  std::string storageTrouble_;                  ///< what was last heard; "": the database is well
+  const Beginning started_;
+  std::uint64_t loggedBy_ = 1;        ///< the generation whose [log] is the master's
+  std::optional<LogLevel> logLevel_;  ///< asked for at run time; until the next reload
+  std::string storageTrouble_;        ///< what was last heard; "": the database is well
   Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };

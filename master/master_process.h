@@ -1,7 +1,6 @@
 // A worker process as the master holds it. Private to Master.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -24,8 +23,7 @@ struct Master::Process {
   std::int64_t id = 0;  ///< in the records of uploads
   SpawnedWorker worker;
   std::size_t sharedSlot;
-  std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
-  Clock::time_point sinceClock = Clock::now();
+  Beginning since;
   Totals before{};             ///< of its slot, when it was born
   std::string storageTrouble;  ///< "": its database is well
   std::uint64_t heartbeat = 0;

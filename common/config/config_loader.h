@@ -1,6 +1,8 @@
 // egalaxyd.toml into a Config. The only reader of TOML.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -24,6 +26,13 @@ LoadedConfig parseConfig(std::string_view toml, const std::filesystem::path& fil
 
 /// "HOST:PORT", "[V6]:PORT", ":PORT"; shared with the command line.
 std::optional<ListenAddress> parseListenAddress(std::string_view text);
+
+/// By LogLevel.
+inline constexpr std::array<std::string_view, 5> kLogLevels{"trace", "debug", "info", "warn",
+                                                            "error"};
+constexpr std::string_view nameOf(LogLevel level) {
+  return kLogLevels[static_cast<std::size_t>(level)];
+}
 std::optional<LogLevel> parseLogLevel(std::string_view text);
 /// A site's name in the form that SiteConfig::host has: lower-case, addresses without brackets.
 std::optional<std::string> parseSiteHost(std::string_view text);

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/base/units.h"
+#include "common/config/config_loader.h"
 
 namespace egalaxyd {
 namespace {
@@ -16,14 +18,6 @@ namespace {
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
 bool isLower(char c) { return c >= 'a' && c <= 'z'; }
 bool isUpper(char c) { return c >= 'A' && c <= 'Z'; }
-
-std::string lowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (isUpper(c)) c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 /// A Form whose values are strings; `parse` and `print` know nothing of Scalar.
 template <class T, class Parse, class Print>
@@ -399,11 +393,11 @@ Form<TlsVersion> tlsVersion() {
 }
 
 Form<LogLevel> logLevel() {
-  return oneOf<LogLevel>({{"trace", LogLevel::kTrace},
-                          {"debug", LogLevel::kDebug},
-                          {"info", LogLevel::kInfo},
-                          {"warn", LogLevel::kWarn},
-                          {"error", LogLevel::kError}});
+  std::vector<std::pair<std::string_view, LogLevel>> names;
+  for (std::size_t i = 0; i < kLogLevels.size(); ++i) {
+    names.emplace_back(kLogLevels[i], static_cast<LogLevel>(i));
+  }
+  return oneOf(std::move(names));
 }
 
 Form<LogFormat> logFormat() {

@@ -1,6 +1,5 @@
 #include "common/wire/control_protocol.h"
 
-#include <Poco/JSON/Array.h>
 #include <Poco/JSON/Parser.h>
 
 #include <sstream>
@@ -56,15 +55,28 @@ std::string encodeControlAnswer(const Poco::JSON::Object& answer) {
   return text ? std::move(*text) : "{\"ok\":false,\"error\":\"the answer cannot be written\"}\n";
 }
 
+Poco::JSON::Array jsonArray(const std::vector<std::string>& texts) {
+  Poco::JSON::Array list;
+  for (const std::string& text : texts) list.add(text);
+  return list;
+}
+
+std::int64_t unixTime(std::chrono::system_clock::time_point when) {
+  return std::chrono::floor<std::chrono::seconds>(when).time_since_epoch().count();
+}
+
+Poco::JSON::Object controlSuccess() {
+  Poco::JSON::Object answer = jsonObject();
+  answer.set("ok", true);
+  return answer;
+}
+
 Poco::JSON::Object controlFailure(const std::string& error,
                                   const std::vector<std::string>& complaints) {
   Poco::JSON::Object answer = jsonObject();
   answer.set("ok", false);
   answer.set("error", error);
-  if (complaints.empty()) return answer;
-  Poco::JSON::Array list;
-  for (const std::string& complaint : complaints) list.add(complaint);
-  answer.set("complaints", list);
+  if (!complaints.empty()) answer.set("complaints", jsonArray(complaints));
   return answer;
 }
 

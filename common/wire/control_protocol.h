@@ -2,13 +2,19 @@
 // each way. {"v":1,"command":"status"} -> {"ok":true,...} or {"ok":false,"error":"..."}.
 #pragma once
 
+#include <Poco/JSON/Array.h>
 #include <Poco/JSON/Object.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
@@ -24,10 +30,48 @@ inline constexpr std::int64_t kMostControlRows = 1'000;
 /// Longest request, its line end not counted.
 inline constexpr std::size_t kMaxControlLine = 4096;
 
+enum class ControlCommand {
+  kStatus,
+  kStats,
+  kLimits,
+  kCertificates,
+  kUsers,
+  kUser,
+  kUploads,
+  kUpload,
+  kForgetUser,
+  kClearLimits,
+  kReload,
+  kRestart,
+  kLog,
+  kStop,
+};
+
+/// By ControlCommand.
+inline constexpr std::array<std::string_view, 14> kControlCommands{
+    "status", "stats",       "limits",       "certificates", "users",   "user", "uploads",
+    "upload", "forget_user", "clear_limits", "reload",       "restart", "log",  "stop"};
+
+constexpr std::string_view nameOf(ControlCommand command) {
+  return kControlCommands[static_cast<std::size_t>(command)];
+}
+/// nullopt: there is no such command.
+constexpr std::optional<ControlCommand> parseControlCommand(std::string_view name) {
+  const auto found = std::ranges::find(kControlCommands, name);
+  if (found == kControlCommands.end()) return std::nullopt;
+  return static_cast<ControlCommand>(found - kControlCommands.begin());
+}
+
 struct ControlRequest {
-  std::string command;
+  using Arguments = std::map<std::string, std::string>;
+
+  ControlRequest() = default;
+  ControlRequest(ControlCommand asked, Arguments with = {})
+      : command(nameOf(asked)), arguments(std::move(with)) {}
+
+  std::string command;  ///< as it was sent: there may be no such command
   /// What else the object holds; numbers and booleans as they are written.
-  std::map<std::string, std::string> arguments;
+  Arguments arguments;
 
   /// "" where there is none of that name.
   std::string argument(const std::string& name) const {
@@ -45,8 +89,14 @@ std::string encodeControlRequest(const ControlRequest& request);
 /// An object whose members keep the order in which they were set.
 inline Poco::JSON::Object jsonObject() { return Poco::JSON::Object(Poco::JSON_PRESERVE_KEY_ORDER); }
 
+Poco::JSON::Array jsonArray(const std::vector<std::string>& texts);
+/// Seconds since 1970, as JSON has times.
+std::int64_t unixTime(std::chrono::system_clock::time_point when);
+
 /// `answer` as a line with its end.
 std::string encodeControlAnswer(const Poco::JSON::Object& answer);
+/// {"ok":true}, to which a command adds what it tells.
+Poco::JSON::Object controlSuccess();
 /// {"ok":false,"error":...}, and "complaints" where there are any.
 Poco::JSON::Object controlFailure(const std::string& error,
                                   const std::vector<std::string>& complaints = {});

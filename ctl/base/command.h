@@ -36,8 +36,6 @@ struct Invocation {
   bool has(const std::string& option) const { return options.count(option) != 0; }
 };
 
-inline const std::vector<std::string> kLogLevels{"trace", "debug", "info", "warn", "error"};
-
 struct Command {
   std::string_view words;      ///< "certificate create"
   std::string_view arguments;  ///< "HOST... [--dir DIR]", for people

@@ -104,7 +104,7 @@ int createCertificate(const Invocation& invocation) {
 }
 
 int listCertificates(const Invocation& invocation) {
-  const auto served = askServer(invocation, {"certificates", {}});
+  const auto served = askServer(invocation, ControlCommand::kCertificates);
   const bool noServer = !served && served.error().code == ErrorCode::kNotFound;
   if (!noServer || invocation.has("socket")) {
     return printAnswer(invocation, served, &printServed);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <ostream>
 
+#include "common/config/config_loader.h"
 #include "ctl/base/command_table.h"
 
 namespace egalaxyd::ctl {
@@ -35,7 +36,7 @@ std::vector<Level> allLevels() {
     }
   }
   for (const std::string& shell : kShells) add(levels, "completion", shell);
-  for (const std::string& level : kLogLevels) add(levels, "log", level);
+  for (const std::string_view level : kLogLevels) add(levels, "log", std::string(level));
   add(levels, "worker restart", "all");
   return levels;
 }

@@ -48,11 +48,11 @@ void printCleared(const Invocation& invocation, const Object& answer) {
 }  // namespace
 
 int listLimits(const Invocation& invocation) {
-  return askAndPrint(invocation, {"limits", {}}, &printLimits);
+  return askAndPrint(invocation, ControlCommand::kLimits, &printLimits);
 }
 
 int clearLimits(const Invocation& invocation) {
-  ControlRequest request{"clear_limits", {}};
+  ControlRequest request(ControlCommand::kClearLimits);
   if (!invocation.arguments.empty()) request.arguments["address"] = invocation.arguments.front();
   return askAndPrint(invocation, request, &printCleared);
 }

@@ -2,9 +2,9 @@
 #include <Poco/JSON/Array.h>
 #include <spdlog/fmt/fmt.h>
 
-#include <algorithm>
 #include <ostream>
 
+#include "common/config/config_loader.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/base/table.h"
@@ -66,28 +66,29 @@ void printNothing(const Invocation&, const Object&) {}
 }  // namespace
 
 int showStatus(const Invocation& invocation) {
-  return askAndPrint(invocation, {"status", {}}, &printStatus);
+  return askAndPrint(invocation, ControlCommand::kStatus, &printStatus);
 }
 
 int reloadServer(const Invocation& invocation) {
-  return askAndPrint(invocation, {"reload", {}}, &printGeneration);
+  return askAndPrint(invocation, ControlCommand::kReload, &printGeneration);
 }
 
 int stopServer(const Invocation& invocation) {
-  return askAndPrint(invocation, {"stop", {}}, &printNothing);
+  return askAndPrint(invocation, ControlCommand::kStop, &printNothing);
 }
 
 int restartWorker(const Invocation& invocation) {
-  return askAndPrint(invocation, {"restart", {{"worker", invocation.arguments.front()}}},
+  return askAndPrint(invocation,
+                     {ControlCommand::kRestart, {{"worker", invocation.arguments.front()}}},
                      &printNothing);
 }
 
 int changeLogLevel(const Invocation& invocation) {
   const std::string& level = invocation.arguments.front();
-  if (std::find(kLogLevels.begin(), kLogLevels.end(), level) == kLogLevels.end()) {
-    return refuseValue(invocation, "log", level, kLogLevels);
+  if (!parseLogLevel(level)) {
+    return refuseValue(invocation, "log", level, {kLogLevels.begin(), kLogLevels.end()});
   }
-  return askAndPrint(invocation, {"log", {{"level", level}}}, &printNothing);
+  return askAndPrint(invocation, {ControlCommand::kLog, {{"level", level}}}, &printNothing);
 }
 
 }  // namespace egalaxyd::ctl

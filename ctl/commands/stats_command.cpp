@@ -175,13 +175,13 @@ int showStatistics(const Invocation& invocation) {
   if (form == "json") own.options["json"] = "";
   const auto print = form == "prometheus" ? &printPrometheus : &printText;
   const auto watch = own.options.find("watch");
-  if (watch == own.options.end()) return askAndPrint(own, {"stats", {}}, print);
+  if (watch == own.options.end()) return askAndPrint(own, ControlCommand::kStats, print);
   const auto interval = intervalOf(watch->second);
   if (!interval) return refuseLine(own, "stats", "--watch takes whole seconds, 1 to 3600");
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   for (;;) {
     if (terminal) own.out << "\x1b[H\x1b[2J";
-    const int code = askAndPrint(own, {"stats", {}}, print);
+    const int code = askAndPrint(own, ControlCommand::kStats, print);
     if (code != 0) return code;
     if (!own.out.flush()) return kExitRefused;
     ::poll(nullptr, 0, static_cast<int>(*interval * 1000));

@@ -70,7 +70,7 @@ std::optional<std::int64_t> sinceOf(const std::string& text) {
 }  // namespace
 
 int listUploads(const Invocation& invocation) {
-  ControlRequest request{"uploads", {}};
+  ControlRequest request(ControlCommand::kUploads);
   for (const char* name : {"host", "path", "user"}) {
     const auto given = invocation.options.find(name);
     if (given == invocation.options.end()) continue;
@@ -94,7 +94,8 @@ int listUploads(const Invocation& invocation) {
 }
 
 int showUpload(const Invocation& invocation) {
-  return askAndPrint(invocation, {"upload", {{"id", invocation.arguments.front()}}}, &printUpload);
+  return askAndPrint(invocation, {ControlCommand::kUpload, {{"id", invocation.arguments.front()}}},
+                     &printUpload);
 }
 
 }  // namespace egalaxyd::ctl

@@ -89,17 +89,19 @@ void printForgotten(const Invocation& invocation, const Object& answer) {
 }  // namespace
 
 int listUsers(const Invocation& invocation) {
-  ControlRequest request{"users", {}};
+  ControlRequest request(ControlCommand::kUsers);
   if (const auto wrong = addLimit(invocation, "users", request)) return *wrong;
   return askAndPrint(invocation, request, &printUsers);
 }
 
 int showUser(const Invocation& invocation) {
-  return askAndPrint(invocation, {"user", {{"id", invocation.arguments.front()}}}, &printUser);
+  return askAndPrint(invocation, {ControlCommand::kUser, {{"id", invocation.arguments.front()}}},
+                     &printUser);
 }
 
 int forgetUser(const Invocation& invocation) {
-  return askAndPrint(invocation, {"forget_user", {{"id", invocation.arguments.front()}}},
+  return askAndPrint(invocation,
+                     {ControlCommand::kForgetUser, {{"id", invocation.arguments.front()}}},
                      &printForgotten);
 }
 

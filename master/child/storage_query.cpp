@@ -4,6 +4,8 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -11,31 +13,23 @@
 #include "common/base/ascii.h"
 #include "common/base/path.h"
 #include "common/base/units.h"
+#include "common/storage/schema.h"
+#include "common/storage/sqlite_storage.h"
+#include "master/child/database.h"
 
 namespace egalaxyd {
 namespace {
 
 using Poco::JSON::Array;
 using Poco::JSON::Object;
-using Kind = StorageQuery::Kind;
 
 /// Bytes of texts in one answer, before JSON's escapes.
 constexpr std::size_t kMostBytes = 256 * 1024;
 /// Uploads that a user is shown with.
 constexpr std::size_t kLastUploads = 10;
 
-constexpr std::pair<std::string_view, Kind> kCommands[] = {{"users", Kind::kUsers},
-                                                           {"user", Kind::kUser},
-                                                           {"forget_user", Kind::kForgetUser},
-                                                           {"uploads", Kind::kUploads},
-                                                           {"upload", Kind::kUpload}};
-
-std::optional<Kind> kindOf(const std::string& command) {
-  for (const auto& [name, kind] : kCommands) {
-    if (name == command) return kind;
-  }
-  return std::nullopt;
-}
+/// How long a query may wait for a worker's write.
+constexpr auto kBusyTimeout = std::chrono::seconds(5);
 
 /// The arguments of a request, each of which is looked at once; the first mistake stays.
 class Arguments {
@@ -98,15 +92,7 @@ void readFilter(Arguments& arguments, StorageQuery& query) {
   query.user = arguments.user("user");
 }
 
-std::int64_t unixTime(WallTime time) { return time.time_since_epoch().count(); }
-
 Object failed(const Error& error) { return controlFailure(error.message); }
-
-Object done() {
-  Object answer = jsonObject();
-  answer.set("ok", true);
-  return answer;
-}
 
 /// Rows under `name`, as many as a limit and the answer's size allow.
 class Rows {
@@ -249,7 +235,7 @@ Result<Object> listUsers(const StorageQuery& query, Storage& storage) {
   for (const User& user : *users) {
     if (!rows.add(describe(user), (std::min(user.keys.size(), kMostKeys) + 1) * 70)) break;
   }
-  Object answer = done();
+  Object answer = controlSuccess();
   rows.putInto(answer, "users");
   return answer;
 }
@@ -265,7 +251,7 @@ Result<Object> showUser(const StorageQuery& query, Storage& storage) {
   }
   const auto uploads = uploadRows(storage, {.user = user->id}, kLastUploads);
   if (!uploads) return uploads.error();
-  Object answer = done();
+  Object answer = controlSuccess();
   answer.set("user", describe(*user));
   values.putInto(answer, "metadata");
   uploads->putInto(answer, "uploads");
@@ -277,7 +263,7 @@ Result<Object> forgetUser(const StorageQuery& query, Storage& storage) {
   if (!user) return user.error();
   const auto gone = storage.forgetUser(user->id);
   if (!gone) return gone.error();
-  Object answer = done();
+  Object answer = controlSuccess();
   answer.set("user", shown(user->id));
   answer.set("keys", gone->keys);
   answer.set("metadata", gone->metadata);
@@ -296,7 +282,7 @@ Result<Object> listUploads(const StorageQuery& query, Storage& storage) {
   if (!rows) return rows.error();
   const auto pending = pendingRows(storage, filter, query.limit);
   if (!pending) return pending.error();
-  Object answer = done();
+  Object answer = controlSuccess();
   rows->putInto(answer, "uploads");
   pending->putInto(answer, "pending");
   return answer;
@@ -305,46 +291,54 @@ Result<Object> listUploads(const StorageQuery& query, Storage& storage) {
 Result<Object> showUpload(const StorageQuery& query, Storage& storage) {
   const auto record = storage.showUpload(query.upload);
   if (!record) return record.error();
-  Object answer = done();
+  Object answer = controlSuccess();
   answer.set("upload", describe(*record, toString(record->outcome)));
   return answer;
 }
 
+bool isStorageQuery(ControlCommand command) {
+  constexpr std::array kQueries{ControlCommand::kUsers, ControlCommand::kUser,
+                                ControlCommand::kForgetUser, ControlCommand::kUploads,
+                                ControlCommand::kUpload};
+  return std::ranges::find(kQueries, command) != kQueries.end();
+}
+
 Result<Object> answerOf(const StorageQuery& query, Storage& storage) {
-  switch (query.kind) {
-    case Kind::kUsers:
+  switch (query.command) {
+    case ControlCommand::kUsers:
       return listUsers(query, storage);
-    case Kind::kUser:
+    case ControlCommand::kUser:
       return showUser(query, storage);
-    case Kind::kForgetUser:
+    case ControlCommand::kForgetUser:
       return forgetUser(query, storage);
-    case Kind::kUploads:
+    case ControlCommand::kUploads:
       return listUploads(query, storage);
-    case Kind::kUpload:
+    case ControlCommand::kUpload:
       return showUpload(query, storage);
+    default:
+      return Error{ErrorCode::kInvalid, "no such query"};
   }
-  return Error{ErrorCode::kInvalid, "no such query"};
 }
 
 }  // namespace
 
-bool isStorageQuery(const std::string& command) { return kindOf(command).has_value(); }
-
 Result<StorageQuery> readStorageQuery(const ControlRequest& request) {
-  const auto kind = kindOf(request.command);
-  if (!kind) return Error{ErrorCode::kInvalid, "no such query: " + request.command};
-  StorageQuery query{.kind = *kind};
+  const auto command = parseControlCommand(request.command);
+  if (!command || !isStorageQuery(*command)) {
+    return Error{ErrorCode::kInvalid, "no such query: " + request.command};
+  }
+  StorageQuery query{.command = *command};
   Arguments arguments(request);
-  if (query.kind == Kind::kUsers || query.kind == Kind::kUploads) {
+  if (query.command == ControlCommand::kUsers || query.command == ControlCommand::kUploads) {
     query.limit =
         static_cast<std::size_t>(arguments.number("limit", 1, kMostControlRows, kUsualControlRows));
   }
-  if (query.kind == Kind::kUploads) readFilter(arguments, query);
-  if (query.kind == Kind::kUser || query.kind == Kind::kForgetUser) {
+  if (query.command == ControlCommand::kUploads) readFilter(arguments, query);
+  if (query.command == ControlCommand::kUser || query.command == ControlCommand::kForgetUser) {
     query.user = arguments.user("id");
     if (query.user.empty()) arguments.complain("the user's id is missing");
   }
-  if (query.kind == Kind::kUpload) {
+  if (query.command == ControlCommand::kUpload) {
     query.upload = arguments.number("id", 1, INT64_MAX, 0);
     if (query.upload == 0) arguments.complain("the upload's id is missing");
   }
@@ -353,10 +347,20 @@ Result<StorageQuery> readStorageQuery(const ControlRequest& request) {
 }
 
 Object answerStorageQuery(const StorageQuery& query, Storage& storage) {
-  const Access access = query.kind == Kind::kForgetUser ? Access::kWrite : Access::kRead;
+  const Access access =
+      query.command == ControlCommand::kForgetUser ? Access::kWrite : Access::kRead;
   const Result<Object> answer =
       atomically(storage, access, [&] { return answerOf(query, storage); });
   return answer ? *answer : failed(answer.error());
+}
+
+Object askDatabase(const StorageQuery& query, const ServerConfig& server,
+                   const std::optional<Account>& account) {
+  if (auto confined = confineToDatabase(server, account); !confined) {
+    return failed(confined.error());
+  }
+  const auto storage = openSqliteStorage(server.stateDir / kDatabaseFile, kBusyTimeout);
+  return storage ? answerStorageQuery(query, **storage) : failed(storage.error());
 }
 
 }  // namespace egalaxyd

@@ -108,7 +108,11 @@ struct ControlServer::Client {
          std::function<void()> onLate)
       : fd(std::move(socket)),
         peer(peerOf(fd.get())),
-        watch(loop, [onReady = std::move(onReady)](IoEvents) { onReady(); }),
+        watch(loop,
+              [this, onReady = std::move(onReady)](IoEvents events) {
+                left = left || events.broken;
+                onReady();
+              }),
         deadline(loop, std::move(onLate)) {}
 
   /// It got somewhere: patience begins anew.
@@ -127,6 +131,7 @@ struct ControlServer::Client {
   bool scheduled = false;  ///< pump() is called at the end of this turn
   bool waiting = false;    ///< for the handler's answer
   bool last = false;       ///< closed once `out` is sent
+  bool left = false;       ///< it has closed its socket: no answer reaches it
   bool gone = false;
 };
 
@@ -227,6 +232,11 @@ bool ControlServer::makeRoom() {
   return true;
 }
 
+bool ControlServer::has(ClientId id) const {
+  const auto found = clients_.find(id);
+  return found != clients_.end() && !found->second->gone;
+}
+
 void ControlServer::answer(ClientId id, const Poco::JSON::Object& answer) {
   answerLine(id, encodeControlAnswer(answer));
 }
@@ -258,9 +268,10 @@ void ControlServer::pump(ClientId id) {
   if (found == clients_.end() || found->second->gone) return;
   Client& client = *found->second;
   client.scheduled = false;
-  if (!flush(client) || client.waiting) return;
-  if (client.last) return drop(client);
-  if (!takeLine(id, client) && fill(client)) schedule(id);
+  if (!flush(client)) return;
+  if (client.last && !client.waiting) return drop(client);
+  if (!client.waiting && !takeLine(id, client) && fill(client)) schedule(id);
+  if (client.waiting && client.left) drop(client);
 }
 
 /// False: there is more to send, or the client has gone.

@@ -54,6 +54,8 @@ class ControlServer {
   bool inPlace() const;
   /// Of the socket; whoever is in it can connect.
   gid_t group() const { return group_; }
+  /// False: it has gone, and needs no answer.
+  bool has(ClientId client) const;
   /// Nothing happens when the client has gone meanwhile.
   void answer(ClientId client, const Poco::JSON::Object& answer);
   /// The same with a whole line.

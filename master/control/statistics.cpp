@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <string>
 
+#include "common/base/memory_use.h"
 #include "common/wire/control_protocol.h"
+#include "master/control/managed_master.h"
 
 namespace egalaxyd {
 namespace {
 
+using Poco::JSON::Array;
 using Poco::JSON::Object;
+
+/// KiB; a worker that says more lies.
+constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 40;
 
 double inSeconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double>(time).count();
@@ -43,14 +49,7 @@ Object describeLatencies(const SharedState& shared, Protocol protocol) {
   return spans;
 }
 
-}  // namespace
-
-Totals totalsOf(const WorkerSlot& slot) {
-  Totals totals{};
-  for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = slot.value(static_cast<Counter>(i));
-  return totals;
-}
-
+/// {"connections":5,...}: what was counted since `before`.
 Object describeTotals(const Totals& now, const Totals& before) {
   Object object = jsonObject();
   for (const auto& [counter, name] : kCounterNames) {
@@ -61,7 +60,7 @@ Object describeTotals(const Totals& now, const Totals& before) {
   return object;
 }
 
-void describeShared(Object& into, const SharedState& shared) {
+void describeAll(const SharedState& shared, Object& into) {
   Totals totals{};
   for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = shared.total(static_cast<Counter>(i));
   into.set("open", shared.total(Gauge::kOpenConnections));
@@ -75,6 +74,42 @@ void describeShared(Object& into, const SharedState& shared) {
   }
   into.set("answers", answers);
   into.set("latencies", latencies);
+}
+
+Object describeWorker(const WorkerKey& key, const RunningWorker& worker, const WorkerSlot& slot) {
+  Object object = jsonObject();
+  object.set("slot", key.number);
+  object.set("generation", key.generation);
+  object.set("pid", static_cast<std::int64_t>(worker.pid));
+  object.set("open", slot.value(Gauge::kOpenConnections));
+  object.set("totals", describeTotals(totalsOf(slot), worker.before));
+  // Nobody but itself may look at a worker's memory.
+  const std::uint64_t memory = slot.memory.load(std::memory_order_relaxed);
+  if (memory > 0) object.set("pss_kib", std::min(memory, kMostMemory));
+  return object;
+}
+
+}  // namespace
+
+Totals totalsOf(const WorkerSlot& slot) {
+  Totals totals{};
+  for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = slot.value(static_cast<Counter>(i));
+  return totals;
+}
+
+Object describeStatistics(const MasterView& master) {
+  Object answer = controlSuccess();
+  answer.set("uptime", master.started.age());
+  answer.set("generation", master.serving);
+  describeAll(master.shared, answer);
+  Array workers;
+  for (const auto& [view, process] : master.workers) {
+    if (!process) continue;
+    workers.add(describeWorker(view.key, *process, master.shared.slot(process->sharedSlot)));
+  }
+  answer.set("workers", workers);
+  if (const auto memory = MemoryUse().kib()) answer.set("master_pss_kib", *memory);
+  return answer;
 }
 
 }  // namespace egalaxyd

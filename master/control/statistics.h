@@ -1,4 +1,4 @@
-// The counters of the shared memory as JSON.
+// What `stats` answers: the counters of the shared memory.
 #pragma once
 
 #include <Poco/JSON/Object.h>
@@ -15,10 +15,10 @@ using Totals = std::array<std::uint64_t, static_cast<std::size_t>(Counter::kCoun
 
 Totals totalsOf(const WorkerSlot& slot);
 
-/// {"connections":5,...}: what was counted since `before`.
-Poco::JSON::Object describeTotals(const Totals& now, const Totals& before);
-/// Members "open", "totals", "answers" (by protocol and status; those that occurred) and
-/// "latencies" (by protocol and span, in seconds; those with samples), of all workers together.
-void describeShared(Poco::JSON::Object& into, const SharedState& shared);
+struct MasterView;
+/// What all workers together counted: "totals", "answers" (by protocol and status; those that
+/// occurred) and "latencies" (by protocol and span, in seconds; those with samples). And what each
+/// running worker did.
+Poco::JSON::Object describeStatistics(const MasterView& master);
 
 }  // namespace egalaxyd

@@ -3,10 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/config/config_check.h"
 #include "common/wire/machine_name.h"
 
@@ -15,18 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string lowerCase(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 std::vector<std::string> hostsToServe(const CommandLine& line) {
   std::vector<std::string> hosts = line.hosts;
   if (hosts.empty()) hosts = {"localhost", machineName()};
   std::vector<std::string> different;
   for (std::string& host : hosts) {
-    host = lowerCase(std::move(host));
+    host = lowerCase(host);
     if (std::ranges::find(different, host) == different.end()) different.push_back(host);
   }
   return different;

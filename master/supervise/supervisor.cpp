@@ -16,6 +16,12 @@ double seconds(std::chrono::milliseconds duration) {
 
 }  // namespace
 
+std::string_view nameOf(WorkerState state) {
+  constexpr std::array<std::string_view, 6> kNames{"pausing",  "starting", "ready",
+                                                   "draining", "killed",   "ended"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
 Actions Supervisor::start(std::uint64_t generation, std::uint32_t workers, Duration drainTimeout,
                           Time now) {
   begin(generation, workers, drainTimeout, now);
@@ -202,14 +208,11 @@ std::size_t Supervisor::liveWorkers() const {
 }
 
 std::vector<WorkerView> Supervisor::workers() const {
-  constexpr std::array<std::string_view, 6> kNames{"pausing",  "starting", "ready",
-                                                   "draining", "killed",   "ended"};
   std::vector<WorkerView> views;
   for (const Generation& generation : generations_) {
     for (const Worker& worker : generation.workers) {
       if (worker.state == State::kEnded) continue;
-      views.push_back({worker.key, kNames[static_cast<std::size_t>(worker.state)], worker.restarts,
-                       worker.lastCause});
+      views.push_back({worker.key, worker.state, worker.restarts, worker.lastCause});
     }
   }
   return views;

@@ -86,12 +86,16 @@ struct ExitCause {
   std::string words;
 };
 
+enum class WorkerState { kPausing, kStarting, kReady, kDraining, kKilled, kEnded };
+/// "ready".
+std::string_view nameOf(WorkerState state);
+
 /// One worker as it is now, for people.
 struct WorkerView {
   WorkerKey key;
-  std::string_view state;  ///< "ready"
-  unsigned restarts = 0;   ///< how often its place was filled anew
-  std::string lastCause;   ///< of the last time; "" when there was none
+  WorkerState state = WorkerState::kEnded;
+  unsigned restarts = 0;  ///< how often its place was filled anew
+  std::string lastCause;  ///< of the last time; "" when there was none
 };
 
 class Supervisor {
@@ -148,7 +152,7 @@ class Supervisor {
     kServing,
     kLeaving,  ///< nothing is spawned any more
   };
-  enum class State { kPausing, kStarting, kReady, kDraining, kKilled, kEnded };
+  using State = WorkerState;
   struct Worker {
     WorkerKey key;
     State state = State::kEnded;

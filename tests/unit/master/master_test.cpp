@@ -39,13 +39,18 @@ enum class Fault : unsigned {
 struct Wishes {
   std::atomic<unsigned> failing{0};  ///< bit n: the nth fork from now fails
   std::atomic<Fault> fault{Fault::kFork};
-  std::atomic<bool> stubborn{false};  ///< workers forked from now on do not leave when asked to
+  std::atomic<bool> stubborn{false};   ///< workers forked from now on do not leave when asked to
+  std::atomic<bool> badConfig{false};  ///< the configuration of the next reload
+  // What happened.
+  std::atomic<unsigned> ready{0};    ///< the master said that all workers are
+  std::atomic<unsigned> drained{0};  ///< workers that were asked to leave, and did
 };
 
 /// Of a worker, with nothing behind it.
-int pretendToServe(WorkerChannel& channel, bool stubborn) {
+int pretendToServe(WorkerChannel& channel, Wishes& wishes) {
   using Kind = WorkerChannel::Received::Kind;
   resetSignals();
+  const bool stubborn = wishes.stubborn;
   static_cast<void>(channel.send(ChannelMessage::kReady));
   for (;;) {
     pollfd readable{channel.fd(), POLLIN, 0};
@@ -54,7 +59,9 @@ int pretendToServe(WorkerChannel& channel, bool stubborn) {
     if (received.kind == Kind::kPeerGone) return 0;
     if (received.kind != Kind::kMessage || received.message != ChannelMessage::kDrain) continue;
     static_cast<void>(channel.send(ChannelMessage::kClosed));
-    if (!stubborn) return 0;
+    if (stubborn) continue;
+    ++wishes.drained;
+    return 0;
   }
 }
 
@@ -100,6 +107,10 @@ class MasterTest : public testing::Test {
     wishes_->failing = mask;
   }
   void makeWorkersStubborn() { wishes_->stubborn = true; }
+  void breakConfiguration() { wishes_->badConfig = true; }
+  void mendConfiguration() { wishes_->badConfig = false; }
+  unsigned timesReady() const { return wishes_->ready; }
+  unsigned drainedWorkers() const { return wishes_->drained; }
 
   /// The answer to a command and its arguments: command("restart\",\"worker\":\"all").
   std::string command(const std::string& words) {
@@ -146,9 +157,9 @@ class MasterTest : public testing::Test {
 
  private:
   int runMaster() {
-    MasterHooks hooks{.load = [this] { return config_; },
+    MasterHooks hooks{.load = [this] { return loadConfig(); },
                       .beforeFork = [] { return Result<void>(); },
-                      .ready = [](const auto&) {},
+                      .ready = [this](const auto&) { ++wishes_->ready; },
                       .spawn =
                           [this](WorkerSetup setup, const auto& forgetMaster) {
                             return spawn(std::move(setup), forgetMaster);
@@ -162,6 +173,11 @@ class MasterTest : public testing::Test {
     }
     return master.run();
   }
+  LoadedConfig loadConfig() const {
+    LoadedConfig loaded = config_;
+    if (wishes_->badConfig) loaded.complaints.push_back({"line 7", "no such key"});
+    return loaded;
+  }
   Result<SpawnedWorker> spawn(WorkerSetup, const std::function<void()>& forgetMaster) {
     const unsigned failing = wishes_->failing;
     wishes_->failing = failing >> 1;
@@ -174,7 +190,7 @@ class MasterTest : public testing::Test {
       mine = WorkerChannel();
       WorkerChannel theirs(std::move(ends->second));
       forgetMaster();
-      return pretendToServe(theirs, wishes_->stubborn);
+      return pretendToServe(theirs, *wishes_);
     });
     if (!process) return process.error();
     SpawnedWorker worker{std::move(*process), std::move(mine)};
@@ -192,6 +208,35 @@ class MasterTest : public testing::Test {
 };
 
 std::string asBits(unsigned mask) { return "failing: " + std::bitset<6>(mask).to_string(); }
+
+TEST_F(MasterTest, SaysOnceThatItIsReadyWhenAllWorkersAre) {
+  startAndServe();
+  EXPECT_TRUE(eventually([&] { return timesReady() == 1; }));
+  EXPECT_THAT(reload(), StartsWith("{\"ok\":true,\"generation\":2"));
+  expectServed(2, 2);
+  EXPECT_EQ(timesReady(), 1u);
+  EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(MasterTest, DrainsEachWorkerWhenItStops) {
+  startAndServe(3);
+  EXPECT_EQ(command("stop"), "{\"ok\":true}");
+  EXPECT_EQ(exitCode(), 0);
+  EXPECT_EQ(drainedWorkers(), 3u);
+}
+
+TEST_F(MasterTest, ServesOnWithTheOldConfigurationWhenTheNewOneIsBad) {
+  startAndServe();
+  const pid_t worker = aWorker();
+  breakConfiguration();
+  EXPECT_EQ(reload(), R"({"ok":false,"error":"reload failed: generation 1 serves on",)"
+                      R"("complaints":["line 7: no such key"]})");
+  expectServed(2, 1);
+  EXPECT_EQ(aWorker(), worker) << "nobody was replaced";
+  mendConfiguration();
+  EXPECT_THAT(reload(), StartsWith("{\"ok\":true,\"generation\":2"));
+  EXPECT_EQ(stop(), 0);
+}
 
 TEST_F(MasterTest, ServesThoughForksFailAtTheStart) {
   for (unsigned mask = 0; mask < 16; ++mask) {

@@ -16,7 +16,7 @@ TEST(ControlProtocol, ReadsACommandAndItsArguments) {
 }
 
 TEST(ControlProtocol, ReadsWhatItWrites) {
-  const ControlRequest request{"log", {{"level", "de\"bug\n"}}};
+  const ControlRequest request(ControlCommand::kLog, {{"level", "de\"bug\n"}});
   std::string line = encodeControlRequest(request);
   ASSERT_EQ(line.find('\n'), line.size() - 1);
   line.pop_back();
@@ -24,6 +24,16 @@ TEST(ControlProtocol, ReadsWhatItWrites) {
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(read->command, request.command);
   EXPECT_EQ(read->arguments, request.arguments);
+}
+
+TEST(ControlProtocol, KnowsEveryCommandByItsName) {
+  for (std::size_t i = 0; i < kControlCommands.size(); ++i) {
+    const auto command = static_cast<ControlCommand>(i);
+    ASSERT_NE(nameOf(command), "") << i;
+    EXPECT_EQ(parseControlCommand(nameOf(command)), command);
+  }
+  EXPECT_EQ(parseControlCommand("status "), std::nullopt);
+  EXPECT_EQ(parseControlCommand(""), std::nullopt);
 }
 
 TEST(ControlProtocol, RefusesNonsense) {

@@ -39,7 +39,10 @@ class StorageQueryTest : public testing::Test {
 
   /// As the client gets it.
   Object::Ptr ask(const std::string& command, const Arguments& arguments) {
-    const auto query = readStorageQuery({command, arguments});
+    ControlRequest request;
+    request.command = command;
+    request.arguments = arguments;
+    const auto query = readStorageQuery(request);
     const Object answer =
         query ? answerStorageQuery(*query, *storage_) : controlFailure(query.error().message);
     return Poco::JSON::Parser().parse(encodeControlAnswer(answer)).extract<Object::Ptr>();
@@ -62,11 +65,11 @@ class StorageQueryTest : public testing::Test {
 };
 
 TEST_F(StorageQueryTest, KnowsItsCommands) {
-  for (const char* name : {"users", "user", "forget_user", "uploads", "upload"}) {
-    EXPECT_TRUE(isStorageQuery(name)) << name;
+  for (const auto command : {ControlCommand::kUsers, ControlCommand::kUploads}) {
+    EXPECT_TRUE(readStorageQuery(command)) << nameOf(command);
   }
-  EXPECT_FALSE(isStorageQuery("status"));
-  EXPECT_FALSE(readStorageQuery({"status", {}}));
+  EXPECT_EQ(refusal("status", {}), "no such query: status");
+  EXPECT_EQ(refusal("nonsense", {}), "no such query: nonsense");
 }
 
 TEST_F(StorageQueryTest, ListsUsersUpToTheLimitAndSaysWhetherThereAreMore) {
@@ -178,7 +181,10 @@ TEST_F(StorageQueryTest, RefusesArgumentsThatMakeNoSense) {
                                                         {"upload", {{"id", "0"}}},
                                                         {"upload", {{"id", "one"}}}};
   for (const auto& [command, arguments] : requests) {
-    const auto query = readStorageQuery({command, arguments});
+    ControlRequest request;
+    request.command = command;
+    request.arguments = arguments;
+    const auto query = readStorageQuery(request);
     ASSERT_FALSE(query) << command << ' ' << arguments.size();
     EXPECT_EQ(query.error().code, ErrorCode::kInvalid);
     EXPECT_NE(query.error().message, "");

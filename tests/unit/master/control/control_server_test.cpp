@@ -166,6 +166,21 @@ TEST_F(ControlServerTest, TurnsNewClientsAwayWhenAllAreOwedAnAnswer) {
   EXPECT_EQ(late.line(), "");
 }
 
+TEST_F(ControlServerTest, KeepsNoPlaceForThoseWhoGoBeforeTheirAnswer) {
+  for (std::size_t i = 0; i < ControlServer::kMostClients; ++i) {
+    ControlClient client(path_);
+    client.send("{\"v\":1,\"command\":\"later\"}\n");
+    if (i % 2 == 0) {  // else it has gone before it is read
+      ASSERT_TRUE(eventually([&] { return askedLater_ > i; }));
+    }
+  }
+  ASSERT_TRUE(eventually([&] { return askedLater_ == ControlServer::kMostClients; }));
+  bool here = true;
+  onLoop([&] { here = server_->has(later_); });
+  EXPECT_FALSE(here);
+  expectServed();
+}
+
 TEST_F(ControlServerTest, TakesNoSocketFromAServerThatAnswers) {
   EventLoop loop;
   ControlServer second(loop, [](auto, const auto&, const auto&) {});

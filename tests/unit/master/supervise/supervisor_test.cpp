@@ -290,10 +290,10 @@ TEST_F(SupervisorTest, TellsHowOftenAndWhyAPlaceWasFilledAnew) {
   dies(1, 0);
   const std::vector<WorkerView> workers = supervisor_.workers();
   ASSERT_EQ(workers.size(), 2u);
-  EXPECT_EQ(workers[0].state, "starting");
+  EXPECT_EQ(workers[0].state, WorkerState::kStarting);
   EXPECT_EQ(workers[0].restarts, 1u);
   EXPECT_EQ(workers[0].lastCause, "died");
-  EXPECT_EQ(workers[1].state, "ready");
+  EXPECT_EQ(workers[1].state, WorkerState::kReady);
   EXPECT_EQ(workers[1].restarts, 0u);
 }
 

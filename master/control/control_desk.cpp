@@ -1,0 +1,249 @@
+#include "master/control/control_desk.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <utility>
+
+#include "common/base/units.h"
+#include "common/config/config_loader.h"
+#include "common/system/log.h"
+#include "master/child/storage_query.h"
+#include "master/control/certificate_report.h"
+#include "master/control/command_right.h"
+#include "master/control/limit_report.h"
+#include "master/start/server_paths.h"
+
+namespace egalaxyd {
+
+using Poco::JSON::Object;
+
+ControlDesk::ControlDesk(EventLoop& loop, ManagedMaster& master)
+    : master_(master),
+      server_(loop,
+              [this](ClientId client, const ControlRequest& request, const ControlPeer& peer) {
+                if (const Answer now = answer(client, request, peer)) server_.answer(client, *now);
+              }),
+      queries_(loop) {}
+
+void ControlDesk::open() {
+  const bool first = !std::exchange(opened_, true);
+  const Generation& generation = master_.view().current;
+  const auto& folder = generation.config.server.runtimeDir;
+  const bool wasThere = server_.inPlace();
+  const auto owner = controlOwner(generation.account);
+  auto opened = makeServerFolder(folder, owner);
+  if (opened) opened = server_.open(folder / kControlSocket, owner);
+  const std::string trouble = opened ? "" : opened.error().message;
+  if (opened && !first && !wasThere) {
+    spdlog::info("the control socket was missing: egalaxyctl can reach this server again");
+  } else if (trouble != trouble_ && !opened) {
+    spdlog::warn("egalaxyctl cannot reach this server: {}", trouble);
+  }
+  trouble_ = trouble;
+}
+
+void ControlDesk::keepOpen() {
+  if (!server_.inPlace()) open();
+}
+
+/// A command, whether it changes something, and what is done for it.
+struct ControlDesk::Row {
+  ControlCommand command;
+  bool mayChange;
+  Answer (*handler)(ControlDesk& desk, ClientId client, const ControlRequest& request);
+};
+
+/// nullptr: there is no such command.
+const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
+  using enum ControlCommand;
+  constexpr auto query = [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
+    return desk.query(client, request);
+  };
+  // By ControlCommand.
+  static constexpr std::array<Row, kControlCommands.size()> kRows{{
+      {kStatus, false,
+       [](ControlDesk& desk, ClientId, const ControlRequest&) -> Answer {
+         return describeStatus(desk.master_.view(), desk.reloadFailure_);
+       }},
+      {kStats, false,
+       [](ControlDesk& desk, ClientId, const ControlRequest&) -> Answer {
+         return describeStatistics(desk.master_.view());
+       }},
+      {kLimits, false,
+       [](ControlDesk& desk, ClientId, const ControlRequest&) -> Answer {
+         const MasterView master = desk.master_.view();
+         return describeLimits(master.shared, master.current.config.rateLimit);
+       }},
+      {kCertificates, false,
+       [](ControlDesk& desk, ClientId, const ControlRequest&) -> Answer {
+         return describeCertificates(*desk.master_.view().current.plan);
+       }},
+      {kUsers, false, query},
+      {kUser, false, query},
+      {kUploads, false, query},
+      {kUpload, false, query},
+      {kForgetUser, true, query},
+      {kClearLimits, true,
+       [](ControlDesk& desk, ClientId, const ControlRequest& request) -> Answer {
+         const MasterView master = desk.master_.view();
+         return clearLimits(request, master.shared, master.current.config.rateLimit);
+       }},
+      {kReload, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest&) {
+         return desk.reload(client);
+       }},
+      {kRestart, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
+         return desk.restart(client, request);
+       }},
+      {kLog, true,
+       [](ControlDesk& desk, ClientId, const ControlRequest& request) -> Answer {
+         return desk.changeLogLevel(request);
+       }},
+      {kStop, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest&) { return desk.stop(client); }},
+  }};
+  static_assert([] {
+    for (std::size_t i = 0; i < kRows.size(); ++i) {
+      if (kRows[i].command != static_cast<ControlCommand>(i)) return false;
+    }
+    return true;
+  }());
+  const auto known = parseControlCommand(command);
+  return known ? &kRows[static_cast<std::size_t>(*known)] : nullptr;
+}
+
+/// A command that is not known is refused like one that changes something: it might.
+ControlDesk::Answer ControlDesk::answer(ClientId client, const ControlRequest& request,
+                                        const ControlPeer& peer) {
+  const Row* row = rowOf(request.command);
+  if (row != nullptr && !row->mayChange) return row->handler(*this, client, request);
+  const std::string id = request.argument("id");
+  const std::string what = request.command + (id.empty() ? "" : " " + id);
+  if (const std::string refusal = whyRefused(peer); !refusal.empty()) {
+    spdlog::warn("control: \"{}\" from process {} of user {} was refused", logQuote(what), peer.pid,
+                 peer.uid);
+    return controlFailure(refusal);
+  }
+  spdlog::info("control: \"{}\" from process {} of user {}", logQuote(what), peer.pid, peer.uid);
+  if (row != nullptr) return row->handler(*this, client, request);
+  return controlFailure("this server knows no command " + request.command);
+}
+
+std::string ControlDesk::whyRefused(const ControlPeer& peer) const {
+  const MasterView master = master_.view();
+  Commanders commanders{
+      .owner = master.owner, .group = server_.group(), .workerAccounts = master.workerAccounts};
+  for (const WorkerStatus& worker : master.workers) {
+    if (worker.process) commanders.workerProcesses.push_back(worker.process->pid);
+  }
+  return egalaxyd::whyRefused(peer, commanders);
+}
+
+/// By a process of its own: SQLite may wait for a disk or a lock.
+ControlDesk::Answer ControlDesk::query(ClientId client, const ControlRequest& request) {
+  const auto query = readStorageQuery(request);
+  if (!query) return controlFailure(query.error().message);
+  const Generation& generation = master_.view().current;
+  const auto ask = [&] {
+    return encodeControlAnswer(askDatabase(*query, generation.config.server, generation.account));
+  };
+  const auto running = queries_.run(ask, [this, client](const Result<std::string>& line) {
+    if (line) return server_.answerLine(client, *line);
+    spdlog::warn("control: {}", line.error().message);
+    server_.answer(client, controlFailure(line.error().message));
+  });
+  if (!running) return controlFailure(running.error().message);
+  return std::nullopt;
+}
+
+ControlDesk::Answer ControlDesk::reload(ClientId client) {
+  if (master_.view().state == MasterState::kStopping) {
+    return controlFailure("the server is stopping");
+  }
+  await(reloadAsked_, client);
+  master_.reload();
+  return std::nullopt;
+}
+
+ControlDesk::Answer ControlDesk::restart(ClientId client, const ControlRequest& request) {
+  const std::string which = request.argument("worker");
+  std::optional<std::uint32_t> number;  // none: all
+  if (const auto given = parseNumber(which, 0, UINT32_MAX)) {
+    number = static_cast<std::uint32_t>(*given);
+  } else if (which != "all") {
+    return controlFailure("\"" + which + "\" is no worker: a number, or all");
+  }
+  await(restartAwaited_, client);
+  const auto begun = master_.restartWorkers(number);
+  if (begun) return std::nullopt;
+  std::erase(restartAwaited_, client);
+  return controlFailure(begun.error().message);
+}
+
+ControlDesk::Answer ControlDesk::stop(ClientId client) {
+  await(stopAwaited_, client);
+  master_.stop();
+  return std::nullopt;
+}
+
+Object ControlDesk::changeLogLevel(const ControlRequest& request) {
+  const std::string name = request.argument("level");
+  const auto level = parseLogLevel(name);
+  if (!level) {
+    return controlFailure("\"" + name + "\" is no level: trace, debug, info, warn or error");
+  }
+  master_.changeLogLevel(*level);
+  return controlSuccess();
+}
+
+void ControlDesk::reloadBegins() {
+  std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
+}
+
+void ControlDesk::reloadSucceeded(std::uint64_t generation) {
+  reloadFailure_.reset();
+  Object answer = controlSuccess();
+  answer.set("generation", generation);
+  answerAll(reloadAwaited_, answer);
+}
+
+void ControlDesk::reloadFailed(std::vector<std::string> complaints) {
+  answerAll(reloadAwaited_, controlFailure(fmt::format("reload failed: generation {} serves on",
+                                                       master_.view().serving),
+                                           complaints));
+  reloadFailure_ = ReloadFailure{std::chrono::system_clock::now(), std::move(complaints)};
+}
+
+void ControlDesk::restartEnded(const std::string& failure) {
+  answerAll(restartAwaited_, failure.empty()
+                                 ? controlSuccess()
+                                 : controlFailure("the old worker serves on: " + failure));
+}
+
+void ControlDesk::stopped() {
+  const Object ended = controlFailure("the server stopped");
+  answerAll(reloadAsked_, ended);
+  answerAll(reloadAwaited_, ended);
+  answerAll(stopAwaited_, controlSuccess());
+}
+
+void ControlDesk::closeInChild() {
+  server_.closeInChild();
+  queries_.closeInChild();
+}
+
+/// Those that have gone meanwhile are forgotten, so that there are never more than clients.
+void ControlDesk::await(Waiting& waiting, ClientId client) {
+  std::erase_if(waiting, [this](ClientId each) { return !server_.has(each); });
+  waiting.push_back(client);
+}
+
+void ControlDesk::answerAll(Waiting& waiting, const Object& answer) {
+  for (const ClientId client : std::exchange(waiting, {})) server_.answer(client, answer);
+}
+
+}  // namespace egalaxyd

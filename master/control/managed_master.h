@@ -1,0 +1,83 @@
+// The master as the control desk sees it: a look at what is, and four things to ask for.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/config.h"
+#include "common/shared/shared_state.h"
+#include "master/control/statistics.h"
+#include "master/supervise/generation.h"
+#include "master/supervise/supervisor.h"
+
+namespace egalaxyd {
+
+enum class MasterState { kStarting, kServing, kStopping };
+/// "serving".
+constexpr std::string_view nameOf(MasterState state) {
+  return state == MasterState::kStarting  ? "starting"
+         : state == MasterState::kServing ? "serving"
+                                          : "stopping";
+}
+
+/// When something began; its age is right though somebody sets the machine's clock.
+struct Beginning {
+  std::chrono::system_clock::time_point time = std::chrono::system_clock::now();
+  Clock::time_point clock = Clock::now();
+
+  std::int64_t age() const {
+    return std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - clock).count();
+  }
+};
+
+/// What only a worker that was forked has.
+struct RunningWorker {
+  pid_t pid = 0;
+  Beginning since = {};
+  std::size_t sharedSlot = 0;
+  Totals before = {};  ///< of that slot, when the worker was forked
+};
+
+struct WorkerStatus {
+  WorkerView view;
+  std::optional<RunningWorker> process;  ///< none: its place waits for a process
+};
+
+/// The master at this moment; `current` may be gone when the loop goes on.
+struct MasterView {
+  MasterState state = MasterState::kStarting;
+  std::uint64_t serving = 0;  ///< the generation that serves; 0: none does yet
+  const Generation& current;  ///< that one; before it serves, the first
+  SharedState& shared;
+  Beginning started = {};
+  uid_t owner = 0;                         ///< what the master runs as
+  std::vector<uid_t> workerAccounts = {};  ///< of all generations
+  std::vector<WorkerStatus> workers = {};  ///< of all generations
+  std::string storageTrouble = {};         ///< why the database does not work; "": it does
+};
+
+/// Master only, on its loop. How reload, restart and stop end is told to the desk later, or before
+/// the call returns.
+class ManagedMaster {
+ public:
+  virtual MasterView view() const = 0;
+  virtual void reload() = 0;
+  /// One worker of the generation that serves; none: all of them. Fails, in words for the client,
+  /// when there is no such worker or something else is under way.
+  virtual Result<void> restartWorkers(std::optional<std::uint32_t> number) = 0;
+  virtual void stop() = 0;
+  /// Of the master and its workers, until the next reload.
+  virtual void changeLogLevel(LogLevel level) = 0;
+
+ protected:
+  ~ManagedMaster() = default;
+};
+
+}  // namespace egalaxyd

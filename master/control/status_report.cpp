@@ -1,0 +1,91 @@
+#include "master/control/status_report.h"
+
+#include <openssl/crypto.h>
+#include <unistd.h>
+
+#include "common/base/version.h"
+#include "common/storage/sqlite_storage.h"
+#include "common/wire/control_protocol.h"
+
+namespace egalaxyd {
+namespace {
+
+using Poco::JSON::Array;
+using Poco::JSON::Object;
+
+/// The libraries that are loaded, which may be newer than those of the build. The workers are
+/// forks.
+Object describeLibraries() {
+  Object libraries = jsonObject();
+  libraries.set("openssl", std::string(OpenSSL_version(OPENSSL_VERSION_STRING)));
+  libraries.set("sqlite", std::string(sqliteVersion()));
+  return libraries;
+}
+
+Array describeListeners(const ListenerSet& set) {
+  Array listeners;
+  for (const ListenerSet::Listener& listener : set.listeners()) {
+    for (const auto& socket : listener.sockets) {
+      Object object = jsonObject();
+      object.set("address", ListenAddress{listener.address.host, localPort(socket->get())}.text());
+      object.set("protocols", std::string(protocolsOf(listener.kind)));
+      object.set("listening", socket->listens());
+      listeners.add(object);
+    }
+  }
+  return listeners;
+}
+
+Array describeWorkers(const MasterView& master) {
+  Array workers;
+  for (const auto& [view, process] : master.workers) {
+    Object object = jsonObject();
+    object.set("slot", view.key.number);
+    object.set("generation", view.key.generation);
+    object.set("state", std::string(nameOf(view.state)));
+    if (process) {
+      object.set("pid", static_cast<std::int64_t>(process->pid));
+      object.set("since", unixTime(process->since.time));
+      object.set("age", process->since.age());
+      object.set("connections",
+                 master.shared.slot(process->sharedSlot).value(Gauge::kOpenConnections));
+    }
+    object.set("restarts", view.restarts);
+    object.set("last_cause", view.lastCause);
+    workers.add(object);
+  }
+  return workers;
+}
+
+Object describeStorage(const std::string& trouble) {
+  Object storage = jsonObject();
+  storage.set("state", trouble.empty() ? "ok" : "degraded");
+  if (!trouble.empty()) storage.set("error", trouble);
+  return storage;
+}
+
+}  // namespace
+
+Object describeStatus(const MasterView& master, const std::optional<ReloadFailure>& failure) {
+  Object answer = controlSuccess();
+  answer.set("version", std::string(kVersion));
+  answer.set("libraries", describeLibraries());
+  answer.set("pid", static_cast<std::int64_t>(::getpid()));
+  answer.set("state", std::string(nameOf(master.state)));
+  answer.set("started", unixTime(master.started.time));
+  answer.set("uptime", master.started.age());
+  answer.set("generation", master.serving);
+  answer.set("listeners",
+             master.serving == 0 ? Array() : describeListeners(master.current.listeners));
+  answer.set("workers", describeWorkers(master));
+  answer.set("storage", describeStorage(master.storageTrouble));
+  if (failure) {
+    Object object = jsonObject();
+    object.set("time", unixTime(failure->when));
+    object.set("complaints", jsonArray(failure->complaints));
+    answer.set("reload_failure", object);
+  }
+  return answer;
+}
+
+}  // namespace egalaxyd

@@ -1,0 +1,257 @@
+// The control desk in front of a master that does nothing but say what it was asked for.
+#include "master/control/control_desk.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <functional>
+#include <sstream>
+#include <thread>
+
+#include "tests/support/control_client.h"
+#include "tests/support/deadline.h"
+#include "tests/support/temp_dir.h"
+
+namespace egalaxyd {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+/// As no process has.
+constexpr pid_t kWorkerPid = 4'999'999;
+constexpr uid_t kStranger = 64'999;
+
+class FakeMaster final : public ManagedMaster {
+ public:
+  MasterView view() const override {
+    return {.state = state,
+            .serving = state == MasterState::kStarting ? 0U : 1U,
+            .current = generation,
+            .shared = *shared,
+            .owner = ::geteuid(),
+            .workers = workers};
+  }
+  void reload() override { asked.emplace_back("reload"); }
+  Result<void> restartWorkers(std::optional<std::uint32_t> number) override {
+    asked.push_back("restart " + (number ? std::to_string(*number) : "all"));
+    return restart;
+  }
+  void stop() override { asked.emplace_back("stop"); }
+  void changeLogLevel(LogLevel level) override {
+    asked.push_back("log " + std::string(nameOf(level)));
+  }
+
+  void runsAWorker() {
+    WorkerStatus worker;
+    worker.view.key.generation = 1;
+    worker.view.state = WorkerState::kReady;
+    worker.process.emplace().pid = kWorkerPid;
+    workers.push_back(worker);
+  }
+
+  MasterState state = MasterState::kServing;
+  Generation generation;
+  std::unique_ptr<SharedState> shared = std::move(SharedState::create()).value();
+  std::vector<WorkerStatus> workers;
+  Result<void> restart;
+  std::vector<std::string> asked;
+};
+
+/// The loop, and with it the desk, runs on a thread of its own once a client is there.
+class ControlDeskTest : public testing::Test {
+ protected:
+  ControlDeskTest() { master_.generation.config.server.runtimeDir = dir_ / "run"; }
+  ~ControlDeskTest() override {
+    loop_.post([this] { loop_.stop(); });
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void open() {
+    desk_.open();
+    thread_ = std::thread([this] { loop_.run(); });
+  }
+  /// A client that has asked, and whose wish has reached the master.
+  std::unique_ptr<ControlClient> waiting(const std::string& words) {
+    auto client = std::make_unique<ControlClient>(dir_ / "run" / kControlSocket);
+    const std::size_t before = asked();
+    client->send("{\"v\":1,\"command\":\"" + words + "\"}\n");
+    EXPECT_TRUE(eventually([&] { return asked() > before; })) << words;
+    return client;
+  }
+  std::size_t asked() {
+    std::size_t count = 0;
+    onLoop([&] { count = master_.asked.size(); });
+    return count;
+  }
+  void onLoop(const std::function<void()>& job) {
+    std::atomic<bool> done{false};
+    loop_.post([&] {
+      job();
+      done = true;
+    });
+    while (!done) std::this_thread::yield();
+  }
+  /// What `peer` is told at once; "": it has to wait.
+  std::string told(const ControlRequest& request, const ControlPeer& peer) {
+    const auto answer = desk_.answer(/*client=*/0, request, peer);
+    return answer ? encodeControlAnswer(*answer) : "";
+  }
+  std::string told(const ControlRequest& request) {
+    return told(request, {::getpid(), ::geteuid(), {}});
+  }
+  static ControlRequest unknown(const std::string& name) {
+    ControlRequest request;
+    request.command = name;
+    return request;
+  }
+
+  const TempDir dir_;
+  EventLoop loop_;
+  FakeMaster master_;
+  ControlDesk desk_{loop_, master_};
+  std::thread thread_;
+};
+
+constexpr ControlCommand kChanging[] = {ControlCommand::kForgetUser, ControlCommand::kClearLimits,
+                                        ControlCommand::kReload,     ControlCommand::kRestart,
+                                        ControlCommand::kLog,        ControlCommand::kStop};
+
+TEST_F(ControlDeskTest, RefusesEveryCommandThatChangesSomethingByUid) {
+  master_.runsAWorker();
+  const uid_t own = ::geteuid();
+  for (std::size_t i = 0; i < kControlCommands.size(); ++i) {
+    const auto command = static_cast<ControlCommand>(i);
+    if (command == ControlCommand::kCertificates) continue;  // there is no plan to look at
+    const bool changes = std::ranges::find(kChanging, command) != std::end(kChanging);
+    const auto refused = HasSubstr("may look, but change nothing");
+    for (const ControlPeer& peer : {ControlPeer{1, kStranger, {}}, {kWorkerPid, own, {}}}) {
+      // Neither a user nor an upload is named: what is asked of the database ends there.
+      if (changes) {
+        EXPECT_THAT(told(command, peer), refused) << nameOf(command);
+      } else if (command != ControlCommand::kUsers && command != ControlCommand::kUploads) {
+        EXPECT_THAT(told(command, peer), testing::Not(refused)) << nameOf(command);
+      }
+    }
+  }
+  EXPECT_THAT(master_.asked, IsEmpty());
+  EXPECT_THAT(told(unknown("explode"), {1, kStranger, {}}), HasSubstr("change nothing"));
+}
+
+TEST_F(ControlDeskTest, ObeysItsOwner) {
+  EXPECT_EQ(told({ControlCommand::kLog, {{"level", "debug"}}}), "{\"ok\":true}\n");
+  EXPECT_EQ(told(ControlCommand::kReload), "");
+  EXPECT_EQ(told({ControlCommand::kRestart, {{"worker", "3"}}}), "");
+  EXPECT_EQ(told({ControlCommand::kRestart, {{"worker", "all"}}}), "");
+  EXPECT_EQ(told(ControlCommand::kStop), "");
+  EXPECT_THAT(master_.asked,
+              ElementsAre("log debug", "reload", "restart 3", "restart all", "stop"));
+}
+
+TEST_F(ControlDeskTest, SaysWhatIsWrongWithARequest) {
+  EXPECT_THAT(told(unknown("explode")), HasSubstr("knows no command explode"));
+  EXPECT_THAT(told({ControlCommand::kLog, {{"level", "loud"}}}), HasSubstr("is no level"));
+  EXPECT_THAT(told({ControlCommand::kRestart, {{"worker", "-1"}}}), HasSubstr("is no worker"));
+  EXPECT_THAT(told(ControlCommand::kUser), HasSubstr("the user's id is missing"));
+  EXPECT_THAT(told({ControlCommand::kClearLimits, {{"address", "me"}}}),
+              HasSubstr("is no address"));
+  EXPECT_THAT(master_.asked, IsEmpty());
+}
+
+TEST_F(ControlDeskTest, TellsTheStateOfTheMasterAndItsWorkers) {
+  master_.runsAWorker();
+  EXPECT_THAT(told(ControlCommand::kStatus), HasSubstr("\"state\":\"serving\""));
+  EXPECT_THAT(told(ControlCommand::kStatus), HasSubstr("\"state\":\"ready\",\"pid\":4999999"));
+  master_.state = MasterState::kStarting;
+  EXPECT_THAT(told(ControlCommand::kStatus), HasSubstr("\"state\":\"starting\""));
+  EXPECT_THAT(told(ControlCommand::kStats), HasSubstr("\"pid\":4999999"));
+}
+
+TEST_F(ControlDeskTest, AnswersWhoeverWaitsForAReloadOnce) {
+  open();
+  const auto first = waiting("reload");
+  onLoop([&] { desk_.reloadBegins(); });
+  const auto second = waiting("reload");  // while the first one's is under way
+  onLoop([&] { desk_.reloadSucceeded(2); });
+  EXPECT_EQ(first->line(), R"({"ok":true,"generation":2})");
+  onLoop([&] {
+    desk_.reloadBegins();
+    desk_.reloadSucceeded(3);
+  });
+  EXPECT_EQ(second->line(), R"({"ok":true,"generation":3})");
+  onLoop([&] { desk_.stopped(); });
+  first->send("{\"v\":1,\"command\":\"log\",\"level\":\"info\"}\n");
+  EXPECT_EQ(first->line(), R"({"ok":true})") << "nothing else was said";
+}
+
+TEST_F(ControlDeskTest, TellsWhyAReloadFailedToWhoeverAskedAndInTheStatus) {
+  open();
+  const auto client = waiting("reload");
+  onLoop([&] {
+    desk_.reloadBegins();
+    desk_.reloadFailed({"line 3: no"});
+  });
+  EXPECT_EQ(client->line(), R"({"ok":false,"error":"reload failed: generation 1 serves on",)"
+                            R"("complaints":["line 3: no"]})");
+  onLoop([&] {
+    EXPECT_THAT(told(ControlCommand::kStatus), HasSubstr(R"("complaints":["line 3: no"])"));
+    desk_.reloadSucceeded(2);
+    EXPECT_THAT(told(ControlCommand::kStatus), testing::Not(HasSubstr("complaints")));
+  });
+}
+
+TEST_F(ControlDeskTest, RefusesAReloadWhileItStops) {
+  master_.state = MasterState::kStopping;
+  EXPECT_THAT(told(ControlCommand::kReload), HasSubstr("the server is stopping"));
+  EXPECT_THAT(master_.asked, IsEmpty());
+}
+
+TEST_F(ControlDeskTest, AnswersARestartWhenItHasEnded) {
+  open();
+  const auto done = waiting("restart\",\"worker\":\"0");
+  onLoop([&] { desk_.restartEnded(""); });
+  EXPECT_EQ(done->line(), R"({"ok":true})");
+  const auto failed = waiting("restart\",\"worker\":\"0");
+  onLoop([&] { master_.restart = Error{ErrorCode::kBusy, "workers are being restarted already"}; });
+  const auto refused = waiting("restart\",\"worker\":\"1");
+  EXPECT_THAT(refused->line(), HasSubstr("being restarted already"));
+  onLoop([&] { desk_.restartEnded("no memory"); });
+  EXPECT_THAT(failed->line(), HasSubstr("the old worker serves on: no memory"));
+}
+
+TEST_F(ControlDeskTest, AnswersAllWhoWaitWhenTheServerHasStopped) {
+  open();
+  const auto running = waiting("reload");
+  onLoop([&] { desk_.reloadBegins(); });
+  const auto next = waiting("reload");
+  const auto stopping = waiting("stop");
+  onLoop([&] { desk_.stopped(); });
+  EXPECT_THAT(running->line(), HasSubstr("the server stopped"));
+  EXPECT_THAT(next->line(), HasSubstr("the server stopped"));
+  EXPECT_EQ(stopping->line(), R"({"ok":true})");
+}
+
+TEST_F(ControlDeskTest, ForgetsAClientThatGoesWhileItWaits) {
+  open();
+  for (std::size_t i = 0; i < 2 * ControlServer::kMostClients; ++i) waiting("reload");
+  const auto staying = waiting("reload");
+  onLoop([&] {
+    desk_.reloadBegins();
+    desk_.reloadSucceeded(2);
+  });
+  EXPECT_EQ(staying->line(), R"({"ok":true,"generation":2})");
+}
+
+TEST_F(ControlDeskTest, OpensItsSocketAgainWhereSomebodyRemovedIt) {
+  open();
+  std::filesystem::remove_all(dir_ / "run");
+  onLoop([&] { desk_.keepOpen(); });
+  waiting("reload");
+}
+
+}  // namespace
+}  // namespace egalaxyd
