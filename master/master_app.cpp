@@ -26,45 +26,11 @@
 namespace egalaxyd {
 namespace {
 
-struct OptionRow {
-  const char* name;
-  const char* shortName;
-  const char* argument;  ///< "" when it takes none
-  bool repeatable;
-  const char* help;
-};
-
-constexpr OptionRow kOptions[] = {
-    {"config", "c", "FILE", false,
-     "configuration; default ./egalaxyd.toml, else\n"
-     "                           /etc/egalaxyd/egalaxyd.toml, else the built-in defaults"},
-    {"check", "t", "", false, "check everything, print every complaint; exit with 0 or 78"},
-    {"dump", "", "", false, "print the effective configuration as TOML"},
-    {"host", "", "NAME", true,
-     "a host name to serve DIR as (repeatable); default: localhost\n"
-     "                           and this machine's name"},
-    {"listing", "", "", false, "list folders of DIR that have no index page"},
-    {"gemini", "", "ADDR", true,
-     "HOST:PORT, [IPV6]:PORT, :PORT or off (repeatable): where to\n"
-     "                           listen for Gemini and Titan"},
-    {"titan", "", "ADDR", true, "likewise for Titan alone"},
-    {"spartan", "", "ADDR", true, "likewise for Spartan"},
-    {"workers", "", "N", false, "number of worker processes; auto: one per CPU"},
-    {"state-dir", "", "DIR", false, "where certificates and other state live"},
-    {"runtime-dir", "", "DIR", false, "where run-time files live"},
-    {"user", "", "NAME", false, "account of the workers when started as root"},
-    {"log-level", "", "LEVEL", false, "trace, debug, info, warn or error"},
-    {"daemon", "", "", false, "go to the background once all workers are ready"},
-    {"pidfile", "", "FILE", false, "write the master's process id to FILE"},
-    {"version", "", "", false, "print the version"},
-    {"help", "h", "", false, "print this text"},
-};
-
 /// What follows the dashes in the first argument that looks like it; POCO reports "bogus=3".
 std::string unknownOption(const std::string& reported) {
   const std::string name = reported.substr(0, reported.find_first_of(":="));
   std::vector<std::string> known;
-  for (const OptionRow& row : kOptions) known.emplace_back(row.name);
+  for (const ServerOption& row : serverOptions()) known.emplace_back(row.name);
   const auto near = nearNames(name, known);
   const std::string dashes = name.size() == 1 ? "-" : "--";
   return "unknown option " + dashes + name +
@@ -75,7 +41,7 @@ void printHelp() {
   std::cout << "usage: egalaxyd [OPTIONS] [DIR]\n\n"
                "Serves the small web: DIR, or what a configuration file says, or else the\n"
                "working directory.\n\n";
-  for (const OptionRow& row : kOptions) {
+  for (const ServerOption& row : serverOptions()) {
     const std::string shortForm =
         *row.shortName == '\0' ? "   " : fmt::format("-{},", row.shortName);
     const std::string longForm = fmt::format("{} --{} {}", shortForm, row.name, row.argument);
@@ -119,7 +85,7 @@ int MasterApp::start(int argc, char** argv) {
 void MasterApp::defineOptions(Poco::Util::OptionSet& options) {
   // The base's --daemon and --pidfile act before anything is checked; ours act when all is well.
   Poco::Util::Application::defineOptions(options);
-  for (const OptionRow& row : kOptions) {
+  for (const ServerOption& row : serverOptions()) {
     Poco::Util::Option option(row.name, row.shortName, row.help);
     option.repeatable(row.repeatable);
     if (*row.argument != '\0') option.argument(row.argument);

@@ -1,6 +1,7 @@
 #include "master/start/command_line.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/units.h"
 #include "common/config/config_loader.h"
@@ -44,27 +45,78 @@ Result<void> setLogLevel(CommandLine& line, const std::string& value) {
   return usage("--log-level " + value + ": use trace, debug, info, warn or error");
 }
 
+using Set = Result<void> (*)(CommandLine& line, const std::string& value);
+
+/// Sets a member to a path, absolute.
+template <auto kMember>
+constexpr Set kPath = [](CommandLine& line, const std::string& value) -> Result<void> {
+  line.*kMember = absolute(line, value);
+  return {};
+};
+template <bool CommandLine::*kMember>
+constexpr Set kFlag = [](CommandLine& line, const std::string&) -> Result<void> {
+  line.*kMember = true;
+  return {};
+};
+
+constexpr ServerOption kOptions[] = {
+    {"config", "c", "FILE", false, kPath<&CommandLine::configFile>,
+     "configuration; default ./egalaxyd.toml, else\n"
+     "                           /etc/egalaxyd/egalaxyd.toml, else the built-in defaults"},
+    {"check", "t", "", false, kFlag<&CommandLine::check>,
+     "check everything, print every complaint; exit with 0 or 78"},
+    {"dump", "", "", false, kFlag<&CommandLine::dump>, "print the effective configuration as TOML"},
+    {"host", "", "NAME", true,
+     [](CommandLine& line, const std::string& value) -> Result<void> {
+       line.hosts.push_back(value);
+       return {};
+     },
+     "a host name to serve DIR as (repeatable); default: localhost\n"
+     "                           and this machine's name"},
+    {"listing", "", "", false, kFlag<&CommandLine::listing>,
+     "list folders of DIR that have no index page"},
+    {"gemini", "", "ADDR", true,
+     [](CommandLine& line, const std::string& value) {
+       return addAddress(line.gemini, "gemini", value);
+     },
+     "HOST:PORT, [IPV6]:PORT, :PORT or off (repeatable): where to\n"
+     "                           listen for Gemini and Titan"},
+    {"titan", "", "ADDR", true,
+     [](CommandLine& line, const std::string& value) {
+       return addAddress(line.titan, "titan", value);
+     },
+     "likewise for Titan alone"},
+    {"spartan", "", "ADDR", true,
+     [](CommandLine& line, const std::string& value) {
+       return addAddress(line.spartan, "spartan", value);
+     },
+     "likewise for Spartan"},
+    {"workers", "", "N", false, &setWorkers, "number of worker processes; auto: one per CPU"},
+    {"state-dir", "", "DIR", false, kPath<&CommandLine::stateDir>,
+     "where certificates and other state live"},
+    {"runtime-dir", "", "DIR", false, kPath<&CommandLine::runtimeDir>, "where run-time files live"},
+    {"user", "", "NAME", false,
+     [](CommandLine& line, const std::string& value) -> Result<void> {
+       line.user = value;
+       return {};
+     },
+     "account of the workers when started as root"},
+    {"log-level", "", "LEVEL", false, &setLogLevel, "trace, debug, info, warn or error"},
+    {"daemon", "", "", false, kFlag<&CommandLine::daemon>,
+     "go to the background once all workers are ready"},
+    {"pidfile", "", "FILE", false, kPath<&CommandLine::pidFile>,
+     "write the master's process id to FILE"},
+    {"version", "", "", false, kFlag<&CommandLine::version>, "print the version"},
+    {"help", "h", "", false, kFlag<&CommandLine::help>, "print this text"},
+};
+
 }  // namespace
 
+std::span<const ServerOption> serverOptions() { return kOptions; }
+
 Result<void> applyOption(CommandLine& line, std::string_view name, const std::string& value) {
-  if (name == "gemini") return addAddress(line.gemini, name, value);
-  if (name == "titan") return addAddress(line.titan, name, value);
-  if (name == "spartan") return addAddress(line.spartan, name, value);
-  if (name == "workers") return setWorkers(line, value);
-  if (name == "log-level") return setLogLevel(line, value);
-  if (name == "config") line.configFile = absolute(line, value);
-  if (name == "host") line.hosts.push_back(value);
-  if (name == "state-dir") line.stateDir = absolute(line, value);
-  if (name == "runtime-dir") line.runtimeDir = absolute(line, value);
-  if (name == "user") line.user = value;
-  if (name == "listing") line.listing = true;
-  if (name == "check") line.check = true;
-  if (name == "dump") line.dump = true;
-  if (name == "version") line.version = true;
-  if (name == "help") line.help = true;
-  if (name == "daemon") line.daemon = true;
-  if (name == "pidfile") line.pidFile = absolute(line, value);
-  return {};
+  const auto* const option = std::ranges::find(kOptions, name, &ServerOption::name);
+  return option == std::end(kOptions) ? Result<void>() : option->set(line, value);
 }
 
 Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& arguments) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,8 +37,19 @@ struct CommandLine {
   std::filesystem::path pidFile;  ///< empty: none
 };
 
-/// One option by its long name; `value` is "" where it takes none. Fails when the value makes no
-/// sense; the message says what is allowed.
+/// One option, in whose order the help lists them.
+struct ServerOption {
+  const char* name;       ///< long, without its dashes
+  const char* shortName;  ///< one letter, or ""
+  const char* argument;   ///< "" when it takes none
+  bool repeatable;
+  /// Fails when the value makes no sense; the message says what is allowed.
+  Result<void> (*set)(CommandLine& line, const std::string& value);
+  const char* help;
+};
+
+std::span<const ServerOption> serverOptions();
+/// One option by its long name; `value` is "" where it takes none.
 Result<void> applyOption(CommandLine& line, std::string_view name, const std::string& value);
 /// What is not an option: at most one DIR.
 Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& arguments);
