@@ -24,16 +24,16 @@
 namespace egalaxyd {
 namespace {
 
-/// timeout(1) and the like signal a process and then its whole group: that is one wish.
+/// timeout(1) signals a process and then its whole group: two signals within this time are one.
 constexpr auto kOneStop = std::chrono::milliseconds(10);
 /// How long a start waits for the uploads of workers that have died.
 constexpr auto kRecoveryPatience = std::chrono::seconds(10);
 constexpr auto kLivenessInterval = std::chrono::seconds(1);
-/// A worker whose loop has not moved for so many looks at it is killed.
+/// A worker whose heartbeat has not changed in this many checks is killed.
 constexpr unsigned kMostMissedBeats = 15;
 
-/// How long a reload may read and make things; one whose process cannot be killed, since it waits
-/// for a dead mount, leaves room for another.
+/// How long a rehearsal may take. A process that waits for a dead mount survives SIGKILL, so
+/// several may exist at once.
 constexpr auto kRehearsal = std::chrono::seconds(60);
 constexpr std::size_t kRehearsals = 4;
 
@@ -111,15 +111,15 @@ int Master::run() {
     return recoverInChild(current().config, current().account, dead);
   });
   uploads_->settleBeforeStart(kRecoveryPatience);
-  // Until here, where it may take long, a signal that stops ends the process as it does any other;
-  // those that MasterApp has held back are obeyed from here on.
+  // Up to here, which may take long, SIGTERM and its like end the process at once (the default).
+  // SIGHUP and SIGUSR1, which MasterApp has blocked, are delivered from here on.
   signals_.emplace(*loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1},
                    [this](int signal) { onSignal(signal); });
   if (auto allowed = hooks_.beforeFork(); !allowed) {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
-  // stderr may be another one by now.
+  // beforeFork may have replaced stderr (--daemon).
   if (auto log = openLogTarget(first.config.log)) first.log = std::move(*log);
   desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
   desk_->open();
@@ -167,8 +167,9 @@ void Master::changeLogLevel(LogLevel level) {
   }
 }
 
-/// Whoever is connected is served by the workers, whoever comes later is refused when they have
-/// closed the sockets, too: nobody waits for the last to drain.
+/// Closes the master's listening sockets. Workers still accept clients that are connected already;
+/// later ones are refused as soon as the workers have closed the sockets as well, long before the
+/// last worker has drained.
 void Master::stop() {
   service_->stopping("Stopping");
   Actions actions = supervisor_.stop(Clock::now());
@@ -179,8 +180,8 @@ void Master::stop() {
   perform(std::move(actions));
 }
 
-/// On sockets of `generation` that are not in `kept`. Those of systemd are not ours to close: who
-/// waits there is served by the next start.
+/// Filters SYNs (refuseNewcomers) on the sockets of `generation` that are not in `kept`. Sockets
+/// from systemd are left alone: the clients in their queue are served by the next start.
 void Master::letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const {
   std::set<int> others;
   for (const InheritedSocket& socket : inherited_) others.insert(socket.fd->get());
@@ -194,7 +195,8 @@ void Master::letNobodyElseIn(const Generation& generation, const ListenerSet& ke
   }
 }
 
-/// After a rotation: the master opens the files, since workers may not, and hands them over.
+/// SIGUSR1, after a rotation: the master opens the new files, since workers may not, and sends them
+/// the descriptors.
 void Master::reopenLogs() {
   for (auto& [number, generation] : generations_) reopenLog(*generation);
   spdlog::info("SIGUSR1: logs were reopened");
@@ -284,7 +286,7 @@ void Master::checkWorkers() {
   liveness_->setAfter(kLivenessInterval);
 }
 
-/// One that stands in two generations is looked at once: what was amiss is mended then.
+/// A socket that two generations share is reported once: the second look finds it mended.
 void Master::mendListeners() {
   for (const auto& [number, generation] : generations_) {
     for (const ListenerSet::Listener& listener : generation->listeners.listeners()) {
@@ -322,7 +324,7 @@ Generation* Master::generationOf(std::uint64_t number) const {
 void Master::onEnded(WorkerKey key) {
   const auto found = processes_.find(key);
   if (found == processes_.end()) return;
-  onChannel(*found->second);  // its last words may still be there
+  onChannel(*found->second);  // its last messages may still be unread
   const ExitCause cause = collectWorker(found->second->worker);
   const std::size_t slot = found->second->sharedSlot;
   const std::int64_t id = found->second->id;
@@ -332,8 +334,8 @@ void Master::onEnded(WorkerKey key) {
   if (!supervisor_.stopping()) uploads_->workerEnded(id);
 }
 
-/// What an action brings about is told to the supervisor at once, but carried out after the actions
-/// that wait here already: those may speak of workers that are not there.
+/// Carrying out an action may report events to the supervisor, whose new actions queue behind those
+/// that are pending: they may concern workers that the pending ones have yet to fork.
 void Master::perform(Actions actions) {
   std::ranges::move(actions, std::back_inserter(pending_));
   if (performing_) return;
@@ -370,7 +372,8 @@ void Master::act(const KillWorker& action) {
   if (const Process* process = processOf(action.worker)) killProcess(process->worker);
 }
 
-/// Status, respawns, stop and the watchdog go on meanwhile.
+/// Starts the rehearsal in a process of its own, so that status, respawns, stop and the watchdog go
+/// on.
 void Master::act(const BuildGeneration&) {
   service_->reloading();
   desk_->reloadBegins();
@@ -382,7 +385,7 @@ void Master::act(const BuildGeneration&) {
   if (!begun) rejectReload(failureOf(begun.error(), EX_OSERR));
 }
 
-/// The folders in use stay.
+/// state_dir and runtime_dir keep their values until a restart.
 LoadedConfig Master::loadForReload(bool tell) const {
   const ServerConfig& serving = current().config.server;
   LoadedConfig loaded = hooks_.load();
@@ -457,7 +460,8 @@ void Master::tellReloadFailed(std::vector<std::string> complaints) {
   desk_->reloadFailed(std::move(complaints));
 }
 
-/// Nobody accepts on them any more: a client is refused, and does not wait for the last to drain.
+/// No worker accepts on them any more. Closing them refuses clients now, rather than when the last
+/// old worker has drained.
 void Master::closeOlderListeners(std::uint64_t number) {
   for (const auto& [older, generation] : generations_) {
     if (older < number) generation->listeners = ListenerSet();
@@ -470,7 +474,7 @@ void Master::act(const GenerationFailed& action) {
   tellReloadFailed({action.why});
 }
 
-/// The last one stays: clients of the control socket may still ask about it.
+/// The last generation is kept: clients of the control socket may still ask about it.
 void Master::act(const GenerationGone& action) {
   if (generations_.size() > 1) generations_.erase(action.generation);
 }
@@ -529,7 +533,7 @@ Result<void> Master::spawn(WorkerKey key) {
   process->storageTrouble = storageTrouble_;
   process->id = id;
   process->before = totalsOf(shared_->slot(slot));
-  // Without these watches the worker could neither speak nor be missed.
+  // Without these watches neither its messages nor its end would be noticed.
   auto watched = process->ended.start(process->worker.pidFd.get(), WatchMode::kRead);
   if (watched) watched = process->spoke.start(process->worker.channel.fd(), WatchMode::kRead);
   spdlog::debug("worker {} of generation {} is process {}", key.number, key.generation,
@@ -544,8 +548,9 @@ Result<void> Master::spawn(WorkerKey key) {
   return {};
 }
 
-/// In a forked child: closes what is the master's. The objects stay as they are and are never used
-/// again; closing the loop first means that no registration of the master's can be touched.
+/// In a forked child: closes the master's descriptors. The objects are never used or destroyed
+/// there. The epoll descriptor goes first: it is shared with the master, whose registrations must
+/// stay.
 void Master::forgetInChild(const Generation& mine) {
   loop_.reset();
   ::close(signals_->fd());
@@ -579,7 +584,7 @@ std::optional<std::size_t> Master::takeSlot() {
   return static_cast<std::size_t>(free - slotTaken_.begin());
 }
 
-/// What the process counted there has gone with it, also when it never came to be watched.
+/// The gauges of the process end with it, also when it was never watched.
 void Master::giveSlotBack(std::size_t slot) {
   shared_->workerGone(slot);
   slotTaken_[slot] = false;

@@ -54,7 +54,7 @@ class Master final : private ManagedMaster {
 
  private:
   struct Process;
-  /// Null: it could not be forked, or has ended; the supervisor knows, or is about to be told.
+  /// Null: it could not be forked, or has ended (which the supervisor knows, or is told next).
   Process* processOf(WorkerKey worker) const;
   /// Null: it has gone.
   Generation* generationOf(std::uint64_t number) const;
@@ -121,7 +121,7 @@ class Master final : private ManagedMaster {
   std::optional<ServiceManager> service_;
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
-  std::set<int> deadListeners_;  ///< descriptors that cannot be mended, of which the log tells
+  std::set<int> deadListeners_;        ///< cannot be made to listen again; the log has said so
   std::unique_ptr<ControlDesk> desk_;  ///< there since run()
   std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half

@@ -66,7 +66,7 @@ std::optional<ConnectOptions> mannerOf(const Invocation& invocation, std::string
 
 Result<Connection> connectTo(const Target& target, const ConnectOptions& manner, bool showIdentity,
                              const Invocation& invocation) {
-  std::signal(SIGPIPE, SIG_IGN);  // who hangs up, server or output, is an error to report
+  std::signal(SIGPIPE, SIG_IGN);  // a server or an output that hangs up is reported as EPIPE
   const bool tls = target.protocol != Protocol::kSpartan;
   auto connection = Connection::open({target.uri.host, target.port, tls}, manner.patience,
                                      showIdentity && manner.identity ? &*manner.identity : nullptr);

@@ -1,4 +1,4 @@
-// Those who show a client certificate, and what is kept of them.
+// Users: holders of a client certificate, and what the server keeps of them.
 #include <Poco/JSON/Array.h>
 #include <spdlog/fmt/fmt.h>
 

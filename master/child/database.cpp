@@ -50,8 +50,8 @@ struct Found {
   UniqueFd fd;
 };
 
-/// Of kFiles those that are in `folder`, which nobody but the master may write to. Each must be a
-/// regular file with one name: what has another one would be given away with it.
+/// Those of kFiles that are in `folder`, which the master alone may write to. Each must be a
+/// regular file with one name: a second name (hard link) would be given away with it.
 Result<std::vector<Found>> filesIn(const Folder& folder, std::initializer_list<uid_t> owners) {
   std::vector<Found> found;
   for (const char* name : kFiles) {
@@ -122,7 +122,7 @@ Result<void> giveFolder(const Folder& db, const Account& owner) {
   struct stat info {};
   if (::fstat(db.fd.get(), &info) != 0) return errnoError("look at " + db.path.string(), errno);
   if (info.st_uid == owner.uid && info.st_gid == owner.gid) return {};
-  // First: nobody puts other files in their place meanwhile.
+  // First, so that no other files can be put in their place while they are moved.
   if (::fchown(db.fd.get(), ::geteuid(), owner.gid) != 0 || ::fchmod(db.fd.get(), 0700) != 0) {
     return errnoError("take " + db.path.string(), errno);
   }

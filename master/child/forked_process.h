@@ -1,4 +1,4 @@
-// A child of the master: forked, watched through a descriptor, collected.
+// A child process of the master: forked, watched through a pidfd, collected with waitid.
 #pragma once
 
 #include <signal.h>
@@ -24,7 +24,8 @@ Result<ForkedProcess> forkProcess(const std::function<int()>& body);
 /// SIGKILL.
 void killProcess(const ForkedProcess& process);
 
-/// How a process ended whose pidFd is readable; si_pid is 0 when that cannot be known.
+/// Collects a process whose pidFd is readable (waitid), and says how it ended; si_pid is 0 when
+/// that cannot be known.
 siginfo_t collectProcess(const ForkedProcess& process);
 
 /// "killed by signal 9 (SIGKILL)", "exited with code 3".

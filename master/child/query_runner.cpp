@@ -24,14 +24,14 @@ namespace {
 /// Milliseconds for a killed process to be gone when the master leaves.
 constexpr int kLastWait = 100;
 
-/// In the process. The lock on the state folder, sockets and workers are none of its business.
+/// In the forked process. Closes every descriptor but the standard ones and `out`.
 int work(const QueryRunner::Work& body, int out, std::chrono::seconds patience) {
   resetSignals();
-  ::prctl(PR_SET_NAME, "egalaxyd-query");  // ps shows who is a worker
+  ::prctl(PR_SET_NAME, "egalaxyd-query");  // as ps shows it: not a worker
   spdlog::set_level(spdlog::level::off);   // the log's descriptor goes, too
   if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
   ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
-  // Should the master be gone by then; 0 is never.
+  // In case the master has gone by then; alarm(0) is none.
   ::alarm(static_cast<unsigned>(2 * patience.count()));
   return writeAll(out, body()) == 0 ? EX_OK : EX_IOERR;
 }
@@ -95,7 +95,8 @@ QueryRunner::~QueryRunner() {
     killProcess(query->process);
     pollfd ended{query->process.pidFd.get(), POLLIN, 0};
     ::poll(&ended, 1, kLastWait);
-    ::waitpid(query->process.pid, nullptr, WNOHANG);  // who waits for a disk is init's to collect
+    ::waitpid(query->process.pid, nullptr,
+              WNOHANG);  // one that is stuck in disk I/O is left to init
   }
 }
 

@@ -24,8 +24,8 @@ struct QuerySettings {
   std::string process = "the process that asked the database";
 };
 
-/// Master only, on its loop. What a process has to say it writes into a memory file, whole, before
-/// it ends: no one waits for a reader.
+/// Master only, on its loop. A process writes its whole answer into a memory file (memfd) before it
+/// ends, so that it never waits for a reader.
 class QueryRunner {
  public:
   /// Longest text that is taken.

@@ -1,4 +1,4 @@
-// Ends what workers that have died had begun of uploads, while the master goes on.
+// Settles the uploads that workers had begun when they died, while the master goes on.
 #pragma once
 
 #include <chrono>
@@ -38,7 +38,7 @@ class UploadSettler {
   const Work work_;
   DeadWorkers dead_;
   bool running_ = false;
-  bool again_ = false;  ///< somebody died meanwhile
+  bool again_ = false;  ///< another worker died while it ran
   std::chrono::milliseconds pause_;
   QueryRunner runner_;
   Timer retry_;

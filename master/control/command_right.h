@@ -1,4 +1,4 @@
-// Who may command the server, among those who can reach its control socket.
+// Which peers of the control socket may change something.
 #pragma once
 
 #include <sys/types.h>
@@ -10,7 +10,7 @@
 
 namespace egalaxyd {
 
-/// Those who may beside root.
+/// The accounts that may beside root, and the workers, which may not.
 struct Commanders {
   uid_t owner = 0;                       ///< what the master runs as
   gid_t group = 0;                       ///< of the socket
@@ -18,8 +18,9 @@ struct Commanders {
   std::vector<pid_t> workerProcesses{};  ///< may not, though they may be the owner's
 };
 
-/// Why `peer` may change nothing, and who may; "" when it may. A worker that was taken over must
-/// not command its master: its account and its process are refused whatever their groups. Pure.
+/// The refusal for `peer`, which says which accounts are allowed; "" when it is allowed. A worker
+/// that was taken over must not command its master: its account and its process are refused
+/// whatever their groups. Pure.
 std::string whyRefused(const ControlPeer& peer, const Commanders& commanders);
 
 }  // namespace egalaxyd

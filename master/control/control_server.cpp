@@ -84,7 +84,7 @@ std::vector<gid_t> supplementaryGroups(int fd) {
     auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
     const int got = ::getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
     if (got != 0 && errno != ERANGE) break;
-    groups.resize(size / sizeof(gid_t));  // of what there is, or would be
+    groups.resize(size / sizeof(gid_t));  // ERANGE: the size that is needed
     if (got == 0) return groups;
   }
   return {};
@@ -115,7 +115,7 @@ struct ControlServer::Client {
               }),
         deadline(loop, std::move(onLate)) {}
 
-  /// It got somewhere: patience begins anew.
+  /// It made progress: its deadline begins anew.
   void moved() {
     since = Clock::now();
     deadline.setAfter(kPatience);
@@ -125,7 +125,7 @@ struct ControlServer::Client {
   ControlPeer peer;
   Watch watch;
   Timer deadline;
-  Clock::time_point since;  ///< when it last got somewhere
+  Clock::time_point since;  ///< when it last made progress
   std::string in;
   std::string out;
   bool scheduled = false;  ///< pump() is called at the end of this turn
@@ -176,7 +176,7 @@ bool ControlServer::inPlace() const {
          there.st_ino == inode_;
 }
 
-/// The socket stays readable as long as somebody waits, so a watch on it would spin.
+/// The watch is level-triggered: while a client waits that cannot be accepted, it would spin.
 void ControlServer::pauseAccepting() {
   if (loop_.now() >= nextComplaint_) {
     nextComplaint_ = loop_.now() + kComplaintInterval;
@@ -213,8 +213,8 @@ void ControlServer::accept() {
   }
 }
 
-/// At kMostClients the least recently active client is dropped, so that no crowd keeps the operator
-/// out; not one that waits for our answer. False: all of them do.
+/// At kMostClients the least recently active client is dropped, unless it waits for our answer: no
+/// crowd keeps the operator out. False: all of them wait.
 bool ControlServer::makeRoom() {
   std::size_t here = 0;
   Client* leastRecent = nullptr;
@@ -262,7 +262,7 @@ void ControlServer::schedule(ClientId id) {
   loop_.defer([this, id] { pump(id); });
 }
 
-/// One step of what this client is at; the next one has to wait for the others' turn.
+/// One step for this client (send, take a line, read); the next one comes after the other clients'.
 void ControlServer::pump(ClientId id) {
   const auto found = clients_.find(id);
   if (found == clients_.end() || found->second->gone) return;

@@ -1,5 +1,5 @@
-// The control socket and those who talk on it. Master only, on its loop; never waits for a client,
-// and whatever a client does costs only that client.
+// The control socket and its clients. Master only, on its loop; never waits for a client, and
+// whatever a client does costs only that client.
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +21,7 @@
 
 namespace egalaxyd {
 
-/// Who is at the other end, as the kernel knew it when they connected.
+/// The process at the other end, as the kernel knew it when it connected (SO_PEERCRED).
 struct ControlPeer {
   pid_t pid = 0;
   uid_t uid = 0;
@@ -35,7 +35,7 @@ class ControlServer {
   using Handler =
       std::function<void(ClientId client, const ControlRequest& request, const ControlPeer& peer)>;
 
-  /// Beyond it, those that stood still longest yield to new ones.
+  /// At this number the least recently active client is dropped to make room for a new one.
   static constexpr std::size_t kMostClients = 64;
   /// Longest time for a whole request, and for any progress in reading an answer.
   static constexpr std::chrono::seconds kPatience{10};
@@ -50,9 +50,9 @@ class ControlServer {
   /// already only its group may change. Clients of an earlier one stay. Fails with kExists when
   /// another server answers there, kInvalid when the path is too long for a socket.
   Result<void> open(const std::filesystem::path& path, const std::optional<Account>& account);
-  /// Whether the path still leads to this socket: somebody may have removed it with its folder.
+  /// Whether the path still leads to this socket: it may have been removed, or its folder.
   bool inPlace() const;
-  /// Of the socket; whoever is in it can connect.
+  /// The socket's group, whose members can connect.
   gid_t group() const { return group_; }
   /// False: it has gone, and needs no answer.
   bool has(ClientId client) const;

@@ -13,7 +13,7 @@ namespace {
 using Poco::JSON::Array;
 using Poco::JSON::Object;
 
-/// KiB; a worker that says more lies.
+/// KiB: an upper bound on what a worker claims.
 constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 40;
 
 double inSeconds(std::chrono::nanoseconds time) {
@@ -54,7 +54,7 @@ Object describeTotals(const Totals& now, const Totals& before) {
   Object object = jsonObject();
   for (const auto& [counter, name] : kCounterNames) {
     const auto i = static_cast<std::size_t>(counter);
-    // A worker that lies may have counted backwards.
+    // The worker writes this memory: a count may be less than before.
     object.set(std::string(name), now[i] - std::min(before[i], now[i]));
   }
   return object;
@@ -83,7 +83,7 @@ Object describeWorker(const WorkerKey& key, const RunningWorker& worker, const W
   object.set("pid", static_cast<std::int64_t>(worker.pid));
   object.set("open", slot.value(Gauge::kOpenConnections));
   object.set("totals", describeTotals(totalsOf(slot), worker.before));
-  // Nobody but itself may look at a worker's memory.
+  // The worker measures itself: the master may not read its /proc/PID/smaps (PR_SET_DUMPABLE).
   const std::uint64_t memory = slot.memory.load(std::memory_order_relaxed);
   if (memory > 0) object.set("pss_kib", std::min(memory, kMostMemory));
   return object;

@@ -1,4 +1,4 @@
-// Who has the port: for the message that tells an operator why a start failed.
+// Which process listens on a port: for the message that tells an operator why a start failed.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@
 namespace egalaxyd {
 namespace {
 
-/// Of complaints, and of log lines: what somebody would read.
+/// Most complaints, and most log lines, that are passed on.
 constexpr std::size_t kMostTold = 1000;
 
 /// "5:hello" for each.

@@ -12,7 +12,7 @@
 
 namespace egalaxyd {
 
-/// What came of it.
+/// The result of a rehearsal.
 struct Rehearsal {
   struct LogLine {
     std::string level;
@@ -23,7 +23,7 @@ struct Rehearsal {
   std::string storageTrouble;  ///< Generation::storageTrouble
   std::vector<LogLine> log;    ///< what was logged there
 
-  /// As one text, from process to process.
+  /// As text, to be passed from the rehearsing process to the master.
   std::string encode() const;
   static Result<Rehearsal> decode(std::string_view text);
 };

@@ -19,7 +19,7 @@ struct SpawnedWorker : ForkedProcess {
 /// here. The caller must have one thread.
 Result<SpawnedWorker> spawnWorker(WorkerSetup setup, const std::function<void()>& forgetMaster);
 
-/// How a worker ended whose pidFd is readable; collects the process.
+/// Collects a worker whose pidFd is readable (waitid), and says how it ended.
 ExitCause collectWorker(const SpawnedWorker& worker);
 
 }  // namespace egalaxyd

@@ -362,7 +362,7 @@ void Supervisor::giveUp(std::string why, int exitCode) {
   for (Generation& generation : generations_) killAll(generation);
 }
 
-/// Those of its workers that are ready have clients, whom they finish serving.
+/// Its workers that are ready have clients already: they drain rather than be killed.
 void Supervisor::fail(Generation& generation, std::string why, Time now) {
   drain(generation, now);
   actions_.emplace_back(GenerationFailed{generation.number, std::move(why)});

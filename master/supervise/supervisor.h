@@ -16,7 +16,7 @@
 
 namespace egalaxyd {
 
-/// One worker's name: a process of this name exists at most once at a time.
+/// Names one worker process. At most one process has this name at a time.
 struct WorkerKey {
   std::uint64_t generation = 0;
   std::uint32_t number = 0;
@@ -50,11 +50,11 @@ struct KillWorker {
 };
 /// A reload begins: read the configuration, then call generationBuilt or generationRejected.
 struct BuildGeneration {};
-/// All its workers are ready, and what went before it accepts nothing any more.
+/// All its workers are ready, and the workers of older generations accept no more connections.
 struct GenerationServes {
   std::uint64_t generation = 0;
 };
-/// The reload came to nothing; what served before serves on.
+/// The reload failed; the generation that served before serves on.
 struct GenerationFailed {
   std::uint64_t generation = 0;
   std::string why;
@@ -109,7 +109,7 @@ class Supervisor {
   Actions start(std::uint64_t generation, std::uint32_t workers, Duration drainTimeout, Time now);
 
   /// Asks for BuildGeneration now, or once a reload under way has ended and there is room for the
-  /// new workers. Wishes that come meanwhile are one wish.
+  /// new workers. Calls that come in between count as one.
   Actions reload(Time now);
   /// The answers to BuildGeneration.
   Actions generationBuilt(std::uint64_t generation, std::uint32_t workers, Duration drainTimeout,
@@ -122,11 +122,12 @@ class Supervisor {
   Result<Actions> restartWorkers(std::optional<std::uint32_t> number, Time now);
 
   Actions workerReady(WorkerKey worker, Time now);
-  /// It was asked to drain and accepts nothing any more.
+  /// It was asked to drain, and accepts no more connections.
   Actions workerClosed(WorkerKey worker, Time now);
   /// It said why it cannot serve, and whether that may pass by itself; its exit follows.
   Actions workerRefused(WorkerKey worker, std::string_view why, bool mayPass, Time now);
-  /// It does what no worker does; `what`, for the log: "sent an invalid message".
+  /// It did something that no sound worker does: kill it. `what`, for the log: "sent an invalid
+  /// message".
   Actions workerMisbehaved(WorkerKey worker, std::string_view what, Time now);
   /// Its channel is closed; normally its exit follows at once.
   Actions workerChannelClosed(WorkerKey worker, Time now);
@@ -156,7 +157,7 @@ class Supervisor {
   struct Worker {
     WorkerKey key;
     State state = State::kEnded;
-    std::optional<Time> deadline;  ///< of the state: what happens then, tick() knows
+    std::optional<Time> deadline;  ///< of the state; onDeadline() acts on it
     Time readySince{};
     bool wasReady = false;
     bool closed = false;  ///< it accepts nothing any more
@@ -195,7 +196,8 @@ class Supervisor {
   void startSuccessor(Time now);
   void succeed(Generation& generation, Worker& successor, Time now);
   void endRestart(std::string failure);
-  /// Behind the places: not one whose death leaves a place empty.
+  /// It stands behind the places (a successor, or one that was succeeded): its death leaves no
+  /// place empty.
   static bool isExtra(const Generation& generation, const Worker& worker);
   void giveUp(std::string why, int exitCode);
   void fail(Generation& generation, std::string why, Time now);
@@ -211,10 +213,10 @@ class Supervisor {
   std::uint64_t serving_ = 0;
   bool building_ = false;  ///< BuildGeneration was asked for and not answered
   bool reloadWanted_ = false;
-  bool announced_ = true;  ///< GenerationServes was said of serving_
+  bool announced_ = true;  ///< GenerationServes was emitted for serving_
   std::optional<Restart> restart_;
-  std::optional<int> exitCode_;  ///< set: on the way out
-  bool left_ = false;            ///< Leave was said
+  std::optional<int> exitCode_;  ///< set once the server is stopping
+  bool left_ = false;            ///< Leave was emitted
   Actions actions_;              ///< of the call under way
 };
 
