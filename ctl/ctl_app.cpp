@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <sstream>
 
+#include "common/base/environment.h"
 #include "common/base/poco_seam.h"
 #include "common/base/spelling.h"
 #include "common/base/version.h"
@@ -22,14 +22,10 @@ using Poco::Util::Option;
 
 namespace {
 
-std::string_view variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 /// no-color.org: any text in NO_COLOR means none.
 bool wantsColour() {
-  return ::isatty(STDOUT_FILENO) == 1 && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
+  return ::isatty(STDOUT_FILENO) == 1 && environmentVariable("NO_COLOR").empty() &&
+         environmentVariable("TERM") != "dumb";
 }
 
 }  // namespace
@@ -50,8 +46,8 @@ std::string CtlApp::meantOption(const std::vector<std::string>& words) const {
   for (const std::string& word : words) {
     if (!word.starts_with("--")) continue;
     const std::string name = word.substr(2, word.find_first_of("=:") - 2);
-    const bool exists = std::any_of(known.begin(), known.end(),
-                                    [&](const auto& each) { return each.starts_with(name); });
+    const bool exists =
+        std::ranges::any_of(known, [&](const auto& each) { return each.starts_with(name); });
     const auto near = nearNames(name, known);
     if (!exists) return near.empty() ? "." : "; did you mean --" + near.front() + "?";
   }
@@ -108,11 +104,11 @@ void CtlApp::handleOption(const std::string& name, const std::string& value) {
 }
 
 int CtlApp::main(const std::vector<std::string>& arguments) {
-  if (given_.count("version") != 0) {
+  if (given_.contains("version")) {
     std::cout << "egalaxyctl " << kVersion << '\n';
     return EXIT_OK;
   }
-  if (given_.count("help") != 0) {
+  if (given_.contains("help")) {
     printHelp(arguments);
     return EXIT_OK;
   }

@@ -50,7 +50,7 @@ void printHelp() {
   std::cout << "\nSee egalaxyd(8) and egalaxyd.toml(5).\n";
 }
 
-/// Until the log is open, what is logged are warnings for who started the program.
+/// Until the log is open, messages go to the terminal of the operator who started the program.
 void logToTerminal() {
   spdlog::set_default_logger(
       std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>()));

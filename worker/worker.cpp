@@ -302,9 +302,8 @@ Result<std::string> confine(const Config& config, const std::optional<Account>& 
 void ServingPlanDelete::operator()(ServingPlan* plan) const { delete plan; }
 
 ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints) {
-  static_cast<void>(mediaTypeOf(""));  // reads the system's table before any worker is confined
-  ServingPlanPtr plan(new ServingPlan);
-  plan->config = config;
+  readMediaTypes();
+  ServingPlanPtr plan(new ServingPlan{.config = config});
   plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, complaints);
   plan->roots = std::make_shared<ServedRoots>();
   auto sites = buildSites(config, *plan->roots, complaints);

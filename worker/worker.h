@@ -27,6 +27,7 @@ using ServingPlanPtr = std::unique_ptr<ServingPlan, ServingPlanDelete>;
 enum class PlanPurpose { kServe, kCheck };
 
 /// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
+/// `config` has to outlive it.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
 ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints);
 

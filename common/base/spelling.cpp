@@ -40,8 +40,7 @@ std::vector<std::string> nearNames(std::string_view word, const std::vector<std:
     const bool begins = lower.size() >= 2 && candidate.starts_with(lower);
     if (distance <= allowed || begins) near.emplace_back(distance, name);
   }
-  std::stable_sort(near.begin(), near.end(),
-                   [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::ranges::stable_sort(near, [](const auto& x, const auto& y) { return x.first < y.first; });
   std::vector<std::string> names;
   for (auto& [distance, name] : near) names.push_back(std::move(name));
   return names;

@@ -129,15 +129,6 @@ std::string timeText(std::chrono::sys_seconds time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", time);
 }
 
-std::optional<std::int64_t> parseNumber(std::string_view text, std::int64_t least,
-                                        std::int64_t most) {
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, number);
-  const bool fits = error == std::errc() && stopped == end && number >= least && number <= most;
-  return fits ? std::optional(number) : std::nullopt;
-}
-
 std::optional<std::chrono::milliseconds> parseDuration(std::string_view text) {
   const auto value = parseWithUnit(text, kTimeUnits, kLongestDuration);
   if (!value) return std::nullopt;

@@ -1,4 +1,4 @@
-// Numbers, durations, sizes and times as people write them. Pure.
+// Durations, sizes and times as people write them. Pure.
 #pragma once
 
 #include <chrono>
@@ -7,16 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/number.h"
+
 namespace egalaxyd {
 
 /// "250ms", "30s", "5m", "2h", "7d": a whole number and its unit, no space, at most 36500 days.
 std::optional<std::chrono::milliseconds> parseDuration(std::string_view text);
 /// In the largest unit that divides it: 90000 ms is "90s"; 0 is "0s". parseDuration reads it back.
 std::string durationText(std::chrono::milliseconds duration);
-
-/// Decimal digits and nothing else, maybe behind a "-", from `least` to `most`.
-std::optional<std::int64_t> parseNumber(std::string_view text, std::int64_t least,
-                                        std::int64_t most);
 
 /// A moment of RFC 3339: "2026-01-31T08:00:00Z", "2026-01-31T09:00:00.5+01:00" (fractions are cut),
 /// or a day, "2026-01-31", from its beginning in UTC. Years 1970 to 9999.

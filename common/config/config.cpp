@@ -4,16 +4,15 @@
 
 #include <utility>
 
+#include "common/wire/uri.h"
+
 namespace egalaxyd {
 
 Complaint complaintOf(std::string where, const Error& error) {
   return {std::move(where), error.message, mayPass(error.code)};
 }
 
-std::string ListenAddress::text() const {
-  const bool v6 = host.find(':') != std::string::npos;
-  return v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
-}
+std::string ListenAddress::text() const { return fmt::format("{}:{}", hostInUrl(host), port); }
 
 bool AuthenticatedArgs::operator==(const AuthenticatedArgs&) const = default;
 bool InputArgs::operator==(const InputArgs&) const = default;

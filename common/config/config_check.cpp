@@ -14,16 +14,13 @@
 #include "common/shared/rate_table.h"
 #include "common/storage/storage.h"
 #include "common/wire/media_type.h"
+#include "common/wire/status.h"
 
 namespace egalaxyd {
 namespace {
 
-constexpr std::array kStatuses{10, 11, 20, 30, 31, 40, 41, 42, 43,
-                               44, 50, 51, 52, 53, 59, 60, 61, 62};
-constexpr std::uint32_t kMaxWorkers = 128;
-
 bool isControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-bool hasControl(std::string_view text) { return std::any_of(text.begin(), text.end(), isControl); }
+bool hasControl(std::string_view text) { return std::ranges::any_of(text, isControl); }
 bool isHex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
@@ -94,7 +91,7 @@ class Checker {
   void complainOf(const std::string& table, const std::string& where, std::string_view key,
                   std::string_view text) {
     const std::string full = fmt::format("{}.{}", table, key);
-    const bool isSet = config_.lines.count(full) != 0;
+    const bool isSet = config_.lines.contains(full);
     if (config_.faulty.contains(full)) return;
     complaints_.push_back({isSet ? config_.where(full) : where,
                            isSet ? std::string(text) : fmt::format("{} {}", key, text)});
@@ -106,9 +103,9 @@ class Checker {
   }
 
   void server() {
-    if (config_.server.workers > kMaxWorkers) {
+    if (config_.server.workers > kMostWorkers) {
       complain("server.workers", fmt::format("found {}; allowed: \"auto\" or 1 to {}",
-                                             config_.server.workers, kMaxWorkers));
+                                             config_.server.workers, kMostWorkers));
     }
   }
 
@@ -282,8 +279,8 @@ class Checker {
             "lets nobody write; set fingerprints, tokens (\"egalaxyctl token\" makes one) or "
             "anyone = true");
     }
-    const bool spartan = std::find(upload.over.begin(), upload.over.end(),
-                                   UploadProtocol::kSpartan) != upload.over.end();
+    const bool spartan =
+        std::ranges::find(upload.over, UploadProtocol::kSpartan) != upload.over.end();
     if (spartan && !upload.anyone) {
       about(mount, "upload.over",
             R"(found "spartan", which knows neither certificates nor tokens; it needs )"
@@ -367,7 +364,7 @@ class Checker {
   }
 
   void check(const MountConfig& mount, const ReplyArgs& args) {
-    if (std::find(kStatuses.begin(), kStatuses.end(), args.status) == kStatuses.end()) {
+    if (std::ranges::find(kStatuses, args.status) == kStatuses.end()) {
       const std::string found =
           args.status == 0 ? "is missing" : fmt::format("found {}", args.status);
       return about(mount, "status",

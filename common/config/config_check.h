@@ -1,9 +1,15 @@
 // Rules that concern more than one key, or a value's meaning. Pure: looks at no file.
 #pragma once
 
+#include <cstdint>
+
 #include "common/config/config.h"
+#include "common/shared/shared_state.h"
 
 namespace egalaxyd {
+
+/// Two generations must find room in the shared memory at once.
+inline constexpr std::uint32_t kMostWorkers = SharedState::kSlots / 2;
 
 /// Duplicate hosts and aliases, a certificate without its key, two listeners on one address, limits
 /// that contradict each other, statuses and media types that do not exist, and so on.

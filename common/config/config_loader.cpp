@@ -101,7 +101,7 @@ using Entry = std::pair<const toml::key*, const toml::node*>;
 std::vector<Entry> inFileOrder(const toml::table& table) {
   std::vector<Entry> entries;
   for (const auto& [key, node] : table) entries.emplace_back(&key, &node);
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+  std::ranges::stable_sort(entries, [](const Entry& a, const Entry& b) {
     const auto& x = a.first->source().begin;
     const auto& y = b.first->source().begin;
     return std::pair(x.line, x.column) < std::pair(y.line, y.column);
@@ -266,7 +266,7 @@ void TableReader::complainOfUnknown() {
   const std::set<std::string, std::less<>> known(known_.begin(), known_.end());
   for (const auto& [key, node] : inFileOrder(table_)) {
     const bool isPath = hasPaths_ && key->str().starts_with('/');
-    if (isPath || known.count(key->str()) != 0) continue;
+    if (isPath || known.contains(key->str())) continue;
     const bool perhapsPath = hasPaths_ && node->is_table();
     if (perhapsPath) reading_.config.faulty.insert(dotted("root"));  // it would serve something
     complainOfUnknownKey(key->str(), known_, perhapsPath ? R"(; a path begins with "/")" : "");
@@ -347,8 +347,8 @@ MountConfig TableReader::mount(std::string_view key, const std::vector<MountConf
   mount.args = ReplyArgs{.status = 50, .meta = "", .body = ""};
   if (auto path = mountPath(key)) {
     mount.path = std::move(*path);
-    const auto same = std::find_if(earlier.begin(), earlier.end(),
-                                   [&](const auto& other) { return other.path == mount.path; });
+    const auto same =
+        std::ranges::find_if(earlier, [&](const auto& other) { return other.path == mount.path; });
     if (same != earlier.end()) complain(key, "the same path as " + same->where);
   } else {
     complain(key, R"(a path must not have empty, "." or ".." segments)");
@@ -392,12 +392,12 @@ void TableReader::complainWithoutModule(std::string_view allowed) {
 
 /// In the order of the file, each once: a site's `root` and `lang` are read for two.
 Complaints inOrder(std::vector<std::pair<std::size_t, Complaint>> complaints) {
-  std::stable_sort(complaints.begin(), complaints.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::ranges::stable_sort(complaints,
+                           [](const auto& a, const auto& b) { return a.first < b.first; });
   Complaints result;
   for (auto& placed : complaints) {
     Complaint& complaint = placed.second;
-    const bool again = std::any_of(result.begin(), result.end(), [&](const Complaint& other) {
+    const bool again = std::ranges::any_of(result, [&](const Complaint& other) {
       return other.where == complaint.where && other.text == complaint.text;
     });
     if (!again) result.push_back(std::move(complaint));

@@ -3,13 +3,14 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cstdint>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "common/base/ascii.h"
 #include "common/base/units.h"
+#include "common/config/config_check.h"
 #include "common/config/config_loader.h"
 
 namespace egalaxyd {
@@ -57,8 +58,8 @@ Form<E> oneOf(std::vector<std::pair<std::string_view, E>> names) {
     return std::nullopt;
   };
   const auto print = [names](E wanted) {
-    const auto found = std::find_if(names.begin(), names.end(),
-                                    [wanted](const auto& entry) { return entry.second == wanted; });
+    const auto found =
+        std::ranges::find_if(names, [wanted](const auto& entry) { return entry.second == wanted; });
     return found->first;
   };
   return stringForm<E>(std::move(allowed), parse, print);
@@ -70,7 +71,7 @@ Form<std::string> parameter(std::string allowed, std::string_view others) {
     const auto legal = [others](char c) {
       return isLower(c) || isUpper(c) || isDigit(c) || others.find(c) != std::string_view::npos;
     };
-    return std::all_of(text.begin(), text.end(), legal) ? std::optional(text) : std::nullopt;
+    return std::ranges::all_of(text, legal) ? std::optional(text) : std::nullopt;
   };
   return stringForm<std::string>(std::move(allowed), parse,
                                  [](const std::string& text) { return text; });
@@ -84,7 +85,7 @@ bool isHostName(std::string_view name) {
       return false;
     }
     const auto legal = [](char c) { return isLower(c) || isDigit(c) || c == '-' || c == '_'; };
-    if (!std::all_of(label.begin(), label.end(), legal)) return false;
+    if (!std::ranges::all_of(label, legal)) return false;
     if (label.size() == name.size()) return true;
     name.remove_prefix(label.size() + 1);
   }
@@ -110,7 +111,7 @@ std::optional<std::string> parseFingerprint(std::string_view text) {
   if (digits.starts_with(kPrefix)) digits.erase(0, kPrefix.size());
   digits.erase(std::remove(digits.begin(), digits.end(), ':'), digits.end());
   const auto isHex = [](char c) { return isDigit(c) || (c >= 'a' && c <= 'f'); };
-  if (digits.size() != 64 || !std::all_of(digits.begin(), digits.end(), isHex)) return {};
+  if (digits.size() != 64 || !std::ranges::all_of(digits, isHex)) return {};
   return digits;
 }
 
@@ -126,10 +127,9 @@ std::optional<ListenAddress> parseListen(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
   ListenAddress result;
-  const std::string_view digits = text.substr(colon + 1);
-  const char* end = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), end, result.port);
-  if (error != std::errc() || stop != end) return std::nullopt;
+  const auto port = parseNumber(text.substr(colon + 1), 0, UINT16_MAX);
+  if (!port) return std::nullopt;
+  result.port = static_cast<std::uint16_t>(*port);
   const std::string_view host = text.substr(0, colon);
   if (host.empty()) return result;
   const bool bracketed = host.front() == '[';
@@ -172,7 +172,7 @@ std::string tomlKey(std::string_view key) {
   const auto bare = [](char c) {
     return isLower(c) || isUpper(c) || isDigit(c) || c == '-' || c == '_';
   };
-  const bool plain = !key.empty() && std::all_of(key.begin(), key.end(), bare);
+  const bool plain = !key.empty() && std::ranges::all_of(key, bare);
   return plain ? std::string(key) : tomlText(std::string(key));
 }
 
@@ -217,7 +217,7 @@ Form<int> status() { return wholeNumber<int>(10, 99); }
 Form<std::uint16_t> port() { return wholeNumber<std::uint16_t>(1, 65535); }
 
 Form<std::uint32_t> workers() {
-  const auto number = wholeNumber<std::uint32_t>(1, 128);
+  const auto number = wholeNumber<std::uint32_t>(1, kMostWorkers);
   return {"an integer or a string", "\"auto\" or " + number.allowed,
           [number](const Scalar& value) {
             return value == Scalar(std::string("auto")) ? 0 : number.read(value);

@@ -55,7 +55,7 @@ Form<bool> flag();
 Form<std::string> text();
 Form<std::filesystem::path> path();
 Form<std::uint32_t> count();    ///< 0 to 1,000,000
-Form<std::uint32_t> workers();  ///< "auto" (0), or 1 to 128
+Form<std::uint32_t> workers();  ///< "auto" (0), or 1 to kMostWorkers
 Form<int> status();             ///< 10 to 99
 Form<std::uint16_t> port();     ///< 1 to 65535
 Form<std::uint64_t> size();

@@ -58,11 +58,9 @@ Hit find(const std::vector<MountConfig>& mounts, std::string_view path) {
 
 const SiteConfig* siteOf(const Config& config, std::string_view host) {
   const auto named = [&](std::string_view name) -> const SiteConfig* {
-    const auto found =
-        std::find_if(config.sites.begin(), config.sites.end(), [&](const auto& site) {
-          return site.host == name ||
-                 std::find(site.aliases.begin(), site.aliases.end(), name) != site.aliases.end();
-        });
+    const auto found = std::ranges::find_if(config.sites, [&](const auto& site) {
+      return site.host == name || std::ranges::find(site.aliases, name) != site.aliases.end();
+    });
     return found == config.sites.end() ? nullptr : &*found;
   };
   if (const auto* exact = named(host)) return exact;
@@ -73,8 +71,8 @@ const SiteConfig* siteOf(const Config& config, std::string_view host) {
 
 bool listensOn(const Config& config, std::uint16_t port) {
   const auto& addresses = config.listen.gemini;
-  return std::any_of(addresses.begin(), addresses.end(),
-                     [&](const ListenAddress& address) { return address.port == port; });
+  return std::ranges::any_of(addresses,
+                             [&](const ListenAddress& address) { return address.port == port; });
 }
 
 /// `to` as RedirectSite fills it in, without a query.
@@ -85,8 +83,8 @@ std::string filledIn(std::string_view to, std::string_view sitePath) {
        {"%host%", std::string(kSameHost)}}};
   std::string target;
   while (!to.empty()) {
-    const auto* value = std::find_if(values.begin(), values.end(),
-                                     [&](const auto& each) { return to.starts_with(each.first); });
+    const auto* value =
+        std::ranges::find_if(values, [&](const auto& each) { return to.starts_with(each.first); });
     target += value == values.end() ? std::string(to.substr(0, 1)) : value->second;
     to.remove_prefix(value == values.end() ? 1 : value->first.size());
   }

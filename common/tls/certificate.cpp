@@ -144,8 +144,8 @@ bool addDates(X509* certificate) {
 Result<void> checkNames(const std::vector<std::string>& names) {
   if (names.empty()) return Error{ErrorCode::kInvalid, "a certificate needs at least one name"};
   for (const std::string& name : names) {
-    const bool plain = std::all_of(name.begin(), name.end(),
-                                   [](char c) { return c > 0x20 && c < 0x7F && c != '/'; });
+    const bool plain =
+        std::ranges::all_of(name, [](char c) { return c > 0x20 && c < 0x7F && c != '/'; });
     if (name.empty() || name.size() > 253 || !plain) {
       return Error{
           ErrorCode::kInvalid,

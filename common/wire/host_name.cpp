@@ -29,8 +29,7 @@ std::optional<std::string> aLabels(std::string_view name) {
 }  // namespace
 
 std::optional<std::string> canonicalHost(std::string_view name) {
-  const bool isAscii =
-      std::all_of(name.begin(), name.end(), [](char c) { return (c & 0x80) == 0; });
+  const bool isAscii = std::ranges::all_of(name, [](char c) { return (c & 0x80) == 0; });
   auto ascii = isAscii ? std::string(name) : aLabels(name);
   if (!ascii) return std::nullopt;
   if (ascii->ends_with('.')) ascii->pop_back();

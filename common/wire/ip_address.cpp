@@ -5,8 +5,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
+
+#include "common/base/number.h"
 
 namespace egalaxyd {
 namespace {
@@ -86,13 +87,9 @@ std::optional<Cidr> Cidr::parse(std::string_view text) {
   Cidr result;
   const bool dotted = text.find(':') == std::string_view::npos;
   if (slash != std::string_view::npos) {
-    const std::string_view digits = text.substr(slash + 1);
-    const char* end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, result.bits_);
-    if (error != std::errc() || stop != end || result.bits_ > (dotted ? 32 : 128)) {
-      return std::nullopt;
-    }
-    if (dotted) result.bits_ += kV4PrefixBits;
+    const auto bits = parseNumber(text.substr(slash + 1), 0, dotted ? 32 : 128);
+    if (!bits) return std::nullopt;
+    result.bits_ = static_cast<unsigned>(*bits) + (dotted ? kV4PrefixBits : 0);
   }
   result.network_ = address->prefix(result.bits_);
   return result;

@@ -130,7 +130,7 @@ std::string_view findByExtension(const MediaTypes& types, const std::string& nam
 
 /// Length of the token (RFC 2045) at the start of `text`.
 std::size_t tokenLength(std::string_view text) {
-  const auto end = std::find_if(text.begin(), text.end(), [](char c) {
+  const auto end = std::ranges::find_if(text, [](char c) {
     return c <= ' ' || c >= '\x7F' ||
            std::string_view("()<>@,;:\\\"/[]?=").find(c) != std::string_view::npos;
   });
@@ -161,11 +161,12 @@ bool takeMark(std::string_view& text, char mark) {
 }  // namespace
 
 std::string_view mediaTypeOf(std::string_view fileName) {
-  const MediaTypes& machine = machineTypes();  // also at the first call, whatever is asked
   const std::string name = lowerCase(fileName.substr(fileName.rfind('/') + 1));
   const std::string_view builtIn = findByExtension(builtInTypes(), name);
-  return builtIn.empty() ? findByExtension(machine, name) : builtIn;
+  return builtIn.empty() ? findByExtension(machineTypes(), name) : builtIn;
 }
+
+void readMediaTypes() { static_cast<void>(machineTypes()); }
 
 bool isMediaType(std::string_view text) {
   if (text.size() > kMaxMetaBytes) return false;

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "common/base/ascii.h"
+#include "common/base/number.h"
 #include "common/base/path.h"
 #include "common/wire/host_name.h"
 
@@ -23,9 +23,9 @@ bool isHexDigit(char c) { return isDigit(c) || (c >= 'a' && c <= 'f') || (c >= '
 bool isOneOf(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 
 bool isScheme(std::string_view text) {
-  return !text.empty() && isAlpha(text.front()) &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) { return isAlpha(c) || isDigit(c) || isOneOf(c, "+-."); });
+  return !text.empty() && isAlpha(text.front()) && std::ranges::all_of(text, [](char c) {
+    return isAlpha(c) || isDigit(c) || isOneOf(c, "+-.");
+  });
 }
 
 /// The first thing wrong with the characters of a path or query. Brackets are for IPv6 alone.
@@ -47,11 +47,9 @@ std::optional<UriError> checkCharacters(std::string_view text) {
 /// Of the text after ':'. Leading zeros mean nothing.
 std::optional<UriError> parsePort(std::string_view text, Uri& uri) {
   if (text.empty()) return std::nullopt;
-  std::uint16_t port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, problem] = std::from_chars(text.data(), end, port);
-  if (problem != std::errc() || stopped != end) return UriError::kPort;
-  uri.port = port;
+  const auto port = parseNumber(text, 0, UINT16_MAX);
+  if (!port) return UriError::kPort;
+  uri.port = static_cast<std::uint16_t>(*port);
   return std::nullopt;
 }
 
@@ -65,7 +63,6 @@ std::optional<UriError> parseIpv6(std::string_view text, Uri& uri) {
     return UriError::kHost;
   }
   uri.host = shortest.data();
-  uri.hostIsLiteral = true;
   return std::nullopt;
 }
 
@@ -74,13 +71,11 @@ std::optional<UriError> parseName(std::string_view text, Uri& uri) {
   const auto decoded = isPrintable(text) ? percentDecode(text) : std::nullopt;
   if (!decoded) return UriError::kHost;
   auto name = canonicalHost(*decoded);
-  const bool legal = name && std::all_of(name->begin(), name->end(), [](char c) {
+  const bool legal = name && std::ranges::all_of(*name, [](char c) {
                        return isAlpha(c) || isDigit(c) || isOneOf(c, "-._");
                      });
   if (!legal || name->ends_with('.')) return UriError::kHost;
   uri.host = std::move(*name);
-  in_addr address{};
-  uri.hostIsLiteral = inet_pton(AF_INET, uri.host.c_str(), &address) == 1;
   return std::nullopt;
 }
 
@@ -125,6 +120,11 @@ std::string_view describe(UriError error) {
   return "The URL is malformed";
 }
 
+std::string hostInUrl(std::string_view host) {
+  const bool isIpv6 = host.find(':') != std::string_view::npos && !host.starts_with('[');
+  return isIpv6 ? std::string("[").append(host).append("]") : std::string(host);
+}
+
 std::variant<Uri, UriError> parseUri(std::string_view text) {
   const auto colon = text.find(':');
   if (colon == std::string_view::npos || !isScheme(text.substr(0, colon))) {
@@ -136,7 +136,6 @@ std::variant<Uri, UriError> parseUri(std::string_view text) {
 
   if (isOneOf('#', text)) return UriError::kFragment;
   if (text.starts_with("//")) {
-    uri.hasAuthority = true;
     text.remove_prefix(2);
     const std::string_view authority = text.substr(0, text.find_first_of("/?"));
     if (const auto error = parseAuthority(authority, uri)) return *error;

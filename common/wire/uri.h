@@ -12,10 +12,8 @@ namespace egalaxyd {
 /// The parts of an absolute URI. Views into the parsed text are not kept.
 struct Uri {
   std::string scheme;                 ///< lower-case
-  bool hasAuthority = false;          ///< "//" was there
   std::string host;                   ///< as canonicalHost() has it; IPv6 literals without their
                                       ///< brackets and in their shortest form (RFC 5952)
-  bool hostIsLiteral = false;         ///< an IPv4 or IPv6 address
   std::optional<std::uint16_t> port;  ///< nullopt: none, or empty
   std::string path;                   ///< as sent, still percent-encoded; may be empty
   std::optional<std::string> query;   ///< as sent, without '?'; nullopt: no '?'
@@ -35,6 +33,9 @@ enum class UriError {
 
 /// A short text for the client, e.g. "The URL has a fragment".
 std::string_view describe(UriError error);
+
+/// `host` as it stands in a URL, and before a port: an IPv6 address in brackets.
+std::string hostInUrl(std::string_view host);
 
 /// Accepts valid UTF-8 beyond ASCII (control characters excepted) in path and query, as if it were
 /// percent-encoded. Hosts are DNS names (letters, digits, '-', '.', '_'; likewise percent-encoded

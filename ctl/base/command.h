@@ -31,9 +31,9 @@ struct Invocation {
   std::map<std::string, std::string> options;
   std::ostream& out;
   std::ostream& err;
-  bool colour = false;  ///< `out` shows it: a terminal, and nobody said NO_COLOR
+  bool colour = false;  ///< `out` is a terminal, and NO_COLOR is not set
 
-  bool has(const std::string& option) const { return options.count(option) != 0; }
+  bool has(const std::string& option) const { return options.contains(option); }
 };
 
 struct Command {

@@ -70,7 +70,7 @@ CommandList withWord(const CommandList& all, std::size_t place, const std::strin
   CommandList found;
   for (const Command* command : all) {
     const auto words = splitWords(command->words);
-    if (words.size() > place && std::find(near.begin(), near.end(), words[place]) != near.end()) {
+    if (words.size() > place && std::ranges::find(near, words[place]) != near.end()) {
       found.push_back(command);
     }
   }
@@ -115,7 +115,7 @@ std::string mistakeIn(const Command& command, const Invocation& invocation) {
   auto taken = splitWords(command.options);
   for (const std::string& option : splitWords(kGlobalOptions)) taken.push_back(option);
   for (const auto& [option, value] : invocation.options) {
-    if (std::find(taken.begin(), taken.end(), option) == taken.end()) {
+    if (std::ranges::find(taken, option) == taken.end()) {
       return fmt::format("it takes no --{}", option);
     }
   }

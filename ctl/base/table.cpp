@@ -35,8 +35,8 @@ std::string boldText(const std::string& text, bool colour) {
 }
 
 std::string stateText(const std::string& state, bool colour) {
-  const auto found = std::find_if(std::begin(kStateColours), std::end(kStateColours),
-                                  [&](const StateColour& each) { return each.state == state; });
+  const auto found = std::ranges::find_if(
+      kStateColours, [&](const StateColour& each) { return each.state == state; });
   return colour && found != std::end(kStateColours) ? painted(state, found->code) : state;
 }
 

@@ -21,10 +21,7 @@ std::string asciiPath(const std::string& path) {
 }
 
 std::string spartanLine(const Target& target, std::uint64_t size) {
-  const std::string& host = target.uri.host;
-  const bool brackets = host.find(':') != std::string::npos;
-  return fmt::format("{} {} {}\r\n", brackets ? "[" + host + "]" : host, asciiPath(target.uri.path),
-                     size);
+  return fmt::format("{} {} {}\r\n", hostInUrl(target.uri.host), asciiPath(target.uri.path), size);
 }
 
 /// Other servers know their names in ASCII alone.
@@ -60,8 +57,8 @@ Result<Target> parseTarget(std::string url, Protocol usual) {
     return Error{ErrorCode::kInvalid, fmt::format("{}: {}", printable(url), describe(*error))};
   }
   Uri& uri = std::get<Uri>(parsed);
-  const auto protocol = std::find_if(kProtocols.begin(), kProtocols.end(),
-                                     [&](Protocol each) { return nameOf(each) == uri.scheme; });
+  const auto protocol =
+      std::ranges::find_if(kProtocols, [&](Protocol each) { return nameOf(each) == uri.scheme; });
   if (protocol == kProtocols.end()) {
     return Error{ErrorCode::kInvalid,
                  fmt::format("{}: {}:// is not spoken here", printable(url), uri.scheme)};

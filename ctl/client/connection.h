@@ -1,4 +1,4 @@
-// A client's end of one connection, for the tool alone: it waits where it stands.
+// A client's end of one connection. For egalaxyctl alone: every call blocks.
 #pragma once
 
 #include <openssl/types.h>
@@ -22,7 +22,9 @@ struct Peer {
 };
 
 /// TCP, with TLS or without. Trusts any certificate: pins are a reader's matter, this is for smoke
-/// tests and scripts.
+/// tests and scripts. Not a Poco::Net::SecureStreamSocket, though a missing close_notify is an
+/// error there, too: POCO 1.11's always blocks, so a session ticket would hold up an upload that
+/// looks whether the server has answered early.
 class Connection {
  public:
   /// kInvalid when TLS takes no such certificate: its key is too short, for example.

@@ -16,7 +16,7 @@ namespace egalaxyd::ctl {
 namespace {
 
 Result<UniqueFd> makeTemporary() {
-  std::error_code unknown;  // then where everybody may write
+  std::error_code unknown;  // then in /tmp
   auto folder = std::filesystem::temp_directory_path(unknown);
   if (unknown) folder = "/tmp";
   std::string name = (folder / "egalaxyctl-XXXXXX").string();

@@ -19,11 +19,11 @@ struct Level {
 };
 
 void add(std::vector<Level>& levels, const std::string& words, const std::string& next) {
-  auto level = std::find_if(levels.begin(), levels.end(),
-                            [&](const Level& known) { return known.words == words; });
+  auto level =
+      std::ranges::find_if(levels, [&](const Level& known) { return known.words == words; });
   if (level == levels.end()) level = levels.insert(levels.end(), {words, {}});
   auto& all = level->next;
-  if (std::find(all.begin(), all.end(), next) == all.end()) all.push_back(next);
+  if (std::ranges::find(all, next) == all.end()) all.push_back(next);
 }
 
 std::vector<Level> allLevels() {

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <iostream>
 
+#include "common/base/environment.h"
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
 #include "common/wire/media_type.h"
@@ -57,15 +57,11 @@ std::string mistakeIn(const Invocation& invocation, const std::string& file, con
 /// all to read.
 std::string tokenOf(const Invocation& invocation) {
   const auto given = invocation.options.find("token");
-  if (given == invocation.options.end()) {
-    const char* value = std::getenv(kTokenVariable);
-    return value == nullptr ? "" : value;
-  }
+  if (given == invocation.options.end()) return environmentVariable(kTokenVariable);
   if (given->second != "-") {
     invocation.err << fmt::format(
         "egalaxyctl: everybody on this machine can see this token in the list of processes; give "
-        "it "
-        "in ${} or with --token - on the standard input\n",
+        "it in ${} or with --token - on the standard input\n",
         kTokenVariable);
     return given->second;
   }

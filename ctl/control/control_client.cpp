@@ -9,12 +9,12 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <ostream>
 
 #include "common/base/errno_error.h"
 #include "common/base/poco_seam.h"
 #include "common/base/unique_fd.h"
+#include "common/system/server_folders.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 
@@ -25,29 +25,18 @@ namespace fs = std::filesystem;
 
 constexpr int kExitRefused = 1;
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-/// In the order in which a server that this account started would choose.
+/// Of a server that this account started, the likeliest first, and of the machine's.
 std::vector<fs::path> likelySockets() {
-  std::vector<fs::path> folders;
-  const std::string runtime = variable("RUNTIME_DIRECTORY");
-  if (!runtime.empty()) folders.emplace_back(runtime.substr(0, runtime.find(':')));
-  if (::geteuid() != 0) {
-    const std::string xdgRuntime = variable("XDG_RUNTIME_DIR");
-    const std::string xdgState = variable("XDG_STATE_HOME");
-    const std::string home = variable("HOME");
-    if (!xdgRuntime.empty()) folders.push_back(fs::path(xdgRuntime) / "egalaxyd");
-    if (!xdgState.empty()) folders.push_back(fs::path(xdgState) / "egalaxyd/run");
-    if (!home.empty()) folders.push_back(fs::path(home) / ".local/state/egalaxyd/run");
-  }
-  folders.emplace_back("/run/egalaxyd");
+  const auto environment = PathEnvironment::ofProcess();
+  const uid_t uid = ::geteuid();
+  auto folders = runtimeFolders(environment, uid, stateFolders(environment, uid));
+  if (uid != 0) folders.emplace_back("/run/egalaxyd");
   for (fs::path& folder : folders) folder /= kControlSocket;
   return folders;
 }
 
+/// A Poco::Net::StreamSocket would take as many lines: ENOENT, ECONNREFUSED and EPIPE mean
+/// different things here, and it makes an exception of each.
 Result<UniqueFd> connectTo(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

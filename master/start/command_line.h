@@ -37,7 +37,7 @@ struct CommandLine {
   std::filesystem::path pidFile;  ///< empty: none
 };
 
-/// One option, in whose order the help lists them.
+/// One option of the command line, and what it sets.
 struct ServerOption {
   const char* name;       ///< long, without its dashes
   const char* shortName;  ///< one letter, or ""
@@ -48,6 +48,7 @@ struct ServerOption {
   const char* help;
 };
 
+/// In the order in which the help lists them.
 std::span<const ServerOption> serverOptions();
 /// One option by its long name; `value` is "" where it takes none.
 Result<void> applyOption(CommandLine& line, std::string_view name, const std::string& value);

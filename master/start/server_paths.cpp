@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <string_view>
 
 #include "common/base/errno_error.h"
@@ -17,33 +16,6 @@ namespace egalaxyd {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-std::string firstOf(const std::string& list) { return list.substr(0, list.find(':')); }
-
-bool isAbsolute(const std::string& path) { return !path.empty() && path.front() == '/'; }
-
-Result<fs::path> stateDir(const PathEnvironment& environment, uid_t uid) {
-  if (!environment.stateDirectory.empty()) return fs::path(firstOf(environment.stateDirectory));
-  if (uid == 0) return fs::path("/var/lib/egalaxyd");
-  if (isAbsolute(environment.xdgStateHome)) return fs::path(environment.xdgStateHome) / "egalaxyd";
-  if (isAbsolute(environment.home)) return fs::path(environment.home) / ".local/state/egalaxyd";
-  return Error{ErrorCode::kInvalid,
-               "no folder for the server's state: set HOME, server.state_dir or --state-dir"};
-}
-
-fs::path runtimeDir(const PathEnvironment& environment, uid_t uid, const fs::path& state) {
-  if (!environment.runtimeDirectory.empty()) return firstOf(environment.runtimeDirectory);
-  if (uid == 0) return "/run/egalaxyd";
-  if (isAbsolute(environment.xdgRuntimeDir)) {
-    return fs::path(environment.xdgRuntimeDir) / "egalaxyd";
-  }
-  return state / "run";
-}
 
 Result<void> makeFolder(const fs::path& dir) {
   std::error_code error;
@@ -58,7 +30,8 @@ Result<void> makeFolder(const fs::path& dir) {
   return errnoError("make folder " + dir.string(), why);
 }
 
-/// What the workers' account could change, it could have the master, who is root, read or write.
+/// In a folder that the workers' account could change, it could make a root master read or write
+/// other files.
 Result<void> keepFromWorkers(const fs::path& dir, const Account& workers) {
   const UniqueFd fd(::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat info {};
@@ -69,7 +42,7 @@ Result<void> keepFromWorkers(const fs::path& dir, const Account& workers) {
                                              ": everybody may write to it; name another "
                                              "folder, or take that right away"};
   }
-  if (!isOurs) return {};  // whoever lets root keep its state there is trusted
+  if (!isOurs) return {};  // another account's folder: root was told to use it, so it is trusted
   mode_t mode = info.st_mode & 07777U & ~static_cast<mode_t>(S_IWGRP | S_IWOTH);
   gid_t group = info.st_gid;
   if ((mode & S_IXOTH) == 0) {  // then they pass as its group
@@ -85,7 +58,7 @@ Result<void> keepFromWorkers(const fs::path& dir, const Account& workers) {
   return {};
 }
 
-/// What has a second name is not what we made, and stays.
+/// A file with a second name (hard link) is not one that we made: it is left alone.
 void takeFile(int folder, const char* name, uid_t from) {
   const UniqueFd fd(::openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat info {};
@@ -97,7 +70,8 @@ void takeFile(int folder, const char* name, uid_t from) {
   }
 }
 
-/// Those that a master made who ran as the workers' account. The folder around is root's by now.
+/// Certificates that a master made while it ran as the workers' account become root's. The state
+/// folder around them is root's already.
 Result<void> takeCertificates(const fs::path& folder, const Account& workers) {
   struct stat info {};
   if (::lstat(folder.c_str(), &info) != 0 || info.st_uid != workers.uid) return {};
@@ -121,21 +95,21 @@ Result<void> takeCertificates(const fs::path& folder, const Account& workers) {
 
 }  // namespace
 
-PathEnvironment PathEnvironment::ofProcess() {
-  return {variable("STATE_DIRECTORY"), variable("RUNTIME_DIRECTORY"), variable("XDG_STATE_HOME"),
-          variable("XDG_RUNTIME_DIR"), variable("HOME")};
-}
-
 Result<ServerPaths> serverPaths(const PathEnvironment& environment, uid_t uid,
                                 const fs::path& configuredState,
                                 const fs::path& configuredRuntime) {
   ServerPaths paths{configuredState, configuredRuntime};
   if (paths.state.empty()) {
-    auto state = stateDir(environment, uid);
-    if (!state) return state.error();
-    paths.state = std::move(*state);
+    const auto states = stateFolders(environment, uid);
+    if (states.empty()) {
+      return Error{ErrorCode::kInvalid,
+                   "no folder for the server's state: set HOME, server.state_dir or --state-dir"};
+    }
+    paths.state = states.front();
   }
-  if (paths.runtime.empty()) paths.runtime = runtimeDir(environment, uid, paths.state);
+  if (paths.runtime.empty()) {
+    paths.runtime = runtimeFolders(environment, uid, {paths.state}).front();
+  }
   return paths;
 }
 

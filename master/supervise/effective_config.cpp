@@ -82,9 +82,7 @@ LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& env
   }
   // Of a file that could not be read nothing else is to be said.
   if (!loaded.complaints.empty() && config.lines.empty()) return loaded;
-  for (Complaint& complaint : checkConfig(config)) {
-    loaded.complaints.push_back(std::move(complaint));
-  }
+  addComplaints(loaded.complaints, checkConfig(config));
   return loaded;
 }
 

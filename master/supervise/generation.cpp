@@ -12,19 +12,16 @@
 
 #include "common/base/limits.h"
 #include "common/config/config_check.h"
-#include "common/shared/shared_state.h"
 #include "common/system/log.h"
 #include "common/system/master_files.h"
 #include "common/wire/machine_name.h"
+#include "common/wire/uri.h"
 #include "master/child/database.h"
 #include "master/start/server_paths.h"
 #include "master/supervise/effective_config.h"
 
 namespace egalaxyd {
 namespace {
-
-/// Two generations must find room in the shared state at once.
-constexpr std::uint32_t kMostWorkers = SharedState::kSlots / 2;
 
 /// Warnings of one kind.
 constexpr std::size_t kMostPlacesTold = 8;
@@ -36,7 +33,7 @@ std::uint32_t usableCpus() {
   return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&cpus)));
 }
 
-/// Whoever takes over a worker must not get at the master, who is root.
+/// A worker that was taken over must not be able to change files that the master, as root, opens.
 void warnAboutReach(const Account& account, const Config& config) {
   std::set<std::filesystem::path> told;
   for (std::filesystem::path file : masterFiles(config)) {
@@ -70,9 +67,7 @@ std::vector<std::string> wholeNames(const Config& config, ListenerKind kind) {
 
 std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port) {
   const bool spartan = kind == ListenerKind::kSpartan;
-  const bool v6 = host.find(':') != std::string::npos && host.front() != '[';
-  std::string url =
-      fmt::format("{}://{}", spartan ? "spartan" : "gemini", v6 ? fmt::format("[{}]", host) : host);
+  std::string url = fmt::format("{}://{}", spartan ? "spartan" : "gemini", hostInUrl(host));
   if (port != (spartan ? kSpartanPort : kGeminiPort)) url += fmt::format(":{}", port);
   return url + "/";
 }
@@ -117,10 +112,6 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   generation->config = config;
   generation->workers =
       config.server.workers == 0 ? std::min(usableCpus(), kMostWorkers) : config.server.workers;
-  if (generation->workers > kMostWorkers) {
-    complaints.push_back({"server.workers", fmt::format("{} are too many: at most {} can run",
-                                                        generation->workers, kMostWorkers)});
-  }
   auto account = workerAccount(config.server.user, config.server.group);
   if (account) {
     generation->account = *account;
@@ -128,7 +119,7 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   } else {
     complaints.push_back(complaintOf("server.user", account.error()));
   }
-  generation->plan = buildServingPlan(config, PlanPurpose::kServe, complaints);
+  generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, complaints);
   if (auto log = openLogTarget(config.log)) {
     generation->log = std::move(*log);
   } else {

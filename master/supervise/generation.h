@@ -16,6 +16,7 @@
 
 namespace egalaxyd {
 
+/// Stays where it is made: the plan refers to `config`.
 struct Generation {
   std::uint64_t number = 1;
   Config config;
@@ -39,14 +40,15 @@ struct Failure {
 Failure failureOf(const Error& error, int otherwise);
 /// 69 where all of them may pass by themselves, else 78.
 Failure failureOf(const Complaints& complaints);
-/// Beside `loaded`'s complaints all that serving it would bring up: certificates, roots, plug-ins.
+/// `loaded`'s complaints, and those that building its plan finds: certificates, roots, plug-ins.
 Complaints everyComplaint(LoadedConfig loaded);
 
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
 /// opens the workers' log. Blocking. With complaints it must not serve.
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
-/// Makes the database ready: prepareDatabase(). Pages need none: what cannot be done is logged and
-/// noted in `generation`, and what needs the database says so to its clients.
+/// Makes the database ready: prepareDatabase(). The server starts without it, too: a failure is
+/// logged and noted in `generation`, and requests that need the database are answered with an
+/// error.
 void prepareStorage(Generation& generation);
 
 /// prepareGeneration(), and the sockets. `previous` is the listener set in use, if any. `names` as

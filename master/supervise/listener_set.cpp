@@ -34,7 +34,7 @@ Error unresolved(const ListenAddress& address, const std::string& why) {
 
 using AddrInfos = std::unique_ptr<addrinfo, AddrInfoFree>;
 
-/// `numeric`: nobody is asked.
+/// `numeric`: AI_NUMERICHOST, so no name server is asked.
 Result<AddrInfos> resolve(const ListenAddress& address, const char* host, bool numeric) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
@@ -67,7 +67,9 @@ Error bindError(const ListenAddress& address, int errnoValue) {
   return error;
 }
 
-/// Binds without SO_REUSEPORT: a second server on the address must be refused, not share it.
+/// Binds without SO_REUSEPORT: a second server on the address must be refused, not share it. Not
+/// through Poco::Net::ServerSocket: that has no SOCK_CLOEXEC, keeps the descriptor, and throws
+/// errno.
 Result<SharedFd> bindOne(const ListenAddress& address, const addrinfo& to, bool dualStack) {
   UniqueFd fd(::socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return bindError(address, errno);
@@ -93,7 +95,8 @@ bool holds(const Sockets& sockets, const addrinfo& to) {
   });
 }
 
-/// What else may be amiss, such as a lack of descriptors, bindOne() tells.
+/// Only EAFNOSUPPORT counts as no; other failures, such as no descriptor left, are bindOne()'s to
+/// report.
 bool hasIpv6() {
   return UniqueFd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)) || errno != EAFNOSUPPORT;
 }

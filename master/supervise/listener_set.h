@@ -46,7 +46,7 @@ class ListenerSet {
   /// else it is bound. Fails with kExists where an address is taken, kPermission where this process
   /// may not bind, kBusy where this machine has no such address, or no address for such a name, at
   /// this time; the message says which address and what to do.
-  /// Names are looked up in `names`, which waits for nobody; nullptr: by asking a name server.
+  /// Host names are looked up in `names`, which never blocks; nullptr: with getaddrinfo, which may.
   static Result<ListenerSet> open(const ListenConfig& config,
                                   const std::vector<InheritedSocket>& inherited,
                                   const ListenerSet& previous,
@@ -60,7 +60,7 @@ class ListenerSet {
   std::vector<Listener> listeners_;
 };
 
-/// Asks for those names in `config` whose addresses `previous` does not hold. Blocking.
+/// Resolves the host names in `config` for which `previous` has no sockets. Blocks (getaddrinfo).
 ResolvedNames resolveNames(const ListenConfig& config, const ListenerSet& previous);
 
 /// The port that `fd` listens on; 0 when it is no IP socket.

@@ -13,9 +13,8 @@ namespace {
 std::string assembled(const Uri& uri) {
   std::string text = uri.scheme;
   text += ':';
-  if (uri.hasAuthority) {
-    const bool brackets = uri.host.find(':') != std::string::npos;
-    text.append("//").append(brackets ? "[" : "").append(uri.host).append(brackets ? "]" : "");
+  if (!uri.host.empty() || uri.port || uri.path.starts_with("//")) {
+    text.append("//").append(hostInUrl(uri.host));
     if (uri.port) text.append(":").append(std::to_string(*uri.port));
   }
   text += uri.path;
@@ -24,8 +23,7 @@ std::string assembled(const Uri& uri) {
 }
 
 bool operator==(const Uri& a, const Uri& b) {
-  return a.scheme == b.scheme && a.hasAuthority == b.hasAuthority && a.host == b.host &&
-         a.hostIsLiteral == b.hostIsLiteral && a.port == b.port && a.path == b.path &&
+  return a.scheme == b.scheme && a.host == b.host && a.port == b.port && a.path == b.path &&
          a.query == b.query;
 }
 
@@ -45,9 +43,8 @@ void uri(std::string_view input) {
   require(isPrintable(input), "printable UTF-8");
   require(input.find_first_of(" #") == std::string_view::npos, "no space, no fragment");
   require(isLowerCase(accepted.scheme) && isLowerCase(accepted.host), "lower-case");
-  require(accepted.hasAuthority || accepted.host.empty(), "a host needs an authority");
-  require(accepted.path.empty() || !accepted.hasAuthority || accepted.path.front() == '/',
-          "a path that begins with a slash behind an authority");
+  require(accepted.path.empty() || accepted.host.empty() || accepted.path.front() == '/',
+          "a path that begins with a slash behind a host");
   require(percentDecode(accepted.path).has_value(), "a path that decodes");
   require(percentDecode(accepted.query.value_or("")).has_value(), "a query that decodes");
 

@@ -118,7 +118,6 @@ struct SiteBuilder {
 
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
                                              Complaints& complaints) {
-  (void)mediaTypeOf("");  // reads the machine's table, for the workers to inherit
   const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {

@@ -13,7 +13,7 @@
 namespace egalaxyd {
 
 struct ServingPlan {
-  Config config;
+  const Config& config;  ///< the generation's, which outlives the plan
   std::unique_ptr<TlsContexts> tls;
   std::shared_ptr<const Router> router;
   std::shared_ptr<ServedRoots> roots;  ///< of its sites; a worker's loop looks after them

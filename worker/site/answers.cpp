@@ -20,11 +20,6 @@ std::string encodeQuery(std::string_view rawQuery) {
   return query;
 }
 
-std::string hostInUrl(std::string_view host) {
-  const bool isIpv6 = host.find(':') != std::string_view::npos;
-  return isIpv6 ? fmt::format("[{}]", host) : std::string(host);
-}
-
 Response redirectToFolder(const Request& request) {
   std::string target;
   if (request.protocol != Protocol::kSpartan && request.port != kGeminiPort) {

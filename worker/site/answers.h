@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/wire/uri.h"
 #include "worker/site/request.h"
 #include "worker/site/response.h"
 
@@ -12,9 +13,6 @@ namespace egalaxyd {
 
 /// A query as it was sent, with what a URI may not hold (raw UTF-8) percent-encoded.
 std::string encodeQuery(std::string_view rawQuery);
-
-/// `host` as a URL spells it: an IPv6 address in brackets.
-std::string hostInUrl(std::string_view host);
 
 /// 31 to the same path with a slash at its end, the query kept. A full URL where the client came
 /// through a port of its own; over Spartan, which knows no others, always a path.

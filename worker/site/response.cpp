@@ -1,33 +1,13 @@
 #include "worker/site/response.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "common/wire/status.h"
 
 namespace egalaxyd {
 
-bool isStatus(int code) {
-  switch (static_cast<Status>(code)) {
-    case Status::kInput:
-    case Status::kSensitiveInput:
-    case Status::kSuccess:
-    case Status::kRedirectTemporary:
-    case Status::kRedirectPermanent:
-    case Status::kTemporaryFailure:
-    case Status::kServerUnavailable:
-    case Status::kCgiError:
-    case Status::kProxyError:
-    case Status::kSlowDown:
-    case Status::kPermanentFailure:
-    case Status::kNotFound:
-    case Status::kGone:
-    case Status::kProxyRequestRefused:
-    case Status::kBadRequest:
-    case Status::kCertificateRequired:
-    case Status::kCertificateNotAuthorised:
-    case Status::kCertificateNotValid:
-      return true;
-  }
-  return false;
-}
+bool isStatus(int code) { return std::ranges::find(kStatuses, code) != kStatuses.end(); }
 
 Response Response::success(std::string mediaType, std::unique_ptr<BodySource> body) {
   return {Status::kSuccess, std::move(mediaType), std::move(body)};

@@ -126,7 +126,8 @@ TEST(Number, IsTakenWholeAndWithinItsBounds) {
   EXPECT_EQ(parseNumber("0", 0, 9), 0);
   EXPECT_EQ(parseNumber("9", 0, 9), 9);
   EXPECT_EQ(parseNumber("-3", -5, 5), -3);
-  for (const char* text : {"", " 1", "1 ", "+1", "1x", "0x1", "10", "-1", "99999999999999999999"}) {
+  for (const char* text :
+       {"", " 1", "1 ", "+1", "1x", "0x1", "10", "-1", "-0", "-", "99999999999999999999"}) {
     EXPECT_EQ(parseNumber(text, 0, 9), std::nullopt) << text;
   }
 }

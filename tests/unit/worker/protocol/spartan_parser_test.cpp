@@ -182,7 +182,6 @@ TEST(SpartanParser, GivesHostAndPortApart) {
   for (const auto* line : {"::1 / 1\r\n", "[::1] / 1\r\n", "[0:0::1] / 1\r\n"}) {
     const RequestLine literal = parsedLine(line);
     EXPECT_EQ(literal.uri.host, "::1") << line;
-    EXPECT_TRUE(literal.uri.hostIsLiteral);
     EXPECT_EQ(literal.upload.value().size, 1u);
   }
   EXPECT_EQ(parsedLine("h:3000 / 0\r\n").uri.port, 3000);
