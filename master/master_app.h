@@ -1,4 +1,4 @@
-// egalaxyd's command line: what to do, and the exit code that tells what came of it.
+// egalaxyd as a program: reads the command line, does what it says, and gives the exit code.
 #pragma once
 
 #include <Poco/Util/ServerApplication.h>

@@ -32,7 +32,7 @@ std::vector<std::string> splitWords(std::string_view text);
 /// Complains about a command line: "egalaxyctl put: <why>"; gives kExitUsage.
 int refuseLine(const Invocation& invocation, std::string_view command, std::string_view why);
 
-/// Likewise of a word that is none of those known, and names the nearest.
+/// Likewise about a word that is not among those known; suggests the nearest.
 int refuseValue(const Invocation& invocation, std::string_view command, std::string_view value,
                 const std::vector<std::string>& known);
 

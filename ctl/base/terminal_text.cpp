@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kLongestCharacter = 4;
 
-/// Bytes that the first one of a character promises.
+/// Length of the UTF-8 character that begins with this byte.
 std::size_t promisedLength(char first) {
   const auto byte = static_cast<unsigned char>(first);
   return byte < 0xC2 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : byte < 0xF5 ? kLongestCharacter : 1;

@@ -1,4 +1,4 @@
-// What a URL asks of a server, as bytes, and what the first line of an answer says. Pure.
+// Requests as bytes, made from URLs, and the first line of an answer, parsed. Pure.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace egalaxyd::ctl {
 
-/// A URL of ours, understood.
+/// A parsed URL of Gemini, Titan or Spartan.
 struct Target {
   Protocol protocol = Protocol::kGemini;
   std::string url;  ///< without its fragment, which never goes over the wire; its host in ASCII

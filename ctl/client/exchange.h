@@ -36,14 +36,14 @@ Result<Connection> connectTo(const Target& target, const ConnectOptions& manner,
 /// Reads the first line of the answer; prints it when --head is given.
 Result<Answer> readAnswer(Connection connection, Protocol protocol, const Invocation& invocation);
 
-/// What a redirect leads to; as `answer.line.meta` says it, resolved.
+/// The target of a redirect: `answer.line.meta`, resolved.
 std::string redirectTarget(const Target& from, const Answer& answer);
 
 /// Prints the body of a success, the line of anything else on `err`; --head: neither. The exit
 /// code: 0 for a success, else the first digit of the answer.
 int show(Answer& answer, const Invocation& invocation);
 
-/// Complains about a connection that brought no whole answer; the exit code for it.
+/// Complains about a connection that ended without a whole answer; gives the exit code.
 int failExchange(const Invocation& invocation, const Error& error);
 
 }  // namespace egalaxyd::ctl

@@ -1,4 +1,4 @@
-// What is to be uploaded, with its size, which goes before it.
+// The content of an upload, and its size, which the request line announces.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ struct UploadSource {
   std::optional<Error> failed = {};  ///< why it could not be read to its end
 };
 
-/// `name` is a file, or "-" for the standard input. What has no size beforehand, a pipe, is read to
-/// its end into a temporary file without a name first.
+/// `name` is a file, or "-" for the standard input. A pipe, whose size is not known beforehand, is
+/// first read to its end into a temporary file without a name.
 Result<UploadSource> openUpload(const std::string& name);
 
 }  // namespace egalaxyd::ctl

@@ -1,4 +1,4 @@
-// Asking the running server.
+// The client of the control socket: asks the running server.
 #pragma once
 
 #include <Poco/JSON/Object.h>
@@ -18,8 +18,8 @@ Result<std::string> controlSocketPath(const Invocation& invocation);
 Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
                                           const ControlRequest& request);
 
-/// Prints what the server said, as JSON where --json is given, else by `print`, or why it said
-/// nothing. The exit code: 0, 1 when the server said no, 69 without a server.
+/// Prints the answer, as JSON where --json is given, else with `print`; or why there is none. The
+/// exit code: 0; 1 when the server refused or failed; 69 without a server.
 int printAnswer(const Invocation& invocation, const Result<Poco::JSON::Object::Ptr>& answer,
                 void (*print)(const Invocation&, const Poco::JSON::Object&));
 

@@ -1,4 +1,4 @@
-// egalaxyd as a program, for what it knows better than egalaxyctl.
+// Runs the program egalaxyd, for --check and --dump.
 #pragma once
 
 #include <sys/types.h>
@@ -10,7 +10,7 @@
 
 namespace egalaxyd::ctl {
 
-/// The server of the tree that this program belongs to, else its name alone, to be looked for in
+/// The egalaxyd that is installed beside this program, else the name alone, to be looked for in
 /// PATH.
 std::string serverProgram();
 
@@ -21,8 +21,8 @@ Result<pid_t> startProgram(std::vector<std::string> line, int out = -1);
 /// Waits for it: its status as waitpid gives it.
 Result<int> waitForProgram(pid_t program);
 
-/// What egalaxyd --dump prints: the configuration that it would start with from here. It complains
-/// on our standard error; kInvalid then.
+/// What egalaxyd --dump prints: the configuration with which it would start in this folder.
+/// kInvalid when it has complaints, which it prints on our standard error.
 Result<std::string> dumpedConfiguration();
 
 }  // namespace egalaxyd::ctl

@@ -1,4 +1,4 @@
-// What `limits` and `clear_limits` answer: who is rate-limited.
+// The answers to `limits` and `clear_limits`: which addresses are rate-limited.
 #pragma once
 
 #include <Poco/JSON/Object.h>
@@ -9,7 +9,8 @@
 
 namespace egalaxyd {
 
-/// Who has to wait longest comes first. "off" says why the table of rate limits decides nothing.
+/// The address that has to wait longest comes first. "off" says why the table of rate limits is not
+/// in use.
 Poco::JSON::Object describeLimits(const SharedState& shared, const RateLimitConfig& config);
 /// Lets one address, or all, ask again at once.
 Poco::JSON::Object clearLimits(const ControlRequest& request, SharedState& shared,

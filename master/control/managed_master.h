@@ -27,7 +27,7 @@ constexpr std::string_view nameOf(MasterState state) {
                                           : "stopping";
 }
 
-/// When something began; its age is right though somebody sets the machine's clock.
+/// When something began. `age` is steady when the machine's clock is set.
 struct Beginning {
   std::chrono::system_clock::time_point time = std::chrono::system_clock::now();
   Clock::time_point clock = Clock::now();

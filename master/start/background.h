@@ -1,5 +1,5 @@
 // --daemon: the process that was started waits in the foreground until its child serves, so that
-// its exit code and its terminal tell what came of it.
+// its exit code says whether the start succeeded.
 #pragma once
 
 #include "common/base/unique_fd.h"

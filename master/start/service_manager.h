@@ -1,4 +1,5 @@
-// What systemd wants to know, when it started us. Without NOTIFY_SOCKET nothing happens.
+// sd_notify: tells systemd about readiness, reloads and stops. Without NOTIFY_SOCKET it does
+// nothing.
 #pragma once
 
 #include <string>
@@ -9,7 +10,7 @@ namespace egalaxyd {
 
 class ServiceManager {
  public:
-  /// From here on a watchdog that the unit asks for is fed from `loop`.
+  /// From now on the watchdog (WatchdogSec=) is fed from `loop`, so a loop that hangs is noticed.
   explicit ServiceManager(EventLoop& loop);
 
   /// Serving; after the start, and after each reload whatever came of it.
