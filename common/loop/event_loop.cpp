@@ -37,7 +37,7 @@ void logException(std::string_view what) {
   spdlog::error("a step of the event loop was ended by an exception: {}", logQuote(what));
 }
 
-/// Without memory nothing can be told either.
+/// What `report` throws is dropped: it may be for want of memory, as may `what` have been.
 void tell(const std::function<void(std::string_view)>& report, std::string_view what) noexcept {
   try {
     report(what);
@@ -143,7 +143,7 @@ void EventLoop::post(UniqueFunction<void()> job) {
   {
     const MutexLock lock(postMutex_);
     posted_.splice(posted_.end(), one);
-    if (posted_.size() > 1) return;  // the wake-up of the first is still to be seen
+    if (posted_.size() > 1) return;  // whoever posted the first job wakes the loop
   }
   const std::uint64_t wake = 1;
   [[maybe_unused]] const auto written = ::write(wakeUp_.get(), &wake, sizeof wake);
@@ -187,8 +187,9 @@ void EventLoop::dispatch(std::span<epoll_event> events) {
   }
 }
 
-/// Wherever epoll reports it, not where jobs are taken: a job may be taken before the thread that
-/// posted it writes its wake-up, and a wake-up that stays would make the loop spin.
+/// Empties the eventfd. Called when epoll reports it, not when jobs are taken: runPosted() may take
+/// a job before the thread that posted it has written to the eventfd, and what is then written and
+/// never read would make the loop spin.
 void EventLoop::consumeWakeUp() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = ::read(wakeUp_.get(), &count, sizeof count);
@@ -201,7 +202,8 @@ void EventLoop::forget(const Watch& watch) {
 }
 
 void EventLoop::runTimers() {
-  // A deadline of now that a callback sets waits for the next turn: descriptors come in between.
+  // `<`, not `<=`: a deadline of "now" that a callback sets is due in the next turn, after
+  // descriptors.
   while (!heap_.empty() && heap_.front()->when_ < now_) {
     Timer* due = heap_.front();
     removeAt(0);

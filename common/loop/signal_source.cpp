@@ -39,7 +39,7 @@ void holdBack(std::initializer_list<int> signals) {
 }
 
 void resetSignals() {
-  // Ignored before they are unblocked: one that is already pending is thereby discarded.
+  // Set to SIG_IGN before they are unblocked: that discards a signal that is already pending.
   for (const int signal : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1}) {
     std::signal(signal, SIG_IGN);
   }

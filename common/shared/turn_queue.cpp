@@ -34,12 +34,13 @@ void TurnQueue::wakeAll() {
 
 bool Turn::try_lock_for(std::chrono::milliseconds patience) {
   auto& mine = queue_.seats_[seat_];
-  // Before the ticket is taken: nobody with a later one may find the seat empty.
+  // The seat is filled before the ticket is taken, so that nobody with a later ticket finds it
+  // empty.
   const std::uint64_t least = queue_.tickets_.load() + 1;
   mine.store(least);
   const std::uint64_t ticket = queue_.tickets_.fetch_add(1) + 1;
   mine.store(ticket);
-  // Whoever got the smaller one may have seen it here, and wait for it.
+  // Another process took that ticket, and may have seen the same number here and wait for it.
   if (ticket != least) queue_.wakeAll();
   const Clock::time_point until = Clock::now() + patience;
   const auto first = inFront(ticket);

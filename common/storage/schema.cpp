@@ -162,8 +162,8 @@ Result<void> syncFolder(const std::filesystem::path& folder) {
   return {};
 }
 
-/// Makes the file where it is missing. Before SQLite has it open: closing any descriptor of a file
-/// drops this process's locks on it.
+/// Makes the file where it is missing. To be called before SQLite has the file open: a close() of
+/// any descriptor of it drops this process's POSIX locks, SQLite's among them.
 Result<void> makeFile(const std::filesystem::path& file) {
   const UniqueFd fd(
       ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_CREAT, 0600));
@@ -196,7 +196,8 @@ Result<void> makeTables(SqliteConnection& connection) {
   return connection.runScript(stamp.c_str());
 }
 
-/// A row of each: damage shows when the file is opened, and not with the first upload.
+/// Reads a row of each table, so that damage shows when the file is opened, not at the first
+/// upload.
 Result<void> readEachTable(SqliteConnection& connection) {
   for (const char* select :
        {"SELECT 1 FROM users NOT INDEXED LIMIT 1", "SELECT 1 FROM metadata LIMIT 1",

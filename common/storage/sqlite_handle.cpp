@@ -49,8 +49,8 @@ Error errorOf(const std::string& file, sqlite3* connection) {
                       system && errnoValue != 0 ? std::strerror(errnoValue) : "")};
 }
 
-/// How long from one look at a lock to the next. SQLite's own waiting soon sleeps for 25 ms and
-/// more at a time, which is many times what a group of writes takes.
+/// How often a lock that is waited for is tried. SQLite's own busy handler soon sleeps for 25 ms
+/// and more at a time, many times as long as a group of writes takes.
 constexpr std::chrono::microseconds kLook{500};
 
 /// SQLite's busy handler: whether to look again. `looks` counts those of this wait.

@@ -52,8 +52,8 @@ void SqliteStorage::rollback() {
   transactionLost_.reset();
 }
 
-/// A commit whose fsync failed may stand in the write-ahead log, whole, where the next process
-/// that recovers the log would take it for one. Another commit takes its place there.
+/// A commit whose fsync failed may lie whole in the write-ahead log, where the next process that
+/// recovers the log would take it for a good one. An empty commit overwrites it there.
 void SqliteStorage::overwriteFailedCommit() {
   const auto script =
       fmt::format("BEGIN IMMEDIATE; PRAGMA user_version = {}; COMMIT", kSchemaVersion);
@@ -61,8 +61,8 @@ void SqliteStorage::overwriteFailedCommit() {
   if (db_.inTransaction()) static_cast<void>(db_.run("ROLLBACK"));
 }
 
-/// Whether the outermost transaction is beyond saving. A full disk and its like end a transaction
-/// without being asked, and what followed would commit by itself.
+/// Whether SQLite has ended the outermost transaction by itself, as it does when the disk is full.
+/// Each statement that followed would be committed on its own.
 bool SqliteStorage::transactionLost() {
   if (depth_ > 0 && !transactionLost_ && !db_.inTransaction()) {
     transactionLost_ = db_.trouble().value_or(Error{ErrorCode::kIo, "the transaction is gone"});
@@ -86,7 +86,7 @@ Result<std::unique_ptr<Storage>> openSqliteStorage(const std::filesystem::path& 
                  fmt::format("{}: its tables are of version {}, not {}; restart egalaxyd",
                              file.string(), *version, kSchemaVersion)};
   }
-  // The sandbox leaves no folder for temporary files.
+  // temp_store: the sandbox leaves no folder for temporary files.
   const auto set = db->runScript(
       "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY");
   if (!set) return set.error();

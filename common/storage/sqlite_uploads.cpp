@@ -7,10 +7,10 @@ constexpr std::string_view kUploadColumns =
     "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, previous_sha256, "
     "outcome, why, blocks FROM uploads ";
 
-/// Of a file; more in a row was not written by this program.
+/// Blocks that a file is counted with at most; a row with more was not written by this program.
 constexpr std::int64_t kMostBlocks = 1000;
 
-/// Whom upload_sums names for all users together.
+/// The name in upload_sums that stands for all users together.
 constexpr std::string_view kAllUsers = "*";
 
 UploadRecord uploadOf(const SqliteQuery& row) {
@@ -33,7 +33,7 @@ UploadRecord uploadOf(const SqliteQuery& row) {
   return record;
 }
 
-/// All paths beneath a prefix sort from `first` up to, and without, `last`.
+/// The paths beneath a prefix: those from `first` up to, but without, `last`, in byte order.
 struct PathRange {
   explicit PathRange(std::string_view prefix) {
     while (prefix.ends_with('/')) prefix.remove_suffix(1);
@@ -161,7 +161,7 @@ Result<std::int64_t> SqliteStorage::settleUpload(std::int64_t pending, UploadOut
 
 Result<void> SqliteStorage::dropUpload(std::int64_t pending) {
   return atomically(*this, Access::kWrite, [&]() -> Result<void> {
-    // Before the note goes, which tells who.
+    // First the user, while the pending row still says who that is.
     auto done = db_.run(
         "DELETE FROM users WHERE id IN (SELECT user FROM pending_uploads WHERE id = ?1 "
         "AND time <= users.first_seen) "

@@ -3,7 +3,7 @@
 namespace egalaxyd::sqlite {
 namespace {
 
-/// Keys of a user that are read; more belong to nobody.
+/// Keys of one user that are read at most.
 constexpr std::int64_t kMostKeys = 1000;
 
 Result<void> checkKeys(std::string_view certificate, std::string_view key) {
@@ -125,7 +125,8 @@ Result<std::uint64_t> SqliteStorage::expireUsers(WallTime lastSeen, std::size_t 
 }
 
 Result<std::vector<User>> SqliteStorage::listUsers(std::size_t limit) {
-  // The plus signs keep SQLite from the primary key: the index on last_seen has the order.
+  // The plus signs keep SQLite from using the primary key, so that it takes users_last_seen, which
+  // has the order already.
   return selectUsers(db_, "+id >= ? AND +id < ? ORDER BY last_seen DESC, id", "", "g", limit);
 }
 

@@ -52,7 +52,7 @@ bool ListeningSocket::listens() const {
   return optionOf<int>(get(), SOL_SOCKET, SO_ACCEPTCONN) == 1;
 }
 
-/// Those that a worker may set on its connections, and so on a listener as well.
+/// The options that the sandbox lets a worker set on connections, and therefore on listeners too.
 bool ListeningSocket::setLostOptions() const {
   const int flags = ::fcntl(get(), F_GETFL);
   const bool blocks = flags >= 0 && (flags & O_NONBLOCK) == 0;
@@ -68,8 +68,8 @@ bool ListeningSocket::setLostOptions() const {
 }
 
 Result<void> ListeningSocket::listenAgain() const {
-  // Ends whatever connection was made of it; a port that the kernel chose goes with that. EINVAL:
-  // it is bound as it was.
+  // connect() to AF_UNSPEC undoes a connection that was made of the socket, and with it a port that
+  // the kernel chose. bind() says EINVAL where the socket is still bound.
   const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
   static_cast<void>(::connect(get(), &nobody, sizeof nobody));
   if (::bind(get(), reinterpret_cast<const sockaddr*>(&address_), addressSize_) != 0 &&
@@ -92,8 +92,8 @@ Result<std::string> ListeningSocket::mend() const {
 }
 
 Result<void> refuseNewcomers(int listener) {
-  // Drops what asks for a connection (SYN without ACK); accepted sockets inherit the filter, and
-  // are never sent such a packet.
+  // Drops packets that ask for a connection (SYN without ACK). Accepted sockets inherit the filter,
+  // but get no such packet.
   std::array<sock_filter, 5> program{{
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),

@@ -13,18 +13,18 @@ namespace egalaxyd {
 /// How many connections wait to be accepted; the kernel caps it at net.core.somaxconn.
 inline constexpr int kListenBacklog = 4096;
 
-/// Master only. Every process that has the socket can spoil it for all: one that was taken over
-/// may.
+/// A listening socket of the master's. Every worker has it too, so one that was taken over can stop
+/// it or change its options for all of them; mend() repairs that. Master only.
 class ListeningSocket {
  public:
-  /// Of a socket that is bound; sets what every connection takes over from it.
+  /// `fd` is bound. Sets the options that accepted connections inherit.
   explicit ListeningSocket(UniqueFd fd);
 
   int get() const { return fd_.get(); }
   bool listens() const;
-  /// Makes the socket what it was, where something has changed: it listens, at its address, does
-  /// not block, and its connections have the usual options. What was amiss, in words for the log;
-  /// "": nothing. Fails where it cannot listen again.
+  /// Where the socket has stopped listening, blocks, or has other options than it was made with:
+  /// restores that. Returns what was wrong, for the log; "" when nothing was. Fails where it cannot
+  /// listen again.
   Result<std::string> mend() const;
 
  private:
@@ -37,11 +37,11 @@ class ListeningSocket {
   socklen_t addressSize_ = sizeof address_;
 };
 
-/// For one on its way out: whoever is connected is accepted, nobody else gets in. From now on the
-/// kernel begins no further connection on `listener`, in whatever process it is open, for good;
-/// those that are being made, or wait to be accepted, come through. Who tries hears nothing, tries
-/// again after a second as TCP does, and is refused when all have closed it. A plain close() would
-/// reset those who wait. Never for a socket that lives on elsewhere.
+/// For a server that stops: a filter on `listener` (SO_ATTACH_FILTER) drops each SYN, in every
+/// process that has it open, for good. Connections whose handshake has begun or that wait to be
+/// accepted are not touched, while a plain close() would reset them. A new client's TCP tries again
+/// after a second, and is refused once all processes have closed the socket. Never for a socket
+/// that another server goes on using.
 Result<void> refuseNewcomers(int listener);
 bool refusesNewcomers(int listener);
 

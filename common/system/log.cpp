@@ -168,7 +168,7 @@ Result<UniqueFd> openLogTarget(const LogConfig& config) {
 
 namespace {
 
-/// Whole lines to a descriptor, written where they stand or by a thread of the sink's own.
+/// Writes whole lines to a descriptor: in the logging thread, or in a thread of its own.
 class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   LineSink(LogConfig config, UniqueFd fd) : config_(std::move(config)), fd_(std::move(fd)) {}
@@ -268,8 +268,8 @@ class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mut
     }
   }
 
-  /// Writes `lines`, behind a line that says how many before them are missing. How many then are
-  /// that the log does not tell of.
+  /// Writes a line that says how many lines are missing, where `untold` is not 0, and then `lines`.
+  /// Returns how many lines are missing afterwards without a word in the log.
   std::uint64_t deliver(std::string_view lines, std::uint64_t untold) {
     std::string text = untold == 0 ? std::string() : missingLine(untold);
     const std::size_t behindReport = lines.size();
@@ -292,7 +292,7 @@ class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mut
     return {out.data(), out.size()};
   }
 
-  /// Later lines are dropped while the thread waits for the target, and on the way out these are.
+  /// Whether to go on trying to write. Not when stopping: then the lines in hand are dropped.
   bool mayWait() {
     if (!threaded_) return false;
     UniqueFd old;
@@ -301,7 +301,8 @@ class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mut
     return !stopping_;
   }
 
-  /// To close `old` may take long.
+  /// Takes the new target, if there is one. The caller closes `old` without the mutex: that may
+  /// take long.
   void takeNext(UniqueFd& old) EGALAXYD_REQUIRES(linesMutex_) {
     if (next_) old = std::exchange(fd_, std::move(next_));
   }
@@ -335,7 +336,7 @@ class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mut
   spdlog::memory_buf_t line_ EGALAXYD_GUARDED_BY(linesMutex_);
   std::string held_ EGALAXYD_GUARDED_BY(linesMutex_);
   UniqueFd next_ EGALAXYD_GUARDED_BY(linesMutex_);  ///< to become fd_
-  /// Dropped lines that the log does not tell of.
+  /// Lines that were dropped since the log last said how many are missing.
   std::uint64_t untold_ EGALAXYD_GUARDED_BY(linesMutex_) = 0;
   bool stopping_ EGALAXYD_GUARDED_BY(linesMutex_) = false;
   std::atomic<std::uint64_t> dropped_{0};

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// As many as the kernel follows.
+/// Symbolic links that are followed in one path, as many as the kernel follows.
 constexpr int kMostLinks = 40;
 
 void addMounts(std::vector<fs::path>& files, const std::vector<MountConfig>& mounts) {

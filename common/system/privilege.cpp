@@ -39,8 +39,8 @@ Error noSuch(std::string_view what, const std::string& name) {
           "there is no " + std::string(what) + " \"" + name + "\" on this machine"};
 }
 
-/// After getpwnam(3) gave nothing: it says "there is none" in several ways, and these are not among
-/// them. Workers must not stay root because a descriptor was missing.
+/// Whether getpwnam(3) or getgrnam(3) failed to look, with this errno; any other says that there is
+/// no such name. To confuse them would leave workers root because a descriptor was missing.
 bool couldNotLook(int why) {
   return why == EMFILE || why == ENFILE || why == ENOMEM || why == EIO || why == EINTR ||
          why == EACCES || why == ERANGE;
@@ -84,8 +84,9 @@ Result<CapabilityWords> heldCapabilities() {
 
 bool isIn(std::uint64_t set, unsigned capability) { return ((set >> capability) & 1U) != 0; }
 
-/// Keeps of the bounding set what is in `kept`; without CAP_SETPCAP it stays, and without new
-/// privileges it is of no use to an account that is not root.
+/// Drops every capability but `kept` from the bounding set (PR_CAPBSET_DROP). Without CAP_SETPCAP
+/// the set stays as it is; an account that is not root and has PR_SET_NO_NEW_PRIVS gains nothing by
+/// it.
 Result<void> limitBoundingSet(std::uint64_t kept) {
   for (unsigned each = 0; each < 64; ++each) {
     const int there = ::prctl(PR_CAPBSET_READ, each, 0, 0, 0);
@@ -98,11 +99,11 @@ Result<void> limitBoundingSet(std::uint64_t kept) {
   return {};
 }
 
-/// `spare` can be taken up again.
+/// Gives up all capabilities but `kept`, which are in force, and `spare`, which are permitted only.
 Result<void> limitCapabilities(std::uint64_t kept, std::uint64_t spare = 0) {
   auto held = heldCapabilities();
   if (!held) return held.error();
-  // Where there is nothing to give up, a unit's filter need not allow to.
+  // With nothing to give up, capset(2) is not called: a unit's SystemCallFilter= may deny it.
   if (std::ranges::all_of(*held, [](const auto& some) { return some.permitted == 0; })) return {};
   for (std::size_t word = 0; word < held->size(); ++word) {
     auto& some = (*held)[word];
@@ -117,7 +118,7 @@ Result<void> limitCapabilities(std::uint64_t kept, std::uint64_t spare = 0) {
   return {};
 }
 
-/// Whether this process may filter what comes to a socket, as it does with newcomers at a stop.
+/// Whether this process may attach a filter to a socket, as refuseNewcomers() does at a stop.
 bool mayFilter() {
   const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sock_filter everything = BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
@@ -189,7 +190,7 @@ Result<void> keepMasterCapabilities() {
   if (::geteuid() != 0) return {};
   std::uint64_t kept = 0;
   for (const unsigned each : kMasterCapabilities) kept |= std::uint64_t{1} << each;
-  // Hardened kernels let nobody else set a filter.
+  // Hardened kernels let only CAP_NET_ADMIN attach a filter.
   constexpr std::uint64_t kNetAdmin = std::uint64_t{1} << CAP_NET_ADMIN;
   if (auto limited = limitCapabilities(kept, kNetAdmin); !limited) return limited;
   if (!mayFilter()) kept |= kNetAdmin;

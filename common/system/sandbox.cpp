@@ -201,7 +201,7 @@ constexpr SocketOption kSocketOptions[] = {{SOL_SOCKET, SO_LINGER},
 
 constexpr std::uint32_t kIoctls[] = {TCGETS, FIONREAD, TIOCOUTQ};
 
-/// With an address, or with MSG_FASTOPEN, sending would be connecting.
+/// sendto(2) with other flags (MSG_FASTOPEN), or with an address, could make a connection.
 constexpr std::uint32_t kSendFlags = MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT;
 
 int addArgumentRules(void* filter) {
@@ -213,13 +213,14 @@ int addArgumentRules(void* filter) {
   std::vector<Rule> rules{
       // Threads yes, processes no. clone3 hides its flags in memory: libc falls back to clone.
       {"clone", {{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}}},
-      // A umask for one thread alone.
+      // CLONE_FS gives a thread a umask of its own.
       {"unshare", {isInt(0, CLONE_FS)}},
       {"socketpair", {isInt(0, AF_UNIX)}},
       {"sendto", {isWithin(3, kSendFlags), isNull(4)}},
-      // The other halves would end a listener for all who share it.
+      // SHUT_RD and SHUT_RDWR would stop a listener in every process that shares it.
       {"shutdown", {isInt(1, SHUT_WR)}},
-      // No hole in a log, and no write over what stands there (RWF_NOAPPEND).
+      // No hole in a log (FALLOC_FL_PUNCH_HOLE), and no overwriting of what it holds
+      // (RWF_NOAPPEND).
       {"fallocate", {isInt(1, 0)}},
       {"pwritev2", {isInt(5, 0)}},
       // Signals to itself alone: abort() and crash handlers.
@@ -265,7 +266,7 @@ Result<std::string> enterSeccomp() {
   return std::string("seccomp");
 }
 
-/// As the kernel's, of links that lead to links.
+/// Symbolic links that are followed in one path, as many as the kernel follows.
 constexpr int kMaxLinks = 40;
 
 /// Whether it is the home of the account that owns it.

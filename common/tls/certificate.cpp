@@ -58,7 +58,7 @@ Result<std::string> readFile(const fs::path& file) {
 
 bool isPem(std::string_view bytes) { return bytes.find("-----BEGIN ") != std::string_view::npos; }
 
-/// Never asks: notes that a passphrase would be needed, and gives none.
+/// OpenSSL's passphrase callback: gives none, but notes that one would be needed.
 int refusePassphrase(char*, int, int, void* wanted) {
   *static_cast<bool*>(wanted) = true;
   return -1;
@@ -134,8 +134,8 @@ bool addSubject(X509* certificate, const std::string& name) {
          X509_set_issuer_name(certificate, subject) == 1;
 }
 
-/// The clock has no say: one that is ahead would make a certificate that is not valid once it is
-/// set right.
+/// Not "now": a certificate made while the clock is ahead would not be valid yet once it is set
+/// right.
 bool addDates(X509* certificate) {
   return ASN1_TIME_set_string(X509_getm_notBefore(certificate), "20200101000000Z") == 1 &&
          ASN1_TIME_set_string(X509_getm_notAfter(certificate), "40960101000000Z") == 1;
@@ -166,7 +166,7 @@ fs::path folderOf(const fs::path& file) {
 /// `file` appears complete, or not at all; one that is there stays as it is.
 Result<void> publish(const fs::path& temporary, const fs::path& file) {
   if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, file.c_str(), RENAME_NOREPLACE) != 0) {
-    // Some file systems know link() alone as the way that never replaces.
+    // Where renameat2(2) knows no RENAME_NOREPLACE, link(2) is the call that never replaces.
     if (errno != EINVAL && errno != ENOSYS) return errnoError("create " + file.string(), errno);
     if (::link(temporary.c_str(), file.c_str()) != 0) {
       return errnoError("create " + file.string(), errno);

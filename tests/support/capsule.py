@@ -35,7 +35,7 @@ def program(name):
 
 
 def eventually(state, patience=PATIENCE):
-    """What `state` returned as soon as it was true, else its last answer."""
+    """The first true value that `state` returns; its last value when `patience` runs out."""
     until = time.monotonic() + patience
     while True:
         found = state()
@@ -218,7 +218,7 @@ class Capsule:
         return exchange(self.port, self.url(path, "gemini"), **options)
 
     def put(self, path, body, parameters="", **options):
-        """The simplest upload: its size is its own, the rest is the protocol's default."""
+        """An upload with the size of `body`; the other parameters are the protocol's defaults."""
         return exchange(self.port, f"{self.url(path)};size={len(body)}{parameters}", body,
                         **options)
 
@@ -227,7 +227,7 @@ class Capsule:
         return self.rows("uploads", where, *values)
 
     def pending_uploads(self):
-        """Rows of what was announced and neither settled nor dropped."""
+        """Rows of uploads that were announced and are neither settled nor dropped."""
         return self.rows("pending_uploads")
 
     def rows(self, table, where="1", *values):

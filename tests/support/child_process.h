@@ -20,7 +20,7 @@ struct ProcessSetup {
   std::filesystem::path directory;  ///< to start in
   std::filesystem::path out;        ///< stdout goes here, at the file's end
   std::filesystem::path err;        ///< stderr likewise
-  /// Beside the test's own, which loses what service managers set. An empty value removes one.
+  /// Added to the test's own, without what service managers set. An empty value removes one.
   std::map<std::string, std::string> environment;
 };
 
@@ -29,8 +29,9 @@ struct ExitStatus {
   int signal = 0;
 };
 
-/// A running program at the head of its own process group. Start it from a thread that outlives it:
-/// the kernel ends it when that thread goes. Its orphans become ours, so that none gets lost.
+/// A running program that leads a process group. Start it from a thread that outlives it: the
+/// kernel kills it when that thread ends. Orphans of its group become our children, so none gets
+/// lost.
 class ChildProcess {
  public:
   /// Throws when the program cannot be started.

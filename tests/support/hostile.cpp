@@ -26,7 +26,7 @@
 namespace egalaxyd {
 namespace {
 
-/// Beyond what Debian 12's headers know, or not in all of them.
+/// Numbers that Debian 12's headers do not have.
 constexpr long kIoUringSetup = 425;
 constexpr long kMemfdSecret = 447;
 constexpr int kTcpFastOpenConnect = 30;
@@ -147,7 +147,7 @@ class Attacker {
     }
   }
 
-  /// The kernel would send them, whoever may.
+  /// Signals that the kernel sends on behalf of a descriptor's owner (F_SETOWN).
   void askForSignals() {
     f_owner_ex owner{F_OWNER_PID, at_.master};
     pid_t group = at_.master;

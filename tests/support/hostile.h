@@ -1,4 +1,4 @@
-// What code that has taken a worker tries next, for tests of what it is left.
+// What an attacker who runs code in a worker tries next; for tests of the sandbox.
 #pragma once
 
 #include <sys/types.h>
@@ -20,7 +20,7 @@ struct HostileTargets {
 
 /// Tries to leave the process in which it runs, and to harm what it shares with others. One line
 /// for each attempt that was not denied (EPERM, EACCES, ENOSYS): "shutdown SHUT_RD: done" or
-/// "bpf: errno 22". "" when all were. Needs no memory of the process but its own.
+/// "bpf: errno 22". "" when all were denied.
 std::string attackAll(const HostileTargets& targets);
 
 }  // namespace egalaxyd

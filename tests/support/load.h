@@ -1,4 +1,4 @@
-// Clients that never stop asking.
+// Clients that send requests without a pause.
 #pragma once
 
 #include <atomic>

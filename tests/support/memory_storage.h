@@ -1,4 +1,4 @@
-// A storage that forgets: for tests, and the plainest statement of what a Storage does.
+// A storage in memory: for tests, and as the plainest statement of what a Storage does.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 
 namespace egalaxyd {
 
-/// "Durable" means until it goes. Never in trouble. A transaction copies everything.
+/// Keeps everything until it is destroyed, never fails, and copies everything for a transaction.
 std::unique_ptr<Storage> makeMemoryStorage(const StorageLimits& limits = {});
 
 }  // namespace egalaxyd

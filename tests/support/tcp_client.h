@@ -1,4 +1,4 @@
-// A TCP client with the manners that a test wants.
+// A TCP client that sends, reads and leaves as a test tells it.
 #pragma once
 
 #include <cstddef>

@@ -27,7 +27,7 @@ bool whole() {
   return wanted != nullptr && std::string_view(wanted) == "whole";
 }
 
-/// The limit on processes does not hold root.
+/// RLIMIT_NPROC does not bind root.
 void becomeOrdinary() {
   constexpr uid_t kNobody = 65534;
   if (::geteuid() != 0) return;
