@@ -14,11 +14,11 @@ namespace egalaxyd {
 
 struct ServingPlan {
   const Config& config;  ///< the generation's, which outlives the plan
-  std::unique_ptr<TlsContexts> tls;
-  std::shared_ptr<const Router> router;
-  std::shared_ptr<ServedRoots> roots;  ///< of its sites; a worker's loop looks after them
+  std::unique_ptr<TlsContexts> tls = {};
+  std::shared_ptr<const Router> router = {};
+  std::shared_ptr<ServedRoots> roots = {};  ///< of its sites; a worker's loop looks after them
   /// Out of a plug-in; nullptr: the built-in one, or none.
-  std::shared_ptr<RateLimiter> rateLimiter;
+  std::shared_ptr<RateLimiter> rateLimiter = {};
 };
 
 }  // namespace egalaxyd

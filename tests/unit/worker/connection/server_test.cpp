@@ -42,7 +42,7 @@ class ServerTest : public testing::Test {
     HostMap<std::shared_ptr<PathMap>> hosts;
     hosts.add("h.test", paths);
     plan_.router = std::make_shared<SiteMap>(std::move(hosts));
-    plan_.config.rateLimit.enabled = false;
+    config_.rateLimit.enabled = false;
   }
   ~ServerTest() override {
     if (server_) server_->abortAll("the test has ended");
@@ -86,7 +86,8 @@ class ServerTest : public testing::Test {
   SiteHarness harness_;
   sockaddr_in address_{};
   UniqueFd listener_;
-  ServingPlan plan_;
+  Config config_;
+  ServingPlan plan_{.config = config_};
   WorkerSetup setup_;
   std::optional<Server> server_;
 };
@@ -106,7 +107,7 @@ TEST_F(ServerTest, AnswersManyAtOnceAndForgetsThem) {
 }
 
 TEST_F(ServerTest, RefusesMoreConnectionsOfAnAddressThanItMayHave) {
-  plan_.config.limits.connectionsPerIp = 2;
+  config_.limits.connectionsPerIp = 2;
   start();
   const auto first = connect();
   const auto second = connect();
@@ -119,7 +120,7 @@ TEST_F(ServerTest, RefusesMoreConnectionsOfAnAddressThanItMayHave) {
 }
 
 TEST_F(ServerTest, LetsOthersWaitBeyondItsConnections) {
-  plan_.config.limits.connections = 1;
+  config_.limits.connections = 1;
   start();
   auto first = connect();
   harness_.turnUntil([&] { return open() == 1; });
@@ -132,7 +133,7 @@ TEST_F(ServerTest, LetsOthersWaitBeyondItsConnections) {
 }
 
 TEST_F(ServerTest, TakesTheAddressFromATrustedProxyOnly) {
-  plan_.config.listen.proxyProtocolFrom = {*Cidr::parse("127.0.0.1/32")};
+  config_.listen.proxyProtocolFrom = {*Cidr::parse("127.0.0.1/32")};
   start();
   const auto client = connect();
   const std::string header = "PROXY TCP4 198.51.100.9 192.0.2.1 1234 300\r\n";
