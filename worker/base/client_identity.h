@@ -22,11 +22,10 @@ struct ClientIdentity {
   std::chrono::system_clock::time_point notAfter = {};
   std::shared_ptr<const x509_st> certificate = {};  ///< loop thread only; nullptr: not kept
 
-  /// Names the certificate.
   const std::string& certificateId() const { return fingerprint; }
 
-  /// Three words such as "lusab-babad-gutih" out of the fingerprint: always the same for the same
-  /// certificate, for people to tell one from another. Too short to prove anything.
+  /// Three words such as "lusab-babad-gutih", made from the fingerprint, so that people can tell
+  /// certificates apart. Too short to prove anything.
   std::string readableId() const {
     constexpr const char* kConsonants = "bdfghjklmnprstvz";
     constexpr const char* kVowels = "aiou";

@@ -1,13 +1,13 @@
-// A list through the objects that stand in it: nothing is allocated, and an object leaves from
-// wherever it stands.
+// A doubly linked list whose links are members of its objects: nothing is allocated, and any object
+// can be removed in constant time.
 #pragma once
 
 #include <cstddef>
 
 namespace egalaxyd {
 
-/// Of objects with members `previous` and `next`, null while outside. An object is in one such list
-/// at most, and leaves it before it goes.
+/// For objects with members `previous` and `next`, which are null outside a list. An object is in
+/// at most one such list, and is removed from it before it is destroyed.
 template <class T>
 class IntrusiveList {
  public:

@@ -12,7 +12,7 @@
 
 namespace egalaxyd {
 
-/// `work()`, which returns a Result; what it throws is kIo.
+/// Calls `work()`, which returns a Result; an exception becomes kIo.
 template <class Work>
 std::invoke_result_t<Work&> resultOf(Work& work) {
   auto done = contained("a job", work);
@@ -20,19 +20,19 @@ std::invoke_result_t<Work&> resultOf(Work& work) {
   return std::move(done).value();
 }
 
-/// Made and answered on the loop, run on a thread of a lane.
+/// Created and answered on the loop, run on a thread of a lane.
 class Job {
  public:
   virtual ~Job() = default;
-  /// Throws nothing.
+  /// Must not throw.
   virtual void run() = 0;
-  /// Instead of run(), or of what it gave.
+  /// Makes `error` the result: instead of run(), or in place of what run() gave.
   virtual void fail(const Error& error) = 0;
   virtual void answer() = 0;
 };
 using Jobs = std::vector<std::unique_ptr<Job>>;
 
-/// `work()` returns a Result; `done(result)` gets it. What `work` holds is freed where it ran.
+/// `work()` returns a Result, which `done(result)` gets. `work` is destroyed where it ran.
 template <class Work, class Done>
 class TypedJob final : public Job {
  public:

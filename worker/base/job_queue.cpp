@@ -23,7 +23,7 @@ void JobQueue::add(std::unique_ptr<Job> job) {
   const bool full = jobs_.size() >= limit_;
   if (!full) jobs_.push_back(std::move(job));
   lock.unlock();
-  ++*pending_;  // it ends on this thread, later
+  ++*pending_;  // decremented on this thread too, by deliver()
   if (!full) return changed_.notifyOne();
   job->fail({ErrorCode::kBusy, "too many jobs wait for the " + name_});
   Jobs refused;
@@ -76,7 +76,7 @@ bool JobQueue::wait(Clock::time_point until) {
   const MutexLock lock(mutex_);
   while (!stopping_ && !woken_ && jobs_.empty() && Clock::now() < until) {
     if (until == Clock::time_point::max()) {
-      changed_.wait(mutex_);  // waitUntil() overflows
+      changed_.wait(mutex_);  // waitUntil() would overflow
     } else {
       changed_.waitUntil(mutex_, until);
     }
@@ -98,7 +98,7 @@ void JobQueue::deliver(Jobs jobs) {
 }
 
 std::jthread startLaneThread(std::string name, UniqueFunction<void()> main) {
-  // Threads inherit the mask.
+  // The new thread inherits this signal mask.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

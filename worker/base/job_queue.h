@@ -14,7 +14,7 @@
 
 namespace egalaxyd {
 
-/// Bounded: a full queue is an answer, not a wait.
+/// Bounded: when it is full, a new job is answered kBusy instead of being queued.
 class JobQueue {
  public:
   /// `name` is for messages: "too many jobs wait for the <name>".
@@ -24,30 +24,30 @@ class JobQueue {
 
   // The loop's thread.
 
-  /// Its answer comes later, whatever happens: kBusy where the queue was full. Throws only
-  /// std::bad_alloc, and then there will be no answer.
+  /// The job is always answered later, with kBusy if the queue was full. Throws only
+  /// std::bad_alloc, and then the job gets no answer.
   void add(std::unique_ptr<Job> job);
   /// Jobs that have not been answered yet.
   std::size_t pending() const { return *pending_; }
 
   // Any thread.
 
-  /// Ends a wait that has begun, or the next.
+  /// Ends the current wait(), or the next one.
   void wake();
-  /// There will be no more jobs: ends all waits, now and later.
+  /// No more jobs will come: ends all waits, now and later.
   void stop();
-  /// As stop(); what waits is forgotten, unanswered.
+  /// Like stop(), but discards the queued jobs without an answer.
   void stopAndForget();
 
   // The lane's threads.
 
-  /// The next job, in the order of their arrival; nullptr after stop(). Waits for it.
+  /// Waits for the next job and takes it, in order of arrival; nullptr after stop().
   std::unique_ptr<Job> take();
-  /// All that wait, without waiting.
+  /// Takes all queued jobs, without waiting.
   Jobs takeAll();
-  /// Until there are jobs, wake() was called, or it is `until`. False after stop().
+  /// Waits until there are jobs, wake() was called or `until` is reached. False after stop().
   bool wait(Clock::time_point until);
-  /// Has them answered on the loop.
+  /// Answers the jobs, on the loop.
   void deliver(Jobs jobs);
 
  private:
@@ -62,7 +62,7 @@ class JobQueue {
   bool stopping_ EGALAXYD_GUARDED_BY(mutex_) = false;
 };
 
-/// A thread called `name` (15 bytes at most) that takes no signals: these are the loop's business.
+/// Starts a thread called `name` (15 bytes at most). It blocks all signals: the loop handles them.
 std::jthread startLaneThread(std::string name, UniqueFunction<void()> main);
 
 }  // namespace egalaxyd

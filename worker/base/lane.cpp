@@ -11,7 +11,7 @@ Lane::Lane(EventLoop& loop, LaneOptions options) : queue_(loop, options.name, op
     for (std::size_t i = 0; i < options.threads; ++i) {
       threads_.push_back(startLaneThread(options.name, [this] { runThread(); }));
     }
-  } catch (...) {  // there is no further thread: those that run are joined next
+  } catch (...) {  // a thread could not be started: the running ones stop, and are joined next
     queue_.stopAndForget();
     throw;
   }

@@ -1,4 +1,4 @@
-// Threads for what would block the loop: opening, reading, listing, writing files.
+// Threads for work that would block the loop: opening, reading, listing, writing files.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@
 namespace egalaxyd {
 
 struct LaneOptions {
-  std::string name;  ///< of its threads, and in messages; 15 bytes at most
+  std::string name;  ///< of its threads, also used in messages; 15 bytes at most
   std::size_t threads = 1;
-  std::size_t queueLimit = 1;  ///< jobs that wait; one more is kBusy
+  std::size_t queueLimit = 1;  ///< queued jobs; any more are answered kBusy
 };
 
-/// Made in the worker, after the fork. All members belong to the loop's thread. The destructor
-/// finishes what has begun and forgets the rest, unanswered.
+/// Created in the worker, after the fork. All members belong to the loop's thread. The destructor
+/// finishes the jobs that are running and discards the queued ones without an answer.
 class Lane {
  public:
   Lane(EventLoop& loop, LaneOptions options);
@@ -28,17 +28,17 @@ class Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  /// `work()` runs on one of the lane's threads and returns a Result. `done(result)` runs on the
-  /// loop, later, whatever happens: kIo when work() threw, kBusy when the queue was full and it
-  /// never ran. `work` may touch only what it captured by value.
+  /// `work()` runs on one of the lane's threads and returns a Result. `done(result)` runs later, on
+  /// the loop, with kIo if work() threw, or kBusy if the queue was full and work() never ran.
+  /// `work` may touch only what it captured by value.
   template <class Work, class Done>
   void submit(Work work, Done done) {
     queue_.add(makeJob(std::move(work), std::move(done)));
   }
 
-  /// `co_await lane.run(work)` is the Result of work(), as submit() gives it. `work` may touch what
-  /// the awaiting frame holds too: that stays until the answer. It does not run once the task was
-  /// cancelled.
+  /// `co_await lane.run(work)` gives the Result of work(), as submit() does. `work` may also touch
+  /// what the awaiting coroutine holds, since its frame lives until the answer. Once the task is
+  /// cancelled, work() no longer runs.
   template <class Work>
   Async<std::invoke_result_t<Work&>> run(Work work) {
     return asyncJob(std::move(work),

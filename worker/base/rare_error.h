@@ -7,7 +7,7 @@
 
 namespace egalaxyd {
 
-/// Logs an error at most once a minute, with the number of those that it kept to itself.
+/// Logs an error at most once a minute, with the number of errors that were suppressed since.
 class RareError {
  public:
   void log(const Error& error);

@@ -60,7 +60,7 @@ std::optional<Error> StorageLane::trouble() const {
 void StorageLane::runThread() {
   openStorage();
   for (bool last = false; !last;) {
-    // Readers that came while writers were at work wait here already.
+    // Readers that arrived during the last group of writes are in readers_ already.
     last = !queue_.wait(readers_.empty() ? nextDuty() : Clock::time_point());
     openStorage();
     sortJobs();
@@ -69,7 +69,7 @@ void StorageLane::runThread() {
   }
 }
 
-/// When there is something to do that nobody asks for.
+/// When there is work that no job brings: to open the storage, or to write visits.
 Clock::time_point StorageLane::nextDuty() const {
   const MutexLock lock(mutex_);
   const Clock::time_point opens = storage_ ? Clock::time_point::max() : nextOpen_;
@@ -88,8 +88,8 @@ void StorageLane::sortJobs() {
   }
 }
 
-/// Jobs that come while another process's lock is waited for share the commit; when the wait is in
-/// vain, theirs has only begun.
+/// Jobs that arrive during the wait for another process's lock share the commit. If the lock is not
+/// obtained, only the jobs from before fail; later ones stay queued and get their own wait.
 void StorageLane::runGroup(Access access) {
   const bool writes = access == Access::kWrite;
   Jobs& waiting = writes ? writers_ : readers_;
@@ -112,12 +112,12 @@ void StorageLane::runGroup(Access access) {
     } else {
       storage_->rollback();
     }
-    // What the storage calls invalid, it will not take later either.
+    // Visits that the storage calls invalid would be refused again: they are dropped.
     if (done && (counted || counted.error().code == ErrorCode::kInvalid)) visits.clear();
   }
   if (turn) turn.unlock();
   if (!done) {
-    // What ails the storage is no fault of what was asked.
+    // The storage's trouble is not the job's fault: never kInvalid.
     const bool passes = done.error().code == ErrorCode::kBusy;
     const Error error{passes ? ErrorCode::kBusy : ErrorCode::kIo, done.error().message};
     for (const auto& job : jobs) job->fail(error);
@@ -147,7 +147,7 @@ void StorageLane::openStorage() {
     return;
   }
   storage_ = std::move(opened).value();
-  // Whether opening it anew helped is for the next job to tell.
+  // If it was open before, only the next job shows whether opening it anew helped.
   if (!wasOpen) note({}, Access::kWrite);
 }
 
@@ -156,7 +156,7 @@ StorageLane::Visits StorageLane::takeVisits() {
   return std::exchange(visits_, {});
 }
 
-/// For the next attempt, together with those that came meanwhile.
+/// Puts visits back for the next attempt, merged with those that came meanwhile.
 void StorageLane::putBack(Visits visits) {
   const MutexLock lock(mutex_);
   for (auto& [certificate, visit] : visits_) {

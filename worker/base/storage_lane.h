@@ -1,5 +1,5 @@
-// The lane of a worker that uses the storage: one thread, whose jobs share transactions, so that
-// the loop never waits for a disk or for another process's lock.
+// A worker's storage thread: its jobs share transactions (group commit), and the loop never waits
+// for a disk or for another process's lock.
 #pragma once
 
 #include <chrono>
@@ -24,35 +24,34 @@
 namespace egalaxyd {
 
 struct StorageLaneOptions {
-  std::size_t queueLimit = 4096;  ///< jobs; more are kBusy
-  std::size_t visitLimit = 4096;  ///< users whose visits wait to be written; more are not counted
-  std::chrono::milliseconds visitDelay{1000};   ///< at most, from a visit to its record
+  std::size_t queueLimit = 4096;  ///< queued jobs; any more are answered kBusy
+  std::size_t visitLimit = 4096;  ///< users with unwritten visits; those of more are not counted
+  std::chrono::milliseconds visitDelay{1000};   ///< longest time from a visit to its record
   std::chrono::milliseconds reopenDelay{3000};  ///< between attempts to open the storage
-  /// Called on the thread when all of a group's writes have run: what else must be on the disk
-  /// before they are. An error takes the group back.
+  /// Called on the storage thread after all writes of a group and before their commit: makes
+  /// durable what must be on the disk first. An error rolls the group back.
   std::function<Result<void>()> beforeCommit = [] { return Result<void>(); };
-  /// A queue for writers of several processes, held from before a group of writes until its commit;
-  /// nullptr: this is the only writer. First come, first served, which SQLite's own lock is not.
+  /// Cross-process mutex, held from before a group of writes until its commit; nullptr if this is
+  /// the only writer. It is first come, first served, which SQLite's own lock is not.
   Turn* turn = nullptr;
-  /// Many times what a group takes. A holder that takes longer is assumed to hang, and SQLite's
-  /// lock alone decides.
+  /// How long to wait for `turn`: many times what a group takes. After that the holder is assumed
+  /// to hang, and only SQLite's lock decides.
   std::chrono::milliseconds turnPatience{5000};
 };
 
 /// Made in the worker, after the fork; all members but lastError() belong to the loop's thread.
 ///
-/// All jobs that wait once the lock is there are run together, as one transaction with one commit;
-/// their answers are given once that is durable. Those that only read go first, in a transaction of
-/// their own, so that writers' locks and failures are not theirs. A job that fails is taken back
-/// alone. When the commit fails, every job of the group gets its error.
+/// Group commit: all jobs that are queued once the lock is held run together, as one transaction
+/// with one commit, and are answered when it is durable. Jobs that only read go first, in a
+/// transaction of their own, so that the locks and failures of writers do not affect them. A job
+/// that fails is rolled back alone. If the commit fails, every job of the group gets its error.
 ///
-/// A storage that cannot be opened, or fails, is opened anew every `reopenDelay`; meanwhile jobs
-/// are answered with its error. The destructor finishes what was submitted; how long a foreign
-/// lock can hold that up is up to the turn's patience and the storage's busy timeout, which count
-/// at most twice.
+/// A storage that cannot be opened, or fails, is opened anew at most every `reopenDelay`; meanwhile
+/// jobs are answered with its error. The destructor finishes the submitted jobs; a foreign lock
+/// delays it by at most twice the turn's patience and the storage's busy timeout.
 class StorageLane {
  public:
-  /// Called on the thread.
+  /// Called on the storage thread.
   using Open = std::function<Result<std::unique_ptr<Storage>>()>;
 
   StorageLane(EventLoop& loop, Open open, StorageLaneOptions options = {});
@@ -67,8 +66,8 @@ class StorageLane {
   void submit(Work work, Done done) {
     add(Access::kWrite, makeJob(within(Access::kWrite, std::move(work)), std::move(done)));
   }
-  /// As submit(), for work that only reads: it needs no lock, and works on when the disk is full.
-  /// It may overtake a submit() that has not been answered yet.
+  /// Like submit(), for work that only reads: it needs no lock, and works even when the disk is
+  /// full. It may overtake a submit() that has not been answered yet.
   template <class Work, class Done>
   void submitRead(Work work, Done done) {
     add(Access::kRead, makeJob(within(Access::kRead, std::move(work)), std::move(done)));
@@ -80,20 +79,20 @@ class StorageLane {
   auto write(Work work) {
     return ask(Access::kWrite, std::move(work));
   }
-  /// Likewise, as submitRead() does.
+  /// The same for submitRead().
   template <class Work>
   auto read(Work work) {
     return ask(Access::kRead, std::move(work));
   }
 
-  /// Counts visits of the certificate's user, now; written with the next group or on its own.
+  /// Records visits of the certificate's user as of now; they are written with the next group of
+  /// writes, at most `visitDelay` later.
   void recordVisit(Visit visit);
 
   /// Jobs whose answer has not been given yet.
   std::size_t pending() const { return queue_.pending(); }
 
-  /// Why the storage did not do what it was last asked for, for the operator; "" when it did. Any
-  /// thread.
+  /// Why the last work on the storage failed, for the operator; "" if it did not. Any thread.
   std::string lastError() const;
 
  private:
@@ -107,7 +106,7 @@ class StorageLane {
   };
   using Visits = std::map<std::string, Visit>;  ///< by certificate
 
-  /// `work` in a transaction of its own within the group's.
+  /// Wraps `work` in a nested transaction, which is rolled back alone if `work` fails.
   template <class Work>
   auto within(Access access, Work work) {
     return [this, access, work = std::move(work)]() mutable {
@@ -142,18 +141,18 @@ class StorageLane {
 
   mutable Mutex mutex_;
   Visits visits_ EGALAXYD_GUARDED_BY(mutex_);
-  Clock::time_point visitsDue_ EGALAXYD_GUARDED_BY(mutex_);  ///< when there are visits
+  Clock::time_point visitsDue_ EGALAXYD_GUARDED_BY(mutex_);  ///< valid while visits_ is not empty
   std::optional<Error> trouble_ EGALAXYD_GUARDED_BY(mutex_);
 
-  // The thread's own.
+  // Used only by the storage thread.
   Jobs readers_;
   Jobs writers_;
   std::unique_ptr<Storage> storage_;
-  bool reopenNeeded_ = false;        ///< storage_ failed in a way that opening it anew may mend
-  Access troubled_ = Access::kRead;  ///< what trouble_ came from
+  bool reopenNeeded_ = false;        ///< storage_ failed in a way that opening it anew may fix
+  Access troubled_ = Access::kRead;  ///< the access whose group set trouble_
   Clock::time_point nextOpen_{};
   Clock::time_point nextComplaint_{};
-  bool complained_ = false;  ///< the log says that the storage is in trouble
+  bool complained_ = false;  ///< an error was logged, but not yet that it is over
 
   std::jthread thread_;
 };

@@ -8,8 +8,8 @@
 //     }
 //   }
 //
-// A lambda that captures never stands within a co_await expression: g++ 12 destroys what it
-// captured twice. A function that returns the Async says what is awaited anyway.
+// Never write a lambda with captures inside a co_await expression: g++ 12 destroys its captures
+// twice. Write a function that returns the Async; its name also says what is awaited.
 #pragma once
 
 #include <atomic>
@@ -27,8 +27,9 @@
 
 namespace egalaxyd {
 
-/// Whether what a task does is wanted still. Shared by who asked for it, on the loop, and the task:
-/// from then on each of its co_await gives an Error, and jobs that have not begun do not.
+/// Tells a task that its result is no longer wanted. Shared by the requester, on the loop, and the
+/// task: after request() each co_await of the task gives an Error, and jobs that have not begun do
+/// not run.
 class Cancellation {
  public:
   void request() { requested_.store(true, std::memory_order_relaxed); }
@@ -42,8 +43,8 @@ class Cancellation {
 
 /// What every coroutine's promise holds.
 struct PromiseBase {
-  std::coroutine_handle<> parent;              ///< awaits it; null: a task that Tasks started
-  int* unfinished = nullptr;                   ///< of both(): its parent goes on when it becomes 0
+  std::coroutine_handle<> parent;  ///< the coroutine that awaits this one; null: Tasks started it
+  int* unfinished = nullptr;       ///< for both(): parts under way; at 0 the parent goes on
   const Cancellation* cancellation = nullptr;  ///< null: it cannot be cancelled
   std::exception_ptr thrown;
 
@@ -82,7 +83,7 @@ class Tasks;
 
 template <>
 struct Promise<void> : PromiseBase {
-  // Of one that Tasks started.
+  // Only for a task that Tasks started.
   Tasks* tasks = nullptr;
   std::shared_ptr<const Cancellation> held;
   Promise* previous = nullptr;
@@ -137,7 +138,7 @@ class [[nodiscard]] Task {
   Handle frame_;
 };
 
-/// Two tasks beside each other, which it awaits both, whatever becomes of either.
+/// Runs two tasks concurrently and waits for both, even if one fails.
 template <class A, class B>
 class [[nodiscard]] Both {
  public:
@@ -168,17 +169,17 @@ Both<A, B> both(Task<A> a, Task<B> b) {
   return {std::move(a), std::move(b)};
 }
 
-/// What will be a T, a Result, on the loop: for `co_await`, or for then(). Nothing begins before.
+/// A T (a Result) that comes later, on the loop. The work begins with `co_await` or then().
 template <class T>
 class [[nodiscard]] Async {
  public:
   using Done = UniqueFunction<void(T)>;
   using Start = UniqueFunction<void(const Cancellation*, Done)>;
 
-  /// `start` gives a T to its `done`, once, now or later.
+  /// `start` passes a T to its `done`, once, now or later.
   explicit Async(Start start) : start_(std::move(start)) {}
 
-  /// Without a coroutine: `done` gets it.
+  /// For callers that are not coroutines: `done` gets the T.
   void then(Done done) && { start_(nullptr, std::move(done)); }
 
   bool await_ready() const noexcept { return false; }
@@ -204,7 +205,7 @@ class [[nodiscard]] Async {
   bool suspended_ = false;
 };
 
-/// `begin(done)` begins what gives a T to `done`.
+/// `begin(done)` starts the operation, which passes a T to `done`.
 template <class T, class Begin>
 Async<T> async(Begin begin) {
   return Async<T>(
@@ -213,7 +214,7 @@ Async<T> async(Begin begin) {
       });
 }
 
-/// A job of `work`, which `add` gives to a lane.
+/// Makes `work` a job, which `add` puts into a lane.
 template <class Work, class Add>
 auto asyncJob(Work work, Add add) {
   using Outcome = std::invoke_result_t<Work&>;
@@ -227,17 +228,17 @@ auto asyncJob(Work work, Add add) {
   });
 }
 
-/// The tasks of one loop that nobody awaits. Outlives the lanes whose jobs they await.
+/// The tasks of one loop that no coroutine awaits. Must outlive the lanes whose jobs they await.
 class Tasks {
  public:
   Tasks() = default;
   Tasks(const Tasks&) = delete;
   Tasks& operator=(const Tasks&) = delete;
-  /// Ends, where they wait, those that have not ended.
+  /// Destroys the tasks that have not ended, where they wait.
   ~Tasks();
 
-  /// Runs `task` up to its first wait. What it throws is logged, and what it held is freed then: a
-  /// Responder, for example, answers 42.
+  /// Runs `task` up to its first wait. An exception of it is logged, and its frame is destroyed: a
+  /// Responder in it, for example, then answers 42.
   void start(Task<void> task, std::shared_ptr<const Cancellation> cancellation = nullptr);
 
   std::size_t running() const { return running_.size(); }

@@ -5,7 +5,7 @@
 
 namespace egalaxyd {
 
-/// Both are "" without TLS. Names of OpenSSL's, which stay for as long as the process.
+/// Both are "" without TLS. They point to static strings of OpenSSL.
 struct TlsFacts {
   std::string_view version = {};  ///< "TLSv1.3"
   std::string_view cipher = {};   ///< "TLS_AES_128_GCM_SHA256"

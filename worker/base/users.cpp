@@ -9,7 +9,7 @@
 namespace egalaxyd {
 namespace {
 
-/// A certificate's two names, to be taken to the storage lane.
+/// Copies of a certificate's two fingerprints, for the storage lane.
 struct Names {
   explicit Names(const ClientIdentity& identity)
       : certificate(identity.fingerprint), key(identity.keyFingerprint) {}
@@ -17,7 +17,7 @@ struct Names {
   std::string key;
 };
 
-/// `read(storage, user)` for the certificate's user; `none` for one who is not known.
+/// Calls `read(storage, user)` for the certificate's user; gives `none` if there is no such user.
 template <class T, class Read>
 auto ofKnownUser(const ClientIdentity& identity, T none, Read read) {
   return [names = Names(identity), none = std::move(none),

@@ -1,4 +1,4 @@
-// Users as sites meet them: the metadata of whoever holds the client certificate.
+// Users as sites see them: metadata that belongs to the holder of a client certificate.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ namespace egalaxyd {
 
 class StorageLane;
 
-/// One worker's way to the users' storage. Loop thread only. What each returns is awaited in a
-/// coroutine, or given to a function by then(). A storage that is busy, full or broken, or for
-/// which too many jobs wait already (kBusy), is an Error, and a site then answers 40.
+/// A worker's access to the users' storage. Loop thread only. Await the results in a coroutine, or
+/// pass a function to then(). If the storage is busy, full or broken, or too many jobs are queued
+/// (kBusy), the result is an Error, and a site then answers 40 or 41.
 class Users {
  public:
   explicit Users(StorageLane& storage) : storage_(storage) {}
@@ -29,21 +29,21 @@ class Users {
   template <class T>
   using Answer = Async<Result<T>>;
 
-  /// A site that lets some certificates in only has let this one in: it has a user from now on, up
-  /// to 1 s late, and unless too many came to be lately.
+  /// A site that requires a certificate has let this one in: its user is created, up to 1 s later,
+  /// unless users.new_per_minute is exceeded.
   void admit(const ClientIdentity& identity);
-  /// The certificate's user; nullopt for one for whom nothing is kept. Visits come up to 1 s late.
+  /// The certificate's user; nullopt if nothing is kept for it. Its visits may be 1 s out of date.
   Answer<std::optional<User>> find(const ClientIdentity& identity);
-  /// All metadata of the certificate's user; empty for one who is not known.
+  /// All metadata of the certificate's user; empty if there is no such user.
   Answer<Metadata> readAll(const ClientIdentity& identity);
   Answer<std::optional<std::string>> read(const ClientIdentity& identity, std::string key);
-  /// After success the value survives a power cut. At most kMaxMetadataKeyBytes and
-  /// kMaxMetadataBytes (common/storage/storage.h): kInvalid beyond. kBusy also where it would be
-  /// one new user too many (users.new_per_minute).
+  /// On success the value is durable: it survives a power cut. kInvalid if the key exceeds
+  /// kMaxMetadataKeyBytes or the value kMaxMetadataBytes (common/storage/storage.h). kBusy also if
+  /// it would create more new users than users.new_per_minute allows.
   Answer<void> write(const ClientIdentity& identity, std::string key, std::string value);
-  /// Reads, changes and writes as one step, whatever other workers do meanwhile. `change` gets the
-  /// value of now (nullopt: none) and runs on the storage lane: it may touch only what it
-  /// captured by value. An exception of it is kIo.
+  /// Atomic read, change and write, across all workers. `change` gets the current value (nullopt:
+  /// none) and runs on the storage lane: it may touch only what it captured by value. An exception
+  /// of it becomes kIo.
   Answer<void> update(const ClientIdentity& identity, std::string key,
                       std::function<std::string(std::optional<std::string>)> change);
   Answer<void> remove(const ClientIdentity& identity, std::string key);
@@ -54,7 +54,7 @@ class Users {
     std::string value;
     std::int64_t updated = 0;  ///< seconds since 1970
   };
-  /// What all users keep under keys that begin with `prefix`, newest first, at most `limit`.
+  /// All users' entries whose keys begin with `prefix`, newest first, at most `limit`.
   Answer<std::vector<Entry>> findAll(std::string prefix, std::size_t limit);
 
  private:
