@@ -14,7 +14,7 @@
 namespace egalaxyd {
 namespace {
 
-/// How often limits.request_timeout fits into the longest wait for a slot.
+/// The longest wait for a slot, as a multiple of limits.request_timeout.
 constexpr int kLongestQueue = 6;
 
 }  // namespace
@@ -42,7 +42,7 @@ void Connection::contain(Step&& step) noexcept {
   } catch (const std::exception& e) {
     fail(e.what());
   } catch (...) {
-    fail("what is no std::exception");
+    fail("not a std::exception");
   }
 }
 
@@ -51,7 +51,7 @@ void Connection::fail(std::string_view what) noexcept {
   try {
     end("failed");
   } catch (...) {
-    // Then the keeper aborts it once more.
+    // The keeper has marked it and aborts it again.
   }
 }
 
@@ -114,7 +114,7 @@ void Connection::onReady(IoEvents events) {
       if (events.readable) goOn(drain_->receive());
       return;
     case Phase::kQueued:
-      // A request may end what its client sends, a ClientHello cannot.
+      // A Spartan client may close its side after the request; a handshake cannot go on after EOF.
       if (events.broken || (events.ended && listener_ != ListenerKind::kSpartan)) close();
       return;
     case Phase::kClosed:
@@ -133,7 +133,7 @@ void Connection::onDeadline() {
   close();
 }
 
-/// A connection waits on while others of its address are served, for a bounded time.
+/// A connection stays queued while others of its address are served, up to kLongestQueue intervals.
 void Connection::onQueueDeadline() {
   const Clock::duration interval = keeper_.exchangeContext().limits.requestTimeout;
   const bool waitsOn = loop_.now() - slot_.lastServed() < interval &&
@@ -143,8 +143,8 @@ void Connection::onQueueDeadline() {
   close();
 }
 
-/// A slot, and the memory that TLS takes, is for those whose first message is whole: it is looked
-/// at where it lies. `ended`: no more will come.
+/// A slot, and the memory for TLS, is only for connections whose ClientHello is complete. So this
+/// peeks (MSG_PEEK) and leaves it in the kernel. `ended`: EOF, no more will come.
 void Connection::gather(bool ended) {
   if (listener_ == ListenerKind::kSpartan) return queueUp();
   std::array<char, kMaxClientHello> front;
@@ -173,10 +173,10 @@ void Connection::queueUp() {
   slot_ = keeper_.queueUp(*this);
 }
 
-/// The header is looked at where it lies, so that exactly its bytes can be taken away.
+/// Peeks at the header (MSG_PEEK), so that exactly its bytes can be taken from the socket.
 void Connection::takeProxyHeader() {
-  // One more than the longest: whether something lies behind it is seen too. The watch is
-  // edge-triggered and does not report again what is there.
+  // One byte more than the longest header, to see whether data follows it: the watch is
+  // edge-triggered (EPOLLET) and does not report that data again.
   std::array<char, kMaxProxyHeader + 1> front;
   const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0 && errno == EAGAIN) return;
@@ -223,14 +223,14 @@ void Connection::continueLater() {
 }
 
 void Connection::ended(UniqueFd socket, BodyLeft bodyLeft) {
-  loop_.defer([this] { exchange_.reset(); });  // it is on the stack
+  loop_.defer([this] { exchange_.reset(); });  // it is still on the call stack
   socket_ = std::move(socket);
   if (!socket_) return close();
   phase_ = Phase::kDraining;
   drain_ = std::make_unique<Drain>(socket_.get(), keeper_.exchangeContext().limits, bodyLeft,
                                    listener_ == ListenerKind::kSpartan, loop_.now());
   deadline_.setAfter(Drain::kInterval);
-  // Else the loop reports what comes.
+  // Otherwise the loop reports what comes.
   if (bodyLeft != 0 || peerEnded_) continueLater();
 }
 

@@ -16,43 +16,44 @@ namespace egalaxyd {
 
 class Connection;
 
-/// What the rate limit says of a connection.
+/// The rate limit's verdict on a connection.
 struct RateVerdict {
-  RateWait wait;       ///< that the client is to be told
-  bool close = false;  ///< instead: it was told often enough
+  RateWait wait;       ///< what the client is to be told
+  bool close = false;  ///< instead: it has had enough answers, so close without one
 };
 
-/// Who keeps the connections: decides who gets a slot, and destroys those that have ended.
+/// The owner of the connections: hands out slots, and destroys connections that have ended.
 class ConnectionKeeper {
  public:
   virtual const ExchangeContext& exchangeContext() const = 0;
   virtual std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) = 0;
-  /// Counts a client that a proxy has named; false when it holds too many connections already.
+  /// Counts a client that a proxy has named; false if it has too many connections already.
   virtual bool takeAddress(const IpAddress& client) = 0;
-  /// Counts a connection of `client` whose first message has come, before anybody looks into that.
+  /// Counts a connection of `client` for the rate limit, before its first message is parsed.
   virtual RateVerdict count(const IpAddress& client) = 0;
-  /// The first message has come: its place in the queue for slots.
+  /// Called when the first message has arrived; returns a place in the queue for slots.
   virtual Admission::Slot queueUp(Connection& connection) = 0;
-  /// A part of a handshake of `client` has cost so much CPU time.
+  /// Charges `client` with the CPU time of one step of its handshake.
   virtual void charge(const IpAddress& client, Clock::duration cpu) = 0;
-  /// Nothing is left to do; the keeper destroys it after the current callback. Throws nothing.
+  /// The connection has ended; the keeper destroys it after the current callback. Never throws.
   virtual void closed(Connection& connection) = 0;
-  /// For the log, now and then: what every connection of a client may bring about.
+  /// Logs `text` now and then only, since any connection of a client may cause it.
   virtual void complain(std::string text) = 0;
-  /// It threw `what`, and could not end itself for the same reason: to be aborted later.
+  /// The connection threw `what`. Marks it to be aborted later, in case it cannot end itself now
+  /// for the same reason.
   virtual void failed(Connection& connection, std::string_view what) = 0;
-  /// Calls `job` with the connection if it still exists then.
+  /// Passes the response to the connection if it still exists then.
   virtual Responder makeResponder(Connection& connection) = 0;
 
  protected:
   ~ConnectionKeeper() = default;
 };
 
-/// Whatever it throws, out of memory for example, ends this connection alone.
-/// Loop thread only; neither copied nor moved. About 250 bytes while it waits.
+/// An exception, such as out of memory, ends this connection alone. Loop thread only; neither
+/// copied nor moved. About 250 bytes while it waits.
 class Connection final : public ExchangeOwner, public Admission::Holder {
  public:
-  /// Where in the keeper's table it stands; no other connection ever has the same id.
+  /// Index in the keeper's table; the serial number makes it unique over time.
   struct Id {
     std::uint32_t index = 0;
     std::uint32_t serial = 0;
@@ -63,11 +64,11 @@ class Connection final : public ExchangeOwner, public Admission::Holder {
              ListenerKind listener, const IpAddress& client, bool viaProxy);
   ~Connection();
 
-  /// Watches for the first message; false when the kernel cannot.
+  /// Watches for the first message; false if that failed.
   bool start() noexcept;
-  /// Has its slot: becomes an exchange and does what can be done now.
+  /// It has got its slot: becomes an exchange and does what is possible without waiting.
   void admitted() override;
-  /// The exchange's answer has come from its site.
+  /// Passes the site's answer to the exchange.
   void respond(std::optional<Response> response);
   void yield() override;
   /// Closes at once; `why` is for the log.
@@ -81,7 +82,7 @@ class Connection final : public ExchangeOwner, public Admission::Holder {
  private:
   enum class Phase { kProxyHeader, kWaiting, kQueued, kActive, kDraining, kClosed };
 
-  /// Runs a step of it; the only way in for whoever calls.
+  /// Runs a step and handles what it throws; every entry point goes through it.
   template <class Step>
   void contain(Step&& step) noexcept;
   void fail(std::string_view what) noexcept;
@@ -111,13 +112,13 @@ class Connection final : public ExchangeOwner, public Admission::Holder {
   const Clock::time_point accepted_;
   Phase phase_;
   const ListenerKind listener_;
-  bool peerEnded_ = false;  ///< as the loop has told; it tells so once
-  bool lowWater_ = false;   ///< the kernel was told to wake us for no less than is missing
-  RateWait wait_;           ///< once the first message has come
+  bool peerEnded_ = false;  ///< EOF from the peer, which the loop reports only once
+  bool lowWater_ = false;   ///< SO_RCVLOWAT was changed
+  RateWait wait_;           ///< set once the first message has arrived
   UniqueFd socket_;         ///< empty while the exchange has it
   Watch watch_;
   Timer deadline_;
-  Admission::Slot slot_;  ///< while it waits for one; then the exchange has it
+  Admission::Slot slot_;  ///< its place in the queue; later moved into the exchange
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<Drain> drain_;
 };

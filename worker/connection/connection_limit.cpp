@@ -5,7 +5,7 @@
 namespace egalaxyd {
 namespace {
 
-/// Descriptors of a worker that are no client's: listeners, database, log, folders.
+/// Descriptors that a worker needs itself: for listeners, database, log, folders.
 constexpr std::size_t kOwnFiles = 64;
 
 }  // namespace

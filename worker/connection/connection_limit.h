@@ -1,4 +1,4 @@
-// How connections and open files go together.
+// How the number of connections depends on the limit on open files.
 #pragma once
 
 #include <cstddef>
@@ -6,13 +6,13 @@
 
 namespace egalaxyd {
 
-/// Exchanges of all workers together.
+/// The most exchanges of all workers together.
 inline constexpr std::size_t kExchanges = 2700;
 
-/// How many connections a worker accepts that may open so many files: an exchange may need a
-/// descriptor for its page too, and the worker has some of its own.
+/// How many connections a worker accepts with this limit on open files (RLIMIT_NOFILE): an exchange
+/// may need a second descriptor for its page, and the worker needs some itself.
 std::uint64_t connectionsWithin(std::uint64_t openFiles);
-/// The least limit with which it accepts so many.
+/// The smallest limit on open files with which it accepts this many.
 std::uint64_t openFilesFor(std::uint64_t connections);
 
 }  // namespace egalaxyd

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint32_t kMostBytes = 64 * 1024 * 1024;
 constexpr int kReadsPerTurn = 16;
-/// Over which limits.download_min_rate is looked at.
+/// The time over which limits.download_min_rate is measured.
 constexpr auto kWindow = std::chrono::seconds(30);
 
 }  // namespace
@@ -59,7 +59,7 @@ Drain::Next Drain::look(Clock::time_point now) {
   if (now - lastTaken_ >= limits_.writeTimeout) return Next::kClose;
   if (unreceived > 0 && takesTooSlowly(now, unreceived)) return Next::kClose;
   if (sends) return Next::kWait;
-  if (!finished_) {  // it waits for the end of the answer
+  if (!finished_) {  // the client may be waiting for the end of the answer
     finish();
   } else if (unreceived == 0) {
     return Next::kClose;

@@ -22,19 +22,19 @@
 namespace egalaxyd {
 namespace {
 
-/// Connections taken per turn from one listener; the others' clients come next.
+/// Connections accepted from one listener before other events get their turn.
 constexpr int kAcceptsPerTurn = 16;
-/// Handshakes under way at once, all workers together, and exchanges of every age: what bounds the
-/// memory for TLS, at some 50 and 15 KiB each.
+/// The most handshakes under way in all workers. With kExchanges it bounds the memory for TLS: some
+/// 50 KiB during a handshake, some 15 KiB for each exchange.
 constexpr std::size_t kHandshakes = 128;
-constexpr std::size_t kLeastHandshakes = 16;  ///< of one worker
-/// Exchanges begun per turn: those under way come next.
+constexpr std::size_t kLeastHandshakes = 16;  ///< the least for one worker
+/// Exchanges begun per turn; then those under way get theirs.
 constexpr int kAdmissionsPerTurn = 8;
-/// How long accepting pauses at a limit that something other than our own closing may lift.
+/// The pause in accepting at a limit: other processes may lift it, and no event tells of that.
 constexpr auto kPause = std::chrono::milliseconds(50);
-/// How long a connection may take to come about of which the kernel has seen the beginning.
+/// The time that TCP handshakes under way get to complete before a listening socket is closed.
 constexpr auto kRoundTrip = std::chrono::milliseconds(100);
-/// How often those who stand still are looked at while others wait.
+/// How often holders to evict are looked for, while connections wait for a slot.
 constexpr auto kPatienceTick = std::chrono::milliseconds(10);
 constexpr auto kComplaintInterval = std::chrono::minutes(1);
 
@@ -95,7 +95,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
       makeRoom_(loop_, [this] { makeRoom(); }) {
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
                                           plan_.config.listen.publicPorts.end());
-  std::uint16_t readPort = 0;  // the first of Gemini's
+  std::uint16_t readPort = 0;  // the first Gemini port
   for (const ListenerSocket& socket : setup.listeners) {
     ports.insert(socket.port);
     if (readPort == 0 && socket.kind == ListenerKind::kGemini) readPort = socket.port;
@@ -132,7 +132,7 @@ void Server::drain(std::function<void()> closed, std::function<void()> done) {
   closing_.setAfter(kRoundTrip);
 }
 
-/// Those at which somebody still waits come later.
+/// Listening sockets on which connections still wait are tried again later.
 void Server::closeListeners() {
   bool waiting = false;
   for (Listener& listener : listeners_) {
@@ -172,7 +172,7 @@ std::size_t Server::abortAll(std::string_view why) {
   return aborted;
 }
 
-/// True: nobody waits there.
+/// True if no connection waits there any more.
 bool Server::acceptFrom(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     const Accepted accepted = acceptOne(listener);
@@ -183,7 +183,7 @@ bool Server::acceptFrom(Listener& listener) {
 
 Server::Accepted Server::acceptOne(Listener& listener) {
   const auto most = static_cast<std::int64_t>(plan_.config.limits.connections);
-  // Whatever another worker claims, a quarter is left for the rest.
+  // Each other worker counts for three quarters at most, so one that lies leaves us a quarter.
   if (shared_.held(Gauge::kOpenConnections, sharedSlot_, most - most / 4) >= most) {
     return pauseAccepting("limits.connections is reached");
   }
@@ -199,7 +199,7 @@ Server::Accepted Server::acceptOne(Listener& listener) {
       return pauseAccepting("no file descriptors or memory left");
     }
     if (errno == EINVAL) return pauseListener(listener);
-    // A client may have left before it was taken.
+    // The client may have left before it was accepted.
     return errno == EAGAIN ? Accepted::kNobody : Accepted::kOne;
   }
   try {
@@ -229,7 +229,7 @@ void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& cli
   if (!place.connection->start()) place.connection->abort("cannot be watched");
 }
 
-/// With room in freePlaces_ for all of them, so that a place can be given back at any time.
+/// Reserves room in freePlaces_ for all places, so that giving one back never allocates.
 void Server::addPlace() {
   if (freePlaces_.capacity() <= places_.size()) freePlaces_.reserve(2 * places_.size() + 1);
   places_.emplace_back();
@@ -265,7 +265,7 @@ Server::Accepted Server::pauseAccepting(const char* why) {
   return Accepted::kPaused;
 }
 
-/// It does not listen; the master mends that within a second.
+/// EINVAL: the socket no longer listens. The master mends that within a second.
 Server::Accepted Server::pauseListener(Listener& listener) {
   listener.watch.stop();
   if (!resume_.active()) resume_.setAfter(kPause);
@@ -280,7 +280,7 @@ void Server::resumeAccepting() {
   }
 }
 
-/// At the turn's end: established work goes before new work.
+/// Defers admit() to the turn's end: established work goes before new work.
 void Server::admitSoon() noexcept {
   if (std::exchange(admitting_, true)) return;
   try {
@@ -291,7 +291,7 @@ void Server::admitSoon() noexcept {
   }
 }
 
-/// Addresses take turns; those of one address are served in order of arrival.
+/// Addresses take turns; connections of one address are served in order of arrival.
 void Server::admit() {
   admitting_ = false;
   for (int begun = 0; begun < kAdmissionsPerTurn; ++begun) {
@@ -341,7 +341,8 @@ std::unique_ptr<Transport> Server::makeTransport(ListenerKind listener, UniqueFd
   return std::make_unique<TlsTransport>(std::move(socket), tlsIo_, plan_.tls->initial());
 }
 
-/// A flood is cheap to refuse: after some answers in a second, not even a handshake is spent on it.
+/// Keeps a flood cheap to refuse: after some answers in a second, connections of the address are
+/// closed without even a handshake.
 RateVerdict Server::count(const IpAddress& client) {
   if (rateLimiter_ == nullptr) return {};
   const RateWait wait = rateLimiter_->count(client);
@@ -387,7 +388,7 @@ void Server::failed(Connection& connection, std::string_view what) {
     errors_.log(
         {ErrorCode::kNoSpace, "a connection was ended by an exception: " + std::string(what)});
   } catch (const std::bad_alloc&) {
-    // It was for the log alone.
+    // Only the log line is lost.
   }
 }
 

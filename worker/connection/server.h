@@ -1,4 +1,4 @@
-// Listening sockets to connections: accepting, limits, slots, draining.
+// Accepts connections, applies the limits, hands out slots, drains.
 #pragma once
 
 #include <cstdint>
@@ -36,20 +36,21 @@ class Server final : public ConnectionKeeper {
 
   /// Begins to accept.
   Result<void> start();
-  /// Closes the listening sockets: others accept on them. Where the master lets no newcomers in any
-  /// more, nobody else does; whoever is connected already is accepted first. `closed` is called
-  /// once, when all are closed, and then `done`, when the last connection has ended.
+  /// Closes the listening sockets, on which other workers go on accepting. If the master has
+  /// filtered new SYNs (common/system/listening.h) no worker will, so connections that the kernel
+  /// has made are accepted first. `closed` is called once, when all sockets are closed, and then
+  /// `done`, when the last connection has ended.
   void drain(std::function<void()> closed, std::function<void()> done);
-  /// Ends every connection at once, and closes what drain() has left open; returns how many there
-  /// were.
+  /// Aborts every connection, and closes the listening sockets that drain() has left open; returns
+  /// the number of connections.
   std::size_t abortAll(std::string_view why);
-  /// Ends what could not be ended for want of memory. To be called now and then.
+  /// Ends connections whose end failed for lack of memory. To be called now and then.
   void retryEnds();
-  /// Tells the log of refusals that got no line of their own. To be called each second.
+  /// Logs the number of refusals that got no line of their own. To be called each second.
   void tellRefusals() { refusals_.tell(); }
-  /// Under way now.
+  /// Exchanges under way now.
   std::size_t exchanges() const { return admission_.holders(); }
-  /// At any time since the last call.
+  /// The most exchanges at any time since the last call.
   std::size_t takeMostExchanges() { return std::exchange(mostExchanges_, exchanges()); }
 
  private:
@@ -57,11 +58,11 @@ class Server final : public ConnectionKeeper {
   struct Place {
     std::uint32_t serial = 0;
     std::unique_ptr<Connection> connection;
-    bool failed = false;  ///< it threw something: to be aborted
+    bool failed = false;  ///< threw an exception: to be aborted
     bool closed = false;  ///< to be destroyed
   };
 
-  /// What came of an attempt to accept.
+  /// The outcome of an attempt to accept.
   enum class Accepted { kOne, kNobody, kPaused };
   bool acceptFrom(Listener& listener);
   Accepted acceptOne(Listener& listener);
@@ -115,7 +116,7 @@ class Server final : public ConnectionKeeper {
   std::size_t mostExchanges_ = 0;
   bool admitting_ = false;  ///< admit() has been deferred
   bool draining_ = false;
-  std::function<void()> closed_;  ///< while draining: empty once it was called
+  std::function<void()> closed_;  ///< set while draining, until it is called
   std::function<void()> drained_;
   Timer resume_;
   Timer closing_;
@@ -123,7 +124,7 @@ class Server final : public ConnectionKeeper {
   Clock::time_point lastComplaint_{};
   RareError errors_;
   RareError complaints_;
-  bool retryEnds_ = false;  ///< a place is marked
+  bool retryEnds_ = false;  ///< retryEnds() has something to do
 };
 
 }  // namespace egalaxyd
