@@ -9,26 +9,27 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// An established holder that is this late yields; one that kept us waiting so long holds for long.
+/// An established holder this late may be evicted; one that we have waited for this long in total
+/// counts as a long transfer.
 constexpr auto kPatience = std::chrono::seconds(2);
-/// With a handshake of an address that has as little as those who wait: a client program, or a
-/// proxy, that has thousands to look after is slow to answer, as are bad lines.
+/// For a handshake of an address that has as little as those that wait. It is generous: a busy
+/// client program or proxy answers slowly, and so do bad lines.
 constexpr Clock::duration kPatienceWithEquals = std::chrono::seconds(3);
-/// With one of an address that has or costs much.
+/// For one of an address that has many, or is costly.
 constexpr Clock::duration kPatienceWithRich = milliseconds(200);
-/// While addresses wait that have none: several times what quick handshakes take, within these.
+/// For any, while an address without one waits: a multiple of what quick ones take, within bounds.
 constexpr int kUsualHandshakes = 4;
 constexpr Clock::duration kMostForNewcomers = std::chrono::seconds(1);
 constexpr Clock::duration kLeastForNewcomers = milliseconds(200);
 constexpr int kAverageOver = 8;
-/// How often all the established are looked at: there are thousands.
+/// How often all the established are scanned: there are thousands.
 constexpr auto kLookInterval = milliseconds(100);
-/// Long transfers that are ended at one look.
+/// Long transfers that are evicted at one scan.
 constexpr std::size_t kLongAtOnce = 64;
 
 std::size_t quarterOf(std::size_t places) { return std::max<std::size_t>(places / 4, 1); }
 
-/// Of one address, while others wait.
+/// The share of one address, while others wait.
 std::size_t shareOf(std::size_t free) { return std::max<std::size_t>(free / 3, 1); }
 
 std::size_t lessOf(std::size_t from, std::size_t taken) { return from - std::min(from, taken); }
@@ -71,7 +72,7 @@ void Admission::demote(const IpAddress& address) {
   if (found->second.line != nullptr) lineUp(found->second, costly_);
 }
 
-/// At the end of `line`.
+/// Puts the client at the end of `line`.
 void Admission::lineUp(Client& client, IntrusiveList<Client>& line) {
   if (client.line != nullptr) client.line->remove(client);
   client.line = &line;
@@ -85,7 +86,7 @@ Admission::Holder* Admission::admitNext(std::size_t elsewhere) {
   if (client == nullptr) return nullptr;
   Entry& entry = *client->waiting.front();
   stopWaiting(entry);
-  // Its next one waits for the next round.
+  // The next connection of this address waits for the next round.
   if (client->line != nullptr) lineUp(*client, client->isCostly ? costly_ : ring_);
   handshakes_.append(entry);
   entry.stage = Stage::kHandshake;
@@ -148,12 +149,12 @@ std::size_t Admission::places(std::size_t elsewhere) const {
   return std::max(limits_.own, lessOf(limits_.all, elsewhere));
 }
 
-/// How many more it may have now; some may be somebody else's before it has its turn.
+/// How many more it may have now; others may take some of them before its turn.
 std::size_t Admission::mayTake(const Client& client, std::size_t places) const {
   const std::size_t free = lessOf(limits_.handshakes, handshakes_.size());
   const std::size_t freePlaces = lessOf(places, holders());
   const std::size_t most = std::min(free, freePlaces);
-  // Alone it may have all but what is kept for newcomers.
+  // The only one that waits may have all but a reserve for newcomers.
   const bool isAlone = client.waiting.size() == waiting_;
   const std::size_t handshakes =
       isAlone ? lessOf(free, limits_.handshakes / 8) : lessOf(shareOf(free), client.handshakes);
@@ -218,7 +219,7 @@ void Admission::chooseHandshakes(Clock::time_point now, const Blocked& blocked,
   }
 }
 
-/// The latest first.
+/// Those furthest behind first.
 void Admission::chooseLate(Clock::time_point now, std::size_t wanted, std::vector<Entry*>& chosen) {
   std::vector<std::pair<Clock::duration, Entry*>> late;
   for (Entry* entry = established_.front(); entry != nullptr; entry = entry->next) {
@@ -235,7 +236,7 @@ void Admission::chooseLong(Clock::time_point now, std::size_t places, std::size_
   std::vector<Entry*> holdLong;
   for (Entry* entry = established_.front(); entry != nullptr; entry = entry->next) {
     const Standing standing = entry->holder.standing(now);
-    const bool isLate = standing.behind >= kPatience;  // chosen already
+    const bool isLate = standing.behind >= kPatience;  // left to chooseLate()
     if (standing.awaited && standing.waited >= kPatience && !isLate) holdLong.push_back(entry);
   }
   const std::size_t tooMany = lessOf(holdLong.size(), places - places / 4);

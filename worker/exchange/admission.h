@@ -1,5 +1,5 @@
-// Who may hold memory: places for exchanges, shared out by address, and who has to give one back
-// while others wait. Pure bookkeeping.
+// Admission control: shares the slots for exchanges out by client address, and chooses the holders
+// to evict while others wait. Pure bookkeeping.
 #pragma once
 
 #include <cstddef>
@@ -16,58 +16,58 @@
 
 namespace egalaxyd {
 
-/// How many exchanges there may be. In its handshake one costs some 50 KiB, later some 15.
+/// The most exchanges there may be. One takes some 50 KiB during its handshake, some 15 KiB later.
 struct AdmissionLimits {
-  std::size_t handshakes;  ///< of this worker
-  std::size_t own;         ///< of this worker, whatever the others have
-  std::size_t all;         ///< of all workers together, beyond `own`
+  std::size_t handshakes;  ///< in a handshake, of this worker
+  std::size_t own;         ///< of this worker, however many the others have
+  std::size_t all;         ///< of all workers together; `own` is granted beyond it
 };
 
-/// A fair queue by address (IPv6: by /64), for handshakes and all that follows them.
+/// A fair queue by address (IPv6: by /64). Handshakes and slots in total are limited separately.
 ///
-/// Addresses take turns; those that hold nothing have every other turn for themselves. An address
-/// may hold a third of what is free: one that comes alone a quarter of all, each of many the less
-/// the more there are. So places stay free for those who come, however many wait. An address that
-/// waits alone may have all but what is kept for newcomers. One whose handshakes cost much has its
-/// turn when nobody else who waits may have a place.
+/// Addresses take turns; every other turn is for those that hold nothing. An address may hold a
+/// third of what is free: a quarter of all if no other holds any, and the less the more addresses
+/// there are. So there is room for newcomers, however many wait. The only address that waits may
+/// take all but a reserve for newcomers. A costly one (see HandshakeCosts) gets its turn when no
+/// other that waits may have a slot.
 ///
-/// Outlives its slots.
+/// Must outlive its slots.
 class Admission {
   struct Client;
   struct Entry;
 
  public:
-  /// How a holder keeps up; see Pace.
+  /// How a holder's client keeps up; see Pace.
   struct Standing {
     bool awaited = false;  ///< the server waits for the client, not the client for the server
     Clock::duration behind{};
     Clock::duration waited{};
   };
 
-  /// Who waits for a slot, and then holds one.
+  /// A connection that waits for a slot and then holds one.
   class Holder {
    public:
-    /// Only of one that holds.
+    /// Called only while it holds a slot.
     virtual Standing standing(Clock::time_point now) = 0;
-    /// Its turn has come: its slot is one from now on.
+    /// It is admitted: its place in the queue has become a slot.
     virtual void admitted() = 0;
-    /// It shall give its slot to others that wait: it ends soon, or at once.
+    /// It is evicted for the benefit of others that wait: it must end, at once or soon.
     virtual void yield() = 0;
 
    protected:
     ~Holder() = default;
   };
 
-  /// A place in the queue, then the right to be an exchange; given back when it is destroyed.
-  /// Move-only; an empty one stands for nothing, and does nothing.
+  /// A place in the queue; after admitted() the right to be an exchange. Its destructor gives it
+  /// back. Move-only; an empty one does nothing.
   class Slot {
    public:
     Slot() = default;
     explicit operator bool() const { return entry_ != nullptr; }
-    /// The handshake is done, which took so long; zero where there was none. Once, after
-    /// admitted().
+    /// Call once, after admitted(), when the handshake is done. `took`: how long it took; zero if
+    /// there was none.
     void established(Clock::duration took, Clock::time_point now);
-    /// When somebody of its address last finished a handshake.
+    /// When a connection of the same address last finished a handshake.
     Clock::time_point lastServed() const;
 
    private:
@@ -79,28 +79,28 @@ class Admission {
     std::unique_ptr<Entry, GiveBack> entry_;
   };
 
-  /// `freed` is called when a slot that was one is given back; it throws nothing.
+  /// `freed` is called when an admitted slot is given back; it must not throw.
   explicit Admission(
       AdmissionLimits limits, std::function<void()> freed = [] {})
       : limits_(limits), freed_(std::move(freed)) {}
 
-  /// A place at the end of the queue. `holder` outlives it. `isCostly`: what the address is from
-  /// now on; see HandshakeCosts.
+  /// Appends to the queue. `holder` must outlive the slot. `isCostly` applies to the whole address
+  /// from now on; see HandshakeCosts.
   [[nodiscard]] Slot enqueue(Holder& holder, const IpAddress& address, bool isCostly = false);
-  /// An address turns out to be costly: all of its connections have to wait behind others.
+  /// Marks an address as costly: all its connections wait behind those of others.
   void demote(const IpAddress& address);
-  /// The next one has its slot, for its handshake first: call admitted(). nullptr when there is no
-  /// place for anyone who waits. `elsewhere`: exchanges of other workers.
+  /// Admits the next connection, to its handshake first, and returns it: call its admitted().
+  /// nullptr if no waiting connection may have a slot. `elsewhere`: exchanges of other workers.
   Holder* admitNext(std::size_t elsewhere);
 
-  /// Those who shall give their places to others that wait and may not have one of those free:
-  /// * in a handshake, whoever has not answered for 3 s; for 200 ms where its address has
-  ///   more than a quarter, or is costly and no place is free; while somebody waits whose address
-  ///   has no handshake at all, for 200 ms where its own has several, else for several times as
-  ///   long as quick ones take, 0.2 to 1 s;
-  /// * later, who is 2 s behind the least rate;
-  /// * and, beyond three quarters of the places, transfers that have kept us waiting for 2 s in
-  ///   total, of the address that has the most places: so much is kept for short answers.
+  /// The holders to evict, if connections wait that may not take a free slot:
+  /// * in a handshake: those whose client has not answered for 3 s; for 200 ms if its address has
+  ///   more than a quarter of them, or is costly and none is free; while an address without any
+  ///   handshake waits, for 200 ms if its own has several, otherwise for a multiple of what quick
+  ///   handshakes take, 0.2 to 1 s;
+  /// * later: those that are 2 s behind the minimum rate;
+  /// * if transfers that have kept us waiting for 2 s in total take more than three quarters of the
+  ///   slots: the excess, from the address that holds most. The rest is kept for short answers.
   std::vector<Holder*> yielding(Clock::time_point now, std::size_t elsewhere);
 
   std::size_t holders() const { return handshakes_.size() + established_.size(); }
@@ -120,8 +120,8 @@ class Admission {
     IpAddress address{};
     IntrusiveList<Entry> waiting{};
     std::size_t handshakes = 0;
-    std::size_t holds = 0;    ///< places, those in a handshake too
-    std::size_t leaving = 0;  ///< of these, chosen by yielding() under way
+    std::size_t holds = 0;    ///< slots, including those in a handshake
+    std::size_t leaving = 0;  ///< of these, those already chosen by the current yielding()
     Clock::time_point lastServed{};
     bool isCostly = false;
     IntrusiveList<Client>* line = nullptr;
@@ -136,12 +136,12 @@ class Admission {
   void stopWaiting(Entry& entry);
   void establish(Entry& entry, Clock::duration took, Clock::time_point now);
   void giveBack(Entry& entry) noexcept;
-  /// Those who wait and may not have a place.
+  /// Numbers of waiting connections that may not have a slot.
   struct Blocked {
     std::size_t all = 0;
-    std::size_t poor = 0;       ///< whose addresses have less than a quarter, and are not costly
-    std::size_t addresses = 0;  ///< of these, addresses without any handshake
-    std::size_t forPlaces = 0;  ///< of all, those who lack more than a handshake's place
+    std::size_t poor = 0;       ///< of addresses with less than a quarter, and not costly
+    std::size_t addresses = 0;  ///< the number of such addresses that have no handshake at all
+    std::size_t forPlaces = 0;  ///< of all, those that lack a slot, not only a handshake
   };
   Blocked blocked(std::size_t places) const;
   void chooseHandshakes(Clock::time_point now, const Blocked& blocked, std::vector<Entry*>& chosen);
@@ -152,17 +152,17 @@ class Admission {
 
   const AdmissionLimits limits_;
   const std::function<void()> freed_;
-  std::map<IpAddress, Client> clients_;  ///< those of whom anyone waits or holds
-  IntrusiveList<Client> fresh_;          ///< who wait, and held nothing when they came
-  IntrusiveList<Client> ring_;           ///< the others who wait, but for these:
+  std::map<IpAddress, Client> clients_;  ///< addresses with connections that wait or hold
+  IntrusiveList<Client> fresh_;          ///< waiting, and held nothing when they joined the queue
+  IntrusiveList<Client> ring_;           ///< the others that wait, except costly ones
   IntrusiveList<Client> costly_;
   bool ringsTurn_ = false;
   std::size_t waiting_ = 0;
-  IntrusiveList<Entry> handshakes_;   ///< in order of their beginning
+  IntrusiveList<Entry> handshakes_;   ///< oldest first
   IntrusiveList<Entry> established_;  ///< likewise
-  /// A moving average of those that took less than a second.
+  /// Moving average over handshakes that took at most a second.
   Clock::duration quickHandshake_ = std::chrono::milliseconds(250);
-  Clock::time_point lastLook_{};  ///< at the established
+  Clock::time_point lastLook_{};  ///< when established_ was last scanned
 };
 
 }  // namespace egalaxyd

@@ -15,10 +15,10 @@
 namespace egalaxyd {
 namespace {
 
-/// Over which limits.upload_min_rate is looked at.
+/// The time over which limits.upload_min_rate is measured.
 constexpr auto kUploadWindow = std::chrono::seconds(10);
 constexpr std::size_t kLoggedOfRefused = 200;  ///< bytes
-/// Of a data block that is input.
+/// The longest Spartan data block that is taken as input.
 constexpr std::uint64_t kMaxInputBytes = 64 * 1024;
 
 /// The protocol to count under until the request line has been parsed.
@@ -38,26 +38,26 @@ Response slowDown(std::chrono::seconds wait) {
   return Response::failure(Status::kSlowDown, std::to_string(wait.count()));
 }
 
-/// A refused line in the log: its beginning, so that it takes no more than kLoggedOfRefused there.
+/// The beginning of a refused line, which takes at most kLoggedOfRefused bytes in the log.
 std::string_view shortened(std::string_view url) {
   std::size_t length = std::min(url.size(), kLoggedOfRefused);
   const auto quoted = [&] { return logQuote(url.substr(0, length)).size(); };
   for (std::size_t size = quoted(); size > kLoggedOfRefused; size = quoted()) {
     length = length * kLoggedOfRefused / size;
   }
-  // A character is not cut in two.
+  // No UTF-8 character is cut in two.
   while (length < url.size() && length > 0 &&
          (static_cast<unsigned char>(url[length]) & 0xc0) == 0x80)
     --length;
   return url.substr(0, length);
 }
 
-/// Of an announced body, what has not come with the request line.
+/// Bytes of an announced body that did not come with the request line.
 std::uint64_t yetToCome(std::uint64_t announced, std::string_view behind) {
   return announced - std::min<std::uint64_t>(announced, behind.size());
 }
 
-/// For the log, where the query must not show.
+/// For the log, which must not show the query.
 std::string withoutQuery(const std::string& url) {
   const auto mark = url.find('?');
   return mark == std::string::npos ? url : url.substr(0, mark) + "?…";
@@ -85,8 +85,8 @@ Exchange::~Exchange() {
   if (!incoming_) return;
   try {
     incoming_->end({ErrorCode::kIo, "the client left"});
-  } catch (const std::exception& e) {  // of the site, which is told
-    spdlog::error("a site could not take the end of a request's body: {}", e.what());
+  } catch (const std::exception& e) {  // thrown by the site, whose read ends
+    spdlog::error("a site threw when the body of its request ended: {}", e.what());
   }
 }
 
@@ -130,7 +130,7 @@ void Exchange::onDeadline() {
 
 void Exchange::abort(std::string_view why) { end(UniqueFd(), why); }
 
-/// An upload can still be answered, a part of an answer must not look whole.
+/// During an upload the client can still get an answer; a partial answer must not look complete.
 void Exchange::yield() {
   if (step_ != Step::kSite) return abort("others waited");
   begin(Response::failure(Status::kServerUnavailable, "Others wait, and this took too long"));
@@ -164,7 +164,7 @@ void Exchange::continueHandshake() {
   readRequest();
 }
 
-/// From the handshake, or without one from the beginning.
+/// limits.request_timeout counts from the end of the handshake; without TLS, from accept().
 Clock::duration Exchange::timeForRequest() const {
   const Clock::duration all = context_.limits.requestTimeout;
   if (shakesHands()) return all;
@@ -229,7 +229,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   pace_.begin(context_.limits.uploadMinRate, kUploadWindow);
   owner_.setDeadline(context_.limits.writeTimeout);
   if (request.upload && !request.upload->edit) {
-    // Titan calls surplus bytes an error; Spartan says nothing of them.
+    // More bytes than announced: an error in Titan's specification, not mentioned in Spartan's.
     incoming_ = std::make_unique<IncomingBody>(
         context_, owner_, *transport_, pace_, request.upload->size, behind,
         listener_ != ListenerKind::kSpartan, [this] { end(UniqueFd(), "client left"); });
@@ -252,7 +252,7 @@ void Exchange::ask(Site& site, Request request) {
   site.handle(std::move(request), owner_.makeResponder(), context_.services);
 }
 
-/// A data block that is input becomes the query that it is in other protocols.
+/// A data block that is input becomes the request's query, as input is in the other protocols.
 Task<void> Exchange::readInput(Site& site, Request request) {
   const auto body = request.body;
   std::string input;
@@ -322,13 +322,13 @@ void Exchange::onWritten(ResponseWriter::Outcome outcome) {
   }
 }
 
-/// The client has yet to receive what was sent.
+/// Leaves the socket to the owner, since the client has yet to receive what was sent.
 void Exchange::endGently(std::string_view why) {
   skipBody();
   end(transport_->releaseSocket(), why);
 }
 
-/// Most bodies that nobody wants are there already.
+/// Reads and discards an unwanted body; most are there already.
 void Exchange::skipBody() {
   if (incoming_) skippedBody_ = incoming_->left();
   std::uint64_t read = 0;

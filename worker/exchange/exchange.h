@@ -24,8 +24,8 @@ namespace egalaxyd {
 /// ready and when its deadline has passed. Loop thread only; never waits.
 class Exchange {
  public:
-  /// `accepted` is when the connection was; durations in the log count from it. With a `wait` that
-  /// is the answer, whatever the client asks. `slot` is given back when it has ended.
+  /// `accepted` is when the connection was accepted; durations in the log count from it. With a
+  /// `wait` the answer is 44, whatever the client asks. `slot` is given back at the end.
   Exchange(const ExchangeContext& context, ExchangeOwner& owner, ListenerKind listener,
            const IpAddress& client, RateWait wait, Clock::time_point accepted, Admission::Slot slot,
            std::unique_ptr<Transport> transport);
@@ -43,9 +43,9 @@ class Exchange {
   /// Ends at once, without a close_notify. `why` is for the log.
   void abort(std::string_view why);
 
-  /// Gives its place to others that wait.
+  /// Gives the slot up because others wait for one.
   void yield();
-  /// How the client keeps up, with what its kernel has acknowledged by now.
+  /// How the client keeps up, counting what its kernel has acknowledged by now.
   const Pace& pace(Clock::time_point now);
 
  private:
@@ -82,19 +82,19 @@ class Exchange {
   Pace pace_;
   RequestReader reader_;
   std::unique_ptr<IncomingBody> incoming_;      ///< null: no body is awaited
-  std::shared_ptr<Cancellation> cancellation_;  ///< of what the site does
+  std::shared_ptr<Cancellation> cancellation_;  ///< of the site's work
   ResponseWriter writer_;
 
   Protocol protocol_;
-  bool requestSeen_ = false;  ///< a whole line, well-formed or not
-  bool refused_ = false;      ///< before any site was asked
-  bool querySecret_ = false;  ///< no log may show it
+  bool requestSeen_ = false;  ///< a complete line, well-formed or not
+  bool refused_ = false;      ///< answered without asking a site
+  bool querySecret_ = false;  ///< the query must not be logged
   bool firstByteCounted_ = false;
-  /// Of a body that is not incoming_: what the line announced and has not been read.
+  /// Bytes of the announced body that have not been read; taken from incoming_ at the end, if any.
   BodyLeft skippedBody_ = 0;
   Clock::time_point lineSeen_{};  ///< when the request line was whole
   std::string url_;
-  std::string host_;  ///< Spartan's answers depend on these
+  std::string host_;  ///< with path_: Spartan answers are encoded with these
   std::string path_;
   int status_ = 0;  ///< of the answer, for the log
   std::string meta_;

@@ -33,25 +33,25 @@ struct ExchangeContext {
 /// How long a client that asks too often has to wait; nullopt: not at all.
 using RateWait = std::optional<std::chrono::seconds>;
 
-/// Bytes; nullopt where the request could not be read: perhaps some, perhaps none.
+/// Bytes of a body; nullopt if the request could not be parsed: there may be some or none.
 using BodyLeft = std::optional<std::uint64_t>;
 
 /// The connection, as its exchange sees it.
 class ExchangeOwner {
  public:
-  /// The exchange's only deadline is now `delay` from here; Exchange::onDeadline tells it.
+  /// Sets the exchange's only deadline; Exchange::onDeadline is called `delay` from now.
   virtual void setDeadline(Clock::duration delay) = 0;
-  /// A part of the handshake, which may fail yet, has cost so much CPU time.
+  /// Reports the CPU time of a step of the handshake, which may still fail.
   virtual void charge(Clock::duration cpu) = 0;
   /// Calls Exchange::respond with the answer, unless the exchange has ended by then.
   virtual Responder makeResponder() = 0;
-  /// Calls Exchange::onReady when the socket takes bytes again, which it did not.
+  /// Calls Exchange::onReady when the socket, whose buffer is full, takes bytes again.
   virtual void awaitRoom() = 0;
   /// Calls Exchange::onReady soon, after other connections had their turn.
   virtual void continueLater() = 0;
-  /// The exchange has ended; it is destroyed after the current callback. `socket` is open where
-  /// closing it now could cost the client its answer, otherwise empty. `bodyLeft`: bytes of a body
-  /// that the client announced and that have not come; some may be in the socket already.
+  /// The exchange has ended; it is destroyed after the current callback. `socket` is open if
+  /// closing it now could cost the client its answer, otherwise empty. `bodyLeft`: announced bytes
+  /// of a body that have not been read; some may be in the socket already.
   virtual void ended(UniqueFd socket, BodyLeft bodyLeft) = 0;
 
  protected:

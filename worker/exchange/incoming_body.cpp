@@ -12,9 +12,8 @@
 namespace egalaxyd {
 namespace {
 
-/// A body that comes in so many small reads, one after the other, is read from then on when so much
-/// has come that a read is not small, or once a second: each read costs a message to an upload
-/// thread and a write.
+/// After this many small reads in a row, a body is read only when kDrip bytes have come, or once a
+/// second: each read costs a message to an upload thread and a write.
 constexpr std::size_t kDrip = 4096;
 constexpr int kDripsInARow = 8;
 constexpr auto kDripRest = std::chrono::seconds(1);
@@ -43,7 +42,7 @@ IncomingBody::IncomingBody(const ExchangeContext& context, ExchangeOwner& owner,
   deadline_ = given_ + context.limits.uploadTimeout;
 }
 
-/// Time in which the site wanted nothing is not the client's.
+/// Time in which the site wanted nothing does not count against the client.
 void IncomingBody::onWanted() {
   if (ended_) return;
   deadline_ += Clock::now() - given_;
@@ -65,7 +64,7 @@ void IncomingBody::receive() {
   }
 }
 
-/// The next bytes, "" at the end, an Error, or nullopt where they are yet to come.
+/// The next bytes; "" at the end; nullopt if they have not come yet.
 std::optional<Result<std::string>> IncomingBody::next() {
   std::string bytes = std::exchange(behind_, {});
   IoResult result{IoStatus::kDone};
@@ -108,7 +107,7 @@ void IncomingBody::restBetweenDrips() {
   wakeFrom(static_cast<int>(std::min<std::uint64_t>(left_, kDrip)));
 }
 
-/// SO_RCVLOWAT: for so many bytes and no less.
+/// SO_RCVLOWAT: the kernel wakes us only when this many bytes have come.
 void IncomingBody::wakeFrom(int bytes) {
   if (bytes == lowWater_) return;
   ::setsockopt(transport_.fd(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
@@ -119,7 +118,7 @@ void IncomingBody::onDeadline() {
   const Clock::time_point now = Clock::now();
   const bool rested = std::exchange(restsUntil_, std::nullopt).has_value();
   const bool inTime = now < deadline_;
-  if (rested && inTime) receive();  // what has come by now counts
+  if (rested && inTime) receive();  // counts what has come by now
   if (ended_) return;
   if (inTime && !pace_.tooSlow(now)) return rested ? void() : await();
   context_.counters.add(Counter::kTimeouts);

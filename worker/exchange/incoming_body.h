@@ -1,4 +1,4 @@
-// The part of an exchange that takes what a client sends behind its request line.
+// The part of an exchange that receives the body behind the request line.
 #pragma once
 
 #include <algorithm>
@@ -16,18 +16,19 @@
 
 namespace egalaxyd {
 
-/// TCP_QUICKACK: the kernel keeps an acknowledgement back for 40 ms, hoping that bytes of ours will
-/// carry it. We have none before the client has said more, and a client with Nagle's algorithm
-/// (without TCP_NODELAY) says nothing before it has the acknowledgement.
+/// TCP_QUICKACK: sends the delayed ACK now. The kernel holds it back for 40 ms to send it with our
+/// data, but we send none before the client has sent more; and a client that uses Nagle's algorithm
+/// (no TCP_NODELAY) sends no more before it has the ACK.
 void acknowledgeNow(int socket);
 
-/// Reads only what the site wants, so that a slow disk holds back the client and not the memory;
-/// holds the client to the announced size, to limits.upload_timeout and limits.upload_min_rate.
+/// Reads only when the site wants more, so that a slow disk slows the client down instead of
+/// filling memory. Enforces the announced size, limits.upload_timeout and limits.upload_min_rate.
 /// Loop thread only; never waits. Sets the exchange's deadline while it is wanted.
 class IncomingBody {
  public:
-  /// All references outlive it. `behind` came with the line. `surplusIsError`: more bytes than were
-  /// announced. `onLeft` is called, at the end of a read, when the client has left.
+  /// All references outlive it. `behind` came with the line. `surplusIsError`: whether more bytes
+  /// than announced are an error. `onLeft` is called, at the end of a read, when the client has
+  /// left.
   IncomingBody(const ExchangeContext& context, ExchangeOwner& owner, Transport& transport,
                Pace& pace, std::uint64_t size, std::string_view behind, bool surplusIsError,
                UniqueFunction<void()> onLeft);
@@ -36,15 +37,15 @@ class IncomingBody {
 
   const std::shared_ptr<RequestBody>& body() const { return body_; }
   bool isWanted() const { return !ended_ && body_->isWanted(); }
-  /// What has not been read, here or by the site.
+  /// Bytes that have not been read from the client.
   std::uint64_t left() const { return left_ - std::min<std::uint64_t>(left_, behind_.size()); }
 
-  /// Gives what has come for as long as the site wants more.
+  /// Passes on what has come for as long as the site wants more.
   void receive();
   void onDeadline();
   /// Nothing more is read.
   void stop() { ended_ = true; }
-  /// As stop(); the site's read under way, and its next, get `error`.
+  /// Like stop(); the site's current read, or its next one, gets `error`.
   void end(Error error);
 
  private:
@@ -63,12 +64,12 @@ class IncomingBody {
   UniqueFunction<void()> onLeft_;
   const std::shared_ptr<RequestBody> body_;
   std::string behind_;
-  std::uint64_t left_;  ///< of the body, not yet given
+  std::uint64_t left_;  ///< bytes of the body not yet given to the site
   Clock::time_point deadline_;
-  Clock::time_point given_;                      ///< when the site last had enough
-  int drips_ = 0;                                ///< small reads, one after the other
-  std::optional<Clock::time_point> restsUntil_;  ///< what drips in gathers in the kernel until then
-  int lowWater_ = 1;                             ///< the kernel wakes us for no less
+  Clock::time_point given_;                      ///< when bytes were last given to the site
+  int drips_ = 0;                                ///< small reads in a row
+  std::optional<Clock::time_point> restsUntil_;  ///< until then the kernel collects small reads
+  int lowWater_ = 1;                             ///< SO_RCVLOWAT of the socket
   bool ended_ = false;
 };
 

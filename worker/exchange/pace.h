@@ -1,4 +1,4 @@
-// Whether a client keeps up with the least rate that is asked of it. Pure bookkeeping.
+// Whether a client keeps up with the minimum rate asked of it. Pure bookkeeping.
 #pragma once
 
 #include <chrono>
@@ -9,28 +9,28 @@
 
 namespace egalaxyd {
 
-/// Counts only time in which the server waits for the client. Two measures: over each window the
-/// least rate must have been reached, and behind() tells at any moment how late the client is.
+/// Counts only time in which the server waits for the client. Two measures: tooSlow() checks the
+/// rate over whole windows, behind() tells at any moment how late the client is.
 class Pace {
  public:
-  /// A new task begins. `rate`: bytes per second, nullopt or 0: bytes count for nothing, each
-  /// moment of waiting makes the client later.
+  /// Starts anew. `rate`: bytes per second; nullopt or 0: no rate, bytes earn nothing, and all
+  /// waiting makes the client later.
   void begin(std::optional<std::uint64_t> rate, Clock::duration window);
   /// The server begins, or goes on, to wait for the client.
   void await(Clock::time_point now);
-  /// The server has something to do itself.
+  /// The server stops waiting for the client, since it has work itself.
   void rest(Clock::time_point now);
   void moved(std::uint64_t bytes, Clock::time_point now);
 
   bool awaited() const { return awaited_; }
-  /// By how much time the client is behind the least rate; early bytes are no credit.
+  /// How far the client is behind the minimum rate, as time; early bytes earn no credit.
   Clock::duration behind(Clock::time_point now) const { return behind_ + waiting(now); }
-  /// All the time in which this client was waited for since begin().
+  /// All time since begin() in which the server waited for this client.
   Clock::duration waited(Clock::time_point now) const { return waited_ + waiting(now); }
 
-  /// While awaited and with a rate: when the window is over.
+  /// When the window ends; nullopt unless awaited and with a rate.
   std::optional<Clock::time_point> windowEnd() const;
-  /// Whether the window is over and too little has moved in it. A good one is followed by the next.
+  /// Whether the window is over with too few bytes. After a good one the next begins.
   bool tooSlow(Clock::time_point now);
 
  private:
@@ -42,10 +42,10 @@ class Pace {
   std::uint64_t rate_ = 0;
   Clock::duration window_{};
   bool awaited_ = false;
-  Clock::time_point since_{};  ///< what follows is settled up to here
+  Clock::time_point since_{};  ///< the members below are up to date as of then
   Clock::duration behind_{};
   Clock::duration waited_{};
-  Clock::duration inWindow_{};  ///< waited in this window
+  Clock::duration inWindow_{};  ///< time waited in this window
   std::uint64_t windowBytes_ = 0;
 };
 

@@ -35,7 +35,7 @@ void Refusals::tell() {
   others_ = 0;
 }
 
-/// nullptr: there is no room.
+/// nullptr if there is no room.
 Refusals::Entry* Refusals::find(const IpAddress& client) {
   const IpAddress key = client.limitKey();
   const auto end = entries_.begin() + used_;

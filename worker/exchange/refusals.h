@@ -1,5 +1,5 @@
-// Who was refused how often in this second: what bounds a flood's log lines, and what it costs to
-// answer it.
+// Counts refusals by address within a second, to bound the log lines that a flood causes and what
+// it costs to answer it.
 #pragma once
 
 #include <array>
@@ -10,22 +10,24 @@
 
 namespace egalaxyd {
 
-/// One worker's, of a fixed size. Addresses count by IpAddress::limitKey. Loop thread only.
+/// One per worker, of a fixed size. Addresses are grouped by IpAddress::limitKey. Loop thread only.
 class Refusals {
  public:
   static constexpr std::size_t kMostAddresses = 64;
-  /// Connections of one address that are told in a second how long to wait.
+  /// Connections of one address that are answered (44) in a second; the others are closed.
   static constexpr std::uint32_t kMostAnswers = 20;
 
   explicit Refusals(AddressMask mask) : mask_(mask) {}
 
-  /// One more connection of an address that has to wait. False: it was told often enough in this
-  /// second, and the connection is to be closed unanswered; it counts as a refusal without a line.
+  /// Counts a connection of an address that has to wait. False: the address got its answers in this
+  /// second, so the connection is closed unanswered; it counts as a refusal without a line. Always
+  /// true for an address that found no room.
+
   bool mayAnswer(const IpAddress& client);
-  /// One more refusal. Whether it gets a line of its own: the first of its address in this second
-  /// does, as long as there is room for the address.
+  /// Counts a refusal; returns whether it gets a log line of its own. The first of its address in
+  /// this second does, if there is room for the address.
   bool mayLog(const IpAddress& client);
-  /// Logs how many got none, a line for each address, and begins the next second.
+  /// Logs how many got no line, by address, and begins the next second.
   void tell();
 
  private:
@@ -40,7 +42,7 @@ class Refusals {
 
   const AddressMask mask_;
   std::array<Entry, kMostAddresses> entries_{};
-  std::size_t used_ = 0;      ///< of entries_
+  std::size_t used_ = 0;      ///< entries in use
   std::uint64_t others_ = 0;  ///< refusals of addresses that found no room, without a line
 };
 

@@ -1,4 +1,4 @@
-// The first part of an exchange: bytes to a request line.
+// The first part of an exchange: reads the request line.
 #pragma once
 
 #include <string_view>
@@ -17,15 +17,15 @@ class RequestReader {
  public:
   explicit RequestReader(ListenerKind listener);
 
-  struct Awaited {};  ///< more has to come; the socket has no more now
-  struct Left {};     ///< the connection is of no more use
+  struct Awaited {};  ///< more is needed; the socket has no more now
+  struct Left {};     ///< the connection has failed
   struct Ended {};    ///< the client ended its side before the line was whole
   struct Line {
     std::variant<RequestLine, Malformed> line;
     std::string_view behind;  ///< what came with it; valid until the next read of any exchange
   };
   using Outcome = std::variant<Awaited, Left, Ended, Line>;
-  /// Reads what there is. A Line comes once, and is the last.
+  /// Reads what there is. A Line is the last outcome.
   Outcome read(Transport& transport, WorkerSlot& counters);
 
  private:

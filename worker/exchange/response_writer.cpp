@@ -14,11 +14,11 @@
 namespace egalaxyd {
 namespace {
 
-/// Over which limits.download_min_rate is looked at.
+/// The time over which limits.download_min_rate is measured.
 constexpr auto kDownloadWindow = std::chrono::seconds(30);
 
-/// A long body looks for room before it goes on: what the socket does not take is held in our
-/// memory, for as long as the client does not read. When there is none, the loop reports the
+/// A long body checks for room before each chunk: a chunk that the socket does not take would stay
+/// in our memory for as long as the client does not read. If there is none, the loop reports the
 /// change.
 bool takesMore(int socket) {
   pollfd ready{socket, POLLOUT, 0};
@@ -70,13 +70,13 @@ bool ResponseWriter::produce(Transport& transport) {
   const std::size_t headerSize = header_.size();
   std::memcpy(scratch.data(), header_.data(), headerSize);
   BodyChunk chunk{BodyChunk::State::kEnd, {}};
-  // The first goes out unseen: no more than a socket of a new connection takes.
+  // The first chunk goes out without that check, so it must fit into a new connection's buffer.
   const std::size_t most = bytesOut_ == 0 ? kBodyChunk : transport.chunk();
   if (body_) chunk = body_->pull(std::span(scratch).first(most).subspan(headerSize));
   if (chunk.state == BodyChunk::State::kFailed) return false;
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {
-    // It may lie elsewhere in `scratch`.
+    // The chunk may lie elsewhere in `scratch`, overlapping this.
     std::char_traits<char>::move(scratch.data() + headerSize, chunk.bytes.data(),
                                  chunk.bytes.size());
   }
@@ -104,7 +104,7 @@ void ResponseWriter::look(const Transport& transport, Clock::time_point now) {
   lastTaken_ = now;
 }
 
-/// Until there is room for more, or until the client has taken nothing or too little for too long.
+/// Waits until there is room, or the client has taken nothing, or too little, for too long.
 ResponseWriter::Outcome ResponseWriter::awaitReader(const Transport& transport,
                                                     Clock::time_point now) {
   look(transport, now);

@@ -1,4 +1,4 @@
-// The last part of an exchange: a header and a body to bytes, as the client takes them.
+// The last part of an exchange: sends header and body as fast as the client takes them.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@
 
 namespace egalaxyd {
 
-/// What one connection may send, or read to throw it away, before others have their turn.
+/// Bytes that a connection may send, or read and discard, before others get their turn.
 inline constexpr std::uint64_t kBytesPerTurn = 128 * 1024;
 
-/// Holds the client to limits.write_timeout and limits.download_min_rate. Loop thread only; never
-/// waits. Sets the exchange's deadline from begin() on.
+/// Enforces limits.write_timeout and limits.download_min_rate. Loop thread only; never waits. Sets
+/// the exchange's deadline from begin() on.
 class ResponseWriter {
  public:
   /// All references outlive it.
@@ -27,30 +27,30 @@ class ResponseWriter {
   ResponseWriter& operator=(const ResponseWriter&) = delete;
 
   enum class Outcome {
-    kUnderWay,    ///< for the socket, the body or its next turn
-    kDone,        ///< all is on its way, and our side has ended
-    kClientLeft,  ///< the rest are ends too, with bytes unsent
+    kUnderWay,    ///< waits for the socket, the body or its next turn
+    kDone,        ///< everything was given to the kernel, the end included
+    kClientLeft,  ///< this and all below: it ended with bytes unsent
     kBodyFailed,
     kStopped,  ///< the client took nothing for limits.write_timeout
     kTooSlow,  ///< or less than limits.download_min_rate
   };
 
-  /// Once, before the others. `body` is null where there is none.
+  /// Call once, before the others. `body` may be null.
   void begin(std::string header, std::unique_ptr<BodySource> body);
   /// Sends what the socket takes, up to kBytesPerTurn.
   Outcome send(Transport& transport);
   Outcome onDeadline(const Transport& transport);
-  /// What the client's kernel has acknowledged is what it took: the socket's buffer takes megabytes
-  /// of an answer that nobody reads.
+  /// Credits the client with what its kernel has acknowledged. What our socket took does not count:
+  /// its buffer takes megabytes of an answer that nobody reads.
   void look(const Transport& transport, Clock::time_point now);
   /// Frees the body.
   void end() { body_.reset(); }
 
   /// Whether it waits for the body, and not for the client.
   bool awaitsBody() const { return bodyAwaited_; }
-  /// Of header and body, given to the transport.
+  /// Bytes of header and body that the transport was given.
   std::uint64_t bytesOut() const { return bytesOut_; }
-  /// When its first bytes were on their way; zero before that.
+  /// When the socket took the first bytes; zero before that.
   Clock::time_point firstByte() const { return firstByte_; }
 
  private:
@@ -65,8 +65,8 @@ class ResponseWriter {
   bool bodyAwaited_ = false;  ///< the body said kLater
   bool allWritten_ = false;
   std::uint64_t bytesOut_ = 0;
-  std::uint64_t socketTook_ = 0;    ///< of the answer, as it is on the wire
-  std::uint64_t acknowledged_ = 0;  ///< of these, when last looked at
+  std::uint64_t socketTook_ = 0;    ///< bytes of the answer, as on the wire
+  std::uint64_t acknowledged_ = 0;  ///< of these, what the client had at the last look()
   Clock::time_point firstByte_{};
   Clock::time_point lastTaken_{};  ///< when acknowledged_ last grew
 };

@@ -1,4 +1,4 @@
-// Memory that every exchange of a worker borrows.
+// A buffer that all exchanges of a worker share.
 #pragma once
 
 #include <array>
@@ -7,7 +7,7 @@
 
 namespace egalaxyd {
 
-/// Loop thread only, and only within one call: exchanges without bytes have no buffer.
+/// Loop thread only, and only within one call, so that an exchange without bytes has no buffer.
 inline std::array<char, kLargestChunk> scratch;
 
 }  // namespace egalaxyd
