@@ -40,8 +40,8 @@ struct Entry {
   bool isFolder() const { return S_ISDIR(status.st_mode); }
 };
 
-/// The status that a request for this entry would meet; nullopt where it would be refused. Only a
-/// file that is opened is known to be no private key.
+/// The status that a request for this entry would get; nullopt if it would be refused. Files are
+/// opened, since only that shows that they are not private keys.
 Result<std::optional<struct stat>> statusOf(const SiteRoot& root, const std::string& prefix,
                                             int folder, const std::string& name) {
   using Status = std::optional<struct stat>;
@@ -51,7 +51,7 @@ Result<std::optional<struct stat>> statusOf(const SiteRoot& root, const std::str
   if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) return Status();
   auto target = root.open(prefix + name, Waiting::kAllowed);
   if (target) return Status(target->status);
-  const bool forNow = target.error().code == ErrorCode::kNoSpace;  // of descriptors, for one
+  const bool forNow = target.error().code == ErrorCode::kNoSpace;  // such as descriptors
   return forNow ? Result<Status>(std::move(target).error()) : Status();
 }
 
@@ -68,11 +68,11 @@ Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
 
 /// What a folder holds.
 struct Names {
-  std::vector<std::string> first;  ///< the first of them by name; none where there are too many
+  std::vector<std::string> first;  ///< the first of them by name; empty if there are too many
   std::size_t all = 0;
 };
 
-/// Once for each folder: clients must not fill the log.
+/// Once per folder: clients must not fill the log.
 void warnOfNames(const std::string& folder, const struct stat& status, std::size_t count,
                  const std::string& example) {
   static OncePerFile told;
@@ -83,7 +83,7 @@ void warnOfNames(const std::string& folder, const struct stat& status, std::size
       count, logQuote("/" + folder), logQuote(example));
 }
 
-/// Keeps no more than maxEntries names in memory, however many there are.
+/// Keeps at most maxEntries names in memory, however many there are.
 Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
   Names names;
   std::size_t odd = 0;
@@ -102,7 +102,7 @@ Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
       continue;
     }
     ++names.all;
-    // A heap with the last of those that are kept at its top.
+    // A max-heap: the last by name of those kept is at the front.
     const bool full = names.first.size() == request.maxEntries;
     if (full && (names.first.empty() || name >= names.first.front())) continue;
     if (full) {
@@ -118,7 +118,7 @@ Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
   return names;
 }
 
-/// Those of the names that may be asked for, folders before files.
+/// The entries that a request could fetch, folders before files.
 Result<std::vector<Entry>> entriesOf(const SiteRoot& root, const std::string& prefix, int folder,
                                      std::vector<std::string> names) {
   std::vector<Entry> entries;
@@ -158,7 +158,7 @@ std::string withUnixLineEnds(std::string_view text) {
   return lines;
 }
 
-/// Behind preformatted text that has no end, the listing would be text and no links.
+/// After preformatted text without an end, the links of the listing would be shown as text.
 std::string withClosedText(std::string page) {
   constexpr std::string_view kToggle = "```";
   bool isOpen = false;

@@ -10,9 +10,10 @@
 
 namespace egalaxyd {
 
-/// Of a folder with more entries those are listed whose names come first, and its page says so.
+/// Of a longer listing only the first entries by name are shown, and the page says so.
 inline constexpr std::size_t kMaxListedEntries = 10'000;
-/// Of a folder with more none is, and its page says so: even their names take long to read.
+/// If a folder has more entries, none are listed, and the page says so: reading all names would
+/// take too long.
 inline constexpr std::size_t kMaxReadEntries = 1'000'000;
 /// A longer HEADER.gmi is left out.
 inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
@@ -21,21 +22,20 @@ struct DirectoryPageRequest {
   std::string folder;     ///< as SiteRoot::open takes it
   std::string title;      ///< the folder as clients know it
   bool hidden = false;    ///< also entries that begin with '.'
-  bool hasParent = true;  ///< whether ".." is this site's to link to
+  bool hasParent = true;  ///< whether ".." belongs to this site and gets a link
   std::size_t maxEntries = kMaxListedEntries;
   std::size_t maxRead = kMaxReadEntries;
 };
 
-/// Title, HEADER.gmi (in place of the title when it begins with one of its own; preformatted text
-/// that it leaves open is ended), the parent, then
-/// folders before files, each by name; lines end with LF. Entries that cannot be asked for are left
-/// out: links that the root's policy refuses, private keys, FIFOs and the like, and names that are
-/// not UTF-8 or hold control characters, of which the log tells once for each folder.
-/// Waits for the disk: pool only. Errors as SiteRoot::open; a file in place of a folder is
-/// kNotFound.
+/// Title, HEADER.gmi (in place of the title if it begins with a heading; preformatted text that it
+/// leaves open is closed), the parent, then folders before files, each by name; lines end with LF.
+/// Entries that no request could fetch are left out: links that the root's policy refuses, private
+/// keys, FIFOs and the like, and names that are not UTF-8 or hold control characters, of which the
+/// log warns once per folder. Waits for the disk: pool only. Errors as SiteRoot::open; a file in
+/// place of a folder is kNotFound.
 Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageRequest& request);
 
-/// `name` as part of a gemtext line, with U+FFFD for what is invisible; "" when it holds control
+/// `name` as part of a gemtext line, with U+FFFD for invisible characters; "" if it holds control
 /// characters or is not UTF-8.
 std::string pageLabel(std::string_view name);
 

@@ -32,12 +32,12 @@ bool hasParameter(std::string_view type, std::string_view name) {
 
 }  // namespace
 
-/// Shared by the body and the pool, so that either may be the first to go.
+/// Shared by the body and the pool: either may be destroyed first.
 struct FileBody::PoolRead {
   UniqueFd file;
   std::uint64_t offset;
   std::size_t wanted;
-  std::unique_ptr<char[]> bytes;  ///< made in the pool: what waits in the queue costs no buffer
+  std::unique_ptr<char[]> bytes;  ///< made in the pool: queued reads hold no buffer
   ssize_t got = -1;
   int error = EIO;
   bool begun = false;
@@ -96,8 +96,7 @@ BodyChunk FileBody::pull(std::span<char> scratch) {
   return chunkOf(into, got, got < 0 ? errno : 0);
 }
 
-/// What room the head leaves is filled from the file where that is in memory: no chunk is a small
-/// one for the head's sake.
+/// Room that the head leaves is filled from the page cache, so that the chunk is not a small one.
 BodyChunk FileBody::chunkOfHead(std::span<char> into) {
   std::size_t bytes = head_.copy(into.data(), into.size(), static_cast<std::size_t>(offset_));
   if (offset_ + bytes == head_.size()) {

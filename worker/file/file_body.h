@@ -1,4 +1,4 @@
-// An open file as a response, and what is answered where there is none.
+// A response that sends an open file, and the answers if it could not be opened.
 #pragma once
 
 #include <chrono>
@@ -19,9 +19,10 @@
 
 namespace egalaxyd {
 
-/// Sends as many bytes as the file had when it was opened, of which it brings the first: a file
-/// that grows is cut there, one that shrinks or cannot be read is kFailed. Bytes in memory are read
-/// at once, others in the pool; while the pool is full it tries again later.
+/// Sends as many bytes as the file had when it was opened, beginning with OpenFile::head. A file
+/// that has grown is cut there; one that shrank or cannot be read is kFailed. Bytes in the page
+/// cache are read at once (RWF_NOWAIT), others in the pool; while its queue is full it tries again
+/// later.
 class FileBody final : public BodySource {
  public:
   FileBody(OpenFile file, Services& services);
@@ -51,7 +52,7 @@ std::string describeMediaType(std::string_view type, std::string_view charset,
 /// 20 with the file, which is a regular one.
 Response fileResponse(OpenFile file, std::string mediaType, Services& services);
 
-/// What the client of a file that could not be opened is told; logs what the operator should know.
+/// The answer if a file could not be opened; logs what the operator should know.
 Response openFailure(const Error& error);
 
 }  // namespace egalaxyd

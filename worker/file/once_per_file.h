@@ -1,4 +1,4 @@
-// Of which files something has been said: clients must not fill the log.
+// Remembers the files that the log has warned of: clients must not fill the log.
 #pragma once
 
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 
 namespace egalaxyd {
 
-/// Any thread. Forgets all when it knows too many.
+/// Any thread. Forgets all of them when there are too many.
 class OncePerFile {
  public:
   bool isFirst(const struct stat& file) {

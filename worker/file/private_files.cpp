@@ -11,7 +11,7 @@ PrivateFiles PrivateFiles::keysOf(const Config& config) {
   PrivateFiles keys;
   keys.add(config.tls.key);
   for (const SiteConfig& site : config.sites) keys.add(site.key);
-  std::error_code unreadable;  // then there are no automatic certificates
+  std::error_code unreadable;  // there are no automatic certificates then
   for (const auto& entry : std::filesystem::directory_iterator(
            config.server.stateDir / kCertificatesFolder, unreadable)) {
     if (entry.path().extension() == ".key") keys.add(entry.path());

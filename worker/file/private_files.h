@@ -24,11 +24,11 @@ class PrivateFiles {
   void add(const std::filesystem::path& file);
 
   /// Whether it is one of the files that had the names when they were added. Never waits. The time
-  /// tells it from another that has got the inode of one that is gone.
+  /// of the last change tells it from a newer file that reuses the inode of a removed one.
   bool knows(const struct stat& status) const { return files_.contains(identityOf(status)); }
-  /// Whether one of the files is called so: then only contains() is sure.
+  /// Whether one of the files has this name: then only contains() is certain.
   bool haveName(std::string_view name) const { return names_.contains(name); }
-  /// Also what has come to one of the names since. Waits for the disk.
+  /// Also true for files that have got one of the paths since. Waits for the disk.
   bool contains(const struct stat& status) const;
 
  private:

@@ -20,8 +20,7 @@ bool isBase64(char c) {
          c == '/';
 }
 
-/// The text up to the line's end, which in JSON is a backslash and a letter, without the space
-/// around it.
+/// Takes a line off `text`, without spaces around it. In JSON, "\n" and the like end a line.
 std::string_view takeLine(std::string_view& text) {
   const std::size_t end = std::min(text.find_first_of("\n\r\\"), text.size());
   std::string_view line = text.substr(0, end);
@@ -81,17 +80,18 @@ constexpr std::uint8_t kContext1 = 0xA1;
 constexpr std::string_view kPkcs5 = "\x2A\x86\x48\x86\xF7\x0D\x01\x05";
 constexpr std::string_view kPkcs12Pbe = "\x2A\x86\x48\x86\xF7\x0D\x01\x0C\x01";
 constexpr std::string_view kPkcs7 = "\x2A\x86\x48\x86\xF7\x0D\x01\x07";
-/// Of an elliptic curve's key; what else begins alike (SNMP) has a short name there.
+/// The least size of an elliptic curve's key; SNMP packets begin alike, with a short name instead.
 constexpr std::size_t kLeastScalar = 20;
-/// Of an RSA or DSA key, besides its version.
+/// The numbers of an RSA or DSA key, besides its version.
 constexpr int kLeastNumbers = 5;
 
 struct Element {
   std::uint8_t tag;
-  std::string_view content;  ///< as far as it is known
+  std::string_view content;  ///< as far as `head` reaches
 };
 
-/// nullopt where there is none. A length that is not told (BER) is all that follows.
+/// Takes the next element off `bytes`; nullopt if there is none. One of indefinite length (BER)
+/// takes all that follows.
 std::optional<Element> take(std::string_view& bytes) {
   if (bytes.size() < 2) return std::nullopt;
   const auto tag = static_cast<std::uint8_t>(bytes[0]);
@@ -115,7 +115,7 @@ std::optional<Element> take(std::string_view& bytes) {
 
 std::uint8_t tagOf(const std::optional<Element>& element) { return element ? element->tag : 0; }
 
-/// The first element within a SEQUENCE where that is an object identifier; else "".
+/// The object identifier that a SEQUENCE begins with; "" if it does not.
 std::string_view oidWithin(const Element& sequence) {
   std::string_view inside = sequence.content;
   const auto oid = take(inside);
@@ -127,7 +127,7 @@ bool isEncryptedKey(const Element& algorithm, std::string_view rest) {
   return (oid.starts_with(kPkcs5) || oid.starts_with(kPkcs12Pbe)) && tagOf(take(rest)) == kOctets;
 }
 
-/// RSA's and DSA's: nothing but numbers.
+/// RSA and DSA keys consist of numbers only.
 bool areNumbers(std::string_view rest) {
   int count = 1;
   for (; count < kLeastNumbers; ++count) {

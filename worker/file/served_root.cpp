@@ -17,7 +17,7 @@ bool isSame(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/// Whether a folder that the account may read cannot be read all the same: the sandbox forbids it.
+/// Whether the sandbox forbids reading a folder that the account may read.
 bool isOutOfReach(const std::filesystem::path& path) {
   const UniqueFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return !folder && errno == EACCES && ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
@@ -35,14 +35,14 @@ Result<std::shared_ptr<ServedRoot>> ServedRoot::openAt(const std::filesystem::pa
       new ServedRoot(path, symlinks, std::move(keys), std::move(now)));
 }
 
-/// In the pool. What cannot be looked at now stays as it was.
+/// In the pool. kSame if the path cannot be examined now.
 ServedRoot::Seen ServedRoot::look() const {
   using What = Seen::What;
   struct stat status {};
   const int error = ::stat(path_.c_str(), &status) != 0 ? errno : 0;
   if (error == ENOENT || error == ENOTDIR || error == ELOOP) return {What::kGone};
   if (error == 0 && !S_ISDIR(status.st_mode)) return {What::kGone};
-  // The master could open it, but its workers have another account.
+  // The master could open it, but the workers' account lacks permission.
   if (error == EACCES ||
       (::faccessat(AT_FDCWD, path_.c_str(), X_OK, AT_EACCESS) != 0 && errno == EACCES)) {
     return {What::kForbidden, {}, "their account may not pass a folder on the way"};
@@ -118,7 +118,7 @@ void ServedRoots::look(Lane& pool, bool tells) {
       },
       [this, tells](Result<std::vector<Change>> changes) {
         looking_ = false;
-        if (!changes) return;  // in a second
+        if (!changes) return;  // the next look is in a second
         for (auto& [root, seen] : *changes) root->take(std::move(seen), tells);
       });
 }

@@ -1,4 +1,4 @@
-// Folders that are served by their paths: what a path leads to may be replaced at any time.
+// Folders that are served by their paths: a path may lead to another folder at any time.
 #pragma once
 
 #include <sys/stat.h>
@@ -17,7 +17,7 @@
 
 namespace egalaxyd {
 
-/// What one path leads to. Opened by the master before the fork, then the loop thread's.
+/// The folder at one path. Opened by the master before the fork, later used on the loop thread.
 class ServedRoot {
  public:
   /// `keys`: not nullptr.
@@ -30,7 +30,7 @@ class ServedRoot {
 
  private:
   friend class ServedRoots;
-  /// What a look at the path has found.
+  /// The outcome of a look at the path.
   struct Seen {
     enum class What { kSame, kGone, kForbidden, kReplaced, kUnusable } what = What::kSame;
     std::shared_ptr<const SiteRoot> folder = {};  ///< with kReplaced
@@ -49,20 +49,20 @@ class ServedRoot {
   const std::filesystem::path path_;
   const SymlinkPolicy symlinks_;
   const std::shared_ptr<const PrivateFiles> keys_;
-  /// Changed by take() alone, which no look() runs beside.
+  /// Changed only by take(), which never runs at the same time as look().
   std::shared_ptr<const SiteRoot> now_;
-  std::string unusable_;  ///< what the log has been told of
+  std::string unusable_;  ///< the reason that was logged last
 };
 
-/// All of one configuration; lives as long as its workers' loops.
+/// All roots of one configuration; lives as long as its workers' loops.
 class ServedRoots {
  public:
-  /// Those who name the same path share it. Master only.
+  /// Roots with the same path and policy are shared. Master only.
   Result<std::shared_ptr<ServedRoot>> open(const std::filesystem::path& path,
                                            SymlinkPolicy symlinks,
                                            const std::shared_ptr<const PrivateFiles>& keys);
-  /// Looks at all paths again, one after the other on one thread of the pool, unless it is still
-  /// at it. Loop thread. `tells`: whether this process is the one that writes to the log.
+  /// Looks at all paths again, one after the other on one thread of the pool; does nothing while
+  /// the last look is under way. Loop thread. `tells`: whether this process logs changes.
   void look(Lane& pool, bool tells);
 
  private:

@@ -23,7 +23,7 @@
 namespace egalaxyd {
 namespace {
 
-// A rename anywhere in the system may disturb a walk through "..": the kernel says EAGAIN then.
+// A rename anywhere in the system may disturb the resolution of "..": openat2 gives EAGAIN then.
 constexpr int kMaxDisturbances = 100;
 
 /// openat2(2), which glibc does not wrap; -1 with errno.
@@ -45,10 +45,10 @@ struct Attempt {
   int error = 0;  ///< an errno; 0: `file` is open
 };
 
-/// What errno calls a key that is turned away.
+/// The errno that stands for a refused private key.
 constexpr int kPrivateKey = EKEYREJECTED;
 
-/// Reads on until file.head has `wanted` bytes or the file's end is there; 0 or an errno.
+/// Reads until file.head has `wanted` bytes or the file ends; returns 0 or an errno.
 int readHead(OpenFile& file, std::size_t wanted, Waiting waiting) {
   std::size_t have = file.head.size();
   file.head.resize(wanted);
@@ -62,11 +62,11 @@ int readHead(OpenFile& file, std::size_t wanted, Waiting waiting) {
     have += static_cast<std::size_t>(got);
   }
   file.head.resize(have);
-  if (have < wanted) file.status.st_size = static_cast<off_t>(have);  // it shrank meanwhile
+  if (have < wanted) file.status.st_size = static_cast<off_t>(have);  // the file shrank meanwhile
   return 0;
 }
 
-/// An errno, kPrivateKey among them, or 0: the file may be served.
+/// 0 if the file may be served, otherwise an errno, such as kPrivateKey.
 int examine(OpenFile& file, std::string_view path, const PrivateFiles& keys, Waiting waiting) {
   if (keys.knows(file.status)) return kPrivateKey;
   if (keys.haveName(path.substr(path.rfind('/') + 1))) {
@@ -92,13 +92,13 @@ void warnOfKey(std::string_view path, const struct stat& status) {
                logQuote(path));
 }
 
-/// O_NONBLOCK: a FIFO is opened without a wait for its writer, and closed when that is seen.
+/// O_NONBLOCK: opening a FIFO does not wait for its writer; it is closed when fstat() shows it.
 Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Waiting waiting,
                 const PrivateFiles* keys) {
   if (path.find('\0') != std::string::npos) return {{}, ENOENT};
   if (waiting == Waiting::kNever) resolve |= RESOLVE_CACHED;
   OpenFile file{UniqueFd(openAt2(folder, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve))};
-  // A folder that may be entered and not listed.
+  // Perhaps a folder that may be entered but not listed.
   if (!file.fd && errno == EACCES) {
     file.fd = UniqueFd(openAt2(folder, path.c_str(), O_PATH | O_DIRECTORY, resolve));
     if (!file.fd && errno == ENOTDIR) errno = EACCES;
@@ -113,8 +113,8 @@ Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Wait
   return {std::move(file)};
 }
 
-/// An absolute link is EXDEV for the kernel even when it leads back inside: that takes more than a
-/// look into memory. Kernels before 5.12 do not know RESOLVE_CACHED and say EINVAL.
+/// EXDEV: the kernel says it of any absolute link, even one that leads back inside, and finding
+/// that out may wait. EINVAL: kernels before 5.12 do not know RESOLVE_CACHED.
 bool isForThePool(int error) { return error == EAGAIN || error == EXDEV || error == EINVAL; }
 
 Result<OpenFile> resultOf(Attempt attempt, std::string_view path, Waiting waiting) {
@@ -128,7 +128,7 @@ Result<OpenFile> resultOf(Attempt attempt, std::string_view path, Waiting waitin
   return errnoError("open " + logQuote(path), attempt.error);
 }
 
-/// Where an open descriptor stands in the file system; nullopt without /proc.
+/// The path of an open descriptor; nullopt without /proc.
 std::optional<std::string> realPathOf(int fd) {
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   std::array<char, PATH_MAX> path;
@@ -137,7 +137,7 @@ std::optional<std::string> realPathOf(int fd) {
   return std::string(path.data(), static_cast<std::size_t>(length));
 }
 
-/// The part of `path` below `root`; nullopt when it is elsewhere.
+/// The part of `path` below `root`; nullopt if it is not below.
 std::optional<std::string> pathBelow(std::string_view root, std::string_view path) {
   if (root == "/") root = "";
   if (!path.starts_with(root)) return std::nullopt;
@@ -199,8 +199,8 @@ Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) cons
   return resultOf(std::move(attempt), path, waiting);
 }
 
-/// Finds out where the links lead, then opens that place without following any: whatever the tree
-/// becomes in between, the kernel keeps the opening inside.
+/// Finds out where the links lead, then opens that place without following any link: even if the
+/// tree changes in between, the kernel keeps the result inside the root.
 Result<OpenFile> SiteRoot::openThroughLinks(const std::string& relative) const {
   const UniqueFd target(openAt2(folder_.get(), relative.c_str(), O_PATH, RESOLVE_NO_MAGICLINKS));
   if (!target) return resultOf({{}, errno}, relative, Waiting::kAllowed);

@@ -1,4 +1,4 @@
-// Opening files below a folder, with the kernel as the guard of its borders.
+// Opens files below a folder; the kernel (openat2, RESOLVE_BENEATH) keeps requests inside it.
 #pragma once
 
 #include <sys/stat.h>
@@ -22,12 +22,12 @@ enum class Waiting {
   kAllowed,  ///< in the pool
 };
 
-/// A regular file, open for reading, or a folder, which may be an O_PATH descriptor. `status` was
-/// taken from the descriptor. Nothing else is ever read or kept open.
+/// A regular file, open for reading, or a folder, which may be an O_PATH descriptor; nothing else
+/// is ever read or kept open. `status` was taken from the descriptor.
 struct OpenFile {
   UniqueFd fd;
   struct stat status {};
-  /// Of a file that was examined the first bytes, at most kBodyChunk: what was looked at is sent.
+  /// The first bytes, at most kBodyChunk, of a file that was examined: the examined bytes are sent.
   std::string head = {};
 
   bool isFolder() const { return S_ISDIR(status.st_mode); }
@@ -38,11 +38,11 @@ struct OpenFile {
 Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting,
                           const PrivateFiles* keys = nullptr);
 
-/// Holds its folder open, whatever becomes of the folder's name. Immutable; any thread.
+/// Holds its folder open, even if the folder is renamed. Immutable; any thread.
 ///
-/// With `keys` each file is examined when it is opened, and a private key is refused: what they
-/// hold, and what isPrivateKey() sees in the content. Whatever is opened to be served has them;
-/// nullptr is for those who look at files for themselves.
+/// With `keys` each file is examined when it is opened, and private keys are refused: the files in
+/// `keys`, and those in whose content isPrivateKey() finds one. Every root that is served has
+/// `keys`; nullptr is for callers that read files for themselves.
 class SiteRoot {
  public:
   /// Fails when `path` is not a folder that this process may enter.
@@ -57,7 +57,7 @@ class SiteRoot {
 
   /// The folder's, from when it was opened.
   const struct stat& status() const { return status_; }
-  /// Whether the folder was removed since. Never waits.
+  /// The folder's status when it was opened.
   bool isRemoved() const;
   /// Whether its path leads to another folder by now, or to none. Waits for the disk.
   bool isReplaced() const;
@@ -76,7 +76,7 @@ class SiteRoot {
   UniqueFd folder_;
   struct stat status_;
   SymlinkPolicy symlinks_;
-  std::shared_ptr<const PrivateFiles> keys_;  ///< nullptr: none are known
+  std::shared_ptr<const PrivateFiles> keys_;  ///< nullptr: files are not examined
 };
 
 }  // namespace egalaxyd
