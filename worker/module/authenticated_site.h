@@ -12,9 +12,9 @@
 
 namespace egalaxyd {
 
-/// Lets those in whose certificate is valid and one of the chosen: in `fingerprints` (of the
-/// certificate or its key), or signed by one of `authorities`. With neither, any certificate will
-/// do. The certificate is judged before the path: strangers do not learn what there is.
+/// Admits clients whose certificate is valid and listed: in `fingerprints` (of the certificate or
+/// its key), or signed by one of `authorities`. With neither, any valid certificate is admitted.
+/// The certificate is checked before the path, so that strangers do not learn which paths exist.
 class AuthenticatedSite final : public Site {
  public:
   AuthenticatedSite(const AuthenticatedArgs& args,

@@ -16,8 +16,7 @@
 namespace egalaxyd {
 namespace {
 
-// Listings live in memory until their clients have read them: slow readers of a huge folder must
-// not fill it.
+// Listings stay in memory until they are sent: slow readers of a huge folder must not fill it.
 constexpr std::size_t kMaxListingBytes = 4 * 1024 * 1024;
 
 Response rootIsAway() {
@@ -31,7 +30,7 @@ DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
   return args;
 }
 
-/// A listing that counts itself in `total` for as long as it lives.
+/// A listing that adds its size to `total` for as long as it exists.
 class ListingBody final : public BodySource {
  public:
   ListingBody(std::string text, std::size_t& total)
@@ -85,7 +84,7 @@ void DirectorySite::serve(Root root, Request request, Responder reply, Services&
                        std::move(cancellation));
 }
 
-/// What the loop would have to wait for is found by the lane for files.
+/// Finds on the pool what is not in memory.
 Task<void> DirectorySite::serveLate(Root root, Request request, Responder reply,
                                     Services& services) {
   const auto look = [&] {
@@ -95,7 +94,7 @@ Task<void> DirectorySite::serveLate(Root root, Request request, Responder reply,
   answer(std::move(root), std::move(request), std::move(reply), std::move(found), services);
 }
 
-/// A file to edit that is not there yet is an empty one.
+/// When a client edits a file that does not exist, it gets an empty one.
 void DirectorySite::answer(Root root, Request request, Responder reply, Result<Found> found,
                            Services& services) {
   const bool missing = !found && found.error().code == ErrorCode::kNotFound;
@@ -222,7 +221,7 @@ Response DirectorySite::listingResponse(std::string text) {
 std::string DirectorySite::mediaTypeFor(std::string_view fileName) const {
   const std::string name = lowerCase(fileName);
   std::string_view type;
-  // The leftmost dot begins the longest extension; a leading one only hides the file.
+  // The leftmost dot begins the longest extension; a leading dot only hides the file.
   for (auto dot = name.find('.', 1); dot != std::string::npos && !args_.mime.empty();
        dot = name.find('.', dot + 1)) {
     const auto known = args_.mime.find(name.substr(dot));

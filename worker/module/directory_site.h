@@ -19,11 +19,11 @@ namespace egalaxyd {
 
 /// A tree of files: files, index files, listings, and uploads where they are allowed. What is in
 /// memory is answered at once, the rest from the pool. A request keeps the root that it began with,
-/// also when that is replaced meanwhile; while there is none the answer is 41.
+/// even if that is replaced meanwhile; while there is no root the answer is 41.
 class DirectorySite final : public Site {
  public:
-  /// `host`: the site's name, for records. `root` is args.root, open, and knows what `neverServed`
-  /// holds, which uploads do not replace either.
+  /// `host`: the site's name, for records. `root` is args.root, open, and never serves the files in
+  /// `neverServed`; uploads do not replace those either.
   DirectorySite(std::string host, DirectoryArgs args, std::shared_ptr<const ServedRoot> root,
                 std::shared_ptr<const PrivateFiles> neverServed);
   void handle(Request request, Responder reply, Services& services) override;

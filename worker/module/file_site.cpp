@@ -28,7 +28,7 @@ std::string mediaTypeFor(const FileArgs& args, std::string_view lang) {
   return describeMediaType(type, "", lang);
 }
 
-/// Chunks of a text that others may be sending too.
+/// Sends a text that other responses may share.
 class SharedBody final : public BodySource {
  public:
   explicit SharedBody(std::shared_ptr<const std::string> text) : text_(std::move(text)) {}
@@ -59,7 +59,7 @@ Response FileSite::responseOf(Result<OpenFile> opened, Services& services) const
   return fileResponse(std::move(opened).value(), mediaType_, services);
 }
 
-/// A file that the account may read and this process may not lies beyond the sandbox.
+/// If the account may read the file but this process may not, it lies outside the sandbox.
 Response FileSite::failureOf(const Error& error) const {
   const bool isBeyond = error.code == ErrorCode::kPermission &&
                         ::faccessat(AT_FDCWD, path_.c_str(), R_OK, AT_EACCESS) == 0 &&
@@ -104,7 +104,7 @@ bool FileSite::isFresh() const {
   return loaded_ && (*cache_ == kForever || Clock::now() - *loaded_ < *cache_);
 }
 
-/// The first who finds the content stale has it read; who comes meanwhile waits for the same.
+/// The first request that finds the content stale has it read; others wait for the same read.
 void FileSite::load(Responder reply, Services& services) {
   waiting_.push_back(std::move(reply));
   if (waiting_.size() > 1) return;
@@ -116,7 +116,7 @@ Task<void> FileSite::loadForAll(Services& services) {
   auto content = co_await services.pool.run(readIt);
   if (content) loaded_ = Clock::now();
   content_ = content ? std::move(content).value() : nullptr;
-  // Without content the file itself says what is wrong.
+  // Without content, opening the file tells what is wrong.
   for (Responder& waiting : std::exchange(waiting_, {})) {
     answerFromMemory(std::move(waiting), services);
   }

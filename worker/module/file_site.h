@@ -19,14 +19,14 @@ namespace egalaxyd {
 /// Largest file whose content is kept in memory.
 inline constexpr std::size_t kMaxCachedBytes = 1024 * 1024;
 
-/// One file, opened anew by its path for every request; 51 below its own path, and when it is gone;
-/// 41 where a deploy has put it beyond the sandbox.
-/// With a cache its content is kept as long as that says, by each worker for itself, and answers
-/// without a system call. A file that is too large for that is served as without.
+/// One file, opened anew by its path for every request. 51 for paths below its own, and when the
+/// file is gone; 41 if a deploy has put it where the sandbox forbids reading. With `args.cache`,
+/// each worker keeps the content in memory for that time and answers without a system call. A file
+/// that is too large for that is served as without.
 class FileSite final : public Site {
  public:
   /// `args.path` is absolute; `lang` is for text/gemini, "" for none. `atRoot`: mounted at the "/"
-  /// of a map, which has two spellings where that map is itself mounted: "/area" and "/area/".
+  /// of a map. If that map is itself mounted, this path has two spellings: "/area" and "/area/".
   FileSite(const FileArgs& args, std::string_view lang, bool atRoot = false,
            std::shared_ptr<const PrivateFiles> neverServed = std::make_shared<PrivateFiles>());
   void handle(Request request, Responder reply, Services& services) override;
@@ -52,10 +52,10 @@ class FileSite final : public Site {
   const bool atRoot_;
   const Keys neverServed_;
 
-  // The loop's.
+  // Loop thread only.
   mutable RareError beyondSandbox_;
   Content content_;
-  std::optional<Clock::time_point> loaded_;  ///< when content_ was; nullopt: not yet
+  std::optional<Clock::time_point> loaded_;  ///< when content_ was loaded; nullopt: not yet
   std::vector<Responder> waiting_;           ///< while the pool reads the content
 };
 

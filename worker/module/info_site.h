@@ -7,11 +7,10 @@
 
 namespace egalaxyd {
 
-/// Tells what runs here and how it is doing: nothing of the configuration but its limits, no path,
-/// no client.
+/// Shows versions, uptime and counters; of the configuration only the limits, no path, no client.
 class InfoSite final : public Site {
  public:
-  /// Asks for the machine's name.
+  /// Looks up the machine's name.
   InfoSite();
   void handle(Request request, Responder reply, Services& services) override;
 

@@ -11,19 +11,19 @@
 
 namespace egalaxyd {
 
-/// A query as text: percent-decoded, '+' kept, CR LF and CR made LF. nullopt for what is no text:
-/// a broken %XX, invalid UTF-8, control characters other than LF and TAB.
+/// The query as text: percent-decoded, '+' kept, CR LF and CR made LF. nullopt if it is not text: a
+/// broken %XX, invalid UTF-8, control characters other than LF and TAB.
 std::optional<std::string> decodeInput(std::string_view query);
 
-/// Asks for input (10, or 11 for what must not be seen); a request that brings some goes to the
-/// nested sites with it. An empty query is empty input. With `asMeta` the input is kept for the
-/// user, durably, before a nested site sees it; without nested sites a short page says so.
+/// Asks for input (10; 11 if it is sensitive); a request with input goes on to the nested sites. An
+/// empty query is empty input. With `asMeta` the input is stored durably for the user before a
+/// nested site sees it; without nested sites a short page says so.
 class InputSite final : public Site {
  public:
   InputSite(const InputArgs& args, PathMap sites);
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
-  /// What a sensitive site is told is for no log.
+  /// The input of a sensitive site must not be logged.
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:

@@ -17,7 +17,7 @@ class NestedSites {
 
   bool serves(std::string_view sitePath) const { return sites_.find(sitePath).site != nullptr; }
 
-  /// Hands the request to the best of them; 51 where there is none.
+  /// Hands the request to the site with the longest matching path; 51 if there is none.
   void handle(Request request, Responder reply, Services& services) const {
     const PathMap::Match match = sites_.find(request.sitePath());
     if (match.site == nullptr) return std::move(reply).send(Response::notFound());

@@ -12,7 +12,7 @@
 namespace egalaxyd {
 namespace {
 
-/// A target that begins with "//" would name a host.
+/// Leaves one leading slash, since a target that begins with "//" would name a host.
 void dropDoubleSlash(std::string& target) {
   const std::size_t path = target.find_first_not_of('/');
   const std::size_t slashes = path == std::string::npos ? target.size() : path;

@@ -6,7 +6,7 @@
 
 namespace egalaxyd {
 
-/// Sends everything to `to`, in which %path% is what the mount left of the path, percent-encoded,
+/// Redirects everything to `to`, in which %path% is the path below the mount, percent-encoded,
 /// %query% the query without its '?', and %host% the host.
 class RedirectSite final : public Site {
  public:

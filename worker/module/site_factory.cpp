@@ -24,7 +24,7 @@
 namespace egalaxyd {
 namespace {
 
-/// Whether it lacks what it is made of, which the check of the configuration complains of.
+/// Whether a required argument is missing; the check of the configuration complains of that.
 bool isIncomplete(const ModuleArgs& args) {
   if (const auto* directory = std::get_if<DirectoryArgs>(&args)) return directory->root.empty();
   if (const auto* file = std::get_if<FileArgs>(&args)) return file->path.empty();
@@ -38,7 +38,7 @@ struct SiteBuilder {
   std::shared_ptr<const PrivateFiles> neverServed;
   ServedRoots& roots;
   Complaints& complaints;
-  std::string_view path = {};  ///< of the mount under way
+  std::string_view path = {};  ///< of the mount that is being built
 
   PathMap map(const std::vector<MountConfig>& mounts) const {
     PathMap sites;

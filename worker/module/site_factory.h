@@ -1,4 +1,4 @@
-// Site maps out of a configuration.
+// Builds the site maps from a configuration.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace egalaxyd {
 
-/// Builds every site, aliases included, opening roots and files as it goes; what cannot be built is
-/// a complaint and left out. Runs in the master, before the fork, and under --check.
+/// Builds every site, aliases included, and opens its roots and files. A site that cannot be built
+/// is left out and becomes a complaint. Runs in the master, before the fork, and under --check.
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
                                              Complaints& complaints);
 

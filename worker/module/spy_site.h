@@ -8,11 +8,11 @@
 
 namespace egalaxyd {
 
-/// "name: value" as a line that is safe within a preformatted block, indented: control characters
-/// and what is not UTF-8 are written as \n, \t or \xNN, a backslash as two; long values are cut.
+/// "name: value" as an indented line that is safe within a preformatted block: control characters
+/// and invalid UTF-8 are written as \n, \t or \xNN, a backslash as two; long values are cut.
 std::string factLine(std::string_view name, std::string_view value);
 
-/// Tells the client all that the server knows of the request, the certificate and its user. 40 when
+/// Shows the client all that the server knows of the request, the certificate and its user. 40 if
 /// the storage does not answer.
 class SpySite final : public Site {
  public:
