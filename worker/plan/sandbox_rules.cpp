@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What the master finds by its name, as it is spelled and as it is now.
+/// The paths by which the master finds its files, as they are spelled and as they resolve now.
 class MasterFiles {
  public:
   explicit MasterFiles(const Config& config) {
@@ -26,7 +26,7 @@ class MasterFiles {
     }
   }
 
-  /// Whether `folder` is one of them, or has one in it, however deep.
+  /// Whether `folder` is one of them, or one of them lies in it, however deep.
   bool areIn(const fs::path& folder) const {
     std::error_code missing;
     const std::string prefix = asPrefix(fs::weakly_canonical(folder, missing));
@@ -50,7 +50,7 @@ void allowReading(SandboxRules& rules, const fs::path& root) {
   if (!places.around.empty()) rules.readable.push_back(std::move(places.around));
 }
 
-/// The folder around a root is never writable: what else is in it is none of the uploaders'.
+/// The folder around a root is never made writable: uploads must not change what else is in it.
 void allowUploads(SandboxRules& rules, const fs::path& root, const MasterFiles& masterFiles) {
   rules.writable.push_back(root);
   for (const fs::path& place : replacementsOf(root).behindLinks) {
@@ -86,7 +86,7 @@ SandboxRules workerSandbox(const Config& config) {
   for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts, masterFiles);
   const fs::path database = config.server.stateDir / kDatabaseFolder;
   std::error_code missing;
-  // A rule for a link would be one for what it leads to.
+  // A Landlock rule for a link would apply to its target.
   if (fs::symlink_status(database, missing).type() == fs::file_type::directory) {
     rules.writable.push_back(database);
   }

@@ -1,4 +1,4 @@
-// Which files and folders a worker keeps.
+// The files and folders that a worker may still reach.
 #pragma once
 
 #include "common/config/config.h"
@@ -6,11 +6,10 @@
 
 namespace egalaxyd {
 
-/// What the sites of `config` read and write, and the database's folder. Nothing that the master
-/// reads or opens by its name (its configuration, keys, plug-ins, log, the rest of the state
-/// folder) can be replaced from there, unless it lies within a root that takes uploads. A folder
-/// that comes to the place of such a root is writable where that is so for the one around it too.
-/// Looks at the links on the way to all these.
+/// What the sites of `config` read and write, and the database's folder. From there nothing can be
+/// replaced that the master reads or opens by name (configuration, keys, plug-ins, log, the rest of
+/// the state folder), unless it lies within a root that takes uploads. A folder that takes the
+/// place of such a root is writable only if the folder around it is. Resolves the links to these.
 SandboxRules workerSandbox(const Config& config);
 
 }  // namespace egalaxyd

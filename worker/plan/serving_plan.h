@@ -1,5 +1,5 @@
-// Everything that serving one configuration needs and that can be wrong: built by the master before
-// it forks, inherited by the workers copy-on-write, built and thrown away by --check.
+// Everything that serving one configuration needs and that can be wrong. The master builds it
+// before it forks, and the workers inherit it copy-on-write; --check builds it and discards it.
 #pragma once
 
 #include <memory>

@@ -30,9 +30,9 @@ namespace egalaxyd {
 
 struct TlsContexts::State {
   std::vector<Poco::Net::Context::Ptr> contexts;
-  std::vector<ServedCertificate> served;  ///< of each context
+  std::vector<ServedCertificate> served;  ///< one for each context
   HostMap<SSL_CTX*> byName;
-  std::optional<std::size_t> fallback;  ///< of the contexts
+  std::optional<std::size_t> fallback;  ///< index into contexts
 
   SSL_CTX* at(std::size_t context) const { return contexts[context]->sslContext(); }
   void add(const SiteConfig& site, std::size_t context) {
@@ -48,14 +48,14 @@ namespace {
 
 using ContextPtr = Poco::Net::Context::Ptr;
 
-/// What clients may sign with, of the keys that the handshake guard allows: no DSA, no SHA-224,
-/// which cost milliseconds even when the signature is garbage.
+/// The signatures that clients may make, with the keys that the handshake guard allows: no DSA, no
+/// SHA-224, which cost milliseconds to check even when the signature is garbage.
 constexpr const char* kClientSignatures =
     "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed25519:ed448:"
     "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
     "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
 
-/// Changes nothing for an absent or unknown name: the handshake goes on with the default.
+/// SNI callback. Without a name, or with an unknown one, the handshake goes on with the default.
 int chooseByName(SSL* ssl, int*, void* argument) {
   const auto* byName = static_cast<const HostMap<SSL_CTX*>*>(argument);
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
@@ -81,7 +81,7 @@ void applySettings(SSL_CTX* context, TlsVersion minVersion) {
   SSL_CTX_set_cert_verify_callback(context, acceptAnyCertificate, nullptr);
   SSL_CTX_set_max_cert_list(context, static_cast<long>(kMaxClientCertificates));
   SSL_CTX_set1_client_sigalgs_list(context, kClientSignatures);
-  // Resumption would bring an earlier identity back, or hide a new one.
+  // Resumption could bring an earlier identity back, or hide a new one.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);
   constexpr std::string_view kSessionContext = "egalaxyd";
@@ -92,10 +92,10 @@ void applySettings(SSL_CTX* context, TlsVersion minVersion) {
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                    SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
-  // P-521, the slowest, is for those whose certificate is on it: TLS 1.2 takes no other curves
-  // there.
+  // P-521, the slowest, comes last. It is here for client certificates on that curve: TLS 1.2
+  // accepts them only on curves of this list.
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384:P-521");
-  // SHA-256 first: a handshake derives its keys in a hundred blocks of hashing, and SHA-384 takes
+  // SHA-256 first: a handshake hashes about a hundred blocks to derive its keys, and SHA-384 takes
   // several times as long for each. AES-128 is as strong as the certificate's P-256.
   SSL_CTX_set_ciphersuites(
       context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
@@ -151,7 +151,7 @@ void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& ident
   }
 }
 
-/// The kept certificate of a host, or a new one.
+/// The stored certificate of a host, or a new one.
 Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const AutomaticFiles& files,
                                               bool keep) {
   const auto& [folder, certificate, key] = files;
@@ -207,7 +207,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     return state.served.size() - 1;
   };
 
-  // One without the other has been complained of.
+  // A certificate without its key, or the reverse, has been complained of already.
   if (!config.tls.certificate.empty() && !config.tls.key.empty()) {
     state.fallback =
         add(readKeyedCertificate(config.tls.certificate, config.tls.key), config.tls.certificate,

@@ -17,22 +17,22 @@ class Context;
 
 namespace egalaxyd {
 
-/// Made in the master before the fork, with the keys loaded; read-only afterwards. TLS 1.2 and 1.3,
-/// client certificates requested and never verified, no resumption, tickets, early data or
+/// Made in the master before the fork, with the keys loaded; read-only afterwards. TLS 1.2 and 1.3;
+/// client certificates are requested but not verified; no resumption, tickets, early data or
 /// renegotiation.
 class TlsContexts {
  public:
   /// `makeMissing`: create and keep automatic certificates in `<state>/certificates`; without it
-  /// (--check) a missing one is made for this process only. A router without sites has one for this
-  /// machine's name. What cannot be read is a complaint.
+  /// (--check) a missing one is made for this process only. A router without sites gets one for
+  /// this machine's name. What cannot be read is a complaint.
   static std::unique_ptr<TlsContexts> build(const Config& config, bool makeMissing,
                                             Complaints& complaints);
   ~TlsContexts();
 
-  /// The context that handshakes begin with; its servername callback picks the host's own. nullptr
-  /// where build() complained, or had neither sites nor a router.
+  /// The context that handshakes begin with; its servername callback switches to the host's own.
+  /// nullptr if build() complained, or there are neither sites nor a router.
   SSL_CTX* initial() const;
-  /// In the order of the configuration, the one of [tls] first.
+  /// In the order of the configuration, that of [tls] first.
   const std::vector<ServedCertificate>& served() const;
 
  private:

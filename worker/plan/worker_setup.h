@@ -1,4 +1,4 @@
-// What a worker is given at its birth.
+// What a worker is given when it is forked.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ struct ServingPlan;
 struct ListenerSocket {
   int fd = -1;
   ListenerKind kind = ListenerKind::kGemini;
-  std::uint16_t port = 0;  ///< the real one
+  std::uint16_t port = 0;  ///< the actual one
 };
 
 struct WorkerSetup {
@@ -29,14 +29,14 @@ struct WorkerSetup {
   std::vector<ListenerSocket> listeners;  ///< closed when the worker drains
   SharedState* shared = nullptr;
   std::size_t sharedSlot = 0;      ///< this process's slot in `shared`
-  std::int64_t id = 0;             ///< no other worker ever has it, nor had; above 0
+  std::int64_t id = 0;             ///< above 0; no other worker ever has the same
   std::uint32_t workerNumber = 0;  ///< for logs and pages; 0-based
   std::uint32_t workerCount = 1;   ///< workers of this generation, to share limits out
   std::uint64_t generation = 1;
-  std::optional<Account> account;    ///< to become, when the master is root
+  std::optional<Account> account;    ///< to switch to, if the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
-  int log = -1;                      ///< what its log goes to; the worker owns its copy
-  std::string storageTrouble;        ///< what ails the database as far as the master knows
+  int log = -1;                      ///< the log's descriptor; the worker owns its copy
+  std::string storageTrouble;        ///< the database's last error that the master knows of
   WorkerChannel channel;
 };
 
