@@ -1,5 +1,5 @@
-// All that a plug-in includes: sites, routers and rate limiters of your own in a shared library.
-// examples/plugin/README.md goes from the first line to a running server.
+// The header that a plug-in includes: sites, routers and rate limiters of your own in a shared
+// library. examples/plugin/README.md is a tutorial.
 //
 //   class Hello : public egalaxyd::SitePlugin { … };
 //
@@ -15,7 +15,7 @@
 #include <map>
 #include <string>
 
-// Types that both sides use are one and the same, even where a plug-in hides everything else.
+// The type information of shared types must be visible, even if a plug-in hides everything else.
 #pragma GCC visibility push(default)
 #include "common/base/path.h"
 #include "common/base/result.h"
@@ -31,16 +31,16 @@ namespace egalaxyd {
 /// notice. A library with another number is refused before any of it is used.
 inline constexpr std::uint32_t kPluginAbi = 6;
 
-/// The configuration's `args`.
+/// `args` in the configuration.
 using PluginArguments = std::map<std::string, std::string>;
 
-/// A site out of a plug-in. Made and configured by the master, perhaps as root, before it forks;
-/// each worker then answers with its own copy, on its loop's thread, unprivileged and sandboxed:
-/// open in configure() what handle() needs, and start no thread there.
+/// A site from a plug-in. It is created and configured by the master, perhaps as root, before the
+/// fork. Each worker then answers with its own copy, on its loop's thread, unprivileged and
+/// sandboxed: open in configure() what handle() needs, but start no thread there.
 ///
-/// An exception out of handle(), or out of a callback of Request::body, is that request's 42; one
-/// out of the response's body is its end, and so is a chunk that BodySource does not allow. One out
-/// of what Services was given to run destroys what was to run, and with it the Responder that it
+/// If handle(), or a callback of Request::body, throws, the request is answered 42. If the
+/// response's body throws, or gives a chunk that BodySource does not allow, the connection ends. If
+/// work that was passed to Services throws, that work is destroyed, with the Responder that it
 /// holds. Responder::send() and BodySource::wake() may be called on any thread; everything else
 /// belongs to the loop's.
 class SitePlugin : public Site {
@@ -51,7 +51,7 @@ class SitePlugin : public Site {
     if (arguments.empty()) return {};
     return Error{ErrorCode::kInvalid, "args: \"" + arguments.begin()->first + "\" is not known"};
   }
-  /// A site that takes uploads says so here, and reads Request::body.
+  /// Short input by default; a site that takes uploads overrides this, and reads Request::body.
   AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
 };
 
@@ -65,8 +65,9 @@ class SitePlugin : public Site {
   const std::uint32_t egalaxydPluginAbi = egalaxyd::kPluginAbi;  \
   }
 
-/// The classes of one kind, which need a constructor without parameters: POCO_EXPORT_CLASS(Class)
-/// for each, then POCO_END_MANIFEST. At most once each, outside of any namespace.
+/// For each kind, list its classes, which need a constructor without parameters:
+/// POCO_EXPORT_CLASS(Class) for each, then POCO_END_MANIFEST. At most once per kind, outside of any
+/// namespace.
 #define EGALAXYD_BEGIN_SITES POCO_BEGIN_NAMED_MANIFEST(Sites, egalaxyd::SitePlugin)
 #define EGALAXYD_BEGIN_ROUTERS POCO_BEGIN_NAMED_MANIFEST(Routers, egalaxyd::Router)
 #define EGALAXYD_BEGIN_RATE_LIMITERS POCO_BEGIN_NAMED_MANIFEST(RateLimiters, egalaxyd::RateLimiter)

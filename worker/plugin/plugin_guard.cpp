@@ -13,15 +13,15 @@ namespace {
 
 Response noAnswer() { return Response::failure(Status::kCgiError, "No answer"); }
 
-/// What a client may be told to wait.
+/// The longest wait that a client may be told.
 constexpr auto kLongestWait = std::chrono::hours(24);
 
-/// A plug-in's body, held to what BodySource promises.
+/// A plug-in's body; enforces what BodySource promises.
 class GuardedBody final : public BodySource {
  public:
   GuardedBody(std::unique_ptr<BodySource> body, std::string name, EventLoop& loop)
       : body_(std::move(body)), name_(std::move(name)) {
-    // Posted: it may be called within pull(), or by another thread.
+    // Posted, since it may be called within pull(), or on another thread.
     body_->onWake([&loop, self = self_] {
       loop.post([self] {
         if (*self != nullptr) (*self)->onWoken();
@@ -42,19 +42,19 @@ class GuardedBody final : public BodySource {
   static std::optional<std::string> faultOf(const BodyChunk& chunk, std::size_t most) {
     const std::size_t size = chunk.bytes.size();
     if (size > most) return fmt::format("gave {} bytes where {} were the most", size, most);
-    if (size > 0 && chunk.bytes.data() == nullptr) return "gave bytes that are nowhere";
+    if (size > 0 && chunk.bytes.data() == nullptr) return "gave a null pointer for its bytes";
     switch (chunk.state) {
       case BodyChunk::State::kMore:
-        if (size == 0) return "gave kMore without a byte; kLater is what waits";
+        if (size == 0) return "gave kMore without a byte; to wait it must give kLater";
         return std::nullopt;
       case BodyChunk::State::kLater:
-        if (size > 0) return "gave kLater with bytes; kMore is what has some";
+        if (size > 0) return "gave kLater with bytes; with bytes it must give kMore";
         return std::nullopt;
       case BodyChunk::State::kEnd:
       case BodyChunk::State::kFailed:
         return std::nullopt;
     }
-    return fmt::format("gave the state {}, which there is not", static_cast<int>(chunk.state));
+    return fmt::format("gave the unknown state {}", static_cast<int>(chunk.state));
   }
 
   BodyChunk fail(const std::string& why) {
@@ -62,7 +62,7 @@ class GuardedBody final : public BodySource {
     return {BodyChunk::State::kFailed, {}};
   }
 
-  /// Whoever is woken for nothing would pull what nobody waits for.
+  /// Passes a wake on only after kLater: otherwise nobody waits, and a pull() would be unexpected.
   void onWoken() {
     if (std::exchange(isAwaited_, false)) wake();
   }
@@ -71,16 +71,16 @@ class GuardedBody final : public BodySource {
   const std::shared_ptr<GuardedBody*> self_ = std::make_shared<GuardedBody*>(this);
   const std::unique_ptr<BodySource> body_;
   const std::string name_;
-  bool isAwaited_ = false;  ///< it said kLater
+  bool isAwaited_ = false;  ///< its last state was kLater
 };
 
-/// The answer that a site owes, in the guard's hands until it is given.
+/// Holds the responder until the site has given its answer.
 class Owed : public std::enable_shared_from_this<Owed> {
  public:
   Owed(Responder reply, const std::string& name, EventLoop& loop)
       : reply_(std::move(reply)), name_(name), loop_(loop) {}
 
-  /// What the site's own responder does, on whatever thread; nothing once the answer was given.
+  /// Called by the site's own responder, on any thread; does nothing once the answer was given.
   void deliver(std::optional<Response> response) {
     if (std::this_thread::get_id() == thread_) return take(std::move(response));
     loop_.post([self = shared_from_this(), response = std::move(response)]() mutable {
@@ -93,7 +93,7 @@ class Owed : public std::enable_shared_from_this<Owed> {
     if (dropped_ && reply_) giveBack();
   }
 
-  /// Whether there was no answer yet.
+  /// Answers 42; returns false if there was an answer already.
   bool failed() {
     if (!reply_) return false;
     Responder reply = giveBack();
@@ -101,7 +101,7 @@ class Owed : public std::enable_shared_from_this<Owed> {
     return true;
   }
 
-  /// The request's end by an exception of the site's.
+  /// Called when the site has thrown.
   void failed(const Error& error) {
     const bool told = failed();
     spdlog::error("{}; the client {}", logQuote(error.message),
@@ -114,7 +114,7 @@ class Owed : public std::enable_shared_from_this<Owed> {
   void take(std::optional<Response> response) {
     if (!reply_) return;
     if (!response && handling_) {
-      dropped_ = true;  // by an exception on its way to the guard, or on purpose
+      dropped_ = true;  // on purpose, or while an exception is on its way to the guard
       return;
     }
     Responder reply = giveBack();
@@ -132,14 +132,15 @@ class Owed : public std::enable_shared_from_this<Owed> {
   }
 
   std::optional<Responder> reply_;
-  const std::string name_;  ///< the answer may come when the site is gone
+  const std::string name_;  ///< copied, since the answer may come when the site is gone
   EventLoop& loop_;
   const std::thread::id thread_ = std::this_thread::get_id();  ///< the loop's
-  bool handling_ = true;  ///< the site's handle() is on the stack
+  bool handling_ = true;                                       ///< handle() has not returned yet
   bool dropped_ = false;
 };
 
-/// One read of `body` for what the site reads from, and another for as long as the site wants it.
+/// Reads from `body` and gives the bytes to `site`, from which the site reads, for as long as it
+/// wants more.
 void readFor(const std::shared_ptr<RequestBody>& site, const std::shared_ptr<RequestBody>& body,
              const std::shared_ptr<Owed>& owed) {
   body->read([site, body, owed](Result<std::string> bytes) {
@@ -151,7 +152,7 @@ void readFor(const std::shared_ptr<RequestBody>& site, const std::shared_ptr<Req
   });
 }
 
-/// What the site reads from in place of `body`.
+/// A body that the site reads from in place of `body`.
 std::shared_ptr<RequestBody> guardedBody(const std::shared_ptr<RequestBody>& body,
                                          const std::shared_ptr<Owed>& owed) {
   const auto site = std::make_shared<std::weak_ptr<RequestBody>>();
@@ -194,7 +195,7 @@ bool GuardedRouter::serves(std::string_view host) const {
   const auto serves = contained(name_, [&] { return router_->serves(host); });
   if (serves) return *serves;
   errors_.log(serves.error());
-  return true;  // so that the request comes to its 42
+  return true;  // so that find() is called, which answers 42
 }
 
 PathMap::Match GuardedRouter::find(std::string_view host, std::string_view path) const {

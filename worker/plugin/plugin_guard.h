@@ -1,5 +1,5 @@
-// Between the worker and a plug-in: no exception of the plug-in's gets past, and nothing that
-// breaks the contracts of site.h and body.h.
+// Guards the worker against a plug-in: catches its exceptions, and enforces the contracts of site.h
+// and body.h.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +17,18 @@
 
 namespace egalaxyd {
 
-/// An exception out of the site, or out of its callback of the request's body, is that request's
-/// 42, whatever the site does with the responder later; one out of a body's pull(), or a chunk that
-/// BodySource does not allow, ends the connection. Answers and wakes of other threads are brought
-/// to the loop's.
+/// If the site, or its callback of the request's body, throws, the request is answered 42, whatever
+/// the site does with the responder later. If a body's pull() throws, or gives a chunk that
+/// BodySource does not allow, the connection ends. Answers and wakes of other threads are passed to
+/// the loop's thread.
 class GuardedSite final : public Site {
  public:
-  /// `name`: what the log calls it.
+  /// `name`: for the log.
   GuardedSite(std::shared_ptr<Site> site, std::string name)
       : site_(std::move(site)), name_(std::move(name)) {}
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view sitePath) const override;
-  /// Yes where the site cannot tell.
+  /// True if the site throws.
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:
@@ -36,13 +36,13 @@ class GuardedSite final : public Site {
   const std::string name_;
 };
 
-/// 42 to everything.
+/// Answers 42 to everything.
 class FailedSite final : public Site {
  public:
   void handle(Request request, Responder reply, Services& services) override;
 };
 
-/// An exception is that request's 42. The sites that the router finds are guarded too.
+/// If the router throws, the request is answered 42. Sites that it finds are guarded too.
 class GuardedRouter final : public Router {
  public:
   GuardedRouter(std::shared_ptr<Router> router, std::string name)
@@ -55,11 +55,11 @@ class GuardedRouter final : public Router {
   const std::string name_;
   mutable RareError errors_;
   mutable FailedSite failed_;
-  /// By the router's own site.
+  /// Keyed by the router's own site.
   mutable std::unordered_map<Site*, std::unique_ptr<GuardedSite>> sites_;
 };
 
-/// An exception lets the request pass; a wait is brought between a second and a day.
+/// If the limiter throws, the request passes. Waits are limited to between a second and a day.
 class GuardedRateLimiter final : public RateLimiter {
  public:
   GuardedRateLimiter(std::shared_ptr<RateLimiter> limiter, std::string name)

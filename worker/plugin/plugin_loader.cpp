@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message)}; }
 
-/// Tells one state of a file from another.
+/// Identifies one state of a file.
 using FileStamp = std::tuple<dev_t, ino_t, time_t, long>;
 
 FileStamp stampOf(const struct stat& status) {
@@ -46,9 +46,9 @@ Result<void> checkAbi(void* library, const fs::path& path) {
                   path.string(), number, kPluginAbi));
 }
 
-/// Maps the library and checks its number; a path that every way to the file has in common. POCO's
-/// loader finds it mapped already, which matters: POCO binds lazily, and a missing symbol would
-/// then end a worker in the middle of a request.
+/// Maps the library, checks its number and returns its canonical path. Uses RTLD_NOW, and POCO's
+/// loader then finds it mapped: POCO itself binds lazily, so a missing symbol would end a worker in
+/// the middle of a request.
 Result<std::string> openLibrary(const fs::path& named) {
   static std::map<std::string, FileStamp> opened;
   std::error_code error;
@@ -74,7 +74,7 @@ Result<std::string> openLibrary(const fs::path& named) {
     return invalid(fmt::format("{}: cannot be loaded: {}", path.string(), ::dlerror()));
   }
   if (auto checked = checkAbi(library, path); !checked) {
-    ::dlclose(library);  // nothing of it is in use: a better one may take its place
+    ::dlclose(library);  // nothing of it is in use: a corrected one may be loaded later
     return std::move(checked).error();
   }
   opened.emplace(path.string(), stampOf(status));
@@ -121,7 +121,7 @@ struct Made {
 /// `className` empty: the only one of its kind.
 template <class Base>
 Result<Made<Base>> make(const fs::path& library, const std::string& className) {
-  // Never destroyed: what it loads stays, and objects outlive any order of destruction.
+  // Never destroyed: libraries stay loaded, and objects may outlive static destruction.
   static auto& loader = *new Poco::ClassLoader<Base>;
   auto path = openLibrary(library);
   if (!path) {
@@ -144,7 +144,7 @@ Result<Made<Base>> make(const fs::path& library, const std::string& className) {
   return Made<Base>{std::move(*object), std::move(name)};
 }
 
-/// "LIBRARY" or "LIBRARY:CLASS"; a class may have "::" in its name, a library no ':'.
+/// "LIBRARY" or "LIBRARY:CLASS". A class may have "::" in its name, a library has no ':'.
 std::pair<fs::path, std::string> splitModule(const std::string& module) {
   const auto slash = module.rfind('/');
   const auto colon = module.find(':', slash == std::string::npos ? 0 : slash);

@@ -1,4 +1,4 @@
-// Sites, routers and rate limiters out of shared libraries, through POCO's ClassLoader.
+// Loads sites, routers and rate limiters from shared libraries, with POCO's ClassLoader.
 #pragma once
 
 #include <memory>
@@ -12,12 +12,12 @@
 
 namespace egalaxyd {
 
-/// Each loads the library once per process, checks its ABI number before anything else of it is
-/// touched, makes one object of the named class and configures it. An Error names the library, the
+/// Each loads the library once per process, checks its ABI number before it uses anything else in
+/// it, creates one object of the named class and configures it. An Error names the library, the
 /// class and what is wrong. Master only, before the fork and under --check; libraries are never
 /// unloaded.
 Result<std::shared_ptr<Site>> loadSite(const PluginArgs& args);
-/// `module`: "LIBRARY" where it has one class of that kind, or "LIBRARY:CLASS".
+/// `module`: "LIBRARY" if it has one class of that kind, otherwise "LIBRARY:CLASS".
 Result<std::shared_ptr<Router>> loadRouter(const std::string& module);
 Result<std::shared_ptr<RateLimiter>> loadRateLimiter(const std::string& module);
 
