@@ -20,8 +20,8 @@ std::size_t numberAt(std::string_view bytes, std::size_t at, std::size_t size) {
 
 std::size_t clientHelloBytes(std::string_view bytes) {
   // The message may be spread over several records.
-  std::size_t message = kMessageHeader;  // its length, as far as it is known
-  std::size_t gathered = 0;              // of the message
+  std::size_t message = kMessageHeader;  // length, as far as known
+  std::size_t gathered = 0;              // bytes of the message
   std::size_t at = 0;
   while (gathered < message && at < kMaxClientHello) {
     if (at < bytes.size() && bytes[at] != kHandshakeRecord) return bytes.size();
@@ -32,7 +32,7 @@ std::size_t clientHelloBytes(std::string_view bytes) {
       if (bytes.size() < kRecordHeader + kMessageHeader) return kRecordHeader + kMessageHeader;
       message += numberAt(bytes, kRecordHeader + 1, 3);
     } else if (at == 0) {
-      return bytes.size();  // a header in pieces: no client does that
+      return bytes.size();  // a header in several records: no client sends that
     }
     gathered += record;
     at += kRecordHeader + record;

@@ -1,4 +1,4 @@
-// Whether a TLS client's first message is all there. Pure.
+// Tells whether a TLS client's first message is complete. Pure.
 #pragma once
 
 #include <cstddef>
@@ -6,13 +6,13 @@
 
 namespace egalaxyd {
 
-/// With its record headers. With post-quantum keys they come to 2 KiB; what OpenSSL does with the
-/// lists in a long one grows with the square of its length.
+/// With record headers. Post-quantum keys bring a ClientHello to 2 KiB. The time that OpenSSL
+/// spends on the lists in a long one grows with the square of its length.
 inline constexpr std::size_t kMaxClientHello = 8 * 1024;
 
-/// How many bytes a connection must have for its ClientHello to be whole, as far as `bytes`, its
-/// first, tell: wait for more only while there are fewer. What is no ClientHello needs no more
-/// bytes than there are, and kMaxClientHello is the answer for one that is too long.
+/// How many bytes a complete ClientHello takes, judged by `bytes`, the first of a connection: wait
+/// while there are fewer. The answer is bytes.size() if they are no ClientHello, and
+/// kMaxClientHello if it is too long.
 std::size_t clientHelloBytes(std::string_view bytes);
 
 }  // namespace egalaxyd

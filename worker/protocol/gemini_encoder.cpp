@@ -52,7 +52,7 @@ std::string_view usualText(Status status) {
   return "Temporary failure";
 }
 
-/// Printable, not surrounded by spaces, at most kMaxMetaBytes.
+/// Printable, without spaces around it, at most kMaxMetaBytes.
 std::string cleanText(std::string_view text) {
   while (text.starts_with(' ') || text.starts_with(kByteOrderMark)) {
     text.remove_prefix(text.front() == ' ' ? 1 : kByteOrderMark.size());

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kTitanScheme = "titan:";
 
-/// Whatever is behind a ';' may be a token, and those are for no log.
+/// Leaves out what follows a ';': it may be a token, which must not be logged.
 Malformed malformed(std::string text, std::string_view line) {
   return {std::move(text), std::string(line.substr(0, line.find(';'))), std::nullopt};
 }
@@ -57,7 +57,7 @@ ParseStep GeminiParser::feed(std::string_view bytes, std::size_t& consumed) {
   const std::size_t before = line_.size();
   const std::size_t limit = kMaxUriBytes + kLineEnd.size();
   line_.append(bytes.substr(0, limit - before));
-  // The CR may have come with the call before.
+  // The CR may have come with the previous call.
   const std::size_t end = line_.find(kLineEnd, before == 0 ? 0 : before - 1);
   if (end == std::string::npos) {
     consumed = line_.size() - before;

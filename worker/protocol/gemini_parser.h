@@ -1,5 +1,5 @@
-// Request lines of Gemini and Titan: one listener, one framing, two schemes. Pure: bytes in, value
-// out; no socket, no clock, no log.
+// Parses request lines of Gemini and Titan: one listener, one framing, two schemes. Pure: bytes in,
+// value out; no socket, no clock, no log.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +10,13 @@
 
 namespace egalaxyd {
 
-/// Feed it until it gives something other than NeedMore; then it is spent.
+/// Feed it until it returns something other than NeedMore; then it cannot be used any more.
 class GeminiParser {
  public:
-  /// Eats from the front of `bytes`; `consumed` says how many. Whatever the split into calls, the
-  /// answer and the sum of `consumed` are the same. A lone LF or CR is an illegal byte that is
-  /// reported with the line's end; without CRLF within kMaxUriBytes + 2 bytes the line is malformed
-  /// at once.
+  /// Takes bytes from the front of `bytes`; `consumed` says how many. The result and the sum of
+  /// `consumed` do not depend on how the bytes are split into calls. A lone LF or CR is an illegal
+  /// byte and is reported at the line's end; without CRLF within kMaxUriBytes + 2 bytes the line is
+  /// malformed at once.
   ParseStep feed(std::string_view bytes, std::size_t& consumed);
 
  private:

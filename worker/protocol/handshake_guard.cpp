@@ -17,7 +17,7 @@ enum MessageType : unsigned char {
   kCompressedCertificate = 25
 };
 
-/// Of ASN.1, in their only form here.
+/// Tags of ASN.1.
 enum Tag : unsigned char {
   kInteger = 0x02,
   kBitString = 0x03,
@@ -56,13 +56,13 @@ class Reader {
     return number;
   }
 
-  /// TLS: a length of `lengthSize` bytes, and so many.
+  /// TLS: a length of `lengthSize` bytes, then that many bytes.
   std::optional<std::string_view> vector(std::size_t lengthSize) {
     const auto size = number(lengthSize);
     return size ? bytes(*size) : std::nullopt;
   }
 
-  /// DER: the content of an element with this tag, its length in its shortest form.
+  /// DER: the content of an element with this tag; its length must have the shortest form.
   std::optional<std::string_view> element(Tag tag) {
     if (!startsWith(tag)) return std::nullopt;
     rest_.remove_prefix(1);
@@ -80,7 +80,7 @@ class Reader {
   std::string_view rest_;
 };
 
-/// Of a positive INTEGER in its shortest form; nullopt for any other.
+/// The bits of a positive INTEGER in its shortest form; nullopt for any other.
 std::optional<std::size_t> bitsOf(std::string_view integer) {
   if (integer.empty()) return std::nullopt;
   if (integer.front() == '\0') {
@@ -118,13 +118,13 @@ bool isUsablePoint(std::string_view curve, std::string_view point) {
   return coordinate > 0 && point.size() == 1 + 2 * coordinate && point.front() == '\x04';
 }
 
-/// `content`: of a SubjectPublicKeyInfo.
+/// `content`: that of a SubjectPublicKeyInfo.
 bool isUsableKey(std::string_view content) {
   Reader outer(content);
   const auto algorithm = outer.element(kSequence);
   auto key = outer.element(kBitString);
   if (!algorithm || !key || !outer.empty() || !key->starts_with('\0')) return false;
-  key->remove_prefix(1);  // how many bits of the last byte are unused
+  key->remove_prefix(1);  // the number of unused bits in the last byte
   Reader inner(*algorithm);
   const auto id = inner.element(kObjectId);
   if (!id) return false;
@@ -138,7 +138,7 @@ bool isUsableKey(std::string_view content) {
   return false;
 }
 
-/// Of an X.509 certificate only what stands in front of its key is looked at, and the key.
+/// Examines only the fields before the key of an X.509 certificate, and the key.
 bool isUsableCertificate(std::string_view certificate) {
   Reader outer(certificate);
   const auto content = outer.element(kSequence);
@@ -183,7 +183,7 @@ bool isCheapToParse(std::string_view message, bool isTls13) {
       return message.size() <= kMessageHeader + kMaxClientCertificates &&
              isUsableChain(message.substr(kMessageHeader), isTls13);
     case kCompressedCertificate:
-      return false;  // never asked for
+      return false;  // the server never asks for one
     default:
       return true;
   }

@@ -6,9 +6,9 @@
 namespace egalaxyd {
 
 struct Header {
-  int status;        ///< of the protocol: two digits of Gemini's, one of Spartan's
-  std::string meta;  ///< what stands behind it
-  std::string line;  ///< both, as they go on the wire, with CRLF
+  int status;        ///< two digits for Gemini and Titan, one for Spartan
+  std::string meta;  ///< the text after the status
+  std::string line;  ///< the whole line for the wire, with CRLF
 };
 
 }  // namespace egalaxyd

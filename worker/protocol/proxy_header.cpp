@@ -24,7 +24,7 @@ constexpr unsigned kLocal = 0, kProxy = 1;
 constexpr unsigned kUnspecified = 0, kInet = 1, kInet6 = 2, kUnix = 3;
 constexpr unsigned kStream = 1, kDatagram = 2;
 
-/// Whether `bytes` may still become something that begins with `start`.
+/// Whether `bytes` are the beginning of `start`, or begin with it.
 bool mayBegin(std::string_view bytes, std::string_view start) {
   return bytes.substr(0, start.size()) == start.substr(0, bytes.size());
 }
@@ -35,14 +35,14 @@ std::string_view takeWord(std::string_view& text) {
   return word;
 }
 
-/// An address of the family that the line announced.
+/// An address, which must be of the family that the line has named.
 std::optional<IpAddress> takeAddress(std::string_view& line, bool isV6) {
   const std::string_view word = takeWord(line);
   if ((word.find(':') != std::string_view::npos) != isV6) return std::nullopt;
   return IpAddress::parse(word);
 }
 
-/// Decimal, without zeros in front.
+/// Decimal, without leading zeros.
 bool isPort(std::string_view word) {
   std::uint16_t port = 0;
   const char* end = word.data() + word.size();
@@ -64,7 +64,7 @@ Step parseV1(std::string_view bytes) {
   const auto client = takeAddress(line, isV6);
   const auto server = takeAddress(line, isV6);
   const bool clientPort = isPort(takeWord(line));
-  // What is left is the last word: a space behind it is no part of the protocol.
+  // The rest must be the port alone: the protocol allows no space after it.
   if (!client || !server || !clientPort || !isPort(line)) return NoProxyHeader{};
   return ProxyHeader{end + 2, client};
 }
@@ -77,7 +77,7 @@ std::size_t lengthAt(std::string_view bytes, std::size_t index) {
   return byteAt(bytes, index) * 256u + byteAt(bytes, index + 1);
 }
 
-/// Both addresses and, but for Unix sockets, both ports.
+/// The size of both addresses and, except for Unix sockets, both ports.
 std::size_t addressBytes(unsigned family) {
   switch (family) {
     case kInet:
@@ -91,7 +91,7 @@ std::size_t addressBytes(unsigned family) {
   }
 }
 
-/// Whether `bytes` are whole extensions (TLVs), one behind the other.
+/// Whether `bytes` are complete extensions (TLVs), one after the other.
 bool areExtensions(std::string_view bytes) {
   while (!bytes.empty()) {
     if (bytes.size() < kExtensionHeader) return false;
@@ -125,7 +125,7 @@ Step parseV2(std::string_view bytes) {
   }
   if (bytes.size() < kV2Fixed + rest) return NeedMore{};
   ProxyHeader header{kV2Fixed + rest, std::nullopt};
-  if (command == kLocal) return header;  // the family is to be ignored
+  if (command == kLocal) return header;  // the protocol says to ignore the family
   const unsigned family = byteAt(bytes, 13) >> 4;
   const unsigned transport = byteAt(bytes, 13) & 0x0f;
   if (family > kUnix || transport > kDatagram) return NoProxyHeader{};

@@ -1,4 +1,4 @@
-// The PROXY protocol's header, versions 1 and 2: who the client of a trusted proxy is. Pure.
+// The PROXY protocol's header, versions 1 and 2: names the client behind a trusted proxy. Pure.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +15,16 @@ namespace egalaxyd {
 inline constexpr std::size_t kMaxProxyHeader = 536;
 
 struct ProxyHeader {
-  std::size_t length = 0;  ///< bytes, to be taken off the connection
-  /// nullopt: the proxy speaks for itself (health checks), does not know, or names a client that
-  /// came by something else than TCP.
+  std::size_t length = 0;  ///< bytes to remove from the connection
+  /// nullopt: the proxy speaks for itself (health checks), does not know the client, or names one
+  /// that did not come over TCP.
   std::optional<IpAddress> client;
 };
 
-/// Also what is not exactly as haproxy's proxy-protocol.txt wants it: the connection must end.
+/// The bytes are not exactly what haproxy's proxy-protocol.txt requires: the connection must end.
 struct NoProxyHeader {};
 
-/// Looks at the front of a connection's bytes.
+/// `bytes`: the first bytes of a connection.
 std::variant<NeedMore, ProxyHeader, NoProxyHeader> parseProxyHeader(std::string_view bytes);
 
 }  // namespace egalaxyd

@@ -36,9 +36,9 @@ std::string asciiOf(std::string_view text) {
   return ascii;
 }
 
-/// The absolute path that Spartan's redirects want; nullopt where there is none.
+/// The absolute path that a Spartan redirect needs; nullopt if there is none.
 std::optional<std::string> redirectPath(std::string_view target, std::string_view host) {
-  // A path is parsed as a URL of our own, so that both are held to the same rules.
+  // A path is parsed as part of a URL, so that both kinds of target obey the same rules.
   const std::string url =
       target.starts_with('/') ? "spartan://h" + std::string(target) : std::string(target);
   auto parsed = parseUri(url);
@@ -70,7 +70,7 @@ std::string promptPage(std::string_view prompt, bool secret, std::string_view pa
 }  // namespace
 
 Header encodeSpartanHeader(Response& response, const SpartanTarget& asked) {
-  const Header gemini = encodeGeminiHeader(response);  // a legal one, whatever it holds
+  const Header gemini = encodeGeminiHeader(response);  // legal, whatever the response holds
   switch (gemini.status / 10) {
     case 1: {
       const bool secret = gemini.status == static_cast<int>(Status::kSensitiveInput);

@@ -1,4 +1,4 @@
-// Response to header line, as Spartan writes it. Pure.
+// Encodes a response's header line for Spartan. Pure.
 #pragma once
 
 #include <string_view>
@@ -8,17 +8,18 @@
 
 namespace egalaxyd {
 
-/// What was asked for, as far as the answer depends on it; empty where that is not known.
+/// The parts of the request that the answer depends on; empty if they are not known.
 struct SpartanTarget {
   std::string_view host;  ///< as Uri::host
   std::string_view path;  ///< normalised, see normalisePath
 };
 
-/// "2 text/gemini\r\n": legal Spartan whatever the response holds: ASCII, and always a message.
-/// Client errors (44, 5x, 6x) are 4, our own (40 to 43) are 5. A prompt (1x) becomes a page: 2, and
-/// `response` gets a body that shows it with a "=:" line to `asked.path`.
-/// A redirect keeps to the host: a path or a gemini or spartan URL of `asked.host` is a 3 with the
-/// absolute path. What Spartan has no words for (another host, a query) is a 4 that says so.
+/// "2 text/gemini\r\n": legal Spartan whatever the response holds: ASCII, and never without a text.
+/// Client errors (44, 5x, 6x) become 4, server errors (40 to 43) become 5. A prompt (1x) becomes a
+/// page: 2, and `response` gets a body that shows the prompt with a "=:" line to `asked.path`.
+/// A redirect to a path, or to a gemini or spartan URL of `asked.host`, becomes a 3 with the
+/// absolute path, since Spartan redirects only within a host. Any other redirect (another host, a
+/// query) becomes a 4 that says so.
 Header encodeSpartanHeader(Response& response, const SpartanTarget& asked);
 
 }  // namespace egalaxyd

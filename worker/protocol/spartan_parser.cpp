@@ -11,7 +11,7 @@ namespace egalaxyd {
 
 namespace {
 
-/// Digits alone: no sign, no base. nullopt also for what no machine could hold.
+/// Digits only: no sign, no base. nullopt also for numbers that are too large.
 std::optional<std::uint64_t> parseLength(std::string_view text) {
   std::uint64_t length = 0;
   const char* const end = text.data() + text.size();
@@ -60,7 +60,7 @@ ParseStep parseLine(std::string text) {
   auto parsed = parseUri(url);
   if (const auto* error = std::get_if<UriError>(&parsed)) return refused(describe(*error));
   auto& uri = std::get<Uri>(parsed);
-  // A host with a slash or a question mark would be read as more than a host.
+  // A host with a slash or a question mark would be parsed as host and path, or query.
   if (uri.path != path || uri.query) return refused(describe(UriError::kHost));
   std::optional<UploadLine> upload;
   if (*length > 0) upload.emplace().size = *length;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kNames{"size", "mime", "token"};
 
-/// The text up to the next ';', and what is behind that.
+/// Takes the text up to the next ';' off `text`.
 std::string_view takeItem(std::string_view& text) {
   const std::string_view item = text.substr(0, text.find(';'));
   text.remove_prefix(std::min(text.size(), item.size() + 1));
@@ -30,7 +30,7 @@ bool isKnown(std::string_view item) {
   return (named && name.size() < item.size()) || isEdit(item);
 }
 
-/// Of the first ';' that a parameter we know stands behind; else of the end.
+/// The position of the first ';' that is followed by a known parameter; otherwise the end.
 std::size_t firstKnown(std::string_view path) {
   for (std::size_t at = path.find(';'); at != std::string_view::npos; at = path.find(';', at + 1)) {
     std::string_view rest = path.substr(at + 1);
@@ -47,13 +47,13 @@ std::optional<std::uint64_t> decimal(std::string_view text) {
   return number;
 }
 
-/// What has been read so far.
+/// The parameters read so far.
 struct Reading {
   UploadLine line;
   std::array<bool, kNames.size()> seen{};
   std::size_t items = 0;
 
-  /// A text for the client where `item` is malformed, else "".
+  /// Returns a text for the client if `item` is malformed, otherwise "".
   std::string take(std::string_view item);
   std::string finish() const;
 };

@@ -1,5 +1,4 @@
-// The parameters that Titan puts behind a URL's path: ";size=3;mime=text/plain;token=x", or
-// ";edit". Pure.
+// Titan's parameters after a URL's path: ";size=3;mime=text/plain;token=x", or ";edit". Pure.
 #pragma once
 
 #include <cstdint>
@@ -12,23 +11,23 @@
 
 namespace egalaxyd {
 
-/// Where the parameters stand in a request line without its CRLF. Titan, "Requests": on the last
-/// segment of the path, before the query. Their values may hold '/'; a ';' in an earlier segment is
-/// part of the path.
+/// Splits a request line, without its CRLF, at the parameters. They are on the last segment of the
+/// path, before the query (Titan, "Requests"). Their values may hold '/'; a ';' in an earlier
+/// segment is part of the path.
 struct TitanParts {
   std::string_view before;      ///< scheme to path
-  std::string_view parameters;  ///< without the first ';'; "" where there are none
-  std::string_view query;       ///< with its '?'; "" where there is none
+  std::string_view parameters;  ///< without the first ';'; "" if there are none
+  std::string_view query;       ///< with its '?'; "" if there is none
 };
 TitanParts splitTitanLine(std::string_view line);
 
-/// Names are lower-case, "edit" apart; values are percent-decoded. Unknown parameters count for
-/// nothing. A text for the client where they are malformed: no size or a bad one, a parameter
-/// twice, "edit" with others or with a value, a byte that no URL may hold (spaces are accepted).
+/// Names are lower-case, except "edit"; values are percent-decoded. Unknown parameters are ignored.
+/// Returns a text for the client if they are malformed: no size or a bad one, a parameter twice,
+/// "edit" with others or with a value, a byte that no URL may hold (spaces are accepted).
 std::variant<UploadLine, std::string> parseTitanParameters(std::string_view parameters);
 
-/// What they announce although something else is wrong with them, or with the line; nullopt: that
-/// cannot be told.
+/// The announced size even if the parameters, or the line, are otherwise malformed; nullopt if it
+/// cannot be read.
 std::optional<std::uint64_t> announcedSize(std::string_view parameters);
 
 }  // namespace egalaxyd
