@@ -38,7 +38,7 @@ Response notServed(std::string text) {
   return Response::failure(Status::kProxyRequestRefused, std::move(text));
 }
 
-/// nullopt: not one that is spoken on this listener.
+/// nullopt if this listener does not speak the scheme.
 std::optional<Protocol> protocolOf(std::string_view scheme, ListenerKind listener) {
   if (listener == ListenerKind::kSpartan) {
     return scheme == "spartan" ? std::optional(Protocol::kSpartan) : std::nullopt;

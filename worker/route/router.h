@@ -1,4 +1,4 @@
-// From a request line to a site: is the URL ours, may this client ask, which host, which path.
+// Finds the site for a request line, or refuses it: scheme, host, server name, path.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,15 @@ namespace egalaxyd {
 /// The sites of one host by path prefix.
 class PathMap {
  public:
-  /// `path` begins with '/' and has no trailing slash but in "/" itself; decoded, as normalisePath
-  /// gives it. Replaces what was mounted there.
+  /// `path` is decoded and normalised (normalisePath); it begins with '/' and does not end with
+  /// one, except "/" itself. Replaces what was mounted there.
   void add(std::string path, std::shared_ptr<Site> site);
 
   struct Match {
     Site* site = nullptr;  ///< nullptr: nothing is mounted there
     std::size_t mountLength = 0;
   };
-  /// The longest mounted prefix that ends on a segment's border: "/wiki" is found for "/wiki",
+  /// The longest mounted prefix that ends at a segment's end: "/wiki" is found for "/wiki",
   /// "/wiki/" and "/wiki/x". `mountLength` is 0 for "/". `path` is normalised. Allocates nothing;
   /// takes time by the number of segments, not of mounts.
   Match find(std::string_view path) const;
@@ -45,10 +45,11 @@ class PathMap {
     }
   };
   std::unordered_map<std::string, std::shared_ptr<Site>, Hash, std::equal_to<>> sites_;
-  std::size_t longest_ = 0;  ///< of the mounted paths: nothing beyond it need be hashed
+  std::size_t longest_ = 0;  ///< length of the longest mounted path: no need to hash longer ones
 };
 
-/// Names to values: exact, then a wildcard for one label, then "*". Host names and SNI share it.
+/// Names to values: looks for the exact name, then a wildcard for one label, then "*". Used for
+/// host names and for SNI.
 template <class T>
 class HostMap {
  public:
@@ -81,8 +82,10 @@ class HostMap {
   std::unordered_map<std::string, T, Hash, std::equal_to<>> names_;
 };
 
-/// Which site answers for a host and path: the site map, or a plug-in in its place. Built by the
-/// master before the fork, asked by every worker on its loop's thread; outlives every request.
+/// Decides which site answers for a host and path: the site map, or a plug-in in its place. Built
+/// by the master before the fork, called by each worker on its loop's thread. Outlives all
+/// requests.
+
 class Router {
  public:
   virtual ~Router() = default;
@@ -103,33 +106,33 @@ class SiteMap final : public Router {
   HostMap<std::shared_ptr<PathMap>> hosts_;
 };
 
-/// What the gate made of a request line.
+/// A request that the gate has admitted.
 struct Routed {
   Site* site;
   Request request;
   AcceptedBody takes = AcceptedBody::kNothing;  ///< what becomes of the body, if one is announced
 };
 
-/// Lets a request line in or refuses it. The decisions' order is that of the protocols: scheme,
-/// host and port (53), SNI (53), path (59, 51), uploads where none are taken (50). Whoever asks too
-/// often (44) does not get here.
+/// Admits a request line or refuses it, in the order of the protocols: scheme, host and port (53),
+/// SNI (53), path (59, 51), uploads where none are taken (50). A request over the rate limit (44)
+/// does not get here.
 class Gate {
  public:
   /// `router` must outlive the gate.
   explicit Gate(const Router& router) : router_(router) {}
 
-  /// The ports that count as ours in a URL, beside the scheme's default, and the one where pages
+  /// Sets the ports that URLs may name besides the scheme's default, and the port on which pages
   /// are read.
   void setPorts(std::unordered_set<std::uint16_t> ports, std::uint16_t readPort) {
     ports_ = std::move(ports);
     readPort_ = readPort;
   }
 
-  /// Whether a host's sites are answered over Spartan; those that no name here covers are.
+  /// Sets whether a host's sites are answered over Spartan; hosts that no name here covers are.
   void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
 
-  /// A Response where the line is refused. `serverName`: the SNI, lower-case, "" without one. The
-  /// request's identity, users and TLS are the caller's to fill in.
+  /// Returns a Response if the line is refused. `serverName`: the SNI, lower-case, "" without one.
+  /// The caller fills in the request's identity, users and TLS.
   std::variant<Routed, Response> admit(RequestLine line, ListenerKind listener,
                                        std::string_view serverName, const IpAddress& client) const;
 
