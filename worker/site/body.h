@@ -12,16 +12,15 @@
 
 namespace egalaxyd {
 
-/// What a body is asked for at once: one full TLS record.
+/// The usual size of a chunk: one full TLS record.
 inline constexpr std::size_t kBodyChunk = 16 * 1024;
-/// Without TLS fewer and larger system calls pay; a slow reader's rest of it is no more than what
-/// TLS keeps for one.
+/// The largest chunk: fewer and larger system calls pay, but slow readers make us hold the rest.
 inline constexpr std::size_t kLargestChunk = 64 * 1024;
 
 /// Empties `held` and frees its buffer, which an assigned empty string would keep.
 inline void dropBuffer(std::string& held) { std::string().swap(held); }
 
-/// What one pull gave.
+/// The result of one pull().
 struct BodyChunk {
   enum class State {
     kMore,    ///< `bytes` is not empty; pull again
@@ -37,8 +36,8 @@ struct BodyChunk {
 class BodySource {
  public:
   virtual ~BodySource() = default;
-  /// Told once, before the first pull: call it on the loop when a kLater has become more. `wake`
-  /// may destroy this body, and with it itself, as the last thing it does.
+  /// Called once, before the first pull(). The body calls `wake` on the loop when it can go on
+  /// after kLater. As the last thing it does, `wake` may destroy this body, and with it itself.
   void onWake(UniqueFunction<void()> wake) { wake_ = std::move(wake); }
   /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or kLargestChunk, or
   /// somewhat less.
@@ -51,7 +50,7 @@ class BodySource {
   UniqueFunction<void()> wake_;
 };
 
-/// A body that is already there.
+/// A body that is completely in memory.
 class StringBody final : public BodySource {
  public:
   explicit StringBody(std::string text) : text_(std::move(text)) {}

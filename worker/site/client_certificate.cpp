@@ -12,7 +12,7 @@
 namespace egalaxyd {
 namespace {
 
-/// OpenSSL fills caches within a certificate when it is looked at.
+/// Not const: OpenSSL fills caches within a certificate when it reads it.
 X509* opened(const ClientIdentity& identity) {
   return const_cast<X509*>(identity.certificate.get());  // NOLINT
 }

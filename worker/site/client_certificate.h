@@ -1,5 +1,5 @@
-// What a client certificate is worth where one matters: whether it is sound in itself, and whether
-// an authority of the operator's choice signed it.
+// Checks client certificates: whether one is valid in itself, and whether an authority that the
+// operator chose has signed it.
 #pragma once
 
 #include <openssl/types.h>
@@ -14,19 +14,18 @@
 
 namespace egalaxyd {
 
-/// How far a client's clock, which its new certificate begins by, may be ahead of ours.
+/// How far a client's clock, which sets the beginning of its new certificate, may be ahead of ours.
 inline constexpr auto kClockGrace = std::chrono::minutes(5);
 
-/// Why the certificate's dates do not allow it to be used at `now`, for the client; "" when they
-/// do.
+/// For the client: why the certificate's dates do not allow its use at `now`; "" if they do.
 std::string_view dateFault(const ClientIdentity& identity,
                            std::chrono::system_clock::time_point now);
 
-/// Whether the certificate is malformed, or says that it signed itself and did not, for the client;
-/// "" when it is sound. Costs one verification of a signature.
+/// For the client: that the certificate is malformed, or self-signed with a wrong signature; "" if
+/// neither. Costs one verification of a signature.
 std::string_view signatureFault(const ClientIdentity& identity);
 
-/// Certificates whose signature counts. Made in the master, used on each worker's loop.
+/// Authorities that may sign client certificates. Made in the master, used on each worker's loop.
 class CertificateAuthorities {
  public:
   /// Every certificate of a PEM file, or the one of a DER file, is trusted, intermediate ones too.
@@ -34,10 +33,10 @@ class CertificateAuthorities {
 
   enum class Verdict {
     kSigned,  ///< one of these signed it, and both are valid now
-    kForged,  ///< it names one of these as its signer, which did not sign it
+    kForged,  ///< names one of these as its issuer, but the signature is wrong
     kStranger
   };
-  /// Purposes are not enforced, revocation lists not asked for.
+  /// Checks neither purposes nor revocation lists.
   Verdict judge(const ClientIdentity& identity) const;
 
  private:

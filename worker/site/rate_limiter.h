@@ -1,4 +1,5 @@
-// Who asks too often. The built-in one counts in shared memory; a plug-in may decide instead.
+// Decides which clients ask too often. The built-in limiter counts in shared memory; a plug-in may
+// take its place.
 #pragma once
 
 #include <chrono>
@@ -8,13 +9,13 @@
 
 namespace egalaxyd {
 
-/// Built by the master before the fork; each worker asks its own copy, on its loop's thread.
+/// Built by the master before the fork; each worker calls its own copy, on its loop's thread.
 class RateLimiter {
  public:
   virtual ~RateLimiter() = default;
-  /// Counts one connection of `client`, whose first message has come and which is good for one
-  /// request, whatever becomes of it. nullopt: it may pass; else the request is answered 44 with
-  /// the seconds that the client has to wait, or the connection is closed. Must not wait itself.
+  /// Counts one connection of `client`, when its first message has come; it is good for at most one
+  /// request. nullopt: it may pass; otherwise the request is answered 44 with the seconds that the
+  /// client has to wait, or the connection is closed. Must not wait itself.
   virtual std::optional<std::chrono::seconds> count(const IpAddress& client) = 0;
 };
 

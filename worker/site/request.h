@@ -20,12 +20,11 @@ namespace egalaxyd {
 
 struct Request {
   Protocol protocol = Protocol::kGemini;
-  std::string url;   ///< the URL as sent
+  std::string url;   ///< as sent; Titan: without type and token; Spartan: made of host and path
   std::string host;  ///< lower-case, without port or brackets
   /// The port that the client named, else the protocol's default.
   std::uint16_t port = 0;
-  /// Where pages of this host are read, when that differs from `port`: uploads may have a port of
-  /// their own.
+  /// The port on which pages of this host are read; not `port` if that takes uploads only.
   std::uint16_t readPort = 0;
   std::string path;                  ///< decoded and normalised, see normalisePath
   std::optional<std::string> query;  ///< as sent, percent-encoded; nullopt: there was no '?'
@@ -35,14 +34,14 @@ struct Request {
   TlsFacts tls;
   /// nullptr: no certificate was presented.
   std::shared_ptr<const ClientIdentity> identity;
-  /// What an `input` module above this site was told, decoded, lines ended by LF; nullopt: there is
-  /// none.
+  /// The input that an `input` module around this site has received, decoded, lines ended by LF;
+  /// nullopt: there is none.
   std::optional<std::string> input;
   /// What the client wants to upload or to edit; nullopt: a plain request.
   std::optional<UploadLine> upload;
-  /// The upload's bytes; nullptr where none are announced.
+  /// The upload's bytes; nullptr if none are announced.
   std::shared_ptr<RequestBody> body;
-  /// Requested when nobody waits for the answer any more; for Tasks::start().
+  /// Requested when the answer is no longer wanted; for Tasks::start().
   std::shared_ptr<const Cancellation> cancellation;
   Users* users = nullptr;
 
@@ -52,7 +51,7 @@ struct Request {
     return RequestUser(*users, identity);
   }
 
-  /// What the site map left of the path: "" or begins with '/' (with "/" mounted: the whole path).
+  /// The path below the mount: "" or begins with '/' (mounted at "/": the whole path).
   std::string_view sitePath() const { return std::string_view(path).substr(mountLength); }
 };
 

@@ -1,5 +1,5 @@
-// The bytes that follow a request line, pulled by the site that wants them: what it does not take
-// stays with the client.
+// The bytes that follow a request line. The site pulls them; what it does not pull stays with the
+// client.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ class RequestBody {
  public:
   using Done = UniqueFunction<void(Result<std::string>)>;
 
-  /// `wanted` is called by read(); it gives what is there, or does so later.
+  /// read() calls `wanted`, which gives the next bytes, at once or later.
   RequestBody(std::uint64_t size, UniqueFunction<void()> wanted)
       : size_(size), wanted_(std::move(wanted)) {}
   RequestBody(const RequestBody&) = delete;
@@ -31,10 +31,10 @@ class RequestBody {
   /// As the client announced it.
   std::uint64_t size() const { return size_; }
 
-  /// `done` gets the next bytes, "" once all of them have been given, or an Error: kInvalid where
-  /// the client sent fewer or more than it announced, kBusy where it was too slow, kIo where it
-  /// left. Either is the last: what is read after it is dropped uncalled. One read at a time.
-  /// `done` may be called before this returns, but not within another: it may read on itself.
+  /// `done` gets the next bytes, "" once all of them have been given, or an Error: kInvalid if the
+  /// client sent fewer or more than it announced, kBusy if it was too slow, kIo if it left. "" and
+  /// an Error are the last: later reads are dropped without a call. One read at a time. `done` may
+  /// be called before this returns, but never within another `done`, so it may read again.
   void read(Done done) {
     if (finished_) return;
     if (error_) {
@@ -45,7 +45,7 @@ class RequestBody {
     if (!giving_) wanted_();
   }
 
-  /// For `co_await`; the same.
+  /// The same, for `co_await`.
   Async<Result<std::string>> read() {
     return async<Result<std::string>>([this](Done done) { read(std::move(done)); });
   }
@@ -53,7 +53,7 @@ class RequestBody {
   // For the exchange.
 
   bool isWanted() const { return static_cast<bool>(done_); }
-  /// Look at isWanted() afterwards: a read from within calls nobody.
+  /// Check isWanted() afterwards: a read from within `done` does not call `wanted`.
   void give(Result<std::string> bytes) {
     finished_ = !bytes || bytes->empty();
     auto done = std::exchange(done_, {});
@@ -61,7 +61,7 @@ class RequestBody {
     done(std::move(bytes));
     giving_ = false;
   }
-  /// Nothing more will come: the read under way and all later ones get `error`.
+  /// Nothing more will come: the current read, or the next one, gets `error`.
   void end(Error error) {
     if (error_) return;
     error_ = std::move(error);
@@ -72,8 +72,8 @@ class RequestBody {
   const std::uint64_t size_;
   UniqueFunction<void()> wanted_;
   Done done_;
-  bool giving_ = false;    ///< `done` is on the stack
-  bool finished_ = false;  ///< the last has been given
+  bool giving_ = false;    ///< `done` is being called
+  bool finished_ = false;  ///< "" or an Error has been given
   std::optional<Error> error_;
 };
 

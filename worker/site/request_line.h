@@ -1,4 +1,4 @@
-// What the parsers make of a connection's first bytes, whatever the protocol.
+// What the parsers of all protocols return.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace egalaxyd {
 /// More bytes are needed.
 struct NeedMore {};
 
-/// What a request line says of the bytes that follow it. Titan: the parameters of the path's last
+/// What a request line says of the body that follows. Titan: the parameters of the path's last
 /// segment; Spartan: a length that is not 0.
 struct UploadLine {
   std::uint64_t size = 0;  ///< bytes of the body
@@ -22,9 +22,9 @@ struct UploadLine {
   bool edit = false;       ///< Titan's ";edit": the raw file is wanted, and no body follows
 };
 
-/// A well-formed request line. What the URI means here is the router's question.
+/// A well-formed request line. The router decides what its URI means here.
 struct RequestLine {
-  std::string url;  ///< for the log: as sent, CRLF and what is secret left out
+  std::string url;  ///< for the log: as sent, without CRLF and secrets
   Uri uri;          ///< Titan: without its parameters
   std::optional<UploadLine> upload = std::nullopt;
 };
@@ -32,9 +32,9 @@ struct RequestLine {
 /// Not a request: answered 59 with `text`.
 struct Malformed {
   std::string text;
-  std::string line;  ///< what was read of it, for the log
-  /// Of a body that follows, where the line tells; the client may stop reading when it is refused
-  /// before that has left.
+  std::string line;  ///< the part that was read, for the log
+  /// Size of the body that follows, if the line tells it: the client may stop reading when it is
+  /// refused before it has sent all of that.
   std::optional<std::uint64_t> announced = std::nullopt;
 };
 

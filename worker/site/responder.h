@@ -9,9 +9,9 @@
 
 namespace egalaxyd {
 
-/// Move-only; answers exactly once, now or later, on the loop's thread. Dropped unanswered, the
-/// client gets a 42 and the log a line: no request hangs on a forgotten path. If the client has
-/// left meanwhile, the answer falls into nothing.
+/// Move-only; answers exactly once, now or later, on the loop's thread. If it is destroyed without
+/// an answer, the client gets a 42 and the log a line, so a forgotten path leaves no request
+/// without an answer. If the client has left meanwhile, the answer is dropped.
 class Responder {
  public:
   /// `deliver` gets the response, or nullopt when the responder was dropped.
@@ -25,7 +25,7 @@ class Responder {
   }
   ~Responder() { drop(); }
 
-  /// Nothing happens where the answer has been given already.
+  /// Does nothing if the answer has been given already.
   void send(Response response) && {
     if (auto deliver = std::exchange(deliver_, {})) deliver(std::move(response));
   }

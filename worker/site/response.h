@@ -9,7 +9,7 @@
 
 namespace egalaxyd {
 
-/// Gemini 0.24.1, "Responses": the whole set.
+/// Gemini 0.24.1, "Responses": all of them.
 enum class Status : int {
   kInput = 10,
   kSensitiveInput = 11,
@@ -34,8 +34,8 @@ enum class Status : int {
 /// Whether `code` is one of Status.
 bool isStatus(int code);
 
-/// `meta` by status: prompt, media type, redirect target (percent-encoded), or a short text for a
-/// human. A body only with kSuccess.
+/// `meta` depends on the status: prompt, media type, redirect target (percent-encoded), or a short
+/// text for a human. A body only with kSuccess.
 struct Response {
   Status status = Status::kTemporaryFailure;
   std::string meta;

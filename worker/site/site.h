@@ -16,7 +16,7 @@ class Tasks;
 class Uploads;
 struct LimitsConfig;
 
-/// What this worker knows of itself, for pages that tell.
+/// What a worker knows of itself, for pages that show it.
 struct ServerInfo {
   std::uint32_t worker = 0;   ///< 0-based
   std::uint32_t workers = 1;  ///< of this generation
@@ -47,16 +47,15 @@ enum class AcceptedBody {
 class Site {
  public:
   virtual ~Site() = default;
-  /// Answers now or later through `reply`, exactly once. Must not wait: what can goes through
-  /// `services.pool`.
+  /// Answers through `reply`, now or later, exactly once. Must not block: work that may wait goes
+  /// to `services.pool`.
   virtual void handle(Request request, Responder reply, Services& services) = 0;
-  /// What may be sent to `sitePath`; a request that brings what is not taken is refused before it
-  /// gets here.
+  /// Which body `sitePath` accepts; a request with another one is refused before it gets here.
   virtual AcceptedBody takes(std::string_view sitePath) const {
     static_cast<void>(sitePath);
     return AcceptedBody::kNothing;
   }
-  /// Whether the query of a request for `sitePath` is a secret that no log may show.
+  /// Whether the query of a request for `sitePath` is secret and must not be logged.
   virtual bool hidesQuery(std::string_view sitePath) const {
     static_cast<void>(sitePath);
     return false;
