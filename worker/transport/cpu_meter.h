@@ -1,4 +1,4 @@
-// What single calls cost this thread in CPU time.
+// Measures the CPU time that single calls cost this thread.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +10,10 @@
 
 namespace egalaxyd {
 
-/// Reading the CPU clock is a system call, reading the wall clock is none, and on a busy machine
-/// the two differ. A short call costs what the wall clock says; only a long one is worth a look at
-/// the CPU clock, which before it was read at most kStep earlier. So no call counts for more than
-/// it cost and kStep. Loop thread only.
+/// Reading the CPU clock is a system call, reading the wall clock is not, and on a busy machine the
+/// two differ. So a call that is shorter than kStep counts by the wall clock. Only a longer one
+/// counts by the CPU clock, whose last reading is at most kStep older than the call: no call counts
+/// for more than its cost plus kStep. Loop thread only.
 class CpuMeter {
  public:
   static constexpr auto kStep = std::chrono::milliseconds(2);

@@ -26,9 +26,9 @@ void Outbox::flush() {
   if (held_.empty()) dropBuffer(held_);
 }
 
-/// How much of `bytes` the socket took.
+/// Returns how much of `bytes` the socket took.
 std::size_t Outbox::push(std::string_view bytes) {
-  // What follows fills the last segment, and wakes the client once for all.
+  // MSG_MORE: what follows fills the last segment, and the client is woken once for all.
   const int flags = MSG_NOSIGNAL | (moreFollows_ ? MSG_MORE : 0);
   std::size_t sent = 0;
   while (sent < bytes.size() && !failed_) {

@@ -1,4 +1,4 @@
-// What is on its way to one client's socket.
+// Bytes on their way to one client's socket.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +9,14 @@
 
 namespace egalaxyd {
 
-/// Has no buffer but for what waits. Loop thread only; the socket is its owner's.
+/// Has a buffer only while bytes wait in it. Loop thread only; does not own the socket.
 class Outbox {
  public:
   explicit Outbox(int socket) : socket_(socket) {}
 
-  /// More, or the end, follows at once: the kernel may wait for it with the part of a segment.
+  /// MSG_MORE: more, or the end, follows at once, so the kernel may hold back a partial segment.
   void moreFollows(bool follows) { moreFollows_ = follows; }
-  /// To the socket, and what it does not take is held back.
+  /// Sends to the socket, and holds back what it does not take.
   void write(std::string_view bytes);
   /// Held back until the next write() or send(), so that short pieces leave together.
   void hold(std::string_view bytes) {

@@ -8,9 +8,10 @@
 
 namespace egalaxyd {
 
-/// Has no buffer but for what a slow reader leaves of the last chunk. The protocols without TLS
-/// mark a whole answer by an ordinary end of the connection: one that is destroyed before
-/// writeLast() was sent is reset, so that the client knows that it has only a part.
+/// Has a buffer only for what the socket did not take of the last chunk. Without TLS only an
+/// ordinary end of the connection (FIN) marks a complete answer. So a transport that is destroyed
+/// before writeLast() was sent resets the connection (SO_LINGER 0), and the client knows that the
+/// answer is incomplete.
 class PlainTransport final : public Transport {
  public:
   explicit PlainTransport(UniqueFd socket) : socket_(std::move(socket)), outbox_(socket_.get()) {}
@@ -32,7 +33,7 @@ class PlainTransport final : public Transport {
  private:
   UniqueFd socket_;
   Outbox outbox_;
-  bool ended_ = false;  ///< the answer is whole once the outbox is empty
+  bool ended_ = false;  ///< writeLast() was called
 };
 
 }  // namespace egalaxyd

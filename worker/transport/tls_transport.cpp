@@ -98,7 +98,7 @@ IoResult TlsTransport::read(std::span<char> into) {
   keepUnread();
   if (!outbox_.empty()) static_cast<void>(send());  // an alert, or an answer to a key update
   if (returned == 1) {
-    if (fruitless_ > 0) --fruitless_;  // its record was counted when it began
+    if (fruitless_ > 0) --fruitless_;  // its record was counted by its header
     return {IoStatus::kDone, got};
   }
   const IoStatus status = classify(returned);
@@ -119,18 +119,18 @@ void TlsTransport::encrypt(std::string_view bytes, bool last) {
   ERR_clear_error();
   outbox_.moreFollows(last);
   const bool isLong = bytes.size() >= kLongRecord;
-  // Records' overhead and close_notify; what is long does not stay here.
+  // 128: for the overhead of records and close_notify. A long chunk is not held back.
   if (!isLong) outbox_.reserve(bytes.size() + 128);
   while (!bytes.empty() && !failed_ && !outbox_.failed()) {
     const std::string_view record = bytes.substr(0, kFullRecord);
     bytes.remove_prefix(record.size());
     outbox_.moreFollows(last || !bytes.empty());
-    // The bridge takes everything, so this cannot want to be repeated.
+    // The BIO takes everything, so this cannot fail with SSL_ERROR_WANT_WRITE.
     std::size_t taken = 0;
     if (SSL_write_ex(ssl_, record.data(), record.size(), &taken) != 1) failed_ = true;
   }
-  // SSL_MODE_RELEASE_BUFFERS leaves the buffer of the last record, 16 KiB that a client who does
-  // not read would hold.
+  // SSL_MODE_RELEASE_BUFFERS keeps the buffer of the last record, 16 KiB, for as long as a client
+  // does not read.
   if (isLong) SSL_free_buffers(ssl_);
 }
 
@@ -139,7 +139,7 @@ IoResult TlsTransport::send() {
   return {failed_ ? IoStatus::kFailed : sent.status, sent.bytes};
 }
 
-/// One is being read, and may yet bring data.
+/// The + 1 is for the record that is being read, which may yet bring data.
 bool TlsTransport::tooManyRecords() const {
   return fruitless_ > (handshaken_ ? kMaxFruitlessRecords + 1 : kMaxHandshakeRecords);
 }
@@ -152,8 +152,8 @@ void TlsTransport::onMessage(int sent, int version, int type, const void* bytes,
   if (type == SSL3_RT_HEADER) ++static_cast<TlsTransport*>(transport)->fruitless_;
   if (type != SSL3_RT_HANDSHAKE) return;
   if (isCheapToParse({static_cast<const char*>(bytes), size}, version == TLS1_3_VERSION)) return;
-  // `bytes` is the buffer that OpenSSL parses next. It offers no way to refuse a message, so this
-  // one becomes one that it cannot parse: the client gets the alert decode_error.
+  // OpenSSL offers no way to refuse a message here. So this overwrites the buffer that it parses
+  // next: the message becomes malformed, and the client gets the alert decode_error.
   std::memset(static_cast<char*>(const_cast<void*>(bytes)) + kMessageHeader,  // NOLINT
               0xFF, size - kMessageHeader);
 }
@@ -183,7 +183,7 @@ int TlsTransport::receive(char* into, int size) {
   return static_cast<int>(given);
 }
 
-/// A short record waits for the next, so that they leave together; a long one is not copied.
+/// A short record is held back, to leave together with the next; a long one is not copied.
 int TlsTransport::append(const char* from, int size) {
   const std::string_view bytes(from, static_cast<std::size_t>(size));
   bytes.size() < kLongRecord ? outbox_.hold(bytes) : outbox_.write(bytes);
@@ -225,7 +225,7 @@ void TlsTransport::learnPeer() {
       .notBefore = certificateNotBefore(certificate),
       .notAfter = certificateNotAfter(certificate),
       .certificate = std::shared_ptr<const X509>(SSL_get1_peer_certificate(ssl_), X509Free())});
-  // Nobody may become the user without a name for want of memory.
+  // Out of memory, the fingerprint is empty: no client may become the user without a name.
   if (identity_->fingerprint.empty()) throw std::bad_alloc();
 }
 

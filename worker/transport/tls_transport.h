@@ -14,8 +14,8 @@ struct bio_method_st;
 
 namespace egalaxyd {
 
-/// What all TLS connections of a worker share: the bridge between OpenSSL and their sockets, and
-/// the buffer that bytes arrive in, so that a connection without bytes has no buffer.
+/// What all TLS connections of a worker share: the bridge between OpenSSL and their sockets (a
+/// BIO), and the buffer that bytes arrive in, so that a connection without bytes has no buffer.
 class TlsIo {
  public:
   TlsIo();
@@ -26,7 +26,7 @@ class TlsIo {
  private:
   friend class TlsTransport;
   bio_method_st* method_;  ///< OpenSSL's BIO_METHOD
-  /// One TLS record and then some: most flights arrive in one system call.
+  /// Larger than one TLS record: most flights arrive in one system call.
   std::array<char, 18 * 1024> inbox_;
 };
 
@@ -68,16 +68,16 @@ class TlsTransport final : public Transport {
                         SSL* ssl, void* transport);
 
   UniqueFd socket_;
-  Outbox outbox_;  ///< of what is encrypted
+  Outbox outbox_;  ///< for encrypted bytes
   TlsIo& io_;
   SSL* ssl_;
   std::string_view arrived_;  ///< into io_'s inbox, during one call
-  std::string unread_;        ///< what a call left of it, waiting for the next
-  bool drained_ = false;      ///< during one call: the socket had no more than it gave
+  std::string unread_;        ///< what a call left of arrived_, for the next call
+  bool drained_ = false;      ///< during one call: the socket is empty
   bool ended_ = false;        ///< the peer will send no more
-  bool failed_ = false;       ///< after a fatal error OpenSSL must not be asked to end gently
+  bool failed_ = false;       ///< after a fatal error SSL_shutdown() must not be called
   bool handshaken_ = false;
-  std::size_t fruitless_ = 0;  ///< records that brought no data: of the handshake, then since it
+  std::size_t fruitless_ = 0;  ///< records without data: of the handshake, then since it
   std::string serverName_;
   std::shared_ptr<const ClientIdentity> identity_;
 };

@@ -18,7 +18,7 @@ enum class IoStatus {
   kDone,     ///< something happened; there may be more
   kBlocked,  ///< nothing more until the descriptor is ready again
   kEnd,      ///< read: the peer will send no more
-  kFailed,   ///< the connection is of no more use
+  kFailed,   ///< the connection has failed
 };
 
 struct IoResult {
@@ -26,8 +26,8 @@ struct IoResult {
   std::size_t bytes = 0;
 };
 
-/// Owns the socket. Loop thread only; never waits. The descriptor is watched edge-triggered: go on
-/// until kBlocked.
+/// Owns the socket. Loop thread only; never waits. The descriptor is watched edge-triggered
+/// (EPOLLET): go on until kBlocked.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -35,23 +35,23 @@ class Transport {
   /// kDone once the peer may be read from and written to.
   virtual IoResult handshake() = 0;
   virtual IoResult read(std::span<char> into) = 0;
-  /// How much one write() may bring, at most kLargestChunk.
+  /// The most that one write() may bring; kLargestChunk is the limit.
   virtual std::size_t chunk() const { return kBodyChunk; }
-  /// Takes all of `bytes` (at most chunk()) and holds back what the socket does not; send()
-  /// moves it. Write again only when send() said kDone.
+  /// Takes all of `bytes` (at most chunk()) and holds back what the socket does not take, for
+  /// send(). Write again only when send() said kDone.
   virtual void write(std::string_view bytes) = 0;
-  /// The same for the last of an answer, or for nothing, and ends our side behind it: TLS's
-  /// close_notify. The kernel may keep a part of it until the socket is shut down, so that the FIN
+  /// Like write(), for the last bytes of an answer, if any, and TLS's close_notify behind them. The
+  /// kernel may hold a part of them back until the socket is shut down (MSG_MORE), so that the FIN
   /// leaves in the same segment: shut it down as soon as send() says kDone.
   virtual void writeLast(std::string_view bytes) = 0;
   /// kDone when nothing is held back; `bytes` counts what the socket took.
   virtual IoResult send() = 0;
 
-  /// Whether the socket did not take all that there is to send.
+  /// Whether bytes wait that the socket did not take.
   virtual bool holdsBack() const = 0;
 
   virtual int fd() const = 0;
-  /// Gives the socket up, for whoever drains and closes it.
+  /// Gives the socket up, to be drained and closed elsewhere.
   virtual UniqueFd releaseSocket() = 0;
 
   /// The name that the client asked for in the handshake, lower-case; "" without one.

@@ -1,4 +1,4 @@
-// How much of what was sent the peer's kernel has not acknowledged.
+// How many of the sent bytes the peer's kernel has not acknowledged.
 #pragma once
 
 #include <linux/sockios.h>
@@ -6,8 +6,8 @@
 
 namespace egalaxyd {
 
-/// Of a TCP socket. While it is not 0, closing is dangerous: a byte that arrives afterwards makes
-/// the kernel reset the connection and drop the rest.
+/// SIOCOUTQ of a TCP socket. While it is not 0, closing is dangerous: a byte that arrives
+/// afterwards makes the kernel reset the connection and drop the rest.
 inline int unreceivedBytes(int socket) {
   int bytes = 0;
   return ::ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
