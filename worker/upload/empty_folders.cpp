@@ -13,7 +13,7 @@
 namespace egalaxyd {
 namespace {
 
-/// Of folders whose names are known and nothing else.
+/// O_PATH: opens a folder whose name is known, without the right to read it.
 constexpr int kFolderFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool isOurs(int folder, const std::string& name) {
@@ -28,7 +28,7 @@ void removeEmptyFolders(const SiteRoot& root, std::string_view folder, std::size
   if (folder.empty()) return;
   auto top = root.open("", Waiting::kAllowed);
   if (!top || !top->isFolder()) return;
-  std::vector<std::pair<UniqueFd, std::string>> chain;  // each with the folder that it stands in
+  std::vector<std::pair<UniqueFd, std::string>> chain;  // names, each with its parent folder
   UniqueFd within = std::move(top->fd);
   while (!folder.empty()) {
     const std::size_t slash = folder.find('/');

@@ -17,7 +17,7 @@ Result<void> FolderSync::sync() {
     if (synced) {
       (*file)->discardOld();
     } else {
-      static_cast<void>((*file)->takeBack());  // the file knows what came of it
+      static_cast<void>((*file)->takeBack());  // the file remembers the outcome
     }
   }
   files_.clear();
@@ -26,7 +26,7 @@ Result<void> FolderSync::sync() {
 
 Result<void> FolderSync::syncFolders() const {
   Result<void> all;
-  std::map<std::pair<dev_t, ino_t>, bool> folders;  // and whether they are on the disk
+  std::map<std::pair<dev_t, ino_t>, bool> folders;  // and whether their fsync succeeded
   for (const auto& file : files_) {
     struct stat folder {};
     bool synced = ::fstat(file->folder(), &folder) == 0;

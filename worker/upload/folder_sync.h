@@ -1,5 +1,4 @@
-// The files that a group of uploads has given names, on their way to the disk: one fsync serves all
-// that are in the same folder.
+// Syncs the folders of files that a group of uploads has published: one fsync for all in a folder.
 #pragma once
 
 #include <memory>
@@ -13,11 +12,11 @@ namespace egalaxyd {
 /// Storage thread only.
 class FolderSync {
  public:
-  /// `file` was published, or removed, in the group's turn.
+  /// Call when `file` was published or removed, in the group's turn.
   void add(std::shared_ptr<UploadFile> file) { files_.push_back(std::move(file)); }
-  /// All of them are on the disk, their old contents are gone, and they are forgotten. An fsync
-  /// that fails is not tried again, since the kernel reports a lost write once: then all of them
-  /// are taken back, the last first, while the group still has its turn.
+  /// Makes all of them durable, discards their old contents, and forgets them. An fsync that fails
+  /// is not tried again, since the kernel reports a lost write only once: all of them are taken
+  /// back instead, the last first, while the group still has its turn.
   Result<void> sync();
 
  private:

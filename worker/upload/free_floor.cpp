@@ -26,12 +26,12 @@ Result<void> checkFloor(const struct statvfs& disk, const FreeFloor& floor, std:
                         std::uint64_t inodes) {
   if (isOff(floor)) return {};
   const std::uint64_t total = disk.f_blocks * disk.f_frsize;
-  if (total == 0) return {};  // it does not tell
+  if (total == 0) return {};  // the file system does not tell
   const std::uint64_t least = floor.percent != 0 ? shareOf(floor, total, total) : floor.bytes;
   if (!hasRoom(disk.f_bavail * disk.f_frsize, least, bytes)) {
     return Error{ErrorCode::kNoSpace, "less than min_free of the disk would stay free"};
   }
-  // Some file systems have as many as they need, and say 0.
+  // Some file systems make inodes as needed and say 0.
   if (disk.f_files != 0 && !hasRoom(disk.f_favail, shareOf(floor, disk.f_files, total), inodes)) {
     return Error{ErrorCode::kNoSpace, "less than min_free of the disk's inodes would stay free"};
   }

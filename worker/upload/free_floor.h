@@ -1,4 +1,4 @@
-// How much of a disk uploads leave free.
+// How much space on a disk uploads leave free.
 #pragma once
 
 #include <sys/statvfs.h>
@@ -11,12 +11,12 @@
 
 namespace egalaxyd {
 
-/// kNoSpace where `bytes` and `inodes` more would leave less than `floor` to whoever is not root. A
-/// floor in bytes keeps the same share of the inodes. Pure.
+/// kNoSpace if `bytes` and `inodes` more would leave less than `floor` to non-root accounts. A
+/// floor in bytes keeps the same share of the inodes free. Pure.
 Result<void> checkFloor(const struct statvfs& disk, const FreeFloor& floor, std::uint64_t bytes,
                         std::uint64_t inodes);
 
-/// As above, of the disk that an open file or a path is on. Waits for it.
+/// The same for the disk of an open file or a path. Waits for the disk.
 Result<void> checkFloorOf(int fd, const FreeFloor& floor, std::uint64_t bytes,
                           std::uint64_t inodes);
 Result<void> checkFloorAt(const std::filesystem::path& path, const FreeFloor& floor);

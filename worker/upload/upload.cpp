@@ -22,7 +22,7 @@
 namespace egalaxyd {
 namespace {
 
-/// How long a client waits for the record of a file that has its name already.
+/// How long a client waits for the record of a file that is already published.
 constexpr auto kSettlePatience = std::chrono::seconds(10);
 
 std::string readUrl(const Request& request) {
@@ -31,12 +31,12 @@ std::string readUrl(const Request& request) {
   return url + percentEncodePath(request.path);
 }
 
-/// Whether the file that `latest` tells of is there by its record.
+/// Whether the file exists, according to its latest record.
 bool isThere(const std::optional<UploadRecord>& latest) {
   return latest && !latest->sha256.empty();
 }
 
-/// And the user's. One without a certificate is nobody's.
+/// And whether it is the user's. A file that was uploaded without a certificate is nobody's.
 bool isOf(const std::optional<UploadRecord>& latest, const std::string& user) {
   return isThere(latest) && !user.empty() && latest->user == user;
 }
@@ -76,8 +76,8 @@ Task<Result<void>> Upload::remove() {
   co_return co_await settle();
 }
 
-/// Before any byte is taken. What needs more than one chunk reserves its room now; for the rest,
-/// what counts in the end is the announcement.
+/// Checks the records before any byte is taken. An upload of more than one chunk is announced now,
+/// which reserves its room; a smaller one is announced, and checked again, when it has come.
 Task<Result<void>> Upload::askFirst() {
   if (request_.upload->size > kRequestBodyChunk) co_return co_await announce("");
   const auto look = [this](Storage& storage) { return lookIn(storage); };
@@ -87,7 +87,7 @@ Task<Result<void>> Upload::askFirst() {
   co_return Result<void>();
 }
 
-/// All of the body, to the disk, with a pending record that is committed.
+/// Writes all of the body to the disk, and commits a pending record.
 Task<Result<void>> Upload::receive() {
   std::uint64_t received = 0;
   std::string chunk;
@@ -101,7 +101,7 @@ Task<Result<void>> Upload::receive() {
     sum_.add(*bytes);
     chunk += *bytes;
     received += bytes->size();
-    // The end is asked for at once: a small body takes one trip through the lane.
+    // Reads on to the end before it writes: a small body takes one trip through the lane.
     if (received == request_.upload->size) continue;
     if (auto appended = co_await append(chunk); !appended) co_return appended;
     chunk.clear();
@@ -114,7 +114,7 @@ Task<Result<void>> Upload::append(const std::string& chunk) {
   }
   auto written = co_await write(chunk, false);
   if (written || !file_->needsName()) co_return written;
-  // The content will have a name before it is whole: only a record tells of it after a crash.
+  // The content gets a name before it is complete: after a crash only a record tells of it.
   if (id_ == 0) {
     if (auto announced = co_await announce(""); !announced) co_return announced;
   }
@@ -122,8 +122,7 @@ Task<Result<void>> Upload::append(const std::string& chunk) {
   co_return co_await write(chunk, false);
 }
 
-/// The content's way to the disk and the record's need not wait for each other, unless the record
-/// is to reserve the room.
+/// Content and record go to the disk at the same time, unless the record must reserve room first.
 Task<Result<void>> Upload::complete(const std::string& rest) {
   sha256_ = sum_.hex();
   Result<void> written;
@@ -141,7 +140,7 @@ Task<Result<void>> Upload::complete(const std::string& rest) {
   co_return written ? recorded : written;
 }
 
-/// `last`: with it the content is whole.
+/// `last`: the content is complete with this chunk.
 Task<Result<void>> Upload::write(const std::string& chunk, bool last) {
   const auto append = [&]() -> Result<void> {
     auto appended = file_->append(chunk);
@@ -150,7 +149,7 @@ Task<Result<void>> Upload::write(const std::string& chunk, bool last) {
   co_return co_await uploads_.lane_.run(append);
 }
 
-/// The pending record; `sha256`: of the new content, "" when that is not known, or there is none.
+/// Commits the pending record; `sha256`: of the new content, "" if there is none or not yet known.
 Task<Result<void>> Upload::announce(std::string sha256) {
   const auto announceIt = [&](Storage& storage) { return announceIn(storage, sha256); };
   const auto announced = co_await uploads_.storage_.write(announceIt);
@@ -161,16 +160,16 @@ Task<Result<void>> Upload::announce(std::string sha256) {
   co_return Result<void>();
 }
 
-/// The pending record says what the content is.
+/// Adds the content's sum to the pending record.
 Task<Result<void>> Upload::recordWhole() {
   if (id_ == 0) co_return co_await announce(sha256_);
   const auto completeIt = [this](Storage& storage) { return storage.completeUpload(id_, sha256_); };
   co_return co_await uploads_.storage_.write(completeIt);
 }
 
-/// The file gets its name, or loses it, and the record says so.
+/// Publishes or removes the file, and settles the record.
 Task<Result<void>> Upload::settle() {
-  if (!recorded_ && file_->hasOld()) {  // somebody else put it there
+  if (!recorded_ && file_->hasOld()) {  // no record tells the old file's sum
     const auto sum = [this] { return file_->sumOld(); };
     if (auto done = co_await uploads_.lane_.run(sum); !done) co_return done;
   }
@@ -180,7 +179,7 @@ Task<Result<void>> Upload::settle() {
   co_return settled;
 }
 
-/// After settleIn() failed with `error`, or its commit, which may have reached the disk or not.
+/// Called when settleIn() has failed, or its commit, which may have reached the disk all the same.
 Task<Result<void>> Upload::settleAgain(Error error) {
   if (file_->syncHasFailed()) {
     spdlog::error("the record of an upload whose fsync failed stays pending until its worker ends");
@@ -189,15 +188,14 @@ Task<Result<void>> Upload::settleAgain(Error error) {
     co_return error;
   }
   if (!file_->isPublished()) co_return error;
-  spdlog::error(
-      "the record of an upload that has its name could not be written: {}; it is tried again",
-      logQuote(error.message));
+  spdlog::error("an upload took effect, but its record could not be written: {}; it is tried again",
+                logQuote(error.message));
   const Clock::time_point patience = Clock::now() + kSettlePatience;
   const auto settleIt = [this](Storage& storage) { return settleNamed(storage); };
   while (co_await uploads_.nextAttempt()) {
     const auto settled = co_await uploads_.storage_.write(settleIt);
     if (settled) {
-      spdlog::info("the record of an upload that has its name is written now");
+      spdlog::info("the record of an upload that took effect is written now");
       keepRecord_ = true;
       if (*settled) co_return Result<void>();
       co_return Error{ErrorCode::kIo, "another upload has replaced it since"};
@@ -213,7 +211,7 @@ Result<bool> Upload::lookIn(Storage& storage) {
   if (const auto [certificate, key] = names(); !certificate.empty()) {
     auto user = storage.findUser(certificate, key);
     if (!user) return user.error();
-    planned.user = user->value_or(certificate);  // a new one has nothing yet
+    planned.user = user->value_or(certificate);  // a new user has nothing yet
   }
   const auto latest = examine(storage, planned);
   if (!latest) return latest.error();
@@ -243,7 +241,7 @@ Result<Upload::Announced> Upload::announceIn(Storage& storage, const std::string
   return Announced{*id, isThere(*latest), isOf(*latest, pending.user)};
 }
 
-/// The latest record of the file, where nothing keeps `record` from being announced.
+/// The latest record of the file; an Error, with obstacle_ set, if `record` may not be announced.
 Result<Upload::Latest> Upload::examine(Storage& storage, const UploadRecord& record) {
   auto latest = storage.latestUpload(record.host, record.path);
   if (!latest) return latest;
@@ -271,7 +269,7 @@ Result<Upload::Latest> Upload::examine(Storage& storage, const UploadRecord& rec
   return Error{ErrorCode::kInvalid, "an upload that may not be announced"};
 }
 
-/// The storage's lock makes writers take turns, those of other workers too.
+/// Runs under the storage's lock, so that writers take turns, those of other workers too.
 Result<void> Upload::settleIn(Storage& storage) {
   const auto before = storage.latestUpload(order_.host, request_.path);
   if (!before) return before.error();
@@ -291,11 +289,11 @@ Result<void> Upload::settleIn(Storage& storage) {
     uploads_.folders_.add(file_);
     return {};
   }
-  if (!file_->takeBack()) uploads_.folders_.add(file_);  // the rest of the group goes on
+  if (!file_->takeBack()) uploads_.folders_.add(file_);  // the rest of the group is committed
   return settled.error();
 }
 
-/// Of a file that has its name; false: another has it by now.
+/// Settles the record of a published change; false: the name has changed again.
 Result<bool> Upload::settleNamed(Storage& storage) const {
   if (!file_->isStillSo()) {
     auto dropped = storage.dropUpload(id_);
@@ -310,7 +308,7 @@ Result<bool> Upload::settleNamed(Storage& storage) const {
   return *latest && (*latest)->sha256 == sha256_;
 }
 
-/// A certificate's two names; empty without one.
+/// The certificate's two fingerprints; empty without a certificate.
 std::pair<std::string, std::string> Upload::names() const {
   if (!request_.identity) return {};
   return {request_.identity->fingerprint, request_.identity->keyFingerprint};
@@ -341,7 +339,7 @@ void Upload::giveUp(const Error& error) {
   if (std::exchange(answered_, true)) return;
   Response refusal = refusalOf(error);
   if (id_ != 0 && !keepRecord_) dropRecord();
-  // Not here: what is unfinished is removed with it, gigabytes maybe.
+  // Destroyed on the lane, since that removes the unfinished content, gigabytes maybe.
   uploads_.lane_.submit([file = std::move(file_)] { return Result<void>(); }, [](Result<void>) {});
   uploads_.refuse(order_.host, request_, std::move(refusal), std::move(reply_));
 }
@@ -385,7 +383,7 @@ Response Upload::refusalOfObstacle() const {
                            "This file is not yours: only who uploaded it may change it");
 }
 
-/// Of a change that was undone, once that is on the disk.
+/// Drops the pending record; if the change was undone, that must be on the disk first.
 void Upload::dropRecord() {
   uploads_.storage_.submit(
       [id = id_, file = file_](Storage& storage) -> Result<void> {

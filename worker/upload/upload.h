@@ -19,19 +19,19 @@ namespace egalaxyd {
 
 class Uploads;
 
-/// Loop thread only, but for what its jobs do: those may touch all of it, since it stays where it
-/// is until they are answered. See Uploads for the steps.
+/// Loop thread only, except for its jobs: these may touch all members, since it stays in place
+/// until they are answered. See Uploads for the steps.
 class Upload {
  public:
   Upload(Uploads& uploads, UploadOrder order, Request request, Responder reply);
   Upload(const Upload&) = delete;
   Upload& operator=(const Upload&) = delete;
 
-  /// Once; *this stays until it has ended.
+  /// Call once; *this must stay until the task has ended.
   Task<void> carryOut();
 
  private:
-  /// Why the records let an upload not go on.
+  /// Why the records forbid an upload.
   enum class Obstacle { kNone, kUserIsFull, kAllIsFull, kTooManyFiles, kNotTheirs };
   using Latest = std::optional<UploadRecord>;
 
@@ -55,8 +55,8 @@ class Upload {
   // Jobs of the storage lane.
   struct Announced {
     std::int64_t id;
-    bool fileIsRecorded;  ///< the file that has the name now
-    bool isTheirs;        ///< and by this uploader
+    bool fileIsRecorded;  ///< of the file that has the name now
+    bool isTheirs;        ///< and the record is of this uploader
   };
   Result<bool> lookIn(Storage& storage);
   Result<Announced> announceIn(Storage& storage, const std::string& sha256);
@@ -77,15 +77,15 @@ class Upload {
   Request request_;
   Responder reply_;
   std::shared_ptr<UploadFile> file_;
-  Sha256 sum_;                       ///< of what was received
-  std::string sha256_;               ///< of all of it; "" before that, and of a deletion
-  std::int64_t id_ = 0;              ///< of the pending record; 0: there is none
-  bool recorded_ = false;            ///< the file that has the name: its sum is known
-  std::optional<Response> refusal_;  ///< of a body that did not come as announced
-  bool keepRecord_ = false;          ///< the pending one, or there is none any more
+  Sha256 sum_;             ///< of what was received
+  std::string sha256_;     ///< of all of it; "" before that, and for a deletion
+  std::int64_t id_ = 0;    ///< of the pending record; 0: there is none
+  bool recorded_ = false;  ///< the file that has the name has a record, and so a known sum
+  std::optional<Response> refusal_;  ///< for a body that did not come as announced
+  bool keepRecord_ = false;          ///< do not drop the pending record, or there is none any more
   bool answered_ = false;
 
-  // What the storage lane has found out.
+  // Results of the storage lane's jobs.
   Obstacle obstacle_ = Obstacle::kNone;
   std::string user_;
   UploadOutcome outcome_ = UploadOutcome::kDeleted;

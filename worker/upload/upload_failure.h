@@ -1,4 +1,4 @@
-// What a client hears of an upload that failed.
+// Answers to uploads that failed.
 #pragma once
 
 #include "common/base/result.h"
@@ -6,10 +6,10 @@
 
 namespace egalaxyd {
 
-/// By UploadFile's errors, and the storage's.
+/// The answer to an error of UploadFile, or of the storage.
 Response uploadFailure(const Error& error);
 
-/// Whether the operator should hear of it.
+/// Whether the log should tell the operator.
 bool isOperatorsBusiness(const Error& error);
 
 }  // namespace egalaxyd

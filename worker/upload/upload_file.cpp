@@ -23,17 +23,17 @@ namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kMaxName = 255;
-/// A folder may be removed between the look and the opening, by a deletion that emptied it.
+/// A deletion may remove an empty folder between the check and the opening.
 constexpr int kFolderTries = 5;
 
-/// Of this process alone: what one that died has left is not in the way.
+/// Unique to this process, so that leftovers of one that died are not in the way.
 std::string makeUnfinishedName() {
   static const std::uint64_t process = randomNumber();
   static std::atomic<std::uint64_t> next{0};
   return fmt::format("{}{:016x}-{}", kUnfinishedPrefix, process, next.fetch_add(1));
 }
 
-/// renameat2(2) as far as the file system knows the flags; -1 with errno.
+/// renameat2(2); -1 with errno. Not every file system knows all flags: see isUnknownFlag().
 int renameWith(int folder, const std::string& from, const std::string& to, unsigned flags) {
   return ::renameat2(folder, from.c_str(), folder, to.c_str(), flags);
 }
@@ -58,9 +58,9 @@ Error failed(std::string_view doing, std::string_view name, int error) {
 
 mode_t modeOf(const struct stat& status) { return status.st_mode & 0777; }
 
-/// While it lives, files that this thread makes get the mode that they are made with: the sandbox
-/// lets nobody change a mode. Where a container denies a thread a umask of its own, that of the
-/// process still counts.
+/// Sets the umask of this thread to 0, so that new files get exactly the mode they are made with:
+/// the sandbox forbids changing a mode. If a container denies the thread a umask of its own
+/// (CLONE_FS), that of the process still applies.
 class NoUmask {
  public:
   NoUmask() {
@@ -98,7 +98,7 @@ Result<void> UploadFile::append(std::string_view bytes) {
     if (begun) begun = create();
     if (!begun) return orReplaced(std::move(begun));
   }
-  // Each time: others write too.
+  // Each time, since others write too.
   const std::uint64_t left = place_.size - std::min(place_.size, written_);
   if (auto room = checkFloorOf(content_.get(), place_.minFree, left, 1); !room) return room;
   written_ += bytes.size();
@@ -163,7 +163,7 @@ Result<void> UploadFile::openFolder() {
   return {};
 }
 
-/// All that is missing of `folder`.
+/// Makes all folders of `folder` that are missing.
 Result<void> UploadFile::makeFolders(std::string folder) {
   std::vector<std::string> missing;  // the innermost first
   Result<OpenFile> outer = Error{ErrorCode::kNotFound, "the root is gone"};
@@ -191,9 +191,9 @@ Result<void> UploadFile::makeFolders(std::string folder) {
   return makeChain(std::move(outer->fd), {missing.rbegin(), missing.rend()});
 }
 
-/// Each of `names` in the one before, the first `within`. They are on the disk when this returns:
-/// the innermost is synced first, since a file system with a journal writes all of them then, and
-/// has nothing left to do for the others.
+/// Makes each of `names` within the one before, the first in `within`. They are on the disk when
+/// this returns. The innermost is synced first: a file system with a journal then writes all of
+/// them, so the other fsyncs have nothing left to do.
 Result<void> UploadFile::makeChain(UniqueFd within, const std::vector<std::string>& names) {
   const std::size_t before = made_.size();
   Result<void> done;
@@ -207,7 +207,7 @@ Result<void> UploadFile::makeChain(UniqueFd within, const std::vector<std::strin
         ::openat(within.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     const int error = next ? 0 : errno;
     if (isNew) made_.emplace_back(std::move(within), name);
-    if (error == ELOOP || error == ENOTDIR) break;  // somebody else's link: the caller looks again
+    if (error == ELOOP || error == ENOTDIR) break;  // perhaps a link now: the caller looks again
     if (error != 0) {
       done = failed("open folder", name, error);
       break;
@@ -235,14 +235,14 @@ Result<void> UploadFile::create() {
   return created;
 }
 
-/// Of a new file the umask decides the mode.
+/// The umask decides the mode of a new file.
 UniqueFd UploadFile::makeContent(const char* name, int flags) const {
   if (!mode_) return UniqueFd(::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, 0666));
   const NoUmask exact;
   return UniqueFd(::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, *mode_));
 }
 
-/// The lock tells recovery that somebody is still at it; it goes with the process.
+/// The flock tells recovery that this is still being written; it ends with the process.
 Result<void> UploadFile::createContent() {
   content_ = makeContent(".", O_TMPFILE);
   // In a folder that was removed, ext4 says EPERM.
@@ -270,7 +270,7 @@ Result<void> UploadFile::createContent() {
   return {};
 }
 
-/// kNotFound where nothing has the name.
+/// kNotFound if nothing has the name.
 Result<struct stat> UploadFile::statusOfName() const {
   struct stat status {};
   if (::fstatat(folder_.get(), name_.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -295,13 +295,13 @@ Result<void> UploadFile::sumOld() {
   return {};
 }
 
-/// What came for the folder of an earlier deploy must not be acknowledged: nobody would find it.
+/// An upload to the root of an earlier deploy must not be acknowledged: nobody would find it.
 Result<void> UploadFile::checkRoot() const {
   if (!place_.root->isReplaced()) return {};
   return Error{ErrorCode::kBusy, "the root was replaced meanwhile"};
 }
 
-/// A failure in a folder that is not the root any more is none for good.
+/// If the root was replaced meanwhile, a failure in the old one is only temporary (kBusy).
 Result<void> UploadFile::orReplaced(Result<void> failed) const {
   if (needsName() || !place_.root->isReplaced()) return failed;
   return checkRoot();
@@ -309,7 +309,7 @@ Result<void> UploadFile::orReplaced(Result<void> failed) const {
 
 Result<bool> UploadFile::publish() {
   if (auto checked = checkRoot(); !checked) return checked.error();
-  // Somebody who is no upload may make or remove the file between the look and the change.
+  // Another program may make or remove the file between the check and the change.
   constexpr int kTries = 5;
   Result<void> done;
   for (int tries = 0; tries < kTries; ++tries) {
@@ -332,7 +332,7 @@ Result<bool> UploadFile::publish() {
   return done.error();
 }
 
-/// The content has no name yet.
+/// Links the unnamed content to `name` (linkat).
 Result<void> UploadFile::linkContent(const std::string& name) {
   const std::string self = fmt::format("/proc/self/fd/{}", content_.get());
   if (::linkat(AT_FDCWD, self.c_str(), folder_.get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
@@ -341,7 +341,7 @@ Result<void> UploadFile::linkContent(const std::string& name) {
   return failed("name", place_.relative, errno);
 }
 
-/// A name that nobody has; kExists.
+/// Publishes to a free name; kExists if it is not free.
 Result<void> UploadFile::takeName() {
   if (!unfinishedExists_) return linkContent(name_);
   int renamed = renameWith(folder_.get(), unfinished_, name_, RENAME_NOREPLACE);
@@ -353,7 +353,7 @@ Result<void> UploadFile::takeName() {
   return {};
 }
 
-/// A name that a file has; kNotFound.
+/// Publishes to a name that a file has, and keeps the old file if it can; kNotFound if none has it.
 Result<void> UploadFile::exchangeName() {
   if (!unfinishedExists_) {
     if (auto linked = linkContent(unfinished_); !linked) return linked;
@@ -373,7 +373,7 @@ Result<void> UploadFile::exchangeName() {
   return {};
 }
 
-/// It may have become a folder since it was looked at, and that must keep its name.
+/// It may have become a folder since the check, and a folder must keep its name.
 bool UploadFile::keptIsFile() const {
   struct stat kept {};
   return ::fstatat(folder_.get(), unfinished_.c_str(), &kept, AT_SYMLINK_NOFOLLOW) == 0 &&

@@ -1,4 +1,4 @@
-// One change of one file, on its way from the first byte to the name. Blocking: never on the loop.
+// Changes one file, from its first byte until it has its name. Blocking: never on the loop.
 #pragma once
 
 #include <sys/stat.h>
@@ -17,30 +17,30 @@
 
 namespace egalaxyd {
 
-/// Names of files that are not complete begin so; the server neither serves nor accepts such names.
+/// Prefix of the names of incomplete files; the server neither serves nor accepts such names.
 inline constexpr std::string_view kUnfinishedPrefix = ".egalaxyd-";
 
-/// Where an upload goes, and what it may take there.
+/// Where an upload goes, and its limits there.
 struct UploadPlace {
   std::shared_ptr<const SiteRoot> root;
   std::string relative;  ///< normalised, without a leading slash; names a file
   std::shared_ptr<const PrivateFiles> neverServed;
-  bool createFolders = false;  ///< missing ones; and a deletion removes those that it empties
-  std::size_t newFolders = 8;  ///< at most
-  std::size_t depth = 32;      ///< folders that uploads may have made lie no deeper
+  bool createFolders = false;  ///< make missing ones; a deletion removes those that it empties
+  std::size_t newFolders = 8;  ///< how many may be made
+  std::size_t depth = 32;      ///< how deep uploads may make folders
   FreeFloor minFree = {};
   std::uint64_t size = 0;  ///< of the new content, as announced
 };
 
-/// The new content lies in a file without a name, on the target's own file system, until publish()
-/// gives it one: readers see the old file or the new. The old one stays beside it, under
-/// unfinishedName(), until discardOld(), so that takeBack() can undo the change. Destroyed, it
-/// leaves nothing of that name. One thread at a time; the destructor touches the disk as well.
+/// The new content is in a file without a name (O_TMPFILE), on the target's file system, until
+/// publish() gives it one: readers see the old file or the new one. The old file stays beside it,
+/// under unfinishedName(), until discardOld(), so that takeBack() can undo the change. The
+/// destructor removes what has that name, so it touches the disk as well. One thread at a time.
 ///
 /// Errors of every call, for the client's answer: kNotFound (the folder is missing), kExists (what
 /// has the name is no regular file, or may not be replaced), kInvalid (the name cannot be used, or
-/// too many folders would have to be made), kPermission, kNoSpace (also where less than minFree
-/// would stay free), kBusy (also where the root was replaced meanwhile), kIo.
+/// too many folders would have to be made), kPermission, kNoSpace (also if less than minFree would
+/// stay free), kBusy (also if the root was replaced meanwhile), kIo.
 class UploadFile {
  public:
   explicit UploadFile(UploadPlace place);
@@ -48,51 +48,50 @@ class UploadFile {
   UploadFile(const UploadFile&) = delete;
   UploadFile& operator=(const UploadFile&) = delete;
 
-  /// What may be beside the file: for the pending record, in case this process dies.
+  /// The name that may be beside the file. The pending record tells it, in case this process dies.
   const std::string& unfinishedName() const { return unfinished_; }
 
-  /// Whether a file that is there may be replaced or removed; it may, unless this says otherwise.
+  /// Sets whether an existing file may be replaced or removed; by default it may.
   void setMayReplace(bool may) { mayReplace_ = may; }
-  /// Why it was kInvalid.
+  /// Whether the reason for kInvalid is that too many folders would have to be made.
   bool wantsTooManyFolders() const { return wantsTooManyFolders_; }
 
-  /// Adds to the new content; the first call opens the folder. Where the file system has no files
-  /// without a name (O_TMPFILE) it is kBusy, and needsName() true, until allowName() was called:
-  /// the pending record that tells the name must come first.
+  /// Appends to the new content; the first call opens the folder. Without O_TMPFILE in the file
+  /// system the content needs a name: kBusy, with needsName() true, until allowName() is called,
+  /// since the pending record that tells the name must come first.
   Result<void> append(std::string_view bytes);
   bool needsName() const { return needsName_ && !mayName_; }
   void allowName() { mayName_ = true; }
-  /// The content is complete: it is on the disk when this returns, with the mode of the file that
-  /// it replaces. kBusy where that was changed since the first append().
+  /// Completes the content: when this returns it is on the disk (fsync), with the mode of the file
+  /// that it replaces. kBusy if that mode was changed since the first append().
   Result<void> finish();
-  /// Instead of the two above: looks at the file that is to go; kNotFound where there is none.
+  /// For a deletion, instead of the two above: looks for the file; kNotFound if there is none.
   Result<void> findExisting();
 
-  /// Whether a file had the name when that was last looked at.
+  /// Whether a file had the name at the last look.
   bool hasOld() const { return hasOld_; }
   /// Reads all of that file for oldSha256().
   Result<void> sumOld();
-  /// "" before sumOld(), and where the file had gone or may not be read.
+  /// "" before sumOld(), and if the file was gone or could not be opened.
   const std::string& oldSha256() const { return oldSha256_; }
 
-  /// The name changes hands, in one step; whether a file had it before. The folder is not yet on
-  /// the disk: that is for the caller, with folder().
+  /// Gives the content the name, in one step; returns whether a file had it before. The folder is
+  /// not yet on the disk: the caller has to fsync folder().
   Result<bool> publish();
-  /// The file loses its name.
+  /// Takes the name off the file, which stays as unfinishedName() until discardOld().
   Result<void> remove();
   /// publish() or remove() was called and not undone.
   bool isPublished() const { return published_; }
-  /// Undoes it: the name is as it was. False where that cannot be, because the file system cannot
-  /// exchange names (RENAME_EXCHANGE) or fails; then nobody knows which file is there after a
-  /// crash.
+  /// Undoes it, so that the name is as before. False if the file system has no RENAME_EXCHANGE, or
+  /// fails; then it is not known which file a crash leaves.
   [[nodiscard]] bool takeBack();
   bool wasTakenBack() const { return takenBack_; }
-  /// The fsync of its folder failed: what is on the disk, only a start after a crash can tell.
+  /// The fsync of its folder failed: what is on the disk shows only after a crash.
   void noteFailedSync() { syncFailed_ = true; }
   bool syncHasFailed() const { return syncFailed_; }
-  /// The change will stay. A deletion's empty folders go too.
+  /// Makes the change final: removes the old file, and the folders that a deletion has emptied.
   void discardOld();
-  /// Whether the name still stands for what publish() or remove() left.
+  /// Whether the name is still as publish() or remove() left it.
   bool isStillSo() const;
   int folder() const { return folder_.get(); }
 
@@ -122,12 +121,12 @@ class UploadFile {
   bool makesFolders_;
   bool mayReplace_ = true;
   bool wantsTooManyFolders_ = false;
-  std::optional<mode_t> mode_;  ///< that the content has to have; none yet: of a new file
+  std::optional<mode_t> mode_;  ///< that the content must have; nullopt: a new file, not yet made
   bool needsName_ = false;
   bool mayName_ = false;
-  bool unfinishedExists_ = false;  ///< something of ours has that name
-  bool oldIsKept_ = false;         ///< and it is what had the file's name before
-  std::vector<std::pair<UniqueFd, std::string>> made_;  ///< folders, with what they stand in
+  bool unfinishedExists_ = false;                       ///< unfinishedName() exists and is ours
+  bool oldIsKept_ = false;                              ///< and it is the old file
+  std::vector<std::pair<UniqueFd, std::string>> made_;  ///< folders, as parent and name
   bool hasOld_ = false;
   std::string oldSha256_;
   bool wasNew_ = false;  ///< publish() found no file of that name

@@ -1,4 +1,4 @@
-// What one upload is about to change, and within which bounds.
+// What one upload is to change, and within which limits.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +10,15 @@
 
 namespace egalaxyd {
 
-/// What the records have to say to an upload.
+/// Limits that depend on the records.
 struct UploadBounds {
   std::optional<UploadQuota> quota;
-  bool ownOnly = false;  ///< a file is replaced or deleted by whoever uploaded it alone
+  bool ownOnly = false;  ///< only the uploader of a file may replace or delete it
 };
 
 struct UploadOrder {
   UploadPlace place;
-  std::string host;  ///< the site's name, whichever of its names was asked
+  std::string host;  ///< the site's name, even if an alias was requested
   std::string mime;
   UploadBounds bounds;
   std::uint64_t blocks = 1;  ///< as UploadRecord::blocks

@@ -32,11 +32,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How long a look into the database may wait for a worker's write.
+/// SQLite's busy timeout: how long to wait for a worker's write.
 constexpr auto kBusyTimeout = std::chrono::seconds(5);
 /// Records in memory at once.
 constexpr std::size_t kBatch = 64;
-/// Looks at a file that somebody else keeps changing.
+/// Attempts with a file that keeps changing.
 constexpr int kLooks = 3;
 
 /// A mount that takes uploads.
@@ -74,7 +74,7 @@ struct Place {
   }
 };
 
-/// The most specific tree that `record`, which may say anything, can be about; nullptr: none.
+/// The most specific tree that `record` falls into; nullptr: none. The record is not trusted.
 const UploadTree* treeOf(const std::vector<UploadTree>& trees, const UploadRecord& record) {
   const UploadTree* best = nullptr;
   for (const UploadTree& tree : trees) {
@@ -92,19 +92,19 @@ bool isFilePath(const std::string& path) {
   return same != nullptr && *same == path;
 }
 
-/// kNotFound: no upload goes to where the record says.
+/// kNotFound: no site takes uploads at the record's path.
 Result<Place> placeOf(const std::vector<UploadTree>& trees, const UploadRecord& record) {
   const UploadTree* tree = treeOf(trees, record);
   if (tree == nullptr || !isFilePath(record.path)) {
     return Error{ErrorCode::kNotFound, "no site takes uploads there"};
   }
   auto root = SiteRoot::openAt(tree->args->root, tree->args->symlinks);
-  // A disk that is not there now may come back.
+  // A disk that is missing now may come back.
   if (!root) return Error{ErrorCode::kIo, root.error().message};
   return Place{std::move(*root), record.path.substr(tree->path.size() + 1), &*tree->args->upload};
 }
 
-/// One look at a file: enough to tell whether another look sees the same.
+/// The state of a file at one moment, to detect changes.
 struct Look {
   bool isThere = false;
   struct stat status {};
@@ -118,13 +118,13 @@ struct Look {
   }
 };
 
-/// Whether nothing can be said now, as opposed to "it is not there".
+/// Whether the error tells nothing yet, unlike "it is not there".
 bool mayPass(const Error& error) {
   return error.code == ErrorCode::kIo || error.code == ErrorCode::kBusy ||
          error.code == ErrorCode::kNoSpace;
 }
 
-/// `file` stays open where one is asked for.
+/// Leaves the file open in `file`, if given.
 Result<Look> lookAt(const Place& place, UniqueFd* file = nullptr) {
   auto opened = place.root.open(place.relative, Waiting::kAllowed);
   if (!opened && mayPass(opened.error())) return opened.error();
@@ -133,7 +133,7 @@ Result<Look> lookAt(const Place& place, UniqueFd* file = nullptr) {
   return Look{true, opened->status};
 }
 
-/// Whether the change that `record` announces has happened, where the file is as in `look`.
+/// Whether the change that `record` announces has happened, if the file is as in `look`.
 Result<bool> hasHappened(const UploadRecord& record, const Look& look, const UniqueFd& file) {
   const bool isDeletion = record.sha256.empty() && record.size == 0;
   if (isDeletion) return !look.isThere;
@@ -143,7 +143,7 @@ Result<bool> hasHappened(const UploadRecord& record, const Look& look, const Uni
   return *sum == record.sha256;
 }
 
-/// Whether nobody writes the file any more, in which case it is gone.
+/// Removes the file unless a process still writes it (flock); returns whether it did.
 bool removeAbandoned(int folder, const char* name) {
   const UniqueFd fd(::openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
@@ -152,7 +152,7 @@ bool removeAbandoned(int folder, const char* name) {
   return ::unlinkat(folder, name, 0) == 0;
 }
 
-/// Older servers noted no name.
+/// For records of older servers, which do not tell the name.
 std::size_t removeAllAbandoned(int folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> names(::fdopendir(::fcntl(folder, F_DUPFD_CLOEXEC, 0)),
                                                   [](DIR* d) { return ::closedir(d); });
@@ -176,7 +176,7 @@ std::size_t removeUnfinished(const Place& place, const UploadRecord& record) {
   return wellFormed && removeAbandoned(folder->fd.get(), name.c_str()) ? 1 : 0;
 }
 
-/// And those that it lies in: some may have been made for the file.
+/// Syncs the file's folder and those that it is in: some may have been made for the file.
 Result<void> syncFolders(const Place& place) {
   std::string path = place.folder();
   for (;;) {
@@ -188,13 +188,13 @@ Result<void> syncFolders(const Place& place) {
   }
 }
 
-/// Within a transaction: no worker gives names meanwhile. True: settled.
+/// Settles (true) or drops (false) the record. Within a transaction: no worker publishes meanwhile.
 Result<bool> conclude(Storage& storage, const UploadRecord& record, const Place& place,
                       bool happened) {
   const auto before = storage.latestUpload(record.host, record.path);
   if (!before) return before.error();
   const std::string previous = *before ? (*before)->sha256 : "";
-  // The records that there are describe the file already.
+  // The latest record describes the file already.
   const bool isRecorded = *before && previous == record.sha256;
   if (!happened || isRecorded) {
     auto dropped = storage.dropUpload(record.id);
@@ -209,8 +209,8 @@ Result<bool> conclude(Storage& storage, const UploadRecord& record, const Place&
   return true;
 }
 
-/// True: settled; false: dropped. The file is read before the lock is asked for, which then only
-/// makes sure that it is still the one.
+/// True: settled; false: dropped. Reads the file before it takes the storage's lock; under the lock
+/// it only checks that the file has not changed.
 Result<bool> recover(Storage& storage, const Place& place, const UploadRecord& record) {
   for (int looks = 0; looks < kLooks; ++looks) {
     UniqueFd file;
@@ -229,7 +229,7 @@ Result<bool> recover(Storage& storage, const Place& place, const UploadRecord& r
     if (!concluded) return concluded.error();
     if (*concluded) return **concluded;
   }
-  // It is somebody else's by now.
+  // The file keeps changing, so it is not this upload's any more.
   auto dropped = storage.dropUpload(record.id);
   return dropped ? Result<bool>(false) : dropped.error();
 }
@@ -239,10 +239,10 @@ void recoverOne(Storage& storage, const std::vector<UploadTree>& trees, const Up
   const auto done = [&]() -> Result<bool> {
     const auto place = placeOf(trees, record);
     if (place) {
-      // First: without the record nobody would know of it.
+      // First, since without the record nobody would know of the file.
       recovered.removed += removeUnfinished(*place, record);
       auto concluded = recover(storage, *place, record);
-      // Those that were made for what has not happened, or emptied by what has.
+      // Folders that were made for an upload that failed, or emptied by a deletion.
       if (place->args->createDirectories) {
         removeEmptyFolders(place->root, place->folder(), place->args->depth);
       }

@@ -1,4 +1,4 @@
-// What workers that have died left of uploads, put in order.
+// Recovers the uploads of workers that have died.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,9 @@ struct RecoveredUploads {
   std::string why = {};
 };
 
-/// Settles or drops the records that `dead` workers left pending, by what their files hold, and
-/// removes the unfinished files that they name. No row keeps it from the others. Blocking; other
-/// workers may serve meanwhile. What a living process still writes stays.
+/// Settles or drops the pending records of `dead` workers, judged by the contents of their files,
+/// and removes the unfinished files that they name. A record that cannot be recovered does not stop
+/// the others. Blocking; other workers may serve meanwhile. Files still being written stay.
 Result<RecoveredUploads> recoverUploads(const Config& config, const DeadWorkers& dead);
 
 }  // namespace egalaxyd

@@ -69,7 +69,7 @@ bool isAllowedType(const UploadArgs& rules, const std::string& type) {
   return allows(type) || (type == "text/plain" && allows("text/gemini"));
 }
 
-/// That the file lies in, below the mount.
+/// How many folders the file is in, below the mount.
 std::size_t foldersOf(const Request& request) {
   const std::string_view path = request.sitePath();
   const auto slashes = static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'));

@@ -15,14 +15,14 @@
 namespace egalaxyd {
 namespace {
 
-/// Threads that write and fsync, so that uploads share commits of the file system's journal. More
-/// of them are woken for less each.
+/// Threads that write and fsync: several, so that uploads share commits of the file system's
+/// journal; not more, since each would be woken for less work.
 constexpr std::size_t kLaneThreads = 4;
 constexpr std::size_t kLaneQueue = 4096;
-/// Refusals that are recorded at once, and then per second.
+/// Refusals that are recorded in a burst, and then per second.
 constexpr double kRefusalBurst = 60;
 constexpr double kRefusalsPerSecond = 1;
-/// Between attempts to settle the records of files that have their names.
+/// The pause between attempts to settle the records of published files.
 constexpr auto kSettlePause = std::chrono::milliseconds(250);
 
 }  // namespace
@@ -80,7 +80,7 @@ Task<void> Uploads::offer(UploadPlace place, std::string host, Request request, 
   place.createFolders = false;
   const auto find = [&] { return UploadFile(place).findExisting(); };
   const auto found = co_await lane_.run(find);
-  if (found) co_return std::move(reply).send(busyFailure());  // it has come meanwhile
+  if (found) co_return std::move(reply).send(busyFailure());  // the file has come meanwhile
   if (found.error().code == ErrorCode::kNotFound) {
     co_return std::move(reply).send(Response::gemtext(""));
   }
@@ -101,7 +101,7 @@ void Uploads::remember(const std::string& host, const Request& request, const st
   mayRemember_ = std::min(kRefusalBurst, mayRemember_ + since.count() * kRefusalsPerSecond);
   if (mayRemember_ < 1) return;
   mayRemember_ -= 1;
-  // The type is why some are refused.
+  // The type may be the reason for the refusal.
   UploadRecord record = recordOf(host, request, isMediaType(mime) ? mime : "");
   record.outcome = UploadOutcome::kRefused;
   record.why = std::move(why);

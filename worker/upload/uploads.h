@@ -1,4 +1,4 @@
-// A worker's uploads: from a request that may write to a file with its name, a record, an answer.
+// A worker's uploads: from a request that may write to a named file, a record and an answer.
 #pragma once
 
 #include <cstdint>
@@ -30,45 +30,45 @@ namespace egalaxyd {
 ///   its fsync, and beside it the record, as pending, committed     those, and the storage lane
 ///   rename; the folder's fsync; the record, as settled, committed  storage lane, under its lock
 ///
-/// Where there are quotas, or files have owners, the pending record comes before the first write:
-/// it reserves what was announced, for all workers. Uploads that are small enough to come in one
-/// piece are looked at before, and reserve when they have come.
+/// With quotas, or if files have owners, the pending record comes before the first write: it
+/// reserves what was announced, for all workers. Uploads that fit into one chunk are only checked
+/// before, and reserve when they have arrived.
 ///
-/// Uploads that wait for the storage lane share its commits and the folders' fsync. A crash
-/// leaves the old file or the new, and a pending record from which recoverUploads() can tell which.
+/// Uploads that wait for the storage lane share its commits and the folders' fsync (group commit).
+/// A crash leaves the old file or the new; recoverUploads() can tell which by a pending record.
 ///
-/// An fsync that fails is final: the file gets no name, or the old one back, and the client a
-/// refusal. A commit that fails once the file has its name may have reached the disk or not; the
-/// old file is gone, so the record is settled in another commit, and the answer waits for it for up
-/// to kSettlePatience. After that the client is told that nobody knows, and the record is settled
-/// when that can be.
+/// An fsync that fails is final: the file gets no name, or the name gets the old file back, and the
+/// client gets a refusal. If the commit fails after the file has its name, it may have reached the
+/// disk or not (write-ahead log), and the old file is gone. So the record is settled in another
+/// commit, and the answer waits for it for up to kSettlePatience. After that the client is told
+/// that the outcome is not known, and the record is settled when that is possible.
 class Uploads {
  public:
-  /// `folders` is what the storage lane syncs before each commit; `worker` is this process's id;
-  /// `database` is where the records grow.
+  /// `folders` is synced by the storage lane before each commit; `worker` is this process's id;
+  /// `database` is on the disk where the records grow.
   Uploads(EventLoop& loop, Tasks& tasks, StorageLane& storage, FolderSync& folders,
           WorkerSlot& counters, AddressMask addressMask, std::int64_t worker,
           std::filesystem::path database);
   ~Uploads();
 
-  /// Stores the request's body, or deletes the file when there is none. `request` may write there.
+  /// Stores the request's body, or deletes the file if there is none. `request` must be allowed to.
   void carryOut(UploadOrder order, Request request, Responder reply);
-  /// Answers an edit of what is no file that can be read: an empty page where nothing has the name.
+  /// Answers an edit if no file can be read: with an empty page if nothing has the name.
   void offerNew(UploadPlace place, std::string host, Request request, Responder reply);
-  /// Remembers that `request` was refused, and answers with `refusal`. Of a flood of refusals, not
-  /// every one is remembered.
+  /// Records that `request` was refused, and answers with `refusal`. In a flood of refusals, not
+  /// every one is recorded.
   void refuse(const std::string& host, const Request& request, Response refusal, Responder reply);
 
   /// Jobs whose answers have not come yet.
   std::size_t pending() const { return lane_.pending(); }
-  /// Nobody waits for an answer any more: what could not be settled yet is left to the master.
+  /// The worker leaves: what is not settled yet is left to the master.
   void leave();
 
  private:
   friend class Upload;
   Task<void> carriedOut(UploadOrder order, Request request, Responder reply);
   Task<void> offer(UploadPlace place, std::string host, Request request, Responder reply);
-  /// When those whose records could not be settled try again; an Error after leave().
+  /// Ends when records that could not be settled are to be tried again; an Error after leave().
   Async<Result<void>> nextAttempt();
   void attemptNow(const Result<void>& result);
   void remember(const std::string& host, const Request& request, const std::string& mime,
@@ -82,10 +82,10 @@ class Uploads {
   const AddressMask addressMask_;
   const std::int64_t worker_;
   const std::filesystem::path database_;
-  double mayRemember_;  ///< refusals that may be recorded now
+  double mayRemember_;  ///< token bucket: refusals that may be recorded now
   Clock::time_point remembered_{};
   Lane lane_;
-  std::vector<Async<Result<void>>::Done> attempts_;  ///< who waits for the next
+  std::vector<Async<Result<void>>::Done> attempts_;  ///< uploads that wait for the next
   Timer settleTimer_;
   bool left_ = false;
   RareError troubles_;
