@@ -6,7 +6,7 @@
 namespace egalaxyd {
 namespace {
 
-/// Between two looks the clocks may differ by that: a clock is slewed, a machine is slow.
+/// How far the clocks may drift apart between two looks: a clock is slewed, a machine is slow.
 constexpr std::chrono::minutes kStep{1};
 
 }  // namespace

@@ -1,5 +1,4 @@
-// What time it is for sure, before something is deleted because it is old. Pure: both clocks are
-// given.
+// A lower bound of the current time, by which old data is deleted. Pure: gets both clocks' times.
 #pragma once
 
 #include <optional>
@@ -9,15 +8,15 @@
 
 namespace egalaxyd {
 
-/// The wall clock alone would have everybody's data deleted when it is ahead, so nothing goes at
-/// the first look, nor after a step of that clock. Later looks believe in no more time than has
-/// passed since the newest visit that was recorded by the first look, as the steady clock counts.
+/// If the wall clock is ahead, it alone would have everybody's data deleted. So nothing expires at
+/// the first look, nor after a step of that clock. Later looks start from the newest visit that was
+/// recorded by the first look, and add only the time that the steady clock has counted since.
 class ExpiryClock {
  public:
-  /// The first look has been made, and there were users.
+  /// begin() was called: there are users.
   bool hasBegun() const { return begun_.has_value(); }
   void begin(WallTime newestVisit, WallTime wall, Clock::time_point steady);
-  /// At least that late it is; nullopt: nobody knows now.
+  /// A lower bound of the current time; nullopt before begin(), and after a step of the wall clock.
   std::optional<WallTime> look(WallTime wall, Clock::time_point steady);
 
  private:
@@ -25,8 +24,8 @@ class ExpiryClock {
     WallTime wall{};
     Clock::time_point steady{};
   };
-  std::optional<Moment> begun_;  ///< its wall: the newest visit, or the time when that is earlier
-  Moment last_;                  ///< look
+  std::optional<Moment> begun_;  ///< its wall: the newest visit, or that time if it is earlier
+  Moment last_;                  ///< the last look
 };
 
 }  // namespace egalaxyd

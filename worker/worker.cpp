@@ -32,18 +32,18 @@ namespace egalaxyd {
 namespace {
 
 constexpr std::size_t kPoolThreads = 2;
-/// More than there may be exchanges: a crowd waits, none of it is refused.
+/// More than there may be exchanges: under load, jobs wait and none is refused.
 constexpr std::size_t kPoolQueue = 4096;
-/// How long a write may wait for another worker's.
+/// SQLite's busy timeout: how long a write may wait for another process's.
 constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
 constexpr std::size_t kExpiryBatch = 500;
-/// Exchanges at once, in all workers together, that leave memory behind worth giving back.
+/// The peak of exchanges, in all workers together, after which memory is given back.
 constexpr std::size_t kTrimAfterExchanges = 64;
-constexpr std::size_t kTrimAfterAtLeast = 8;  ///< of one worker
-/// How long a thread that is not the loop's waits until it asks for memory again.
+constexpr std::size_t kTrimAfterAtLeast = 8;  ///< the least for one worker
+/// How long a thread other than the loop's waits before it tries again to allocate memory.
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
@@ -51,9 +51,9 @@ StorageLimits storageLimits(const Config& config) {
   return {.newUsersPerMinute = config.users.newPerMinute};
 }
 
-/// Out of memory, the loop's thread gives up one connection; the others, whose work belongs to
-/// many, wait for what that frees. Should the loop come to wait for one of them, its heartbeat
-/// tells.
+/// When memory runs out, the loop's thread throws and loses one connection. Other threads, whose
+/// work belongs to many, wait for the memory that this frees. If the loop waits for one of them,
+/// its heartbeat stops.
 void letThreadsWaitForMemory() {
   static const std::thread::id loopThread = std::this_thread::get_id();
   std::set_new_handler([] {
@@ -101,7 +101,7 @@ class Worker {
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
         tick_(loop_, [this] { onTick(); }) {
-    // One worker looks after all users.
+    // Only worker 0 expires users.
     const UsersConfig& users = setup_.plan->config.users;
     if ((users.metadataTtl || users.ttl) && setup_.workerNumber == 0) expiry_.emplace();
   }
@@ -194,7 +194,7 @@ class Worker {
     setup_.shared->slot(setup_.sharedSlot).memory.store(kib, std::memory_order_relaxed);
   }
 
-  /// A storm's memory goes back to the kernel when it is over; that takes milliseconds.
+  /// Gives memory back to the kernel when a load peak is over: malloc_trim() takes milliseconds.
   void trimAfterStorm() {
     mostExchanges_ = std::max(mostExchanges_, server_->takeMostExchanges());
     const std::size_t storm = std::max(kTrimAfterExchanges / setup_.workerCount, kTrimAfterAtLeast);
@@ -203,8 +203,8 @@ class Worker {
     mostExchanges_ = 0;
   }
 
-  /// What is kept of users who have not come for long, and users for whom nothing is kept; once an
-  /// hour.
+  /// Once an hour, removes metadata of users who have not come for long, and users without data.
+
   void forgetTheOld() {
     if (!expiry_ || loop_.now() < nextExpiry_) return;
     nextExpiry_ = loop_.now() + kExpiryInterval;
@@ -233,7 +233,7 @@ class Worker {
                     });
   }
 
-  /// Some at a time: who writes meanwhile waits for no more than these.
+  /// Removes a batch at a time, so that other writers wait for no more than one.
   void forgetUsers(WallTime lastSeen, std::uint64_t before = 0) {
     storage_.submit(
         [lastSeen](Storage& storage) { return storage.expireUsers(lastSeen, kExpiryBatch); },
@@ -253,8 +253,8 @@ class Worker {
                         });
   }
 
-  /// Everything that a request may hold must be given back by now; what is not is a leak that
-  /// tests and the master's log notice.
+  /// By now everything that a request may hold must have been released. Anything left is a leak,
+  /// which tests and the master's log show.
   int audit() {
     server_.reset();
     channelWatch_.stop();
@@ -272,8 +272,8 @@ class Worker {
   EventLoop loop_;
   Tasks tasks_;
   Lane pool_;
-  FolderSync folders_;  ///< the storage lane's
-  Turn turn_;           ///< the storage lane's
+  FolderSync folders_;  ///< used by the storage lane
+  Turn turn_;           ///< used by the storage lane
   StorageLane storage_;
   Users users_;
   Uploads uploads_;
@@ -284,7 +284,7 @@ class Worker {
   Timer tick_;
   std::optional<Server> server_;
   RareError errors_;
-  std::string storageTrouble_ = setup_.storageTrouble;  ///< as the master knows it
+  std::string storageTrouble_ = setup_.storageTrouble;  ///< as it was last sent to the master
   bool draining_ = false;
   bool leaving_ = false;
   std::optional<ExpiryClock> expiry_;

@@ -1,4 +1,4 @@
-// The one door from the master into a worker: build a plan, fork, run.
+// The master's only interface to a worker: build a plan, fork, run.
 #pragma once
 
 #include <memory>
@@ -34,19 +34,19 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Compl
 /// The certificates that the plan's contexts hold; the leaves live as long as the plan.
 std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan);
 
-/// Puts in order what workers that have died left of uploads, and returns what it did in
-/// words, or "". In a process that was just forked for it: confines itself as a worker does.
+/// Recovers the uploads of workers that have died (recoverUploads), and returns what it did in
+/// words, or "". Runs in a process that was just forked for it, which it confines as a worker.
 Result<std::string> recoverInChild(const Config& config, const std::optional<Account>& account,
                                    const DeadWorkers& dead);
 
 /// Exit codes of a worker, for the master's log.
 inline constexpr int kWorkerExitDone = 0;
-inline constexpr int kWorkerExitRefused = 10;  ///< could not get ready; said why on the channel
-inline constexpr int kWorkerExitLeak = 11;     ///< drained, but its self-audit found something open
+inline constexpr int kWorkerExitRefused = 10;  ///< could not get ready; the channel got the reason
+inline constexpr int kWorkerExitLeak = 11;  ///< drained, but its final audit found something open
 
 /// The whole life of a worker, in a process that was just forked: resets signals, opens its log,
-/// drops privileges, enters the sandbox, says kReady, serves until kDrain (or until the master is
-/// gone), says kClosed, finishes within the drain timeout, audits itself. Returns the exit code.
+/// drops privileges, enters the sandbox, sends kReady, serves until kDrain (or until the master is
+/// gone), sends kClosed, finishes within the drain timeout, audits itself. Returns the exit code.
 int runWorker(WorkerSetup setup);
 
 }  // namespace egalaxyd
