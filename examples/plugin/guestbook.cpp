@@ -26,11 +26,11 @@ using egalaxyd::Users;
 
 namespace {
 
-/// Every entry is a value of its own in its author's metadata: however many sign at once, in
-/// however many workers, none writes over another's.
+/// Each entry is a value of its own in its author's metadata, so entries that are signed at the
+/// same time, even in different workers, never overwrite one another.
 constexpr const char* kPrefix = "guestbook/";
 
-/// Sorts by time; the random part keeps apart what is of the same microsecond.
+/// Keys sort by time; the random part tells entries of the same microsecond apart.
 std::string newKey() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   std::random_device random;
@@ -42,7 +42,7 @@ std::string newKey() {
   return text;
 }
 
-/// What was written, as one line without blanks around it; nullopt where it is no text.
+/// The decoded query as one trimmed line; nullopt if it is not text.
 std::optional<std::string> lineOf(const std::string& query) {
   auto text = egalaxyd::percentDecode(query);
   if (!text) return std::nullopt;
@@ -69,7 +69,7 @@ std::string pageOf(const std::string& title, const Request& request,
   std::string page = "# " + title + "\n\n";
   page += "=> " + egalaxyd::percentEncodePath(request.path) + "? Leave a line\n";
   for (const Users::Entry& entry : entries) {
-    // As a quotation: no visitor's line becomes a heading or a link.
+    // Quoted, so that no visitor's line becomes a heading or a link.
     page +=
         "\n" + dayOf(entry.updated) + ", " + entry.user.substr(0, 8) + ":\n> " + entry.value + "\n";
   }
@@ -102,7 +102,7 @@ void Guestbook::handle(Request request, Responder reply, egalaxyd::Services& ser
   if (request.sitePath() != "" && request.sitePath() != "/") {
     return std::move(reply).send(Response::notFound());
   }
-  // Once nobody waits for the answer, each co_await gives an error.
+  // Once the request is cancelled, each co_await gives an error.
   auto cancellation = request.cancellation;
   auto task = request.query ? sign(std::move(request), std::move(reply))
                             : list(std::move(request), std::move(reply));
@@ -115,7 +115,7 @@ Task<void> Guestbook::list(Request request, Responder reply) const {
     co_return std::move(reply).send(
         Response::failure(Status::kTemporaryFailure, "The book cannot be read now"));
   }
-  // The storage knows seconds, the keys microseconds.
+  // findAll() sorts by the storage's time stamps, which are seconds; the keys hold microseconds.
   std::ranges::sort(*entries, std::greater(), &Users::Entry::key);
   std::move(reply).send(Response::gemtext(pageOf(title_, request, *entries)));
 }
@@ -139,7 +139,7 @@ Task<void> Guestbook::sign(Request request, Responder reply) {
     co_return std::move(reply).send(
         Response::failure(Status::kTemporaryFailure, "The book cannot be written now"));
   }
-  // Only now is it certain that the line outlives a power cut.
+  // The line is durable from here on: it survives a power cut.
   std::move(reply).send(Response::redirect(egalaxyd::percentEncodePath(request.path), false));
 }
 

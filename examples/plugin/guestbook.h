@@ -7,7 +7,7 @@
 
 namespace guestbook {
 
-/// The page lists the newest entries; a query is a new entry, which takes a client certificate.
+/// The page lists the newest entries; a query adds an entry and requires a client certificate.
 ///   args = { title = "…", show = "100" }
 class Guestbook final : public egalaxyd::SitePlugin {
  public:

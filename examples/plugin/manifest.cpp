@@ -1,4 +1,4 @@
-// What egalaxyd may make out of this library, by the names that the configuration uses.
+// The classes that egalaxyd can create from this library, by the names that the configuration uses.
 #include "guestbook.h"
 #include "rate_limiter.h"
 

@@ -28,8 +28,8 @@ std::optional<std::chrono::seconds> TokenBuckets::count(const egalaxyd::IpAddres
   return std::chrono::seconds(std::lround(std::ceil((1 - bucket.tokens) / kTokensPerSecond)));
 }
 
-/// A full bucket says no more than none. Where all are in use, everyone starts anew: memory stays
-/// bounded, whatever addresses come.
+/// Removes full buckets, which mean the same as missing ones. If too many remain, all are removed:
+/// memory stays bounded, whatever addresses come.
 void TokenBuckets::forgetFull(Clock::time_point now) {
   std::erase_if(buckets_, [&](const auto& each) {
     const Bucket& bucket = each.second;

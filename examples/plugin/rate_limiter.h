@@ -9,10 +9,10 @@
 
 namespace guestbook {
 
-/// A bucket of tokens for each client: a request takes one, time brings them back. Each worker has
-/// buckets of its own, since a plug-in's memory is copied at the fork: a client whose connections
-/// reach several workers may ask that many times as often. The built-in limiter counts in shared
-/// memory and has no such slack.
+/// A token bucket for each client: a request takes one token, and tokens refill with time. Each
+/// worker has its own buckets, since a plug-in's memory is copied at the fork: a client whose
+/// connections reach several workers may make that many times as many requests. The built-in
+/// limiter counts in shared memory and has no such slack.
 class TokenBuckets final : public egalaxyd::RateLimiter {
  public:
   std::optional<std::chrono::seconds> count(const egalaxyd::IpAddress& client) override;
