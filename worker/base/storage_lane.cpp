@@ -69,7 +69,7 @@ void StorageLane::runThread() {
   }
 }
 
-/// When there is work that no job brings: to open the storage, or to write visits.
+/// The time of the next work that no job brings: to open the storage, or to write visits.
 Clock::time_point StorageLane::nextDuty() const {
   const MutexLock lock(mutex_);
   const Clock::time_point opens = storage_ ? Clock::time_point::max() : nextOpen_;
