@@ -26,10 +26,10 @@ struct AdmissionLimits {
 /// A fair queue by address (IPv6: by /64). Handshakes and slots in total are limited separately.
 ///
 /// Addresses take turns; every other turn is for those that hold nothing. An address may hold a
-/// third of what is free: a quarter of all if no other holds any, and the less the more addresses
-/// there are. So there is room for newcomers, however many wait. The only address that waits may
-/// take all but a reserve for newcomers. A costly one (see HandshakeCosts) gets its turn when no
-/// other that waits may have a slot.
+/// third of what is free: a quarter of all if no other holds any, and less if many do. So there is
+/// room for newcomers, however many wait. The only address that waits may take all but a reserve
+/// for newcomers. A costly one (see HandshakeCosts) gets its turn when no other that waits may have
+/// a slot.
 ///
 /// Must outlive its slots.
 class Admission {

@@ -328,7 +328,7 @@ void Exchange::endGently(std::string_view why) {
   end(transport_->releaseSocket(), why);
 }
 
-/// Reads and discards an unwanted body; most are there already.
+/// Reads and discards an unwanted body, which has mostly arrived by now.
 void Exchange::skipBody() {
   if (incoming_) skippedBody_ = incoming_->left();
   std::uint64_t read = 0;

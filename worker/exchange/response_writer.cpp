@@ -64,8 +64,8 @@ ResponseWriter::Outcome ResponseWriter::send(Transport& transport) {
   return Outcome::kUnderWay;
 }
 
-/// Hands the next chunk to the transport, the header in front of the first and the end behind the
-/// last. False when the body cannot go on.
+/// Hands the next chunk to the transport: the header goes before the first, the end of the stream
+/// after the last. False if the body failed.
 bool ResponseWriter::produce(Transport& transport) {
   const std::size_t headerSize = header_.size();
   std::memcpy(scratch.data(), header_.data(), headerSize);
