@@ -84,8 +84,9 @@ void ServedRoot::take(Seen seen, bool tells) {
       return;
     case What::kUnusable:
       if (tells && seen.why != unusable_) {
-        spdlog::error("the root {} leads to another folder now, which is not served: {}; {}", path,
-                      seen.why, now_ ? "what was there before is" : "its requests are answered 41");
+        spdlog::error("the root {} leads to another folder now, which cannot be served: {}; {}",
+                      path, seen.why,
+                      now_ ? "the one before is still served" : "its requests are answered 41");
       }
       unusable_ = std::move(seen.why);
       return;

@@ -55,9 +55,9 @@ class SiteRoot {
   /// locked or the tree is being renamed), kNoSpace (out of descriptors or memory), kIo.
   Result<OpenFile> open(std::string_view relative, Waiting waiting) const;
 
-  /// The folder's, from when it was opened.
-  const struct stat& status() const { return status_; }
   /// The folder's status when it was opened.
+  const struct stat& status() const { return status_; }
+  /// Whether the folder has been removed since. Never waits.
   bool isRemoved() const;
   /// Whether its path leads to another folder by now, or to none. Waits for the disk.
   bool isReplaced() const;
