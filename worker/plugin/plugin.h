@@ -15,7 +15,7 @@
 #include <map>
 #include <string>
 
-// The type information of shared types must be visible, even if a plug-in hides everything else.
+// Both sides must share the type information of these types, even if a plug-in hides all else.
 #pragma GCC visibility push(default)
 #include "common/base/path.h"
 #include "common/base/result.h"
