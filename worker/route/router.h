@@ -83,8 +83,7 @@ class HostMap {
 };
 
 /// Decides which site answers for a host and path: the site map, or a plug-in in its place. Built
-/// by the master before the fork, called by each worker on its loop's thread. Outlives all
-/// requests.
+/// by the master before the fork, called by each worker on its loop's thread; outlives requests.
 
 class Router {
  public:
