@@ -152,7 +152,7 @@ bool removeAbandoned(int folder, const char* name) {
   return ::unlinkat(folder, name, 0) == 0;
 }
 
-/// For records of older servers, which do not tell the name.
+/// For records of older servers, which do not tell the name: removes all unfinished files.
 std::size_t removeAllAbandoned(int folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> names(::fdopendir(::fcntl(folder, F_DUPFD_CLOEXEC, 0)),
                                                   [](DIR* d) { return ::closedir(d); });

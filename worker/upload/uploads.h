@@ -68,7 +68,7 @@ class Uploads {
   friend class Upload;
   Task<void> carriedOut(UploadOrder order, Request request, Responder reply);
   Task<void> offer(UploadPlace place, std::string host, Request request, Responder reply);
-  /// Ends when records that could not be settled are to be tried again; an Error after leave().
+  /// Completes when it is time to settle failed records again; an Error after leave().
   Async<Result<void>> nextAttempt();
   void attemptNow(const Result<void>& result);
   void remember(const std::string& host, const Request& request, const std::string& mime,
