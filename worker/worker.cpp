@@ -212,7 +212,7 @@ class Worker {
     const auto sure = expiry_->look(wallNow(), Clock::now());
     if (!sure) {
       return spdlog::warn(
-          "the clock was set: nothing of users is removed before it has been right "
+          "the clock was set: no data of users is removed before it has run undisturbed "
           "for an hour");
     }
     const UsersConfig& users = setup_.plan->config.users;
