@@ -28,7 +28,7 @@
 namespace egalaxyd {
 
 /// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
-/// notice. A library with another number is refused before any of it is used.
+/// notice. A library with another number is refused before any of its classes is used.
 inline constexpr std::uint32_t kPluginAbi = 6;
 
 /// `args` in the configuration.
