@@ -61,10 +61,6 @@ Poco::JSON::Array jsonArray(const std::vector<std::string>& texts) {
   return list;
 }
 
-std::int64_t unixTime(std::chrono::system_clock::time_point when) {
-  return std::chrono::floor<std::chrono::seconds>(when).time_since_epoch().count();
-}
-
 Poco::JSON::Object controlSuccess() {
   Poco::JSON::Object answer = jsonObject();
   answer.set("ok", true);

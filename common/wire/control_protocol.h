@@ -91,7 +91,11 @@ inline Poco::JSON::Object jsonObject() { return Poco::JSON::Object(Poco::JSON_PR
 
 Poco::JSON::Array jsonArray(const std::vector<std::string>& texts);
 /// Seconds since 1970, as JSON has times.
-std::int64_t unixTime(std::chrono::system_clock::time_point when);
+template <class Duration>
+std::int64_t unixTime(std::chrono::time_point<std::chrono::system_clock, Duration> when) {
+  // Not by nanoseconds, of which 64 bits hold no more than until the year 2262.
+  return std::chrono::floor<std::chrono::seconds>(when).time_since_epoch().count();
+}
 
 /// `answer` as a line with its end.
 std::string encodeControlAnswer(const Poco::JSON::Object& answer);
