@@ -20,11 +20,14 @@ JobQueue::JobQueue(EventLoop& loop, std::string name, std::size_t limit)
 
 void JobQueue::add(std::unique_ptr<Job> job) {
   MutexLock lock(mutex_);
-  const bool full = jobs_.size() >= limit_;
-  if (!full) jobs_.push_back(std::move(job));
+  if (jobs_.size() < limit_) {
+    jobs_.push_back(std::move(job));
+    lock.unlock();
+    ++*pending_;  // decremented on this thread too, by deliver()
+    return changed_.notifyOne();
+  }
   lock.unlock();
-  ++*pending_;  // decremented on this thread too, by deliver()
-  if (!full) return changed_.notifyOne();
+  ++*pending_;
   job->fail({ErrorCode::kBusy, "too many jobs wait for the " + name_});
   Jobs refused;
   refused.push_back(std::move(job));

@@ -166,6 +166,7 @@ class MasterTest : public testing::Test {
                           }};
     hooks.policy.firstPause = std::chrono::milliseconds(1);
     hooks.policy.longestPause = std::chrono::milliseconds(4);
+    hooks.policy.readyTimeout = std::chrono::minutes(1);  // of many workers on a busy machine
     Master master(std::move(hooks));
     if (const auto failure = master.prepare(config_.config)) {
       for (const std::string& message : failure->messages) std::cerr << message << '\n';
