@@ -45,9 +45,12 @@ class RequestBody {
     if (!giving_) wanted_();
   }
 
-  /// The same, for `co_await`.
+  /// The same, for `co_await`, which always goes on: a read after the last gets kInvalid.
   Async<Result<std::string>> read() {
-    return async<Result<std::string>>([this](Done done) { read(std::move(done)); });
+    return async<Result<std::string>>([this](Done done) {
+      if (finished_) return done(Error{ErrorCode::kInvalid, "the body has been read already"});
+      read(std::move(done));
+    });
   }
 
   // For the exchange.
