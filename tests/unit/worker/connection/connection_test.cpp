@@ -111,11 +111,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
   }
 
   ExchangeContext makeContext() {
-    auto paths = std::make_shared<PathMap>();
-    paths->add("/", site_);
-    HostMap<std::shared_ptr<PathMap>> hosts;
-    hosts.add("h.test", paths);
-    sites_.emplace(std::move(hosts));
+    sites_ = mapOf(site_);
     gate_.emplace(*sites_);
     return {.gate = *gate_,
             .limits = harness_.limits(),
@@ -130,7 +126,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
   static inline const IpAddress kAddress = *IpAddress::parse("192.0.2.7");
   SiteHarness harness_;
   std::shared_ptr<OneSite> site_ = std::make_shared<OneSite>();
-  std::optional<SiteMap> sites_;
+  std::shared_ptr<const SiteMap> sites_;
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;
   Refusals refusals_{AddressMask::kFull};

@@ -37,11 +37,7 @@ class ServerTest : public testing::Test {
     EXPECT_EQ(::listen(listener_.get(), 64), 0);
     EXPECT_EQ(::getsockname(listener_.get(), bound, &size), 0);
 
-    auto paths = std::make_shared<PathMap>();
-    paths->add("/", std::make_shared<HelloSite>());
-    HostMap<std::shared_ptr<PathMap>> hosts;
-    hosts.add("h.test", paths);
-    plan_.router = std::make_shared<SiteMap>(std::move(hosts));
+    plan_.router = mapOf(std::make_shared<HelloSite>());
     config_.rateLimit.enabled = false;
   }
   ~ServerTest() override {

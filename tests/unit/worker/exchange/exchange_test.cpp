@@ -7,6 +7,7 @@
 
 #include "tests/support/memory_storage.h"
 #include "tests/support/scripted_transport.h"
+#include "tests/unit/worker/module/site_harness.h"
 #include "worker/base/lane.h"
 #include "worker/upload/uploads.h"
 
@@ -57,11 +58,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
   }
 
   ExchangeContext makeContext() {
-    auto paths = std::make_shared<PathMap>();
-    paths->add("/", site_);
-    HostMap<std::shared_ptr<PathMap>> hosts;
-    hosts.add("h.test", paths);
-    sites_.emplace(std::move(hosts));
+    sites_ = mapOf(site_);
     gate_.emplace(*sites_);
     return {.gate = *gate_,
             .limits = limits_,
@@ -120,7 +117,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
   Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
   Services services_{loop_, tasks_, pool_, users_, uploads_, info_};
-  std::optional<SiteMap> sites_;
+  std::shared_ptr<const SiteMap> sites_;
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;
   Refusals refusals_{AddressMask::kFull};

@@ -20,6 +20,7 @@
 #include "tests/support/memory_storage.h"
 #include "worker/base/lane.h"
 #include "worker/base/storage_lane.h"
+#include "worker/route/router.h"
 #include "worker/site/site.h"
 #include "worker/upload/uploads.h"
 
@@ -33,6 +34,15 @@ inline Request requestFor(std::string path, std::string_view mount = "/") {
   request.path = std::move(path);
   request.mountLength = mount == "/" ? 0 : mount.size();
   return request;
+}
+
+/// A router that knows `site` alone: all of h.test.
+inline std::shared_ptr<const SiteMap> mapOf(std::shared_ptr<Site> site) {
+  auto paths = std::make_shared<PathMap>();
+  paths->add("/", std::move(site));
+  HostMap<std::shared_ptr<PathMap>> hosts;
+  hosts.add("h.test", paths);
+  return std::make_shared<const SiteMap>(std::move(hosts));
 }
 
 /// What became of a response.
