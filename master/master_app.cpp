@@ -135,7 +135,8 @@ LoadedConfig MasterApp::load() const {
 }
 
 int MasterApp::check() const {
-  const Complaints complaints = everyComplaint(load());
+  const auto [complaints, warnings] = everyFinding(load());
+  logWarnings(warnings);
   if (!complaints.empty()) return fail({EXIT_CONFIG, failureOf(complaints).messages});
   std::cout << "configuration OK\n";
   return EXIT_OK;
@@ -162,7 +163,7 @@ int MasterApp::serve() {
     background_.emplace(std::move(*background));
   }
   const LoadedConfig loaded = load();
-  if (!loaded.complaints.empty()) return fail(failureOf(everyComplaint(loaded)));
+  if (!loaded.complaints.empty()) return fail(failureOf(everyFinding(loaded).complaints));
   Master master({.load = [this] { return load(); },
                  .beforeFork = [this, &loaded] { return beforeFork(loaded.config.log); },
                  .ready = [this](const auto& urls) { onReady(urls); }});

@@ -301,24 +301,24 @@ Result<std::string> confine(const Config& config, const std::optional<Account>& 
 
 void ServingPlanDelete::operator()(ServingPlan* plan) const { delete plan; }
 
-ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints) {
+ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings) {
   readMediaTypes();
   ServingPlanPtr plan(new ServingPlan{.config = config});
-  plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, complaints);
+  plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, findings);
   plan->roots = std::make_shared<ServedRoots>();
-  auto sites = buildSites(config, *plan->roots, complaints);
+  auto sites = buildSites(config, *plan->roots, findings);
   if (config.router.module.empty()) {
     plan->router = std::make_shared<const SiteMap>(std::move(sites));
   } else if (auto loaded = loadRouter(config.router.module)) {
     plan->router = std::move(*loaded);
   } else {
-    complaints.push_back(complaintOf(config.where("router.module"), loaded.error()));
+    findings.complaints.push_back(complaintOf(config.where("router.module"), loaded.error()));
   }
   if (!config.rateLimit.module.empty()) {
     if (auto loaded = loadRateLimiter(config.rateLimit.module)) {
       plan->rateLimiter = std::move(*loaded);
     } else {
-      complaints.push_back(complaintOf(config.where("rate_limit.module"), loaded.error()));
+      findings.complaints.push_back(complaintOf(config.where("rate_limit.module"), loaded.error()));
     }
   }
   return plan;

@@ -8,6 +8,7 @@
 
 #include "common/base/unique_fd.h"
 #include "common/config/config.h"
+#include "common/config/findings.h"
 #include "common/shared/shared_state.h"
 #include "common/shared/worker_channel.h"
 #include "common/shared/worker_id.h"
@@ -29,7 +30,7 @@ enum class PlanPurpose { kServe, kCheck };
 /// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
 /// `config` has to outlive it.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
-ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Complaints& complaints);
+ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings);
 
 /// The certificates that the plan's contexts hold; the leaves live as long as the plan.
 std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan);

@@ -25,6 +25,8 @@ namespace {
 
 /// Warnings of one kind.
 constexpr std::size_t kMostPlacesTold = 8;
+/// Warnings about one configuration.
+constexpr std::size_t kMostWarnings = 100;
 
 std::uint32_t usableCpus() {
   cpu_set_t cpus;
@@ -100,11 +102,18 @@ Failure failureOf(const Complaints& complaints) {
   return failure;
 }
 
-Complaints everyComplaint(LoadedConfig loaded) {
-  Complaints more;
-  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, more));
-  addComplaints(loaded.complaints, std::move(more));
-  return std::move(loaded.complaints);
+Findings everyFinding(LoadedConfig loaded) {
+  Findings found;
+  static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, found));
+  addComplaints(loaded.complaints, std::move(found.complaints));
+  return {std::move(loaded.complaints), std::move(found.warnings)};
+}
+
+void logWarnings(const Complaints& warnings) {
+  const std::size_t told = std::min(warnings.size(), kMostWarnings);
+  for (std::size_t i = 0; i < told; ++i)
+    spdlog::warn("{}: {}", warnings[i].where, warnings[i].text);
+  if (told < warnings.size()) spdlog::warn("and {} more warnings", warnings.size() - told);
 }
 
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints) {
@@ -119,7 +128,10 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   } else {
     complaints.push_back(complaintOf("server.user", account.error()));
   }
-  generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, complaints);
+  Findings found;
+  generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found);
+  std::ranges::move(found.complaints, std::back_inserter(complaints));
+  logWarnings(found.warnings);
   if (auto log = openLogTarget(config.log)) {
     generation->log = std::move(*log);
   } else {

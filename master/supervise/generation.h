@@ -10,6 +10,7 @@
 
 #include "common/config/config.h"
 #include "common/config/config_loader.h"
+#include "common/config/findings.h"
 #include "common/system/privilege.h"
 #include "master/supervise/listener_set.h"
 #include "worker/worker.h"
@@ -40,11 +41,13 @@ struct Failure {
 Failure failureOf(const Error& error, int otherwise);
 /// 69 where all of them may pass by themselves, else 78.
 Failure failureOf(const Complaints& complaints);
-/// `loaded`'s complaints, and those that building its plan finds: certificates, roots, plug-ins.
-Complaints everyComplaint(LoadedConfig loaded);
+/// `loaded`'s complaints, and what building its plan finds: certificates, roots, plug-ins.
+Findings everyFinding(LoadedConfig loaded);
+/// A log line for each, or for the first of many and their number. To the terminal under --check.
+void logWarnings(const Complaints& warnings);
 
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
-/// opens the workers' log. Blocking. With complaints it must not serve.
+/// opens the workers' log. Blocking. With complaints it must not serve; warnings are logged.
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
 /// Makes the database ready: prepareDatabase(). The server starts without it, too: a failure is
 /// logged and noted in `generation`, and requests that need the database are answered with an

@@ -112,7 +112,9 @@ Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet&
       rehearsal.names = resolveNames(loaded.config.listen, previous);
     }
   } else {
-    rehearsal.complaints = everyComplaint(std::move(loaded));
+    Findings found = everyFinding(std::move(loaded));
+    rehearsal.complaints = std::move(found.complaints);
+    logWarnings(found.warnings);
   }
   if (rehearsal.complaints.size() > kMostTold) rehearsal.complaints.resize(kMostTold);
   rehearsal.log = log.take();

@@ -37,19 +37,19 @@ struct SiteBuilder {
   const SiteConfig& host;
   std::shared_ptr<const PrivateFiles> neverServed;
   ServedRoots& roots;
-  Complaints& complaints;
+  Findings& findings;
   std::string_view path = {};  ///< of the mount that is being built
 
   PathMap map(const std::vector<MountConfig>& mounts) const {
     PathMap sites;
     for (const MountConfig& mount : mounts) {
       if (isIncomplete(mount.args)) continue;
-      const SiteBuilder builder{host, neverServed, roots, complaints, mount.path};
+      const SiteBuilder builder{host, neverServed, roots, findings, mount.path};
       auto site = std::visit(builder, mount.args);
       if (site) {
         sites.add(mount.path, std::move(site).value());
       } else {
-        complaints.push_back(complaintOf(mount.where, site.error()));
+        findings.complaints.push_back(complaintOf(mount.where, site.error()));
       }
     }
     return sites;
@@ -117,11 +117,11 @@ struct SiteBuilder {
 }  // namespace
 
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
-                                             Complaints& complaints) {
+                                             Findings& findings) {
   const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
-    const SiteBuilder builder{host, neverServed, roots, complaints};
+    const SiteBuilder builder{host, neverServed, roots, findings};
     const auto sites = std::make_shared<PathMap>(builder.map(host.mounts));
     hosts.add(host.host, sites);
     for (const std::string& alias : host.aliases) hosts.add(alias, sites);

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "common/config/config.h"
+#include "common/config/findings.h"
 #include "worker/file/served_root.h"
 #include "worker/route/router.h"
 
@@ -12,6 +12,6 @@ namespace egalaxyd {
 /// Builds every site, aliases included, and opens its roots and files. A site that cannot be built
 /// is left out and becomes a complaint. Runs in the master, before the fork, and under --check.
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
-                                             Complaints& complaints);
+                                             Findings& findings);
 
 }  // namespace egalaxyd

@@ -186,7 +186,7 @@ SSL_CTX* TlsContexts::initial() const {
 const std::vector<ServedCertificate>& TlsContexts::served() const { return state_->served; }
 
 std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeMissing,
-                                                Complaints& complaints) {
+                                                Findings& findings) {
   std::unique_ptr<TlsContexts> built(new TlsContexts);
   State& state = *built->state_;
 
@@ -195,12 +195,12 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     auto context = identity ? makeContext(*identity, config.tls)
                             : Result<ContextPtr>(std::move(identity).error());
     if (!context) {
-      complaints.push_back(complaintOf(where, context.error()));
+      findings.complaints.push_back(complaintOf(where, context.error()));
       return std::nullopt;
     }
     const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
     for (const std::string& advice : certificateAdvice(leaf, std::chrono::system_clock::now())) {
-      spdlog::warn("{}: {}", file.string(), advice);
+      findings.warnings.push_back({where, file.string() + ": " + advice});
     }
     state.contexts.push_back(*context);
     state.served.push_back({{}, file, leaf});
@@ -223,9 +223,9 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
       const AutomaticFiles files(config.server.stateDir, site.host);
       context = add(automaticCertificate(site, files, makeMissing), files.certificate, site.where);
     } else if (!haveDefault) {
-      complaints.push_back({site.where,
-                            "no certificate: set certificate and key here or in [tls], or "
-                            "tls.auto_certificates = true"});
+      findings.complaints.push_back({site.where,
+                                     "no certificate: set certificate and key here or in [tls], or "
+                                     "tls.auto_certificates = true"});
       continue;
     }
     if (!context) continue;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "common/config/config.h"
+#include "common/config/findings.h"
 #include "common/tls/certificate.h"
 #include "worker/route/router.h"
 
@@ -26,7 +26,7 @@ class TlsContexts {
   /// (--check) a missing one is made for this process only. A router without sites gets one for
   /// this machine's name. What cannot be read is a complaint.
   static std::unique_ptr<TlsContexts> build(const Config& config, bool makeMissing,
-                                            Complaints& complaints);
+                                            Findings& findings);
   ~TlsContexts();
 
   /// The context that handshakes begin with; its servername callback switches to the host's own.

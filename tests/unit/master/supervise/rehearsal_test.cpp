@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_certificates.h"
 
 namespace egalaxyd {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::Field;
 using testing::HasSubstr;
@@ -67,6 +69,19 @@ TEST_F(RehearsalTest, MakesWhatIsMissingAndResolvesNames) {
   EXPECT_TRUE(std::filesystem::exists(dir_ / "certificates/a.test.crt"));
   EXPECT_THAT(done.log, testing::Contains(
                             Field(&Rehearsal::LogLine::text, HasSubstr("certificate for a.test"))));
+}
+
+TEST_F(RehearsalTest, AWarningIsLoggedAndHindersNothing) {
+  const TestCertificate expired = makeTestCertificate({.fromDays = -9, .toDays = -1});
+  expired.writePem(dir_ / "a.crt", dir_ / "a.key");
+  const Rehearsal done = rehearseWith(
+      "[sites.\"a.test\"]\nroot = \"root\"\ncertificate = \"a.crt\"\nkey = \"a.key\"\n");
+  EXPECT_THAT(done.complaints, IsEmpty());
+  EXPECT_THAT(done.log, testing::Contains(AllOf(
+                            Field(&Rehearsal::LogLine::level, "warning"),
+                            Field(&Rehearsal::LogLine::text,
+                                  AllOf(testing::StartsWith((dir_ / "e.toml").string() + ":1: "),
+                                        HasSubstr("a.crt: the certificate expired at "))))));
 }
 
 TEST_F(RehearsalTest, TellsEveryComplaint) {

@@ -49,9 +49,9 @@ TEST(SiteFactory, BuildsEveryMountAndSharesItWithAliases) {
             mount("/old", RedirectArgs{"/new", true}), mount("/gone", ReplyArgs{52, "Gone", ""})})};
   config.sites[0].aliases = {"www.example.org", "*.example.net"};
   ServedRoots roots;
-  Complaints complaints;
-  const auto hosts = buildSites(config, roots, complaints);
-  EXPECT_TRUE(complaints.empty());
+  Findings findings;
+  const auto hosts = buildSites(config, roots, findings);
+  EXPECT_TRUE(findings.complaints.empty());
   const auto* sites = hosts.find("example.org");
   ASSERT_NE(sites, nullptr);
   EXPECT_EQ(hosts.find("www.example.org")->get(), sites->get());
@@ -75,8 +75,8 @@ TEST(SiteFactory, GivesAHostsLanguageToItsSites) {
                              mount("/one", FileArgs{dir / "page.gmi", ""})})};
   config.sites[0].lang = "en";
   ServedRoots roots;
-  Complaints complaints;
-  const auto hosts = buildSites(config, roots, complaints);
+  Findings findings;
+  const auto hosts = buildSites(config, roots, findings);
   const auto& sites = **hosts.find("a");
   SiteHarness harness;
   EXPECT_EQ(harness.ask(*sites.find("/x").site, requestFor("/page.gmi")).meta,
@@ -97,8 +97,9 @@ TEST(SiteFactory, ComplainsOfEverythingThatCannotBeBuilt) {
             mount("/folder", FileArgs{dir.path(), ""}), mount("/nonsense", ReplyArgs{21, "x", ""}),
             mount("/fine", ReplyArgs{52, "Gone", ""})})};
   ServedRoots roots;
-  Complaints complaints;
-  const auto hosts = buildSites(config, roots, complaints);
+  Findings findings;
+  const auto hosts = buildSites(config, roots, findings);
+  const Complaints& complaints = findings.complaints;
   ASSERT_EQ(complaints.size(), 4u);  // a status is the configuration check's
   EXPECT_EQ(complaints[0].where, "egalaxyd.toml:7: /missing");
   EXPECT_NE(complaints[0].text.find((dir / "nowhere").string()), std::string::npos);

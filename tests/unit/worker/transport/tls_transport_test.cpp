@@ -34,9 +34,9 @@ class TlsTransportTest : public testing::Test {
     site.where = "test";
     config_.sites.push_back(site);
     config_.server.stateDir = state_.path();
-    Complaints complaints;
-    contexts_ = TlsContexts::build(config_, false, complaints);
-    EXPECT_TRUE(complaints.empty());
+    Findings findings;
+    contexts_ = TlsContexts::build(config_, false, findings);
+    EXPECT_TRUE(findings.complaints.empty());
 
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
