@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/capsule.h"
+#include "tests/support/spartan_client.h"
 
 namespace egalaxyd {
 namespace {
@@ -67,6 +68,21 @@ TEST_F(RateLimit, CountsWhatIsRefusedAndHandshakesWithoutARequest) {
   const Reply reply = capsule.get("/");
   EXPECT_EQ(reply.status, 44) << reply;
   EXPECT_EQ(exchange(capsule.port(), "nonsense\r\n").status, 44);
+}
+
+TEST_F(RateLimit, DoesNotCountWhoLeavesWithoutAWord) {
+  capsule.set("rate_limit.requests", "1");
+  capsule.set("listen.spartan", "[\"127.0.0.1:0\"]");
+  capsule.start();
+  for (int i = 0; i < 5; ++i) {
+    for (const std::uint16_t port : {capsule.port(), capsule.spartanPort()}) {
+      TcpClient client(port);
+      client.finish();
+      EXPECT_EQ(client.receive(), "");  // the server has seen it
+    }
+  }
+  EXPECT_EQ(askSpartan(capsule.spartanPort(), "localhost / 0\r\n").status, 2);
+  EXPECT_EQ(askSpartan(capsule.spartanPort(), "localhost / 0\r\n").status, 4);
 }
 
 TEST_F(RateLimit, SaysHowManySecondsToWaitInDigitsAlone) {

@@ -146,7 +146,11 @@ void Connection::onQueueDeadline() {
 /// A slot, and the memory for TLS, is only for connections whose ClientHello is complete. So this
 /// peeks (MSG_PEEK) and leaves it in the kernel. `ended`: EOF, no more will come.
 void Connection::gather(bool ended) {
-  if (listener_ == ListenerKind::kSpartan) return queueUp();
+  if (listener_ == ListenerKind::kSpartan) {
+    char first = 0;  // who leaves without a word, as a monitor does, has asked for nothing
+    const bool asks = !ended || ::recv(socket_.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    return asks ? queueUp() : close();
+  }
   std::array<char, kMaxClientHello> front;
   const ssize_t got = ::recv(socket_.get(), front.data(), front.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0 && errno == EAGAIN) return;
