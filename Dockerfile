@@ -1,9 +1,15 @@
-# docker build -t egalaxyd . && docker run -it -p 1965:1965 -p 300:3000 egalaxyd
+# docker build -t egalaxyd . && docker run -it -p 1965:1965 -p 300:3000 egalaxyd --host example.org
 #
 #   -v ~/capsule:/root/public      serve your own folder
 #   -v egalaxyd:/var/lib/egalaxyd  keep certificates and users when the container goes
-#   -v ~/etc:/etc/egalaxyd         serve what the egalaxyd.toml in there says
-# Arguments go to egalaxyd: docker run … egalaxyd --host example.org
+#   -v ~/etc:/etc/egalaxyd         and, behind the image's name, --system: serve what the
+#                                  egalaxyd.toml in there says
+# Arguments go to egalaxyd. Without --host it answers every name, and its certificate names the
+# container.
+#
+# It runs as uid 1965, which must be able to read what is mounted (chmod -R a+rX ~/capsule) and to
+# write the volume: a new named volume it can. With --user "$(id -u):$(id -g)" mount a folder of that
+# account: -v ~/state:/var/lib/egalaxyd
 #
 # All libraries are Debian's packages: a new build has their security updates (docker build
 # --no-cache), and `egalaxyctl status` tells which OpenSSL and SQLite run.
@@ -21,7 +27,7 @@ FROM ${BASE}
 COPY --from=build /packages /packages
 COPY examples/capsule /root/public
 # All of it runs as one account without any privilege, which may pass through /root. The package's
-# configuration would come before the folder that is served.
+# configuration is not for a container.
 RUN useradd --system --user-group --uid 1965 --home-dir /var/lib/egalaxyd --shell /usr/sbin/nologin egalaxyd && \
     apt-get update -qq && export DEBIAN_FRONTEND=noninteractive && apt-get upgrade -y -qq && \
     apt-get install -y -qq --no-install-recommends \

@@ -58,7 +58,9 @@ Master::Master(MasterHooks hooks)
                                     "name server or a plug-in does not answer, or there is much to "
                                     "make; what was made so far is kept: try again",
                                     kRehearsal.count()),
-                                .process = "the process that read the configuration"})) {}
+                                .process = "the process that read the configuration"})),
+      urlTrial_(std::make_unique<QueryRunner>(
+          *loop_, QuerySettings{.most = 1, .process = "the process that tried the URLs"})) {}
 
 Master::~Master() = default;
 
@@ -145,9 +147,23 @@ void Master::onStopSignal(int signal) {
   if (now - stopAsked_ < kOneStop) return;
   stopAsked_ = now;
   spdlog::info("SIG{}: {}", ::sigabbrev_np(signal),
-               supervisor_.stopping() ? "ending all workers now"
-                                      : "stopping; workers finish what they have begun");
+               supervisor_.stopping()
+                   ? "ending all workers now"
+                   : "stopping; workers finish what they have begun: " + underWay());
   stop();
+}
+
+/// Whom a stop waits for, as the workers count them.
+std::string Master::underWay() const {
+  const std::int64_t requests = shared_->total(Gauge::kExchanges);
+  const std::int64_t clients = std::max(shared_->total(Gauge::kOpenConnections), requests);
+  if (clients == 0) return "none has begun";
+  const std::chrono::duration<double> most = current().config.server.drainTimeout;
+  return fmt::format(
+      "{} request{} or upload{} of {} client{}; for {:.3g} s at most, another signal ends them at "
+      "once",
+      requests, requests == 1 ? "" : "s", requests == 1 ? "" : "s", clients,
+      clients == 1 ? "" : "s", most.count());
 }
 
 void Master::reload() { perform(supervisor_.reload(Clock::now())); }
@@ -436,9 +452,10 @@ void Master::act(const GenerationServes& action) {
   const Generation* serving = generationOf(action.generation);
   if (serving == nullptr) return;
   const Generation& generation = *serving;
-  const std::vector<std::string> urls = servedUrls(generation);
-  const auto tellReady = std::exchange(hooks_.ready, nullptr);
-  if (!tellReady) {  // a reload
+  if (!std::exchange(announced_, true)) {
+    service_->ready(status());
+    announce(generation);
+  } else {
     if (auto opened = openLog(generation.config.log, "master"); !opened) {
       spdlog::warn("the master's log stays as it was: {}", opened.error().message);
     }
@@ -447,11 +464,33 @@ void Master::act(const GenerationServes& action) {
     noteOpenFiles(generation);
     closeOlderListeners(generation.number);
     desk_->open();  // its group may be another
+    noteReady(generation, servedUrls(generation));
+    service_->ready(status());
   }
-  noteReady(generation, urls);
-  service_->ready(status());
-  if (tellReady) tellReady(urls);
   desk_->reloadSucceeded(generation.number);
+}
+
+/// The URLs are tried by a process of its own: a name server may take its time.
+void Master::announce(const Generation& first) {
+  std::vector<ServedUrl> urls = servedUrls(first);
+  if (!hooks_.tryUrls || !tryThenTell(urls)) tell(first, urls);
+}
+
+bool Master::tryThenTell(std::vector<ServedUrl> urls) {
+  const auto begun = urlTrial_->run([urls] { return encodeTrial(tryUrls(urls)); },
+                                    [this, urls](const Result<std::string>& answer) mutable {
+                                      if (answer) noteTrial(*answer, urls);
+                                      const Generation* serving =
+                                          generationOf(supervisor_.serving());
+                                      if (serving != nullptr && !supervisor_.stopping())
+                                        tell(*serving, urls);
+                                    });
+  return begun.ok();
+}
+
+void Master::tell(const Generation& first, const std::vector<ServedUrl>& urls) {
+  noteReady(first, urls);
+  hooks_.ready(first, urls);
 }
 
 void Master::tellReloadFailed(std::vector<std::string> complaints) {
@@ -557,6 +596,7 @@ void Master::forgetInChild(const Generation& mine) {
   ::close(lock_->fd());
   desk_->closeInChild();
   rehearsals_->closeInChild();
+  urlTrial_->closeInChild();
   uploads_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());

@@ -32,8 +32,9 @@ struct MasterHooks {
   std::function<LoadedConfig()> load;
   /// All is bound and read; workers are forked next.
   std::function<Result<void>()> beforeFork;
-  /// All workers of the first generation are ready.
-  std::function<void(const std::vector<std::string>& urls)> ready;
+  /// All workers of the first generation are ready, and its URLs have been tried where `tryUrls`.
+  std::function<void(const Generation& first, const std::vector<ServedUrl>& urls)> ready;
+  bool tryUrls = false;
   std::function<Result<SpawnedWorker>(WorkerSetup setup, const std::function<void()>& forgetMaster)>
       spawn = spawnWorker;
   SupervisorPolicy policy{.mostWorkers = SharedState::kSlots};
@@ -70,6 +71,7 @@ class Master final : private ManagedMaster {
 
   void onSignal(int signal);
   void onStopSignal(int signal);
+  std::string underWay() const;
   void reopenLogs();
   void reopenLog(Generation& generation);
   void onChannel(Process& process);
@@ -84,6 +86,9 @@ class Master final : private ManagedMaster {
   void act(const AskToDrain& action);
   void act(const KillWorker& action);
   void act(const BuildGeneration& action);
+  void announce(const Generation& first);
+  bool tryThenTell(std::vector<ServedUrl> urls);
+  void tell(const Generation& first, const std::vector<ServedUrl>& urls);
   void onRehearsed(const Result<std::string>& answer);
   LoadedConfig loadForReload(bool tell) const;
   void act(const GenerationServes& action);
@@ -116,6 +121,7 @@ class Master final : private ManagedMaster {
   Supervisor supervisor_{hooks_.policy};
   std::deque<Action> pending_;
   bool performing_ = false;
+  bool announced_ = false;  ///< the first generation serves
   std::map<WorkerKey, std::unique_ptr<Process>> processes_;
   std::optional<SignalSource> signals_;
   std::optional<ServiceManager> service_;
@@ -125,6 +131,7 @@ class Master final : private ManagedMaster {
   std::unique_ptr<ControlDesk> desk_;  ///< there since run()
   std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
+  std::unique_ptr<QueryRunner> urlTrial_;    ///< once, at the start
   const Beginning started_;
   std::uint64_t loggedBy_ = 1;        ///< the generation whose [log] is the master's
   std::optional<LogLevel> logLevel_;  ///< asked for at run time; until the next reload

@@ -5,20 +5,25 @@
 #include <Poco/Util/OptionSet.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <ranges>
 #include <utility>
 
 #include "common/base/spelling.h"
 #include "common/base/version.h"
 #include "common/config/config_dump.h"
+#include "common/config/configuration_files.h"
 #include "common/loop/signal_source.h"
 #include "common/system/log.h"
 #include "common/system/privilege.h"
+#include "common/tls/certificate_names.h"
 #include "master/master.h"
 #include "master/supervise/effective_config.h"
 #include "worker/worker.h"
@@ -59,6 +64,30 @@ void logToTerminal() {
 
 void print(const std::vector<std::string>& messages) {
   for (const std::string& message : messages) std::cerr << "egalaxyd: " << message << '\n';
+}
+
+/// Names that nobody asked for are left out where others work.
+void printUrls(const std::vector<ServedUrl>& urls, bool named) {
+  const bool all =
+      named || std::ranges::none_of(urls, [](const ServedUrl& url) { return url.trouble.empty(); });
+  for (const ServedUrl& url : urls) {
+    if (url.trouble.empty()) {
+      std::cout << url.url << '\n';
+    } else if (all) {
+      std::cout << url.url << " (not reached from here: " << url.trouble << ")\n";
+    }
+  }
+}
+
+void printCertificates(const std::vector<ServedCertificate>& certificates) {
+  constexpr std::size_t kMostTold = 3;
+  for (const ServedCertificate& each : certificates | std::views::take(kMostTold)) {
+    std::cout << "Certificate " << each.file.string() << ", SHA-256 "
+              << certificateFingerprint(each.leaf) << '\n';
+  }
+  if (certificates.size() > kMostTold) {
+    std::cout << "All " << certificates.size() << " certificates: egalaxyctl certificate list\n";
+  }
 }
 
 }  // namespace
@@ -139,6 +168,11 @@ int MasterApp::check() const {
   logWarnings(warnings);
   if (!complaints.empty()) return fail({EXIT_CONFIG, failureOf(complaints).messages});
   std::cout << "configuration OK\n";
+  if (line_.configFile.empty()) {
+    print({"there is no configuration file in " +
+           line_.directory.value_or(line_.workingDir).string() +
+           ": the built-in one was checked; --system checks " + kSystemConfiguration});
+  }
   return EXIT_OK;
 }
 
@@ -166,8 +200,10 @@ int MasterApp::serve() {
   if (!loaded.complaints.empty()) return fail(failureOf(everyFinding(loaded).complaints));
   Master master({.load = [this] { return load(); },
                  .beforeFork = [this, &loaded] { return beforeFork(loaded.config.log); },
-                 .ready = [this](const auto& urls) { onReady(urls); }});
+                 .ready = [this](const auto& first, const auto& urls) { onReady(first, urls); },
+                 .tryUrls = line_.configFile.empty() || ::isatty(STDOUT_FILENO) == 1});
   if (const auto failure = master.prepare(loaded.config)) return fail(*failure);
+  for (const std::string& note : startNotes(line_)) spdlog::warn("{}", note);
   if (background_ && loaded.config.log.target == "stderr") {
     print(
         {"--daemon leaves the terminal: nothing is logged unless log.target names a file or the "
@@ -192,12 +228,17 @@ Result<void> MasterApp::beforeFork(const LogConfig& log) {
   return openLog(log, "master");  // it held the terminal open
 }
 
-void MasterApp::onReady(const std::vector<std::string>& urls) {
+void MasterApp::onReady(const Generation& first, const std::vector<ServedUrl>& urls) {
+  const bool named = !line_.configFile.empty() || !line_.hosts.empty();
   const std::string what = !line_.configFile.empty()
                                ? "the sites of " + line_.configFile.string()
                                : line_.directory.value_or(line_.workingDir).string();
   std::cout << "Serving " << what << " at\n";
-  for (const std::string& url : urls) std::cout << url << '\n';
+  printUrls(urls, named);
+  if (!named) std::cout << "and by every other name and address of this machine.\n";
+  printCertificates(servedCertificates(*first.plan));
+  const bool attended = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  if (attended && !background_) std::cout << "Ctrl-C stops it; again: at once.\n";
   std::cout.flush();
   if (background_) background_->ready();
 }

@@ -35,7 +35,7 @@ class MasterApp final : public Poco::Util::ServerApplication {
   int dump() const;
   int serve();
   Result<void> beforeFork(const LogConfig& log);
-  void onReady(const std::vector<std::string>& urls);
+  void onReady(const Generation& first, const std::vector<ServedUrl>& urls);
 
   CommandLine line_;
   std::string usageMistake_;

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/config/configuration_files.h"
 #include "common/wire/uri.h"
 
 namespace egalaxyd {
@@ -34,7 +35,7 @@ std::vector<MountConfig>* nestedMounts(ModuleArgs& args) {
 }
 
 std::string Config::where(const std::string& key) const {
-  if (const auto line = lines.find(key); line != lines.end()) {
+  if (const auto line = lines.find(key); line != lines.end() && line->second != kOnCommandLine) {
     return fmt::format("{}:{}: {}", file.string(), line->second, key);
   }
   return file.empty() ? key : fmt::format("{}: {}", file.string(), key);

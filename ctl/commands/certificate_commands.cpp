@@ -109,14 +109,15 @@ int listCertificates(const Invocation& invocation) {
   if (!noServer || invocation.has("socket")) {
     return printAnswer(invocation, served, &printServed);
   }
-  const auto dumped = dumpedConfiguration();
+  const LikelyConfiguration likely = likelyConfiguration();
+  const auto dumped = dumpedConfiguration(likely);
   if (!dumped) return complain(invocation, dumped.error());
   const Object answer = configuredCertificates(parseConfig(*dumped, "egalaxyd --dump").config);
   if (invocation.has("json")) {
     printJson(invocation.out, answer);
     return 0;
   }
-  invocation.err << "egalaxyctl: no server runs; those of the configuration are:\n";
+  invocation.err << "egalaxyctl: no server runs; those of " << printable(likely.name) << " are:\n";
   const auto printed = guarded("the configuration", [&] {
     // What was read has other types than what was put together.
     Poco::JSON::Parser parser;

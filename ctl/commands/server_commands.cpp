@@ -29,6 +29,8 @@ void printStatus(const Invocation& invocation, const Object& answer) {
     out << fmt::format("with OpenSSL {} and SQLite {}\n", cellOf(*libraries, "openssl"),
                        cellOf(*libraries, "sqlite"));
   }
+  const auto file = answer.optValue<std::string>("configuration", "");
+  out << (file.empty() ? "no configuration file" : "configuration " + printable(file)) << '\n';
   for (const auto& each : *answer.getArray("listeners")) {
     const auto& listener = each.extract<Object::Ptr>();
     const bool listens = listener->optValue("listening", true);

@@ -11,6 +11,7 @@
 
 #include "common/base/errno_error.h"
 #include "common/base/unique_fd.h"
+#include "common/config/configuration_files.h"
 
 namespace egalaxyd::ctl {
 namespace {
@@ -64,12 +65,22 @@ Result<int> waitForProgram(pid_t program) {
   return status;
 }
 
-Result<std::string> dumpedConfiguration() {
+LikelyConfiguration likelyConfiguration() {
+  std::error_code failed;
+  const fs::path here = fs::current_path(failed) / kFolderConfiguration;
+  if (fs::exists(fs::symlink_status(here, failed))) return {{}, here.string()};
+  if (fs::exists(kSystemConfiguration, failed)) return {{"--system"}, kSystemConfiguration};
+  return {{}, "the built-in configuration for this folder"};
+}
+
+Result<std::string> dumpedConfiguration(const LikelyConfiguration& likely) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errnoError("make a pipe", errno);
   const UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
-  const auto program = startProgram({serverProgram(), "--dump"}, theirs.get());
+  std::vector<std::string> line{serverProgram(), "--dump"};
+  line.insert(line.end(), likely.options.begin(), likely.options.end());
+  const auto program = startProgram(std::move(line), theirs.get());
   theirs.reset();
   if (!program) return program.error();
   auto text = readToEnd(ours.get());

@@ -21,8 +21,16 @@ Result<pid_t> startProgram(std::vector<std::string> line, int out = -1);
 /// Waits for it: its status as waitpid gives it.
 Result<int> waitForProgram(pid_t program);
 
-/// What egalaxyd --dump prints: the configuration with which it would start in this folder.
-/// kInvalid when it has complaints, which it prints on our standard error.
-Result<std::string> dumpedConfiguration();
+/// The configuration that is meant where no server runs and no file is named: this folder's, else
+/// the system's, else the built-in one for this folder.
+struct LikelyConfiguration {
+  std::vector<std::string> options;  ///< with which egalaxyd reads it
+  std::string name;                  ///< in words
+};
+LikelyConfiguration likelyConfiguration();
+
+/// What egalaxyd --dump prints for it. kInvalid when it has complaints, which it prints on our
+/// standard error.
+Result<std::string> dumpedConfiguration(const LikelyConfiguration& likely);
 
 }  // namespace egalaxyd::ctl

@@ -5,6 +5,8 @@
 
 #include "common/base/units.h"
 #include "common/config/config_loader.h"
+#include "common/config/config_schema.h"
+#include "common/config/configuration_files.h"
 
 namespace egalaxyd {
 namespace {
@@ -27,6 +29,26 @@ Result<void> addAddress(std::optional<std::vector<ListenAddress>>& list, std::st
                  ": use HOST:PORT, [IPV6]:PORT, :PORT for every address, or off");
   }
   list->push_back(*address);
+  return {};
+}
+
+Result<void> addHost(CommandLine& line, const std::string& value) {
+  const auto host = forms::host().read(value);
+  if (!host) {
+    return usage("--host " + value +
+                 ": use a name such as example.org or *.example.org, or an IP address, without "
+                 "scheme and port; ports are set with --port, --gemini and --spartan");
+  }
+  line.hosts.push_back(*host);
+  return {};
+}
+
+/// The same as --gemini :PORT.
+Result<void> addPort(CommandLine& line, const std::string& value) {
+  const auto port = parseNumber(value, 0, UINT16_MAX);
+  if (!port) return usage("--port " + value + ": use a number from 0 to 65535");
+  if (!line.gemini) line.gemini.emplace();
+  line.gemini->push_back({"", static_cast<std::uint16_t>(*port)});
   return {};
 }
 
@@ -53,28 +75,28 @@ constexpr Set kPath = [](CommandLine& line, const std::string& value) -> Result<
   line.*kMember = absolute(line, value);
   return {};
 };
-template <bool CommandLine::*kMember>
+template <auto kMember, bool kValue = true>
 constexpr Set kFlag = [](CommandLine& line, const std::string&) -> Result<void> {
-  line.*kMember = true;
+  line.*kMember = kValue;
   return {};
 };
 
 constexpr ServerOption kOptions[] = {
     {"config", "c", "FILE", false, kPath<&CommandLine::configFile>,
-     "configuration; default ./egalaxyd.toml, else\n"
-     "                           /etc/egalaxyd/egalaxyd.toml, else the built-in defaults"},
+     "configuration; default: egalaxyd.toml in the folder that is\n"
+     "                           served, else the built-in one"},
+    {"system", "", "", false, kFlag<&CommandLine::system>,
+     "configuration: /etc/egalaxyd/egalaxyd.toml"},
     {"check", "t", "", false, kFlag<&CommandLine::check>,
      "check everything, print every complaint; exit with 0 or 78"},
     {"dump", "", "", false, kFlag<&CommandLine::dump>, "print the effective configuration as TOML"},
-    {"host", "", "NAME", true,
-     [](CommandLine& line, const std::string& value) -> Result<void> {
-       line.hosts.push_back(value);
-       return {};
-     },
-     "a host name to serve DIR as (repeatable); default: localhost\n"
-     "                           and this machine's name"},
+    {"host", "", "NAME", true, &addHost,
+     "a host name to serve DIR as, alone (repeatable); default: all,\n"
+     "                           with a certificate for this machine's names"},
     {"listing", "", "", false, kFlag<&CommandLine::listing>,
-     "list folders of DIR that have no index page"},
+     "list folders of DIR that have no index page (the default)"},
+    {"no-listing", "", "", false, kFlag<&CommandLine::listing, false>, "do not"},
+    {"port", "p", "PORT", true, &addPort, "listen for Gemini and Titan on every address"},
     {"gemini", "", "ADDR", true,
      [](CommandLine& line, const std::string& value) {
        return addAddress(line.gemini, "gemini", value);
@@ -129,20 +151,24 @@ Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& a
 }
 
 Result<void> chooseConfiguration(CommandLine& line) {
-  if (line.directory && !line.configFile.empty()) {
-    return usage("--config and a folder to serve exclude each other");
+  if (line.system && !line.configFile.empty()) {
+    return usage("--config and --system exclude each other");
   }
-  if (line.directory) return {};
+  if (line.system) line.configFile = kSystemConfiguration;
+  if (line.directory && !line.configFile.empty()) {
+    return usage(std::string(line.system ? "--system" : "--config") +
+                 " and a folder to serve exclude each other");
+  }
   if (line.configFile.empty()) {
+    const fs::path file = line.directory.value_or(line.workingDir) / kFolderConfiguration;
     std::error_code error;
-    for (const fs::path& file :
-         {line.workingDir / "egalaxyd.toml", fs::path("/etc/egalaxyd/egalaxyd.toml")}) {
-      if (line.configFile.empty() && fs::exists(file, error)) line.configFile = file;
-    }
+    // A link that leads nowhere is a mistake to tell, not a folder without configuration.
+    if (fs::exists(fs::symlink_status(file, error))) line.configFile = file;
   }
   if (!line.configFile.empty() && (line.listing || !line.hosts.empty())) {
-    return usage("--host and --listing are for serving a folder, but " + line.configFile.string() +
-                 " is in force: name the folder, or set this in the file");
+    return usage(
+        "--host, --listing and --no-listing are for a folder without a configuration, but " +
+        line.configFile.string() + " is in force: set this in the file, or move it away");
   }
   return {};
 }

@@ -17,6 +17,7 @@ namespace egalaxyd {
 struct CommandLine {
   std::filesystem::path workingDir;  ///< at the start; relative paths are relative to it
   std::filesystem::path configFile;  ///< empty: none was named
+  bool system = false;               ///< kSystemConfiguration is to be read
   std::optional<std::filesystem::path> directory;
   std::vector<std::string> hosts;
   std::optional<std::vector<ListenAddress>> gemini;
@@ -27,7 +28,7 @@ struct CommandLine {
   std::optional<std::filesystem::path> runtimeDir;
   std::optional<std::string> user;
   std::optional<LogLevel> logLevel;
-  bool listing = false;
+  std::optional<bool> listing;
 
   bool check = false;
   bool dump = false;
@@ -55,9 +56,9 @@ Result<void> applyOption(CommandLine& line, std::string_view name, const std::st
 /// What is not an option: at most one DIR.
 Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& arguments);
 
-/// Finds the configuration file that is in force and sets configFile: the named one, else
-/// <working directory>/egalaxyd.toml, else /etc/egalaxyd/egalaxyd.toml; none where a DIR was given.
-/// Fails when options exclude each other.
+/// Finds the configuration file that is in force and sets configFile: the named one, the system's,
+/// or the egalaxyd.toml of the folder that is served, if there is one. Fails when options exclude
+/// each other.
 Result<void> chooseConfiguration(CommandLine& line);
 
 }  // namespace egalaxyd

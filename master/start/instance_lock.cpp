@@ -34,7 +34,11 @@ Result<InstanceLock> InstanceLock::take(const std::filesystem::path& stateDir) {
     return Error{ErrorCode::kInvalid, path + ": " + notRegular(S_IFLNK).message};
   }
   struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return errnoError("open " + path, errno);
+  if (!fd || ::fstat(fd.get(), &info) != 0) {
+    Error error = errnoError("open " + path, errno);
+    error.message += "; name another folder with --state-dir, or let this account write there";
+    return error;
+  }
   if (const auto suitable = isFileOfOneName(info); !suitable) {
     return Error{ErrorCode::kInvalid, path + ": " + suitable.error().message};
   }

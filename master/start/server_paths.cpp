@@ -17,17 +17,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Error notMade(const fs::path& dir, int why) {
+  Error error = errnoError("make folder " + dir.string(), why);
+  error.message +=
+      "; name one that this account can write with --state-dir, and for run-time files "
+      "with --runtime-dir";
+  return error;
+}
+
 Result<void> makeFolder(const fs::path& dir) {
   std::error_code error;
   if (dir.has_parent_path()) fs::create_directories(dir.parent_path(), error);
-  if (error) return errnoError("make folder " + dir.parent_path().string(), error.value());
+  if (error) return notMade(dir, error.value());
   if (::mkdir(dir.c_str(), 0750) == 0) return {};
   const int why = errno;
   if (why == EEXIST && fs::is_directory(dir, error)) return {};  // another start was faster
   if (why == EEXIST) {
     return Error{ErrorCode::kInvalid, dir.string() + " is no folder: move it away"};
   }
-  return errnoError("make folder " + dir.string(), why);
+  return notMade(dir, why);
 }
 
 /// In a folder that the workers' account could change, it could make a root master read or write

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/base/ascii.h"
 #include "common/config/config_check.h"
+#include "common/config/configuration_files.h"
 #include "common/wire/machine_name.h"
 
 namespace egalaxyd {
@@ -14,15 +14,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kSpartanKey = "listen.spartan";
+
+/// The names that were asked for; without any, every name, and those that the certificate carries.
 std::vector<std::string> hostsToServe(const CommandLine& line) {
   std::vector<std::string> hosts = line.hosts;
-  if (hosts.empty()) hosts = {"localhost", machineName()};
+  if (hosts.empty()) hosts = {"localhost", machineName(), "*"};
   std::vector<std::string> different;
-  for (std::string& host : hosts) {
-    host = lowerCase(host);
+  for (const std::string& host : hosts) {
     if (std::ranges::find(different, host) == different.end()) different.push_back(host);
   }
   return different;
+}
+
+struct FoundPair {
+  fs::path certificate;
+  fs::path key;
+  bool hasCertificate;
+  bool hasKey;
+};
+
+FoundPair certificateIn(const fs::path& folder) {
+  FoundPair found{folder / "server.crt", folder / "server.key", false, false};
+  std::error_code error;
+  found.hasCertificate = fs::exists(found.certificate, error);
+  found.hasKey = fs::exists(found.key, error);
+  return found;
 }
 
 /// One folder for every host, with the certificate that lies in the working directory if one does.
@@ -30,7 +47,7 @@ Config builtInConfig(const CommandLine& line) {
   const fs::path root = line.directory.value_or(line.workingDir);
   DirectoryArgs directory;
   directory.root = root;
-  directory.listing = line.listing;
+  directory.listing = line.listing.value_or(true);
   std::vector<std::string> hosts = hostsToServe(line);
   SiteConfig site;
   site.host = hosts.front();
@@ -40,12 +57,10 @@ Config builtInConfig(const CommandLine& line) {
 
   Config config;
   config.sites.push_back(std::move(site));
-  const fs::path certificate = line.workingDir / "server.crt";
-  const fs::path key = line.workingDir / "server.key";
-  std::error_code error;
-  if (fs::exists(certificate, error) && fs::exists(key, error)) {
-    config.tls.certificate = certificate;
-    config.tls.key = key;
+  const FoundPair found = certificateIn(line.workingDir);
+  if (found.hasCertificate && found.hasKey) {
+    config.tls.certificate = found.certificate;
+    config.tls.key = found.key;
   }
   return config;
 }
@@ -54,6 +69,7 @@ void applyCommandLine(Config& config, const CommandLine& line) {
   if (line.gemini) config.listen.gemini = *line.gemini;
   if (line.titan) config.listen.titan = *line.titan;
   if (line.spartan) config.listen.spartan = *line.spartan;
+  if (line.spartan) config.lines[kSpartanKey] = kOnCommandLine;
   if (line.workers) config.server.workers = *line.workers;
   if (line.stateDir) config.server.stateDir = *line.stateDir;
   if (line.runtimeDir) config.server.runtimeDir = *line.runtimeDir;
@@ -84,6 +100,28 @@ LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& env
   if (!loaded.complaints.empty() && config.lines.empty()) return loaded;
   addComplaints(loaded.complaints, checkConfig(config));
   return loaded;
+}
+
+bool wantsSpartan(const Config& config) { return config.lines.contains(kSpartanKey); }
+
+std::vector<std::string> startNotes(const CommandLine& line) {
+  if (!line.configFile.empty()) return {};
+  std::vector<std::string> notes;
+  const FoundPair found = certificateIn(line.workingDir);
+  if (found.hasCertificate && found.hasKey) {
+    notes.push_back("the certificate is " + found.certificate.string() +
+                    ", with server.key beside it");
+  } else if (found.hasCertificate || found.hasKey) {
+    const auto& [alone, missing] = found.hasKey ? std::pair(found.key, "server.crt")
+                                                : std::pair(found.certificate, "server.key");
+    notes.push_back(alone.string() + " is not used: there is no " + missing + " beside it");
+  }
+  std::error_code error;
+  if (fs::exists(kSystemConfiguration, error)) {
+    notes.push_back(std::string(kSystemConfiguration) +
+                    " is not used: --system serves what it says");
+  }
+  return notes;
 }
 
 }  // namespace egalaxyd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/config/config.h"
 #include "common/config/config_loader.h"
@@ -14,5 +15,12 @@ namespace egalaxyd {
 /// again for each reload. `line` went through chooseConfiguration. State and run-time folders are
 /// filled in.
 LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& environment);
+
+/// Whether the file or the command line names addresses for Spartan. Else the server serves without
+/// where the default is taken.
+bool wantsSpartan(const Config& config);
+
+/// What a start without a configuration file found and used, or did not; for the log.
+std::vector<std::string> startNotes(const CommandLine& line);
 
 }  // namespace egalaxyd

@@ -67,6 +67,13 @@ std::vector<std::string> wholeNames(const Config& config, ListenerKind kind) {
   return names;
 }
 
+bool answersAnyHost(const Config& config, ListenerKind kind) {
+  return std::ranges::any_of(config.sites, [kind](const SiteConfig& site) {
+    return (site.spartan || kind != ListenerKind::kSpartan) &&
+           (site.host == "*" || std::ranges::find(site.aliases, "*") != site.aliases.end());
+  });
+}
+
 std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port) {
   const bool spartan = kind == ListenerKind::kSpartan;
   std::string url = fmt::format("{}://{}", spartan ? "spartan" : "gemini", hostInUrl(host));
@@ -159,7 +166,8 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
   auto generation = prepareGeneration(config, complaints);
   if (!complaints.empty()) return failureOf(complaints);
   generation->number = number;
-  auto listeners = ListenerSet::open(config.listen, inherited, previous, names);
+  auto listeners =
+      ListenerSet::open(config.listen, inherited, previous, names, !wantsSpartan(config));
   if (!listeners) return failureOf(listeners.error(), EX_CONFIG);
   generation->listeners = std::move(*listeners);
   if (generation->listeners.listeners().empty()) {
@@ -168,13 +176,21 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
   return generation;
 }
 
-std::vector<std::string> servedUrls(const Generation& generation) {
-  std::vector<std::string> urls;
-  for (const ListenerSocket& socket : generation.listeners.sockets()) {
-    if (socket.kind == ListenerKind::kTitan) continue;
-    for (const std::string& name : wholeNames(generation.config, socket.kind)) {
-      std::string url = urlOf(socket.kind, name, socket.port);
-      if (std::ranges::find(urls, url) == urls.end()) urls.push_back(std::move(url));
+std::vector<ServedUrl> servedUrls(const Generation& generation) {
+  std::vector<ServedUrl> urls;
+  for (const ListenerSet::Listener& listener : generation.listeners.listeners()) {
+    if (listener.kind == ListenerKind::kTitan || listener.sockets.empty()) continue;
+    const std::uint16_t port = localPort(listener.sockets.front()->get());
+    std::vector<std::string> names = wholeNames(generation.config, listener.kind);
+    const bool here = !listener.address.host.empty();
+    if (here && answersAnyHost(generation.config, listener.kind)) {
+      names.push_back(listener.address.host);
+    }
+    for (const std::string& name : names) {
+      ServedUrl served{urlOf(listener.kind, name, port), name, port};
+      if (std::ranges::find(urls, served.url, &ServedUrl::url) == urls.end()) {
+        urls.push_back(std::move(served));
+      }
     }
   }
   return urls;

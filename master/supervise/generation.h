@@ -12,6 +12,7 @@
 #include "common/config/config_loader.h"
 #include "common/config/findings.h"
 #include "common/system/privilege.h"
+#include "master/start/url_trial.h"
 #include "master/supervise/listener_set.h"
 #include "worker/worker.h"
 
@@ -61,7 +62,7 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     const ListenerSet& previous, const ResolvedNames* names);
 
 /// "gemini://example.org:1966/" for each Gemini and Spartan socket and each host that is a whole
-/// name and answered there.
-std::vector<std::string> servedUrls(const Generation& generation);
+/// name and answered there; where any host is answered, for the address that was configured, too.
+std::vector<ServedUrl> servedUrls(const Generation& generation);
 
 }  // namespace egalaxyd

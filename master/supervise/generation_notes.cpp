@@ -51,7 +51,7 @@ void noteAccount(const Generation& generation) {
     spdlog::warn(
         "there is no account \"egalaxyd\": workers run as nobody, as other programs may that can "
         "then read what is kept of users; make one (useradd --system egalaxyd), or name another "
-        "with server.user");
+        "with --user or server.user");
   } else if (::geteuid() != 0 && !generation.config.server.user.empty()) {
     spdlog::warn("server.user is for a start as root; workers keep this account");
   }
@@ -71,9 +71,13 @@ void noteOpenFiles(const Generation& generation) {
       openFilesFor((wanted + generation.workers - 1) / generation.workers));
 }
 
-void noteReady(const Generation& generation, const std::vector<std::string>& urls) {
-  spdlog::info("ready: generation {}, {},{}", generation.number, countWorkers(generation.workers),
-               listed(urls));
+void noteReady(const Generation& generation, const std::vector<ServedUrl>& urls) {
+  std::vector<std::string> reached;
+  for (const ServedUrl& url : urls) {
+    if (url.trouble.empty()) reached.push_back(url.url);
+  }
+  spdlog::info("ready: generation {}, {}{}{}", generation.number, countWorkers(generation.workers),
+               reached.empty() ? "" : ",", listed(reached));
 }
 
 }  // namespace egalaxyd

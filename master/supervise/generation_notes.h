@@ -16,7 +16,7 @@ void noteAccount(const Generation& generation);
 /// Warns when the limit on open files leaves room for fewer connections than limits.connections.
 void noteOpenFiles(const Generation& generation);
 /// It serves, at these URLs.
-void noteReady(const Generation& generation, const std::vector<std::string>& urls);
+void noteReady(const Generation& generation, const std::vector<ServedUrl>& urls);
 
 /// "1 worker", "4 workers".
 std::string countWorkers(std::uint32_t workers);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
@@ -51,15 +52,30 @@ Result<AddrInfos> resolve(const ListenAddress& address, const char* host, bool n
   return AddrInfos(list);
 }
 
-Error bindError(const ListenAddress& address, int errnoValue) {
+/// Those that choose another address for `kind`.
+std::string optionsFor(ListenerKind kind, std::uint16_t port) {
+  const int other = port < kUnprivilegedPort ? port + 10000 : port + 1;
+  switch (kind) {
+    case ListenerKind::kGemini:
+      return fmt::format("--port {}, or --gemini ADDRESS:PORT (listen.gemini)", other);
+    case ListenerKind::kTitan:
+      return fmt::format("--titan :{}, or --titan off (listen.titan)", other);
+    case ListenerKind::kSpartan:
+      return fmt::format("--spartan :{}, or --spartan off (listen.spartan)", other);
+  }
+  return "";
+}
+
+Error bindError(const ListenAddress& address, ListenerKind kind, int errnoValue) {
   Error error = errnoError("listen on " + address.text(), errnoValue);
   if (errnoValue == EADDRINUSE) {
-    error.message =
-        "the address " + address.text() + " is taken by " + describePortHolder(address.port);
+    error.message = "the address " + address.text() + " is taken by " +
+                    describePortHolder(address.port, optionsFor(kind, address.port));
   } else if (error.code == ErrorCode::kPermission && address.port < kUnprivilegedPort) {
     error.message +=
         "; ports below 1024 need root or CAP_NET_BIND_SERVICE (for example: setcap "
-        "cap_net_bind_service=+ep egalaxyd), or take a port from 1024 on";
+        "cap_net_bind_service=+ep egalaxyd), or take a port from 1024 on: " +
+        optionsFor(kind, address.port);
   } else if (errnoValue == EADDRNOTAVAIL) {
     error.code = ErrorCode::kBusy;  // the network may be on its way up
     error.message += "; use an address that this machine has, or :PORT for all of them";
@@ -70,9 +86,10 @@ Error bindError(const ListenAddress& address, int errnoValue) {
 /// Binds without SO_REUSEPORT: a second server on the address must be refused, not share it. Not
 /// through Poco::Net::ServerSocket: that has no SOCK_CLOEXEC, keeps the descriptor, and throws
 /// errno.
-Result<SharedFd> bindOne(const ListenAddress& address, const addrinfo& to, bool dualStack) {
+Result<SharedFd> bindOne(const ListenAddress& address, ListenerKind kind, const addrinfo& to,
+                         bool dualStack) {
   UniqueFd fd(::socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return bindError(address, errno);
+  if (!fd) return bindError(address, kind, errno);
   const int on = 1;
   const int v6Only = dualStack ? 0 : 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -80,7 +97,7 @@ Result<SharedFd> bindOne(const ListenAddress& address, const addrinfo& to, bool 
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6Only, sizeof v6Only);
   }
   if (::bind(fd.get(), to.ai_addr, to.ai_addrlen) != 0 || ::listen(fd.get(), kListenBacklog) != 0) {
-    return bindError(address, errno);
+    return bindError(address, kind, errno);
   }
   return std::make_shared<const ListeningSocket>(std::move(fd));
 }
@@ -123,7 +140,8 @@ Result<std::vector<AddrInfos>> targetsOf(const ListenAddress& address, bool dual
   return targets;
 }
 
-Result<Sockets> bindAddress(const ListenAddress& address, const ResolvedNames* names) {
+Result<Sockets> bindAddress(const ListenAddress& address, ListenerKind kind,
+                            const ResolvedNames* names) {
   const bool dualStack = address.host.empty() && hasIpv6();
   auto targets = targetsOf(address, dualStack, names);
   if (!targets) return targets.error();
@@ -133,7 +151,7 @@ Result<Sockets> bindAddress(const ListenAddress& address, const ResolvedNames* n
     for (const addrinfo* to = target.get(); to != nullptr; to = to->ai_next) {
       if (holds(sockets, *to)) continue;
       if (address.port == 0 && !sockets.empty()) break;  // they would get other ports
-      auto socket = bindOne(address, *to, dualStack);
+      auto socket = bindOne(address, kind, *to, dualStack);
       if (socket) {
         sockets.push_back(std::move(*socket));
       } else if (socket.error().code == ErrorCode::kBusy) {
@@ -235,7 +253,8 @@ Result<std::vector<InheritedSocket>> takeInheritedSockets() {
 
 Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
                                       const std::vector<InheritedSocket>& inherited,
-                                      const ListenerSet& previous, const ResolvedNames* names) {
+                                      const ListenerSet& previous, const ResolvedNames* names,
+                                      bool spartanMayFail) {
   ListenerSet set;
   std::vector<Listener> kept = previous.listeners_;
   const auto add = [&](ListenerKind kind,
@@ -250,7 +269,13 @@ Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
       }
       if (sockets.empty()) sockets = takeKept(kept, address, kind);
       if (sockets.empty()) {
-        auto bound = bindAddress(address, names);
+        auto bound = bindAddress(address, kind, names);
+        const bool mayFail =
+            kind == ListenerKind::kSpartan && spartanMayFail && !set.listeners_.empty();
+        if (!bound && mayFail && bound.error().code == ErrorCode::kExists) {
+          spdlog::warn("Spartan is not served: {}", bound.error().message);
+          continue;
+        }
         if (!bound) return bound.error();
         sockets = std::move(*bound);
       }

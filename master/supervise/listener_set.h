@@ -45,12 +45,13 @@ class ListenerSet {
   /// named "gemini", "titan" or "spartan" stands in for that whole list), else from `previous`,
   /// else it is bound. Fails with kExists where an address is taken, kPermission where this process
   /// may not bind, kBusy where this machine has no such address, or no address for such a name, at
-  /// this time; the message says which address and what to do.
+  /// this time; the message says which address and what to do. Where Spartan's may fail and there
+  /// are others, one that is taken is warned of instead.
   /// Host names are looked up in `names`, which never blocks; nullptr: with getaddrinfo, which may.
   static Result<ListenerSet> open(const ListenConfig& config,
                                   const std::vector<InheritedSocket>& inherited,
-                                  const ListenerSet& previous,
-                                  const ResolvedNames* names = nullptr);
+                                  const ListenerSet& previous, const ResolvedNames* names = nullptr,
+                                  bool spartanMayFail = false);
 
   /// For workers, with real ports. The descriptors stay this object's.
   std::vector<ListenerSocket> sockets() const;

@@ -1,5 +1,7 @@
 #include "master/supervise/port_holder.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -36,7 +38,7 @@ bool hasOneOf(const fs::path& process, const std::set<std::string>& links) {
 
 }  // namespace
 
-std::string describePortHolder(std::uint16_t port) {
+std::string describePortHolder(std::uint16_t port, std::string_view options) {
   std::set<std::string> links;
   addListeners("/proc/self/net/tcp", port, links);
   addListeners("/proc/self/net/tcp6", port, links);
@@ -50,10 +52,9 @@ std::string describePortHolder(std::uint16_t port) {
     if (!hasOneOf(entry.path(), links)) continue;
     std::string name;
     std::getline(std::ifstream(entry.path() / "comm"), name);
-    return "process " + pid + " (" + name +
-           "); stop it, or listen elsewhere with listen.gemini or --gemini";
+    return fmt::format("process {} ({}); stop it, or listen elsewhere: {}", pid, name, options);
   }
-  return "another process; stop it, or listen elsewhere with listen.gemini or --gemini";
+  return fmt::format("another process; stop it, or listen elsewhere: {}", options);
 }
 
 }  // namespace egalaxyd

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace egalaxyd {
 
 /// Whatever listens on TCP `port`, on any address: "process 1234 (agate)" as far as /proc shows it
-/// to this process, else "another process"; and what to do about it.
-std::string describePortHolder(std::uint16_t port);
+/// to this process, else "another process"; and what to do about it. `options`: those that choose
+/// another address.
+std::string describePortHolder(std::uint16_t port, std::string_view options);
 
 }  // namespace egalaxyd

@@ -6,11 +6,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "common/tls/certificate_files.h"
 #include "common/tls/certificate_names.h"
+#include "common/wire/machine_name.h"
 #include "tests/support/capsule.h"
+#include "tests/support/spartan_client.h"
 #include "tests/support/test_certificates.h"
 
 namespace egalaxyd {
@@ -51,9 +57,10 @@ TEST_F(CommandLine, PrintsItsVersionAndHelp) {
   EXPECT_THAT(version.out, testing::ContainsRegex("[0-9]+\\.[0-9]+"));
   const Finished help = run({"--help"});
   EXPECT_EQ(help.status.code, 0);
-  for (const char* option : {"--config", "--check", "--dump", "--host", "--gemini", "--workers",
-                             "--state-dir", "--runtime-dir", "--user", "--listing", "--log-level",
-                             "--daemon", "--pidfile", "--version", "--help"}) {
+  for (const char* option :
+       {"--config", "--system", "--check", "--dump", "--host", "--port", "--no-listing", "--gemini",
+        "--workers", "--state-dir", "--runtime-dir", "--user", "--listing", "--log-level",
+        "--daemon", "--pidfile", "--version", "--help"}) {
     EXPECT_THAT(help.out, HasSubstr(option + 2));
   }
 }
@@ -64,6 +71,9 @@ TEST_F(CommandLine, RefusesWhatItDoesNotKnow) {
                                              {"--gemini", "nonsense:port:1"},
                                              {"--workers", "many"},
                                              {"--log-level", "loud"},
+                                             {"--host", "example.org:1965"},
+                                             {"--port", "many"},
+                                             {"--system", "."},
                                              {"one", "two"}}) {
     const Finished result = run(arguments);
     EXPECT_EQ(result.status.code, kUsage) << arguments[0] << "\n" << result.all();
@@ -179,21 +189,59 @@ TEST_F(CommandLine, DumpsAConfigurationThatLoadsBack) {
   EXPECT_EQ(run({"--dump", "--config", (folder / "dumped.toml").string()}).out, first.out);
 }
 
-TEST_F(CommandLine, SaysThatAPortIsTaken) {
-  const int taken = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(taken, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(::listen(taken, 1), 0);
-  ASSERT_EQ(::getsockname(taken, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  const std::string port = std::to_string(ntohs(address.sin_port));
-  const Finished result = run({"--gemini", "127.0.0.1:" + port, "--spartan", "off", "--state-dir",
-                               (folder / "s").string(), "--runtime-dir", (folder / "r").string()});
-  ::close(taken);
-  EXPECT_EQ(result.status.code, kUnavailable) << result.all();
-  EXPECT_THAT(result.all(), HasSubstr(port));
+/// A port of 127.0.0.1 that somebody else listens on.
+class TakenPort {
+ public:
+  TakenPort() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(fd_, 1), 0);
+    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = std::to_string(ntohs(address.sin_port));
+  }
+  ~TakenPort() { ::close(fd_); }
+  TakenPort(const TakenPort&) = delete;
+  TakenPort& operator=(const TakenPort&) = delete;
+  const std::string& port() const { return port_; }
+
+ private:
+  int fd_;
+  std::string port_;
+};
+
+TEST_F(CommandLine, SaysThatAPortIsTakenAndWhichOptionHelps) {
+  const TakenPort taken;
+  const std::string address = "127.0.0.1:" + taken.port();
+  const struct {
+    std::vector<std::string> options;
+    const char* help;
+  } cases[] = {{{"--gemini", address, "--spartan", "off"}, "--port "},
+               {{"--port", taken.port(), "--spartan", "off"}, "--port "},
+               {{"--gemini", "127.0.0.1:0", "--spartan", address}, "--spartan off"},
+               {{"--gemini", "127.0.0.1:0", "--titan", address}, "--titan off"}};
+  for (const auto& each : cases) {
+    std::vector<std::string> arguments{"--state-dir", (folder / "s").string(), "--runtime-dir",
+                                       (folder / "r").string()};
+    arguments.insert(arguments.end(), each.options.begin(), each.options.end());
+    const Finished result = run(arguments);
+    EXPECT_EQ(result.status.code, kUnavailable) << result.all();
+    EXPECT_THAT(result.err, HasSubstr(taken.port()));
+    EXPECT_THAT(result.err, HasSubstr(each.help));
+    EXPECT_EQ(result.out, "") << "URLs of a server that does not serve";
+  }
+}
+
+TEST_F(CommandLine, ChecksTheFileOfTheFolderAndSaysWhereThereIsNone) {
+  const Finished none = run({"--check", "--state-dir", (folder / "s").string()});
+  EXPECT_EQ(none.status.code, 0) << none.all();
+  EXPECT_THAT(none.err, HasSubstr("there is no configuration file in " + folder.path().string()));
+  folder.write("sub/egalaxyd.toml", "workrs = 2\n" + kSite);
+  const Finished named = run({"--check", "sub"});
+  EXPECT_EQ(named.status.code, kConfiguration);
+  EXPECT_THAT(named.err, HasSubstr((folder / "sub/egalaxyd.toml").string()));
 }
 
 class ZeroConfiguration : public testing::Test {
@@ -254,12 +302,122 @@ TEST_F(ZeroConfiguration, NeverServesTheKeyInTheFolder) {
   EXPECT_EQ(capsule.get("/server.key").status, 51);
 }
 
-TEST_F(ZeroConfiguration, ListsFoldersWhenAsked) {
-  start({"--listing"});
-  EXPECT_THAT(capsule.get("/sub/").body, HasSubstr("page.gmi"));
-  capsule.stop();
-  start();
+TEST_F(ZeroConfiguration, ListsFoldersUnlessToldNotTo) {
+  for (const std::vector<std::string>& options :
+       {std::vector<std::string>{}, std::vector<std::string>{"--listing"}}) {
+    start(options);
+    EXPECT_THAT(capsule.get("/sub/").body, HasSubstr("page.gmi"));
+    capsule.stop();
+  }
+  start({"--no-listing"});
   EXPECT_EQ(capsule.get("/sub/").status, 51);
+}
+
+TEST_F(ZeroConfiguration, AnswersEveryHostNameAndAddress) {
+  start({"--spartan", "127.0.0.1:0"});
+  std::set<std::string> certificates;
+  for (const std::string host :
+       {"localhost", "127.0.0.1", "[::1]", "192.168.1.20", "capsule.example", "a.b.c.example"}) {
+    TlsSettings settings;
+    const bool literal = host[0] == '[' || std::isdigit(static_cast<unsigned char>(host[0])) != 0;
+    settings.serverName = literal ? std::nullopt : std::optional(host);
+    EXPECT_EQ(fetch(capsule.port(), capsule.url("/", host), settings).body, "# Here\n") << host;
+    GeminiClient client(capsule.port(), settings);
+    EXPECT_TRUE(client.handshake()) << client.error();
+    certificates.insert(client.serverFingerprint());
+    const SpartanReply spartan = askSpartan(capsule.spartanPort(), host + " / 0\r\n");
+    EXPECT_EQ(spartan.body, "# Here\n") << host << spartan;
+  }
+  EXPECT_EQ(certificates.size(), 1U);
+}
+
+TEST_F(ZeroConfiguration, HasACertificateForThisMachinesNames) {
+  start();
+  GeminiClient client(capsule.port());
+  ASSERT_TRUE(client.handshake());
+  const auto certificate = readCertificates(capsule.dir() / "state/certificates/localhost.crt");
+  ASSERT_TRUE(certificate.ok()) << certificate.error().message;
+  const auto names = certificateNames(certificate->front().get());
+  for (const std::string& name :
+       {std::string("localhost"), machineName(), std::string("127.0.0.1"), std::string("::1")}) {
+    EXPECT_THAT(names, testing::Contains(name));
+  }
+  EXPECT_THAT(capsule.out(),
+              HasSubstr("certificates/localhost.crt, SHA-256 " + client.serverFingerprint()));
+}
+
+TEST_F(ZeroConfiguration, PrintsUrlsThatAnswerAlone) {
+  start({"--host", "localhost", "--host", "nowhere.invalid", "--host", "127.0.0.2"});
+  std::vector<std::string> plain;
+  std::istringstream lines(capsule.out());
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("gemini://") && line.ends_with("/")) plain.push_back(line);
+  }
+  EXPECT_THAT(plain, testing::ElementsAre(capsule.url("/")));
+  EXPECT_THAT(capsule.out(), HasSubstr("nowhere.invalid:" + std::to_string(capsule.port()) +
+                                       "/ (not reached from here: "));
+  EXPECT_THAT(capsule.out(), HasSubstr("127.0.0.2 leads to 127.0.0.2: Connection refused)"));
+  EXPECT_EQ(capsule.log().find("nowhere.invalid"), std::string::npos);
+}
+
+TEST_F(ZeroConfiguration, PrintsTheAddressThatItWasToldToListenOn) {
+  capsule.startWith(
+      {"--gemini", "127.0.0.5:0", "--spartan", "off", "--state-dir",
+       (capsule.dir() / "state").string(), "--runtime-dir", (capsule.dir() / "run").string()},
+      capsule.root());
+  EXPECT_THAT(capsule.out(), HasSubstr("gemini://127.0.0.5:"));
+  EXPECT_EQ(capsule.out().find("gemini://localhost"), std::string::npos) << capsule.out();
+}
+
+TEST_F(ZeroConfiguration, TakesADifferentPort) {
+  start({"--port", "0"});
+  const std::string url = "gemini://localhost:" + std::to_string(capsule.port(1)) + "/";
+  EXPECT_EQ(fetch(capsule.port(1), url).status, 20);
+}
+
+TEST_F(ZeroConfiguration, SaysWhichCertificateItFound) {
+  makeTestCertificate().writePem(capsule.root() / "server.crt", capsule.root() / "server.key");
+  start();
+  EXPECT_TRUE(
+      capsule.logContains("the certificate is " + (capsule.root() / "server.crt").string()));
+  EXPECT_THAT(capsule.out(), HasSubstr("Certificate " + (capsule.root() / "server.crt").string()));
+  capsule.stop();
+  std::filesystem::remove(capsule.root() / "server.crt");
+  start();
+  EXPECT_TRUE(capsule.logContains("server.key is not used: there is no server.crt beside it"));
+  EXPECT_EQ(capsule.get("/server.key").status, 51);
+}
+
+TEST_F(ZeroConfiguration, ServesByTheFileOfAFolderThatIsNamed) {
+  capsule.dir().write("root/sub/egalaxyd.toml", "[sites.\"*\"]\nroot = \".\"\nlang = \"eo\"\n");
+  start({(capsule.root() / "sub").string()});
+  EXPECT_THAT(capsule.get("/page.gmi").meta, HasSubstr("lang=eo"));
+  EXPECT_THAT(capsule.out(), HasSubstr((capsule.root() / "sub/egalaxyd.toml").string()));
+}
+
+/// Every link of every page that can be reached from `url`; those that lead to another host are
+/// left.
+void walk(const Capsule& capsule, const std::string& path, std::set<std::string>& seen) {
+  if (!seen.insert(path).second) return;
+  const Reply reply = capsule.get(path);
+  EXPECT_EQ(reply.status, 20) << path << ": " << reply.header;
+  if (!reply.meta.starts_with("text/gemini")) return;
+  std::istringstream lines(reply.body);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("=>")) continue;
+    std::string target;
+    std::istringstream(line.substr(2)) >> target;
+    if (target.find("://") != std::string::npos) continue;
+    const auto base = std::filesystem::path(path).parent_path();
+    walk(capsule, (base / target).lexically_normal().string(), seen);
+  }
+}
+
+TEST_F(ZeroConfiguration, LeavesNoLinkOfTheExampleDead) {
+  start({EGALAXYD_EXAMPLE_CAPSULE});
+  std::set<std::string> seen;
+  walk(capsule, "/", seen);
+  EXPECT_GT(seen.size(), 5U);
 }
 
 TEST_F(ZeroConfiguration, ServesTheNamesThatAreGiven) {

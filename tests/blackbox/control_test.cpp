@@ -35,6 +35,49 @@ class Control : public testing::Test {
   Capsule capsule;
 };
 
+TEST_F(Control, ChecksTheFileThatTheServerUses) {
+  capsule.start();
+  const std::string file = capsule.configFile().string();
+  EXPECT_EQ(json({"status"})->getValue<std::string>("configuration"), file);
+  const Finished good = ctl({"check"});
+  EXPECT_EQ(good.status.code, 0) << good.all();
+  EXPECT_THAT(good.err, HasSubstr("checking " + file + ", which the running server uses"));
+  capsule.dir().write("egalaxyd.toml", "workrs = 2\n");
+  // Elsewhere there may be another file, which is not the server's.
+  capsule.dir().write("elsewhere/egalaxyd.toml", "[sites.a]\nroot = \".\"\n");
+  const Finished bad =
+      runProgram({programPath("egalaxyctl"), "--socket", capsule.controlSocket().string(), "check"},
+                 capsule.dir() / "elsewhere");
+  EXPECT_EQ(bad.status.code, 78) << bad.all();
+  EXPECT_THAT(bad.err, HasSubstr("workrs"));
+}
+
+TEST_F(Control, ChecksNothingForAServerWithoutAFile) {
+  capsule.startWith(
+      {"--gemini", "127.0.0.1:0", "--spartan", "off", "--state-dir",
+       (capsule.dir() / "state").string(), "--runtime-dir", (capsule.dir() / "run").string()},
+      capsule.root());
+  const Finished none = ctl({"check"});
+  EXPECT_EQ(none.status.code, 0) << none.all();
+  EXPECT_THAT(none.err, HasSubstr("no configuration file"));
+  EXPECT_THAT(ctl({"status"}).out, HasSubstr("no configuration file\n"));
+}
+
+TEST_F(Control, ChecksTheFolderItIsInWithoutAServer) {
+  if (std::filesystem::exists("/run/egalaxyd/control.sock")) GTEST_SKIP() << "a server runs here";
+  capsule.dir().write("elsewhere/egalaxyd.toml", "workrs = 2\n");
+  const std::map<std::string, std::string> nowhere = {
+      {"RUNTIME_DIRECTORY", (capsule.dir() / "no-run").string()},
+      {"STATE_DIRECTORY", (capsule.dir() / "no-state").string()}};
+  const Finished checked =
+      runProgram({programPath("egalaxyctl"), "check"}, capsule.dir() / "elsewhere", nowhere);
+  EXPECT_EQ(checked.status.code, 78) << checked.all();
+  EXPECT_THAT(checked.err, HasSubstr("no server runs: checking " +
+                                     (capsule.dir() / "elsewhere/egalaxyd.toml").string()));
+  // A socket that is named is meant.
+  EXPECT_EQ(ctl({"check"}).status.code, 69);
+}
+
 TEST_F(Control, StatusTellsWhatRuns) {
   capsule.start();
   const auto status = json({"status"});

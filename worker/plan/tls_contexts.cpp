@@ -129,7 +129,8 @@ Result<ContextPtr> makeContext(const KeyedCertificate& identity, const TlsConfig
   return made;
 }
 
-std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
+/// Those that clients of the site are told; for a site that answers any, this machine's.
+std::vector<std::string> namesAskedFor(const SiteConfig& site) {
   std::vector<std::string> names{site.host};
   names.insert(names.end(), site.aliases.begin(), site.aliases.end());
   std::erase(names, "*");
@@ -139,10 +140,21 @@ std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
   return names;
 }
 
+/// A site that answers any name is asked for by this machine's own most of all.
+std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
+  std::vector<std::string> names = namesAskedFor(site);
+  if (site.host != "*" && std::ranges::find(site.aliases, "*") == site.aliases.end()) return names;
+  for (const std::string& own :
+       {machineName(), std::string("localhost"), std::string("127.0.0.1"), std::string("::1")}) {
+    if (std::ranges::find(names, own) == names.end()) names.push_back(own);
+  }
+  return names;
+}
+
 void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& identity,
                            const std::filesystem::path& file) {
   const auto has = certificateNames(identity.chain.front().get());
-  for (const std::string& name : certificateNamesOf(site)) {
+  for (const std::string& name : namesAskedFor(site)) {
     if (std::find(has.begin(), has.end(), name) != has.end()) continue;
     spdlog::warn(
         "{} does not name {}; it is kept, since clients have pinned it. Remove it and its .key to "

@@ -159,7 +159,7 @@ class MasterTest : public testing::Test {
   int runMaster() {
     MasterHooks hooks{.load = [this] { return loadConfig(); },
                       .beforeFork = [] { return Result<void>(); },
-                      .ready = [this](const auto&) { ++wishes_->ready; },
+                      .ready = [this](const auto&...) { ++wishes_->ready; },
                       .spawn =
                           [this](WorkerSetup setup, const auto& forgetMaster) {
                             return spawn(std::move(setup), forgetMaster);

@@ -227,6 +227,7 @@ TEST(ServerPaths, NameWhatCannotBeMade) {
   const auto made = makeServerPaths({state, state / "run"}, std::nullopt);
   ASSERT_FALSE(made.ok());
   EXPECT_NE(made.error().message.find((dir.path() / "file").string()), std::string::npos);
+  EXPECT_NE(made.error().message.find("--state-dir"), std::string::npos);
 }
 
 }  // namespace

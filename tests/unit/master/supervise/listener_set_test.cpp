@@ -156,5 +156,20 @@ TEST(ListenerSet, RefusesForNowAnAddressThatThisMachineDoesNotHave) {
   EXPECT_NE(set.error().message.find("192.0.2.1"), std::string::npos);
 }
 
+TEST(ListenerSet, ServesWithoutSpartanWhereItsAddressIsTakenAndMayBe) {
+  const ListenerSet other = openOrFail(gemini({kAnyPort}));
+  ListenConfig config = gemini({kAnyPort});
+  config.spartan = {{"127.0.0.1", other.sockets()[0].port}};
+  const auto insisting = ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/false);
+  ASSERT_FALSE(insisting.ok());
+  EXPECT_EQ(insisting.error().code, ErrorCode::kExists);
+  const auto without = ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/true);
+  ASSERT_TRUE(without.ok()) << without.error().message;
+  ASSERT_EQ(without->listeners().size(), 1u);
+  EXPECT_EQ(without->listeners()[0].kind, ListenerKind::kGemini);
+  config.gemini = {};  // nothing would be left
+  EXPECT_FALSE(ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/true).ok());
+}
+
 }  // namespace
 }  // namespace egalaxyd
