@@ -155,15 +155,19 @@ void Master::onStopSignal(int signal) {
 
 /// Whom a stop waits for, as the workers count them.
 std::string Master::underWay() const {
+  const auto count = [](std::int64_t n, const char* one) {
+    return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s");
+  };
   const std::int64_t requests = shared_->total(Gauge::kExchanges);
-  const std::int64_t clients = std::max(shared_->total(Gauge::kOpenConnections), requests);
-  if (clients == 0) return "none has begun";
+  const std::int64_t silent =
+      std::max<std::int64_t>(shared_->total(Gauge::kOpenConnections) - requests, 0);
+  std::vector<std::string> waitedFor;
+  if (requests > 0) waitedFor.push_back(count(requests, "request") + ", uploads included");
+  if (silent > 0) waitedFor.push_back(count(silent, "client") + " yet to ask");
+  if (waitedFor.empty()) return "nothing";
   const std::chrono::duration<double> most = current().config.server.drainTimeout;
-  return fmt::format(
-      "{} request{} or upload{} of {} client{}; for {:.3g} s at most, another signal ends them at "
-      "once",
-      requests, requests == 1 ? "" : "s", requests == 1 ? "" : "s", clients,
-      clients == 1 ? "" : "s", most.count());
+  return fmt::format("{}; for {:.3g} s at most, another signal ends them at once",
+                     fmt::join(waitedFor, " and "), most.count());
 }
 
 void Master::reload() { perform(supervisor_.reload(Clock::now())); }

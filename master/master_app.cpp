@@ -79,6 +79,12 @@ void printUrls(const std::vector<ServedUrl>& urls, bool named) {
   }
 }
 
+bool listensEverywhere(const Generation& generation) {
+  return std::ranges::any_of(generation.listeners.listeners(), [](const auto& listener) {
+    return listener.address.host.empty() && listener.kind == ListenerKind::kGemini;
+  });
+}
+
 void printCertificates(const std::vector<ServedCertificate>& certificates) {
   constexpr std::size_t kMostTold = 3;
   for (const ServedCertificate& each : certificates | std::views::take(kMostTold)) {
@@ -235,7 +241,9 @@ void MasterApp::onReady(const Generation& first, const std::vector<ServedUrl>& u
                                : line_.directory.value_or(line_.workingDir).string();
   std::cout << "Serving " << what << " at\n";
   printUrls(urls, named);
-  if (!named) std::cout << "and by every other name and address of this machine.\n";
+  if (!named && listensEverywhere(first)) {
+    std::cout << "and by every other name and address of this machine.\n";
+  }
   printCertificates(servedCertificates(*first.plan));
   const bool attended = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   if (attended && !background_) std::cout << "Ctrl-C stops it; again: at once.\n";

@@ -82,10 +82,15 @@ class FirstStart(unittest.TestCase):
         self.assertRegex(block, rf"""(?x)\A
             Serving\ {re.escape(str(self.root))}\ at\n
             (gemini://[^\s]+/\n)+
-            and\ by\ every\ other\ name\ and\ address\ of\ this\ machine\.\n
             Certificate\ {re.escape(str(self.folder.path))}/state/certificates/localhost\.crt,
             \ SHA-256\ [0-9a-f]{{64}}\n
             Ctrl-C\ stops\ it;\ again:\ at\ once\.\Z""")
+
+    def test_says_that_other_names_and_addresses_work_where_they_do(self):
+        text = "and by every other name and address of this machine.\n"
+        self.assertNotIn(text, self.start().shown())
+        self.places[1:4:2] = [self.folder.path / "other-state", self.folder.path / "other-run"]
+        self.assertIn(text, self.start("--port", "0").shown())
 
     def test_ctrl_c_says_whom_it_waits_for_and_a_second_one_ends_it(self):
         terminal = self.start()
@@ -95,8 +100,7 @@ class FirstStart(unittest.TestCase):
                 context.wrap_socket(plain, server_hostname="localhost") as client:
             client.send(b"gemini://local")  # and never the rest
             terminal.press(CTRL_C)
-            self.assertTrue(terminal.shows("1 request or upload of 1 client; for 30 s at most"),
-                            terminal.shown())
+            self.assertTrue(terminal.shows("begun: 1 request, uploads included; for 30 s at most"), terminal.shown())
             # Two within a few milliseconds count as one, as timeout(1) sends them.
             self.assertTrue(eventually(lambda: terminal.press(CTRL_C)
                                        or "ending all workers now" in terminal.shown()),
@@ -106,7 +110,7 @@ class FirstStart(unittest.TestCase):
     def test_ctrl_c_without_clients_waits_for_nobody(self):
         terminal = self.start()
         terminal.press(CTRL_C)
-        self.assertTrue(terminal.shows("finish what they have begun: none has begun"),
+        self.assertTrue(terminal.shows("finish what they have begun: nothing"),
                         terminal.shown())
         self.assertTrue(terminal.shows("exit code 0"), terminal.shown())
 
