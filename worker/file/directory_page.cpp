@@ -40,15 +40,16 @@ struct Entry {
   bool isFolder() const { return S_ISDIR(status.st_mode); }
 };
 
-/// The status that a request for this entry would get; nullopt if it would be refused. Files are
-/// opened, since only that shows that they are not private keys.
+/// The status that a request for this entry would get; nullopt if it would be refused. It is
+/// opened, since only that shows that it is neither a private key nor the server's own.
 Result<std::optional<struct stat>> statusOf(const SiteRoot& root, const std::string& prefix,
                                             int folder, const std::string& name) {
   using Status = std::optional<struct stat>;
   struct stat status {};
   if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Status();
-  if (S_ISDIR(status.st_mode)) return Status(status);
-  if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) return Status();
+  const bool mayBeServed =
+      S_ISDIR(status.st_mode) || S_ISREG(status.st_mode) || S_ISLNK(status.st_mode);
+  if (!mayBeServed) return Status();
   auto target = root.open(prefix + name, Waiting::kAllowed);
   if (target) return Status(target->status);
   const bool forNow = target.error().code == ErrorCode::kNoSpace;  // such as descriptors

@@ -4,11 +4,13 @@
 #include <system_error>
 
 #include "common/tls/certificate_files.h"
+#include "worker/file/real_path.h"
 
 namespace egalaxyd {
 
-PrivateFiles PrivateFiles::keysOf(const Config& config) {
+PrivateFiles PrivateFiles::of(const Config& config) {
   PrivateFiles keys;
+  keys.server_ = std::make_shared<ServerFiles>(config);
   keys.add(config.tls.key);
   for (const SiteConfig& site : config.sites) keys.add(site.key);
   std::error_code unreadable;  // there are no automatic certificates then
@@ -33,6 +35,25 @@ bool PrivateFiles::contains(const struct stat& status) const {
            return ::stat(path.c_str(), &now) == 0 && now.st_dev == status.st_dev &&
                   now.st_ino == status.st_ino;
          });
+}
+
+bool PrivateFiles::areServers(int fd, const struct stat& status, std::string_view root) const {
+  if (!server_) return false;
+  if (server_->know(status, FileUse::kServe)) return true;
+  const auto path = realPathOf(fd);
+  return path && server_->cover(*path, root, FileUse::kServe);
+}
+
+bool PrivateFiles::areServers(int folder, std::string_view name, std::string_view root) const {
+  if (!server_) return false;
+  auto path = realPathOf(folder);
+  if (!path) return false;
+  if (!path->ends_with('/')) path->push_back('/');
+  return server_->cover(path->append(name), root, FileUse::kChange);
+}
+
+bool PrivateFiles::isServers(const struct stat& status) const {
+  return server_ && server_->know(status, FileUse::kChange);
 }
 
 }  // namespace egalaxyd

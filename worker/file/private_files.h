@@ -1,10 +1,12 @@
-// Files that no site ever serves, whatever they hold: those that the configuration names as keys.
+// Files that no site ever serves, whatever they hold: those that the configuration names as keys,
+// and the server's own.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,14 +14,15 @@
 #include <vector>
 
 #include "common/config/config.h"
+#include "worker/file/server_files.h"
 
 namespace egalaxyd {
 
 /// Filled in the master before the fork, immutable afterwards; any thread.
 class PrivateFiles {
  public:
-  /// The keys that `config` names and those of the automatic certificates.
-  static PrivateFiles keysOf(const Config& config);
+  /// The keys that `config` names, those of the automatic certificates, and the server's files.
+  static PrivateFiles of(const Config& config);
 
   void add(const std::filesystem::path& file);
 
@@ -31,6 +34,17 @@ class PrivateFiles {
   /// Also true for files that have got one of the paths since. Waits for the disk.
   bool contains(const struct stat& status) const;
 
+  /// Whether an open file or folder is the server's own, below a root at `root`. Never waits.
+  bool areServers(int fd, const struct stat& status, std::string_view root) const;
+  /// Likewise for what has this name, or would get it, in an open folder.
+  bool areServers(int folder, std::string_view name, std::string_view root) const;
+  /// Whether a file that an upload would replace is the server's own. Never waits.
+  bool isServers(const struct stat& status) const;
+  /// Looks again at what may have been replaced. Waits for the disk.
+  void refresh() const {
+    if (server_) server_->refresh();
+  }
+
  private:
   /// Device, inode, time of the last change in seconds and nanoseconds.
   using Identity = std::tuple<dev_t, ino_t, time_t, long>;
@@ -41,6 +55,7 @@ class PrivateFiles {
   std::set<Identity> files_;
   std::vector<std::filesystem::path> paths_;
   std::set<std::string, std::less<>> names_;  ///< the last parts of the paths
+  std::shared_ptr<ServerFiles> server_;       ///< nullptr: none are known
 };
 
 }  // namespace egalaxyd

@@ -2,15 +2,14 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <climits>
 #include <optional>
 #include <utility>
 
@@ -18,6 +17,7 @@
 #include "common/system/log.h"
 #include "worker/file/once_per_file.h"
 #include "worker/file/private_key.h"
+#include "worker/file/real_path.h"
 #include "worker/site/body.h"
 
 namespace egalaxyd {
@@ -47,6 +47,19 @@ struct Attempt {
 
 /// The errno that stands for a refused private key.
 constexpr int kPrivateKey = EKEYREJECTED;
+/// Likewise for what is the server's own.
+constexpr int kServerFile = EKEYREVOKED;
+
+bool isRefused(int error) { return error == kPrivateKey || error == kServerFile; }
+std::string_view reasonOf(int error) {
+  return error == kPrivateKey ? "a private key" : "the server's own";
+}
+
+/// The files that are refused below one root.
+struct Guard {
+  const PrivateFiles* files = nullptr;  ///< nullptr: none are, and none is examined
+  std::string_view root = {};           ///< its real path
+};
 
 /// Reads until file.head has `wanted` bytes or the file ends; returns 0 or an errno.
 int readHead(OpenFile& file, std::size_t wanted, Waiting waiting) {
@@ -85,16 +98,16 @@ int examine(OpenFile& file, std::string_view path, const PrivateFiles& keys, Wai
   return 0;
 }
 
-void warnOfKey(std::string_view path, const struct stat& status) {
+void warnOfRefused(std::string_view path, const struct stat& status, int error) {
   static OncePerFile told;
   if (!told.isFirst(status)) return;
-  spdlog::warn("{} is a private key and is not served: move it out of what is served",
-               logQuote(path));
+  spdlog::warn("{} is {} and is not served: move it out of what is served", logQuote(path),
+               reasonOf(error));
 }
 
 /// O_NONBLOCK: opening a FIFO does not wait for its writer; it is closed when fstat() shows it.
 Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Waiting waiting,
-                const PrivateFiles* keys) {
+                Guard guard) {
   if (path.find('\0') != std::string::npos) return {{}, ENOENT};
   if (waiting == Waiting::kNever) resolve |= RESOLVE_CACHED;
   OpenFile file{UniqueFd(openAt2(folder, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve))};
@@ -105,10 +118,11 @@ Attempt tryOpen(int folder, const std::string& path, std::uint64_t resolve, Wait
   }
   if (!file.fd && (errno == ENXIO || errno == ENODEV)) return {{}, ENOENT};  // a socket, a device
   if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return {{}, errno};
-  if (file.isFolder()) return {std::move(file)};
-  if (!S_ISREG(file.status.st_mode)) return {{}, ENOENT};
-  const int error = keys == nullptr ? 0 : examine(file, path, *keys, waiting);
-  if (error == kPrivateKey) warnOfKey(path, file.status);
+  if (!file.isFolder() && !S_ISREG(file.status.st_mode)) return {{}, ENOENT};
+  if (guard.files == nullptr) return {std::move(file)};
+  int error = guard.files->areServers(file.fd.get(), file.status, guard.root) ? kServerFile : 0;
+  if (error == 0 && !file.isFolder()) error = examine(file, path, *guard.files, waiting);
+  if (isRefused(error)) warnOfRefused(path, file.status, error);
   if (error != 0) return {{}, error};
   return {std::move(file)};
 }
@@ -122,19 +136,11 @@ Result<OpenFile> resultOf(Attempt attempt, std::string_view path, Waiting waitin
   if (waiting == Waiting::kNever && isForThePool(attempt.error)) {
     return Error{ErrorCode::kBusy, "not in memory"};
   }
-  if (attempt.error == kPrivateKey) {
-    return Error{ErrorCode::kPermission, "open " + logQuote(path) + ": it is a private key"};
+  if (isRefused(attempt.error)) {
+    return Error{ErrorCode::kPermission,
+                 fmt::format("open {}: it is {}", logQuote(path), reasonOf(attempt.error))};
   }
   return errnoError("open " + logQuote(path), attempt.error);
-}
-
-/// The path of an open descriptor; nullopt without /proc.
-std::optional<std::string> realPathOf(int fd) {
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  std::array<char, PATH_MAX> path;
-  const ssize_t length = ::readlink(link.c_str(), path.data(), path.size());
-  if (length <= 0) return std::nullopt;
-  return std::string(path.data(), static_cast<std::size_t>(length));
 }
 
 /// The part of `path` below `root`; nullopt if it is not below.
@@ -163,7 +169,8 @@ std::uint64_t resolveFlags(SymlinkPolicy symlinks) {
 
 Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting,
                           const PrivateFiles* keys) {
-  return resultOf(tryOpen(AT_FDCWD, path.string(), RESOLVE_NO_MAGICLINKS, waiting, keys),
+  const std::string folder = path.parent_path().string();
+  return resultOf(tryOpen(AT_FDCWD, path.string(), RESOLVE_NO_MAGICLINKS, waiting, {keys, folder}),
                   path.string(), waiting);
 }
 
@@ -185,15 +192,22 @@ bool SiteRoot::isRemoved() const {
   return ::fstat(folder_.get(), &status) == 0 && status.st_nlink == 0;
 }
 
+bool SiteRoot::isClosed() const {
+  return ::faccessat(folder_.get(), ".", X_OK, AT_EACCESS) != 0 && errno == EACCES;
+}
+
 bool SiteRoot::isReplaced() const {
   struct stat now {};
-  if (::stat(path_.c_str(), &now) != 0) return errno == ENOENT || errno == ENOTDIR;
-  return now.st_dev != status_.st_dev || now.st_ino != status_.st_ino;
+  if (::stat(path_.c_str(), &now) != 0) {
+    return errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+  }
+  return now.st_dev != status_.st_dev || now.st_ino != status_.st_ino || isClosed();
 }
 
 Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) const {
   const std::string path(relative.empty() ? "." : relative);
-  Attempt attempt = tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting, keys_.get());
+  Attempt attempt =
+      tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting, {keys_.get(), real_});
   const bool leaves = attempt.error == EXDEV && symlinks_ == SymlinkPolicy::kInside;
   if (leaves && waiting == Waiting::kAllowed) return openThroughLinks(path);
   return resultOf(std::move(attempt), path, waiting);
@@ -209,7 +223,7 @@ Result<OpenFile> SiteRoot::openThroughLinks(const std::string& relative) const {
   const auto inside = root && place ? pathBelow(*root, *place) : std::nullopt;
   if (!inside) return resultOf({{}, EXDEV}, relative, Waiting::kAllowed);
   return resultOf(tryOpen(folder_.get(), *inside, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-                          Waiting::kAllowed, keys_.get()),
+                          Waiting::kAllowed, {keys_.get(), real_}),
                   relative, Waiting::kAllowed);
 }
 

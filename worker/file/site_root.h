@@ -13,6 +13,7 @@
 #include "common/base/unique_fd.h"
 #include "common/config/config.h"
 #include "worker/file/private_files.h"
+#include "worker/file/real_path.h"
 
 namespace egalaxyd {
 
@@ -40,9 +41,10 @@ Result<OpenFile> openFile(const std::filesystem::path& path, Waiting waiting,
 
 /// Holds its folder open, even if the folder is renamed. Immutable; any thread.
 ///
-/// With `keys` each file is examined when it is opened, and private keys are refused: the files in
-/// `keys`, and those in whose content isPrivateKey() finds one. Every root that is served has
-/// `keys`; nullptr is for callers that read files for themselves.
+/// With `keys` each file is examined when it is opened, and refused are private keys: the files in
+/// `keys`, and those in whose content isPrivateKey() finds one; and the server's own files and
+/// folders. Every root that is served has `keys`; nullptr is for callers that read files for
+/// themselves.
 class SiteRoot {
  public:
   /// Fails when `path` is not a folder that this process may enter.
@@ -57,9 +59,14 @@ class SiteRoot {
 
   /// The folder's status when it was opened.
   const struct stat& status() const { return status_; }
+  /// Its real path then, "" if that is not known.
+  const std::string& realPath() const { return real_; }
   /// Whether the folder has been removed since. Never waits.
   bool isRemoved() const;
-  /// Whether its path leads to another folder by now, or to none. Waits for the disk.
+  /// Whether this account may not enter it any more. Never waits.
+  bool isClosed() const;
+  /// Whether its path leads to another folder by now, or to none, or it is closed. Waits for the
+  /// disk.
   bool isReplaced() const;
 
  private:
@@ -69,7 +76,8 @@ class SiteRoot {
         folder_(std::move(folder)),
         status_(status),
         symlinks_(symlinks),
-        keys_(std::move(keys)) {}
+        keys_(std::move(keys)),
+        real_(realPathOf(folder_.get()).value_or("")) {}
   Result<OpenFile> openThroughLinks(const std::string& relative) const;
 
   std::filesystem::path path_;
@@ -77,6 +85,7 @@ class SiteRoot {
   struct stat status_;
   SymlinkPolicy symlinks_;
   std::shared_ptr<const PrivateFiles> keys_;  ///< nullptr: files are not examined
+  std::string real_;
 };
 
 }  // namespace egalaxyd

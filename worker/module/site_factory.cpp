@@ -118,7 +118,7 @@ struct SiteBuilder {
 
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
                                              Findings& findings) {
-  const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
+  const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::of(config));
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
     const SiteBuilder builder{host, neverServed, roots, findings};

@@ -52,6 +52,10 @@ Error notToReplace(std::string_view name) {
   return {ErrorCode::kExists, fmt::format("{} is somebody else's", logQuote(name))};
 }
 
+Error serversOwn(std::string_view name) {
+  return {ErrorCode::kPermission, fmt::format("{} is the server's own", logQuote(name))};
+}
+
 Error failed(std::string_view doing, std::string_view name, int error) {
   return errnoError(fmt::format("{} {}", doing, logQuote(name)), error);
 }
@@ -138,11 +142,17 @@ Result<void> UploadFile::open() {
     return Error{ErrorCode::kInvalid, "a name that no upload may have"};
   }
   if (auto opened = openFolder(); !opened) return opened;
+  if (isServers(folder_, name_)) return serversOwn(place_.relative);
   const auto status = statusOfName();
   if (!status && status.error().code != ErrorCode::kNotFound) return status.error();
   hasOld_ = status.ok();
   if (hasOld_) mode_ = modeOf(*status);
   return hasOld_ && !mayReplace_ ? notToReplace(place_.relative) : Result<void>();
+}
+
+/// Whether `name` in `folder` is the server's own, there already or not.
+bool UploadFile::isServers(const UniqueFd& folder, std::string_view name) const {
+  return place_.neverServed->areServers(folder.get(), name, place_.root->realPath());
 }
 
 Result<void> UploadFile::openFolder() {
@@ -198,6 +208,10 @@ Result<void> UploadFile::makeChain(UniqueFd within, const std::vector<std::strin
   const std::size_t before = made_.size();
   Result<void> done;
   for (const std::string& name : names) {
+    if (isServers(within, name)) {
+      done = serversOwn(name);
+      break;
+    }
     const bool isNew = ::mkdirat(within.get(), name.c_str(), 0777) == 0;
     if (!isNew && errno != EEXIST) {
       done = failed("make folder", name, errno);
@@ -250,9 +264,9 @@ Result<void> UploadFile::createContent() {
     return failed("open", "folder", ENOENT);
   }
   if (!content_ && errno == EACCES && ::faccessat(folder_.get(), ".", W_OK, AT_EACCESS) == 0) {
-    return Error{ErrorCode::kIo,
-                 fmt::format("the sandbox allows no writing where {} would be, which "
-                             "a reload changes",
+    return Error{ErrorCode::kBusy,
+                 fmt::format("the sandbox allows no writing where {} would be, which new workers "
+                             "change",
                              logQuote(place_.relative))};
   }
   if (!content_ && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
@@ -282,6 +296,7 @@ Result<struct stat> UploadFile::statusOfName() const {
   if (place_.neverServed->contains(status)) {
     return Error{ErrorCode::kPermission, fmt::format("{} is a key", logQuote(place_.relative))};
   }
+  if (place_.neverServed->isServers(status)) return serversOwn(place_.relative);
   return status;
 }
 

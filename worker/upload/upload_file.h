@@ -99,6 +99,7 @@ class UploadFile {
   Result<void> open();
   Result<void> checkRoot() const;
   Result<void> orReplaced(Result<void> failed) const;
+  bool isServers(const UniqueFd& folder, std::string_view name) const;
   Result<void> openFolder();
   Result<void> makeFolders(std::string folder);
   Result<void> makeChain(UniqueFd within, const std::vector<std::string>& names);

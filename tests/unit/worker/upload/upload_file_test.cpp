@@ -283,6 +283,28 @@ TEST_F(UploadFileTest, AKeyIsNeitherReplacedNorRemoved) {
   EXPECT_EQ(dir_.read("key"), "secret");
 }
 
+TEST_F(UploadFileTest, TheServersOwnFilesAreNeitherMadeNorReplacedNorRemoved) {
+  Config config;
+  config.file = dir_.write("egalaxyd.toml", "ours");
+  config.log.target = dir_ / "egalaxyd.log";
+  config.server.stateDir = dir_ / "a/state";
+  config.server.runtimeDir = dir_.makeDir("run");
+  config.tls.certificate = dir_.write("site.crt", "ours");
+  createFolders_ = true;
+  const auto own = std::make_shared<const PrivateFiles>(PrivateFiles::of(config));
+  for (const char* name :
+       {"egalaxyd.toml", "site.crt", "egalaxyd.log", "egalaxyd.log.1", "egalaxyd.toml/page",
+        "run/page", "a/state/db/egalaxyd.db", "a/state", "run/new/page"}) {
+    UploadPlace place = placeAt(name);
+    place.neverServed = own;
+    EXPECT_FALSE(UploadFile(place).append("x")) << name;
+    EXPECT_FALSE(UploadFile(place).findExisting()) << name;
+  }
+  EXPECT_EQ(dir_.read("egalaxyd.toml"), "ours");
+  EXPECT_EQ(dir_.read("site.crt"), "ours");
+  EXPECT_EQ(names(), (Names{"egalaxyd.toml", "run", "site.crt"}));
+}
+
 TEST_F(UploadFileTest, TheSumOfTheOldContentIsItsOwn) {
   dir_.write("page", "old");
   const auto file = fileAt("page");

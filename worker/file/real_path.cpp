@@ -1,0 +1,22 @@
+#include "worker/file/real_path.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <string_view>
+
+namespace egalaxyd {
+
+std::optional<std::string> realPathOf(int fd) {
+  constexpr std::string_view kRemoved = " (deleted)";  // the kernel's
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  std::array<char, PATH_MAX> path;
+  const ssize_t length = ::readlink(link.c_str(), path.data(), path.size());
+  if (length <= 0) return std::nullopt;
+  std::string found(path.data(), static_cast<std::size_t>(length));
+  if (found.ends_with(kRemoved)) found.resize(found.size() - kRemoved.size());
+  return found;
+}
+
+}  // namespace egalaxyd
