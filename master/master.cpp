@@ -32,6 +32,12 @@ constexpr auto kLivenessInterval = std::chrono::seconds(1);
 /// A worker whose heartbeat has not changed in this many checks is killed.
 constexpr unsigned kMostMissedBeats = 15;
 
+/// Between two rounds in which workers are replaced because their sandbox is too old.
+constexpr Clock::duration kLeastFollowPause = std::chrono::seconds(4);
+constexpr Clock::duration kMostFollowPause = std::chrono::minutes(5);
+/// After which the pause is the least one again.
+constexpr auto kFollowMemory = std::chrono::minutes(1);
+
 /// How long a rehearsal may take. A process that waits for a dead mount survives SIGKILL, so
 /// several may exist at once.
 constexpr auto kRehearsal = std::chrono::seconds(60);
@@ -267,9 +273,65 @@ void Master::onMessage(Process& process, const WorkerChannel::Received& received
   } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kStorage) {
     process.storageTrouble = received.text;
     storageTrouble_ = received.text;
+  } else if (received.kind == Kind::kMessage && received.message == ChannelMessage::kRoot &&
+             noteRoot(process, received.text)) {
+    return;
   } else {
     perform(supervisor_.workerMisbehaved(process.key, "sent an invalid message", now));
   }
+}
+
+/// False: nonsense.
+bool Master::noteRoot(Process& process, std::string_view text) const {
+  const Generation* generation = generationOf(process.key.generation);
+  auto report = RootReport::decode(text);
+  if (!report || generation == nullptr || report->index >= generation->places.size()) return false;
+  process.roots[report->index] = std::move(report->presence);
+  return true;
+}
+
+/// What the generation that serves cannot serve, as its workers see it.
+std::vector<ServedPlace> Master::placesAway() const {
+  const Generation& generation = current();
+  std::vector<const Process*> ready;
+  for (const WorkerView& view : supervisor_.workers()) {
+    const Process* process = processOf(view.key);
+    if (process != nullptr && view.state == WorkerState::kReady &&
+        generationOf(view.key.generation) == &generation) {
+      ready.push_back(process);
+    }
+  }
+  std::vector<ServedPlace> away;
+  for (std::size_t i = 0; i < generation.places.size(); ++i) {
+    const ServedPlace& place = generation.places[i];
+    Presence seen = ready.empty() ? place.presence : Presence{};
+    for (const Process* process : ready) {
+      const auto told = process->roots.find(i);
+      const Presence& its = told == process->roots.end() ? place.presence : told->second;
+      if (its.kind > seen.kind) seen = its;
+    }
+    if (seen.kind != Presence::Kind::kHere) away.push_back({place.path, std::move(seen)});
+  }
+  return away;
+}
+
+/// A worker's sandbox is as old as the worker: where a root has come since, out of its reach, all
+/// are replaced, one by one. Ever more rarely while that does not help, or roots come and go.
+void Master::followRoots() {
+  const auto away = placesAway();
+  const auto beyond = std::ranges::find_if(away, [](const ServedPlace& place) {
+    return place.presence.kind == Presence::Kind::kBeyond;
+  });
+  const Clock::time_point now = Clock::now();
+  if (beyond == away.end() || now < nextFollowing_) return;
+  auto actions = supervisor_.restartWorkers(std::nullopt, now);
+  if (!actions) return;  // something else is under way: the next look is in a second
+  const bool isNew = now - nextFollowing_ > kFollowMemory;
+  followPause_ = isNew ? kLeastFollowPause : std::min(2 * followPause_, kMostFollowPause);
+  nextFollowing_ = now + followPause_;
+  spdlog::info("workers are replaced, one by one: {} is there, and their sandbox is older",
+               printable(beyond->path.string()));
+  perform(std::move(*actions));
 }
 
 /// An event loop that hangs is visible only as a heartbeat counter that stops.
@@ -303,6 +365,7 @@ void Master::checkWorkers() {
   }
   if (!supervisor_.stopping()) desk_->keepOpen();
   mendListeners();
+  followRoots();
   liveness_->setAfter(kLivenessInterval);
 }
 
@@ -657,7 +720,8 @@ MasterView Master::view() const {
                   .shared = *shared_,
                   .started = started_,
                   .owner = ::geteuid(),
-                  .storageTrouble = storageTrouble_};
+                  .storageTrouble = storageTrouble_,
+                  .away = placesAway()};
   for (const auto& [number, generation] : generations_) {
     if (generation->account) view.workerAccounts.push_back(generation->account->uid);
   }

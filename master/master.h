@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/config/config_loader.h"
@@ -79,6 +80,9 @@ class Master final : private ManagedMaster {
   void onEnded(WorkerKey worker);
   void checkWorkers();
   void mendListeners();
+  bool noteRoot(Process& process, std::string_view text) const;
+  std::vector<ServedPlace> placesAway() const;
+  void followRoots();
 
   /// Carries out `actions` in order, those included that carrying out brings about.
   void perform(Actions actions);
@@ -133,9 +137,11 @@ class Master final : private ManagedMaster {
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   std::unique_ptr<QueryRunner> urlTrial_;    ///< once, at the start
   const Beginning started_;
-  std::uint64_t loggedBy_ = 1;        ///< the generation whose [log] is the master's
-  std::optional<LogLevel> logLevel_;  ///< asked for at run time; until the next reload
-  std::string storageTrouble_;        ///< what was last heard; "": the database is well
+  std::uint64_t loggedBy_ = 1;         ///< the generation whose [log] is the master's
+  std::optional<LogLevel> logLevel_;   ///< asked for at run time; until the next reload
+  std::string storageTrouble_;         ///< what was last heard; "": the database is well
+  Clock::time_point nextFollowing_{};  ///< before that no worker is replaced for its sandbox's sake
+  Clock::duration followPause_{};
   Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };

@@ -25,6 +25,7 @@
 #include "common/system/privilege.h"
 #include "common/tls/certificate_names.h"
 #include "master/master.h"
+#include "master/supervise/check.h"
 #include "master/supervise/effective_config.h"
 #include "worker/worker.h"
 
@@ -151,6 +152,7 @@ int MasterApp::main(const std::vector<std::string>& arguments) {
   if (auto chosen = chooseConfiguration(line_); !chosen) {
     return usageError(chosen.error().message);
   }
+  if (!line_.pidFile.empty()) keepFromSites("the pid file", line_.pidFile);
   if (line_.check) return check();
   return line_.dump ? dump() : serve();
 }
@@ -170,10 +172,15 @@ LoadedConfig MasterApp::load() const {
 }
 
 int MasterApp::check() const {
-  const auto [complaints, warnings] = everyFinding(load());
+  if (const std::string why = line_.as ? whyNotAs(*line_.as) : ""; !why.empty()) {
+    return fail({EXIT_NOPERM, {why}});
+  }
+  const LoadedConfig loaded = load();
+  const auto [complaints, warnings] = checkEverything(loaded, line_.as);
   logWarnings(warnings);
   if (!complaints.empty()) return fail({EXIT_CONFIG, failureOf(complaints).messages});
-  std::cout << "configuration OK\n";
+  const std::string file = loaded.config.file.string();
+  std::cout << file << (file.empty() ? "" : ": ") << "configuration OK\n";
   if (line_.configFile.empty()) {
     print({"there is no configuration file in " +
            line_.directory.value_or(line_.workingDir).string() +
@@ -203,7 +210,11 @@ int MasterApp::serve() {
     background_.emplace(std::move(*background));
   }
   const LoadedConfig loaded = load();
-  if (!loaded.complaints.empty()) return fail(failureOf(everyFinding(loaded).complaints));
+  if (!loaded.complaints.empty()) {
+    const auto [complaints, warnings] = checkEverything(loaded, std::nullopt);
+    logWarnings(warnings);
+    return fail(failureOf(complaints));
+  }
   Master master({.load = [this] { return load(); },
                  .beforeFork = [this, &loaded] { return beforeFork(loaded.config.log); },
                  .ready = [this](const auto& first, const auto& urls) { onReady(first, urls); },

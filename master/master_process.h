@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -24,8 +25,9 @@ struct Master::Process {
   SpawnedWorker worker;
   std::size_t sharedSlot;
   Beginning since;
-  Totals before{};             ///< of its slot, when it was born
-  std::string storageTrouble;  ///< "": its database is well
+  Totals before{};                        ///< of its slot, when it was born
+  std::string storageTrouble;             ///< "": its database is well
+  std::map<std::size_t, Presence> roots;  ///< what it has told, by the index of the place
   std::uint64_t heartbeat = 0;
   unsigned missedBeats = 0;
   Watch ended;

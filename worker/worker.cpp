@@ -22,6 +22,7 @@
 #include "worker/connection/server.h"
 #include "worker/expiry_clock.h"
 #include "worker/module/site_factory.h"
+#include "worker/plan/root_check.h"
 #include "worker/plan/sandbox_rules.h"
 #include "worker/plan/serving_plan.h"
 #include "worker/plugin/plugin_loader.h"
@@ -101,6 +102,7 @@ class Worker {
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
         tick_(loop_, [this] { onTick(); }) {
+    for (const ServedPlace& place : servedPlaces(*setup_.plan)) told_.push_back(place.presence);
     // Only worker 0 expires users.
     const UsersConfig& users = setup_.plan->config.users;
     if ((users.metadataTtl || users.ttl) && setup_.workerNumber == 0) expiry_.emplace();
@@ -116,12 +118,33 @@ class Worker {
     if (started) started = server_->start();
     if (!started) return refuse(setup_.channel, started.error());
     tick_.setAfter(kTick);
-    if (!setup_.channel.send(ChannelMessage::kReady)) return kWorkerExitDone;
+    lookAtRoots();
     loop_.run();
     return audit();
   }
 
  private:
+  /// With the eyes that this process has got. What is away is known before it is ready, unless a
+  /// disk does not answer.
+  void lookAtRoots() {
+    setup_.plan->roots->look(pool_, setup_.workerNumber == 0, [this] { onLooked(); });
+  }
+
+  void onLooked() {
+    reportRoots();
+    if (!ready_) ready_ = setup_.channel.send(ChannelMessage::kReady).ok();
+  }
+
+  void reportRoots() {
+    const ServedRoots& roots = *setup_.plan->roots;
+    for (std::size_t i = 0; i < roots.count(); ++i) {
+      const Presence& presence = roots.presence(i);
+      if (presence == told_[i]) continue;
+      if (!setup_.channel.send(ChannelMessage::kRoot, RootReport{i, presence}.encode())) return;
+      told_[i] = presence;
+    }
+  }
+
   void onChannel() {
     using Kind = WorkerChannel::Received::Kind;
     for (;;) {
@@ -169,7 +192,8 @@ class Worker {
     reportStorage();
     if (leaving_) return leave();
     reportMemory();
-    setup_.plan->roots->look(pool_, setup_.workerNumber == 0);
+    if (!ready_) onLooked();
+    lookAtRoots();
     forgetTheOld();
     server_->retryEnds();
     server_->tellRefusals();
@@ -285,6 +309,8 @@ class Worker {
   std::optional<Server> server_;
   RareError errors_;
   std::string storageTrouble_ = setup_.storageTrouble;  ///< as it was last sent to the master
+  std::vector<Presence> told_;                          ///< of each root, as the master knows it
+  bool ready_ = false;
   bool draining_ = false;
   bool leaving_ = false;
   std::optional<ExpiryClock> expiry_;
@@ -307,6 +333,7 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findi
   plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, findings);
   plan->roots = std::make_shared<ServedRoots>();
   auto sites = buildSites(config, *plan->roots, findings);
+  checkServerFiles(config, findings);
   if (config.router.module.empty()) {
     plan->router = std::make_shared<const SiteMap>(std::move(sites));
   } else if (auto loaded = loadRouter(config.router.module)) {
@@ -322,6 +349,20 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findi
     }
   }
   return plan;
+}
+
+void keepFromSites(const std::string& name, const std::filesystem::path& file) {
+  addServerFile(name, file);
+}
+
+Complaints lookAtRoots(const Config& config) { return rootsOutOfReach(config); }
+
+std::vector<ServedPlace> servedPlaces(const ServingPlan& plan) {
+  std::vector<ServedPlace> places;
+  for (std::size_t i = 0; i < plan.roots->count(); ++i) {
+    places.push_back({plan.roots->path(i), plan.roots->presence(i)});
+  }
+  return places;
 }
 
 std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan) {

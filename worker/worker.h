@@ -1,6 +1,7 @@
 // The master's only interface to a worker: build a plan, fork, run.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "common/base/unique_fd.h"
 #include "common/config/config.h"
 #include "common/config/findings.h"
+#include "common/shared/root_report.h"
 #include "common/shared/shared_state.h"
 #include "common/shared/worker_channel.h"
 #include "common/shared/worker_id.h"
@@ -31,6 +33,22 @@ enum class PlanPurpose { kServe, kCheck };
 /// `config` has to outlive it.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
 ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings);
+
+/// A file of the master that no configuration names, such as its pid file, belongs to what no site
+/// serves or changes. Before any plan is built.
+void keepFromSites(const std::string& name, const std::filesystem::path& file);
+
+/// With the eyes of the calling process: which roots and files of `config` cannot be served, and
+/// which uploads not written. Waits for the disk.
+Complaints lookAtRoots(const Config& config);
+
+/// A folder or file that is served by its path.
+struct ServedPlace {
+  std::filesystem::path path;
+  Presence presence;  ///< when the plan was built, as the master saw it
+};
+/// In the order of RootReport::index.
+std::vector<ServedPlace> servedPlaces(const ServingPlan& plan);
 
 /// The certificates that the plan's contexts hold; the leaves live as long as the plan.
 std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan);

@@ -20,6 +20,7 @@ enum class ChannelMessage : unsigned char {
   kLogLevel,   ///< master: log from this level on, "debug"
   kClosed,     ///< worker: accepts nothing new any more
   kStorage,    ///< worker: what ails the database, "" when it is well again
+  kRoot,       ///< worker: whether a path that is served can be had, a RootReport
 };
 
 /// One end. Passive: the owner watches fd() and calls receive(). Never blocks.

@@ -19,6 +19,21 @@ std::string age(const Object& object, const std::string& name) {
   return object.has(name) ? durationWords(object.getValue<std::int64_t>(name)) : "-";
 }
 
+/// Roots and files that cannot be served now; an older server does not tell.
+void printAway(std::ostream& out, const Object& answer) {
+  const auto away = answer.getArray("away");
+  if (!away) return;
+  for (const auto& each : *away) {
+    const auto& place = each.extract<Object::Ptr>();
+    std::string sites;
+    for (const auto& site : *place->getArray("sites")) {
+      sites += (sites.empty() ? "" : ", ") + printable(site.toString());
+    }
+    out << fmt::format("away: {} ({}): {}\n", cellOf(*place, "path"), sites,
+                       cellOf(*place, "error"));
+  }
+}
+
 void printStatus(const Invocation& invocation, const Object& answer) {
   std::ostream& out = invocation.out;
   const bool colour = invocation.colour;
@@ -41,7 +56,9 @@ void printStatus(const Invocation& invocation, const Object& answer) {
   const auto storage = answer.getObject("storage");
   out << "database " << stateText(cellOf(*storage, "state"), colour);
   if (storage->has("error")) out << ": " << cellOf(*storage, "error");
-  out << "\n\n";
+  out << '\n';
+  printAway(out, answer);
+  out << '\n';
   Table table({"worker", "generation", "pid", "state", "up", "open", "restarts", "last cause"});
   table.showStates(3);
   for (const auto& each : *answer.getArray("workers")) {

@@ -61,6 +61,7 @@ struct MasterView {
   std::vector<uid_t> workerAccounts = {};  ///< of all generations
   std::vector<WorkerStatus> workers = {};  ///< of all generations
   std::string storageTrouble = {};         ///< why the database does not work; "": it does
+  std::vector<ServedPlace> away = {};      ///< what cannot be served now
 };
 
 /// Master only, on its loop. How reload, restart and stop end is told to the desk later, or before

@@ -3,6 +3,10 @@
 #include <openssl/crypto.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <set>
+#include <variant>
+
 #include "common/base/version.h"
 #include "common/storage/sqlite_storage.h"
 #include "common/wire/control_protocol.h"
@@ -10,8 +14,12 @@
 namespace egalaxyd {
 namespace {
 
+namespace fs = std::filesystem;
 using Poco::JSON::Array;
 using Poco::JSON::Object;
+
+/// Roots and files in an answer.
+constexpr std::size_t kMostAway = 100;
 
 /// The libraries that are loaded, which may be newer than those of the build. The workers are
 /// forks.
@@ -64,6 +72,43 @@ Object describeStorage(const std::string& trouble) {
   return storage;
 }
 
+void addSites(std::set<std::string>& sites, const std::string& prefix, const fs::path& path,
+              const std::vector<MountConfig>& mounts) {
+  for (const MountConfig& mount : mounts) {
+    const auto* directory = std::get_if<DirectoryArgs>(&mount.args);
+    const auto* file = std::get_if<FileArgs>(&mount.args);
+    if ((directory != nullptr && directory->root == path) ||
+        (file != nullptr && file->path == path)) {
+      sites.insert(prefix + mount.path);
+    }
+    const std::string inner = mount.path == "/" ? prefix : prefix + mount.path;
+    if (const auto* nested = nestedMounts(mount.args)) addSites(sites, inner, path, *nested);
+  }
+}
+
+/// "example.org/", "example.org/wiki".
+std::set<std::string> sitesOf(const Config& config, const fs::path& path) {
+  std::set<std::string> sites;
+  for (const SiteConfig& site : config.sites) addSites(sites, site.host, path, site.mounts);
+  return sites;
+}
+
+Array describeAway(const MasterView& master) {
+  Array away;
+  std::set<fs::path> told;
+  for (const ServedPlace& place : master.away) {
+    if (away.size() == kMostAway || !told.insert(place.path).second) continue;
+    Object object = jsonObject();
+    object.set("path", place.path.string());
+    object.set("error", place.presence.why);
+    Array sites;
+    for (const std::string& site : sitesOf(master.current.config, place.path)) sites.add(site);
+    object.set("sites", sites);
+    away.add(object);
+  }
+  return away;
+}
+
 }  // namespace
 
 Object describeStatus(const MasterView& master, const std::optional<ReloadFailure>& failure) {
@@ -80,6 +125,7 @@ Object describeStatus(const MasterView& master, const std::optional<ReloadFailur
              master.serving == 0 ? Array() : describeListeners(master.current.listeners));
   answer.set("workers", describeWorkers(master));
   answer.set("storage", describeStorage(master.storageTrouble));
+  answer.set("away", describeAway(master));
   if (failure) {
     Object object = jsonObject();
     object.set("time", unixTime(failure->when));

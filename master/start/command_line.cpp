@@ -89,6 +89,13 @@ constexpr ServerOption kOptions[] = {
      "configuration: /etc/egalaxyd/egalaxyd.toml"},
     {"check", "t", "", false, kFlag<&CommandLine::check>,
      "check everything, print every complaint; exit with 0 or 78"},
+    {"as", "", "USER", false,
+     [](CommandLine& line, const std::string& value) -> Result<void> {
+       line.as = value;
+       return {};
+     },
+     "with --check: the account that serves, if it is not that of\n"
+     "                           server.user"},
     {"dump", "", "", false, kFlag<&CommandLine::dump>, "print the effective configuration as TOML"},
     {"host", "", "NAME", true, &addHost,
      "a host name to serve DIR as, alone (repeatable); default: all,\n"
@@ -151,6 +158,7 @@ Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& a
 }
 
 Result<void> chooseConfiguration(CommandLine& line) {
+  if (line.as && !line.check) return usage("--as is for --check");
   if (line.system && !line.configFile.empty()) {
     return usage("--config and --system exclude each other");
   }

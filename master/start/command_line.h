@@ -31,6 +31,7 @@ struct CommandLine {
   std::optional<bool> listing;
 
   bool check = false;
+  std::optional<std::string> as;  ///< with `check`: the account whose eyes look
   bool dump = false;
   bool version = false;
   bool help = false;

@@ -18,6 +18,7 @@
 #include "common/wire/uri.h"
 #include "master/child/database.h"
 #include "master/start/server_paths.h"
+#include "master/supervise/account_look.h"
 #include "master/supervise/effective_config.h"
 
 namespace egalaxyd {
@@ -123,7 +124,8 @@ void logWarnings(const Complaints& warnings) {
   if (told < warnings.size()) spdlog::warn("and {} more warnings", warnings.size() - told);
 }
 
-std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints) {
+std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints,
+                                              bool looks) {
   auto generation = std::make_unique<Generation>();
   generation->config = config;
   generation->workers =
@@ -138,6 +140,11 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   Findings found;
   generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found);
   std::ranges::move(found.complaints, std::back_inserter(complaints));
+  generation->places = servedPlaces(*generation->plan);
+  if (looks && account) {
+    Complaints seen = lookAs(*account, [&config] { return lookAtRoots(config); });
+    std::ranges::move(seen, std::back_inserter(found.warnings));
+  }
   logWarnings(found.warnings);
   if (auto log = openLogTarget(config.log)) {
     generation->log = std::move(*log);
@@ -163,7 +170,7 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
     const ListenerSet& previous, const ResolvedNames* names) {
   Complaints complaints;
-  auto generation = prepareGeneration(config, complaints);
+  auto generation = prepareGeneration(config, complaints, names == nullptr);
   if (!complaints.empty()) return failureOf(complaints);
   generation->number = number;
   auto listeners =

@@ -27,7 +27,8 @@ struct Generation {
   UniqueFd log;                    ///< what its workers' log goes to
   ListenerSet listeners;
   ServingPlanPtr plan;
-  std::string storageTrouble;  ///< why users and uploads are not available; "" when they are
+  std::vector<ServedPlace> places;  ///< of the plan
+  std::string storageTrouble;       ///< why users and uploads are not available; "" when they are
 };
 
 /// Why the server cannot start, or not reload: what to print, and the exit code of sysexits.
@@ -48,15 +49,17 @@ Findings everyFinding(LoadedConfig loaded);
 void logWarnings(const Complaints& warnings);
 
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
-/// opens the workers' log. Blocking. With complaints it must not serve; warnings are logged.
-std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints);
+/// opens the workers' log. Blocking. With complaints it must not serve; warnings are logged, with
+/// `looks` those too that the workers' account finds (lookAs).
+std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints,
+                                              bool looks = true);
 /// Makes the database ready: prepareDatabase(). The server starts without it, too: a failure is
 /// logged and noted in `generation`, and requests that need the database are answered with an
 /// error.
 void prepareStorage(Generation& generation);
 
 /// prepareGeneration(), and the sockets. `previous` is the listener set in use, if any. `names` as
-/// in ListenerSet::open().
+/// in ListenerSet::open(); where there are some, a rehearsal has looked at the roots.
 std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
     const ListenerSet& previous, const ResolvedNames* names);

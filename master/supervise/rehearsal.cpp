@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "master/supervise/check.h"
 #include "master/supervise/generation.h"
 
 namespace egalaxyd {
@@ -112,7 +113,7 @@ Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet&
       rehearsal.names = resolveNames(loaded.config.listen, previous);
     }
   } else {
-    Findings found = everyFinding(std::move(loaded));
+    Findings found = checkEverything(std::move(loaded), std::nullopt);
     rehearsal.complaints = std::move(found.complaints);
     logWarnings(found.warnings);
   }

@@ -115,8 +115,11 @@ TEST_F(CommandLine, RefusesEveryKindOfBadConfiguration) {
       {"unreadable key", "tls.certificate = \"a.crt\"\ntls.key = \"garbage.pem\"\n" + kSite},
       {"key of another", "tls.certificate = \"a.crt\"\ntls.key = \"b.key\"\n" + kSite},
       {"certificate without key", "tls.certificate = \"a.crt\"\n" + kSite},
-      {"missing root", "[sites.\"localhost\"]\nroot = \"nowhere\"\n"},
-      {"root is a file", "[sites.\"localhost\"]\nroot = \"file\"\n"},
+      {"missing library",
+       "[sites.\"localhost\".\"/\"]\nmodule = \"plugin\"\nlibrary = \"no.so\"\nclass = \"x\"\n"},
+      {"root holds the configuration and takes uploads",
+       "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \".\"\n"
+       "[sites.\"localhost\".\"/\".upload]\nanyone = true\n"},
       {"unknown module", "[sites.\"localhost\".\"/\"]\nmodule = \"teleport\"\n"},
       {"unknown argument",
        "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \".\"\nlistng = true\n"},
@@ -146,7 +149,12 @@ TEST_F(CommandLine, ComplainsOnceOfOneMistake) {
     folder.write("egalaxyd.toml", text);
     const Finished result = run({"--check", "--state-dir", (folder / "s").string()});
     EXPECT_EQ(result.status.code, kConfiguration) << text;
-    return std::count(result.err.begin(), result.err.end(), '\n');
+    std::istringstream lines(result.err);
+    int count = 0;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.find(": warning: ") == std::string::npos) ++count;
+    }
+    return count;
   };
   EXPECT_EQ(complaints("[sites.\"bad host\"]\nroot = \".\"\n"), 1);
   EXPECT_EQ(complaints("[sites.a.\"/\"]\nmodule = \"directory\"\n"), 1);
@@ -169,7 +177,7 @@ TEST_F(CommandLine, WarnsOfACertificateThatClientsMayRefuse) {
     const Finished result = run({"--check", "--state-dir", (folder / "s").string()});
     EXPECT_EQ(result.status.code, 0) << result.all();
     EXPECT_THAT(result.err, HasSubstr(each.expected));
-    EXPECT_EQ(result.out, "configuration OK\n");
+    EXPECT_EQ(result.out, (folder / "egalaxyd.toml").string() + ": configuration OK\n");
   }
 }
 

@@ -134,7 +134,7 @@ TEST_F(Lifecycle, ABadConfigurationLeavesTheOldOneServing) {
   capsule.start();
   const std::vector<pid_t> workers = capsule.workerPids();
   for (const char* bad : {"limits.request_timeout = \"soon\"\n", "[server\n",
-                          "[sites.\"localhost\"]\nroot = \"nowhere\"\n"}) {
+                          "[sites.\"localhost\"]\nroot = \"root\"\ncertificate = \"nowhere\"\n"}) {
     capsule.dir().write("egalaxyd.toml", bad);
     const std::size_t mark = capsule.logMark();
     capsule.process().signal(SIGHUP);

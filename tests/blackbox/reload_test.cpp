@@ -219,7 +219,8 @@ TEST_F(Reload, TellsEveryComplaintAboutABadConfigurationAndChangesNothing) {
   const std::vector<pid_t> workers = capsule.workerPids();
   const std::string good = capsule.configText();
   const std::string taken = "127.0.0.1:" + std::to_string(capsule.spartanPort());
-  const std::string nowhere = "[sites.\"other.test\"]\nroot = \"nowhere\"\n";
+  const std::string nowhere =
+      "[sites.\"other.test\"]\nroot = \"root\"\ncertificate = \"nowhere\"\nkey = \"nowhere\"\n";
   const std::vector<Bad> bads{
       {"[server\n", {"egalaxyd.toml:1"}},
       {"server.wrokers = 3\n" + good,

@@ -41,6 +41,15 @@ module = "plugin"
 library = "/usr/lib/egalaxyd/guestbook.so"
 class = "guestbook::Guestbook"
 """
+AWAY = """
+[sites."localhost"."/closed"]
+module = "directory"
+root = "/srv/gemini/alice/capsule"
+
+[sites."localhost"."/later"]
+module = "directory"
+root = "/srv/gemini/bob/not/yet"
+"""
 FILE = "/etc/egalaxyd/egalaxyd.toml"
 DROP_IN = "/run/systemd/system/egalaxyd.service.d/test.conf"
 
@@ -173,6 +182,58 @@ class Configured(unittest.TestCase):
         machine.run("systemctl", "reload", "egalaxyd")
         self.addCleanup(configure, CONFIGURATION)
         lab.eventually(lambda: lab.gemini("/guestbook")[0].startswith("20 "), "a guestbook")
+
+    def test_roots_that_are_closed_or_not_there_yet_keep_nothing_down_and_come_by_themselves(self):
+        alice = machine.path("/srv/gemini/alice")
+        (alice / "capsule").mkdir(parents=True)
+        (alice / "capsule/index.gmi").write_text("# Alice\n")
+        alice.chmod(0o700)  # root's: the server has an account of its own
+        self.addCleanup(shutil.rmtree, alice)
+        self.addCleanup(machine.run, "systemctl", "restart", "egalaxyd")
+        self.addCleanup(configure, CONFIGURATION)
+        configure(CONFIGURATION + AWAY)
+        checked = machine.run("egalaxyd", "--check", "--config", FILE).stdout
+        self.assertIn("may not enter it", checked)
+        self.assertIn(f"{FILE}: configuration OK", checked)
+        machine.run("systemctl", "restart", "egalaxyd")
+        self.assertIn("# Served from /srv", lab.gemini()[1])
+        for path in ("/closed/", "/later/"):
+            self.assertRegex(lab.gemini(path)[0], "^41 ")
+        self.assertIn("away: /srv/gemini/alice/capsule", machine.run("egalaxyctl", "status").stdout)
+        later = machine.path("/srv/gemini/bob/not/yet")
+        self.addCleanup(shutil.rmtree, machine.path("/srv/gemini/bob"), ignore_errors=True)
+        later.mkdir(parents=True)
+        (later / "index.gmi").write_text("# Bob\n")
+        alice.chmod(0o755)
+        for path, page in (("/closed/", "# Alice\n"), ("/later/", "# Bob\n")):
+            lab.eventually(lambda: lab.gemini(path)[1] == page, page)
+        alice.chmod(0o700)
+        lab.eventually(lambda: lab.gemini("/closed/")[0].startswith("41 "), "a closed root")
+        self.assertTrue(lab.answers())
+        alice.chmod(0o755)
+        lab.eventually(lambda: lab.gemini("/closed/")[1] == "# Alice\n", "an open root")
+
+    def test_an_expired_certificate_is_told_of_and_serves_on(self):
+        folder = machine.path("/etc/egalaxyd")
+        lab.capsule.make_certificate(folder, "expired", expired=True)
+        for made in folder.glob("expired.*"):
+            made.chmod(0o644)
+            self.addCleanup(made.unlink)
+        self.addCleanup(machine.run, "systemctl", "restart", "egalaxyd")
+        self.addCleanup(configure, CONFIGURATION)
+        configure('[tls]\ncertificate = "expired.crt"\nkey = "expired.key"\n' + CONFIGURATION)
+        checked = machine.run("egalaxyd", "--check", "--config", FILE).stdout
+        self.assertIn("expired.crt: the certificate expired at ", checked)
+        machine.run("systemctl", "restart", "egalaxyd")
+        self.assertIn("# Served from /srv", lab.gemini()[1])
+        self.assertIn("expired.crt: the certificate expired at ", machine.journal())
+
+    def test_a_user_without_rights_is_told_how_to_get_them(self):
+        asked = machine.run("runuser", "-u", "nobody", "--", "egalaxyctl", "reload", check=False)
+        self.assertNotEqual(asked.returncode, 0)
+        self.assertIn("nobody may not use /run/egalaxyd/control.sock", asked.stdout)
+        self.assertIn("use sudo", asked.stdout)
+        self.assertTrue(lab.answers())
 
     def test_reloads_under_load_without_a_failed_request(self):
         running = load()

@@ -139,8 +139,8 @@ ServerFiles::ServerFiles(const Config& config) {
     }
     files.push_back(std::move(file));
   }
-  std::ranges::stable_partition(
-      files, [](const ServerFile& file) { return file.kind != FileKind::kPublic; });
+  std::stable_partition(files.begin(), files.end(),
+                        [](const ServerFile& file) { return file.kind != FileKind::kPublic; });
   const MutexLock lock(mutex_);
   files_ = std::make_shared<const std::vector<ServerFile>>(std::move(files));
 }

@@ -99,7 +99,10 @@ void DirectorySite::answer(Root root, Request request, Responder reply, Result<F
                            Services& services) {
   const bool missing = !found && found.error().code == ErrorCode::kNotFound;
   const bool isListing = found && std::holds_alternative<Listing>(*found);
-  if ((missing || isListing) && root->isRemoved()) return std::move(reply).send(rootIsAway());
+  const bool denied = !found && found.error().code == ErrorCode::kPermission;
+  if (((missing || isListing) && root->isRemoved()) || (denied && root->isClosed())) {
+    return std::move(reply).send(rootIsAway());
+  }
   if (request.upload && missing) {
     UploadPlace place = placeOf(std::move(root), request);
     return services.uploads.offerNew(std::move(place), host_, std::move(request), std::move(reply));

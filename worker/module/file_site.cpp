@@ -1,7 +1,6 @@
 #include "worker/module/file_site.h"
 
-#include <fcntl.h>
-#include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,12 +8,11 @@
 #include <utility>
 
 #include "common/base/errno_error.h"
-#include "common/base/unique_fd.h"
-#include "common/system/log.h"
 #include "common/wire/media_type.h"
 #include "worker/base/lane.h"
 #include "worker/file/file_body.h"
 #include "worker/file/private_key.h"
+#include "worker/file/served_root.h"
 #include "worker/site/answers.h"
 
 namespace egalaxyd {
@@ -59,17 +57,16 @@ Response FileSite::responseOf(Result<OpenFile> opened, Services& services) const
   return fileResponse(std::move(opened).value(), mediaType_, services);
 }
 
-/// If the account may read the file but this process may not, it lies outside the sandbox.
+/// 41 where it may come by itself: it is closed, out of the sandbox, or its whole folder is away.
 Response FileSite::failureOf(const Error& error) const {
-  const bool isBeyond = error.code == ErrorCode::kPermission &&
-                        ::faccessat(AT_FDCWD, path_.c_str(), R_OK, AT_EACCESS) == 0 &&
-                        !UniqueFd(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!isBeyond) return openFailure(error);
-  beyondSandbox_.log(
-      {error.code, fmt::format("the file {} lies where the sandbox allows no reading, "
-                               "which a reload changes: its requests are answered 41",
-                               logQuote(path_.native()))});
-  return busyFailure();
+  if (error.code == ErrorCode::kPermission) {
+    const bool isClosed = presenceOfFile(path_).kind != Presence::Kind::kHere;
+    return isClosed ? busyFailure() : openFailure(error);  // else a private key or the server's own
+  }
+  struct stat folder {};
+  const bool isAway =
+      error.code == ErrorCode::kNotFound && ::stat(path_.parent_path().c_str(), &folder) != 0;
+  return isAway ? busyFailure() : openFailure(error);
 }
 
 void FileSite::handle(Request request, Responder reply, Services& services) {

@@ -9,7 +9,6 @@
 
 #include "common/config/config.h"
 #include "common/loop/event_loop.h"
-#include "worker/base/rare_error.h"
 #include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
 #include "worker/site/site.h"
@@ -20,9 +19,9 @@ namespace egalaxyd {
 inline constexpr std::size_t kMaxCachedBytes = 1024 * 1024;
 
 /// One file, opened anew by its path for every request. 51 for paths below its own, and when the
-/// file is gone; 41 if a deploy has put it where the sandbox forbids reading. With `args.cache`,
-/// each worker keeps the content in memory for that time and answers without a system call. A file
-/// that is too large for that is served as without.
+/// file is gone; 41 while it, or the folder that it is in, is closed or out of the sandbox, and
+/// while that folder is away. With `args.cache`, each worker keeps the content in memory for that
+/// time and answers without a system call. A file that is too large for that is served as without.
 class FileSite final : public Site {
  public:
   /// `args.path` is absolute; `lang` is for text/gemini, "" for none. `atRoot`: mounted at the "/"
@@ -53,7 +52,6 @@ class FileSite final : public Site {
   const Keys neverServed_;
 
   // Loop thread only.
-  mutable RareError beyondSandbox_;
   Content content_;
   std::optional<Clock::time_point> loaded_;  ///< when content_ was loaded; nullopt: not yet
   std::vector<Responder> waiting_;           ///< while the pool reads the content

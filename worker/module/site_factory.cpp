@@ -1,14 +1,9 @@
 #include "worker/module/site_factory.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <optional>
 #include <utility>
 #include <variant>
 
-#include "common/base/errno_error.h"
 #include "common/wire/media_type.h"
 #include "worker/file/served_root.h"
 #include "worker/module/authenticated_site.h"
@@ -60,7 +55,7 @@ struct SiteBuilder {
   using Built = Result<std::shared_ptr<Site>>;
 
   Built operator()(const DirectoryArgs& args) const {
-    auto root = roots.open(args.root, args.symlinks, neverServed);
+    auto root = roots.open(args.root, args.symlinks, neverServed, args.upload.has_value());
     if (!root) return std::move(root).error();
     DirectoryArgs complete = args;
     if (complete.lang.empty()) complete.lang = host.lang;
@@ -69,12 +64,7 @@ struct SiteBuilder {
   }
 
   Built operator()(const FileArgs& args) const {
-    struct stat status {};
-    if (::stat(args.path.c_str(), &status) != 0) return errnoError(args.path.string(), errno);
-    if (!S_ISREG(status.st_mode)) {
-      return Error{ErrorCode::kInvalid, args.path.string() + ": not a regular file"};
-    }
-    if (::access(args.path.c_str(), R_OK) != 0) return errnoError(args.path.string(), errno);
+    roots.watchFile(args.path);
     return std::shared_ptr<Site>(
         std::make_shared<FileSite>(args, host.lang, path == "/", neverServed));
   }
@@ -119,6 +109,7 @@ struct SiteBuilder {
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
                                              Findings& findings) {
   const auto neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::of(config));
+  roots.keepFresh(neverServed);
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
     const SiteBuilder builder{host, neverServed, roots, findings};

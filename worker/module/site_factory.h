@@ -9,8 +9,9 @@
 
 namespace egalaxyd {
 
-/// Builds every site, aliases included, and opens its roots and files. A site that cannot be built
-/// is left out and becomes a complaint. Runs in the master, before the fork, and under --check.
+/// Builds every site, aliases included, and opens its roots, as far as they are there. A site that
+/// cannot be built is left out and becomes a complaint. Runs in the master, before the fork, and
+/// under --check.
 HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& roots,
                                              Findings& findings);
 

@@ -84,10 +84,20 @@ TEST_F(RehearsalTest, AWarningIsLoggedAndHindersNothing) {
                                         HasSubstr("a.crt: the certificate expired at "))))));
 }
 
+TEST_F(RehearsalTest, ARootThatIsAwayIsLoggedAndHindersNothing) {
+  const Rehearsal done = rehearseWith("[sites.\"a.test\"]\nroot = \"no\"\n");
+  EXPECT_THAT(done.complaints, IsEmpty());
+  EXPECT_THAT(done.log, testing::Contains(AllOf(Field(&Rehearsal::LogLine::level, "warning"),
+                                                Field(&Rehearsal::LogLine::text,
+                                                      HasSubstr((dir_ / "no").string() + ": ")))));
+}
+
 TEST_F(RehearsalTest, TellsEveryComplaint) {
-  const Rehearsal done = rehearseWith("log.levl = \"info\"\n[sites.\"a.test\"]\nroot = \"no\"\n");
+  const Rehearsal done = rehearseWith(
+      "log.levl = \"info\"\n[sites.\"a.test\"]\nroot = \"root\"\ncertificate = \"no.crt\"\n"
+      "key = \"no.key\"\n");
   EXPECT_THAT(done.complaints, ElementsAre(Field(&Complaint::text, HasSubstr("level")),
-                                           Field(&Complaint::text, HasSubstr("No such file"))));
+                                           Field(&Complaint::text, HasSubstr("no.crt"))));
 }
 
 }  // namespace

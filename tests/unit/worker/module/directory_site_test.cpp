@@ -347,6 +347,36 @@ TEST_F(DirectorySiteTest, FollowsItsRootWhenThatIsReplaced) {
   EXPECT_EQ(get("/page.gmi").status, 41);
 }
 
+TEST_F(DirectorySiteTest, ARootThatComesLaterIsServedAfterALook) {
+  ServedRoots roots;
+  const auto look = [&] {
+    bool looked = false;
+    roots.look(harness_.pool(), true, [&] { looked = true; });
+    while (harness_.pool().pending() > 0) harness_.turn();
+    EXPECT_TRUE(looked);
+  };
+  args_.root = dir_ / "not/yet";
+  const auto keys = std::make_shared<const PrivateFiles>();
+  const auto root = roots.open(args_.root, args_.symlinks, keys).value();
+  roots.watchFile(dir_ / "not/yet/page.gmi");
+  DirectorySite tree("example.org", args_, root, keys);
+  for (const std::size_t place : {0U, 1U}) {
+    EXPECT_EQ(roots.presence(place).kind, Presence::Kind::kAway);
+  }
+  EXPECT_EQ(harness_.ask(tree, requestFor("/page.gmi")).status, 41);
+  look();
+  EXPECT_EQ(harness_.ask(tree, requestFor("/page.gmi")).status, 41);
+  dir_.write("not/yet/page.gmi", "here");
+  look();
+  EXPECT_EQ(harness_.ask(tree, requestFor("/page.gmi")).body, "here");
+  for (const std::size_t place : {0U, 1U}) EXPECT_EQ(roots.presence(place), Presence{});
+  fs::remove_all(dir_ / "not");
+  look();
+  EXPECT_EQ(harness_.ask(tree, requestFor("/page.gmi")).status, 41);
+  EXPECT_EQ(roots.presence(0).why, "there is no such folder");
+  EXPECT_EQ(roots.presence(1).why, "there is no such file");
+}
+
 TEST_F(DirectorySiteTest, KeepsItsRootWhileNothingIsReplaced) {
   ServedRoots roots;
   const auto keys = std::make_shared<const PrivateFiles>();

@@ -89,25 +89,52 @@ TEST(SiteFactory, GivesAHostsLanguageToItsSites) {
 
 TEST(SiteFactory, ComplainsOfEverythingThatCannotBeBuilt) {
   const TempDir dir;
-  const fs::path file = dir.write("file", "x");
   Config config;
-  config.sites = {host(
-      "a", {mount("/missing", directory(dir / "nowhere")), mount("/file", directory(file)),
-            mount("/gone", FileArgs{dir / "nothing.gmi", ""}),
-            mount("/folder", FileArgs{dir.path(), ""}), mount("/nonsense", ReplyArgs{21, "x", ""}),
-            mount("/fine", ReplyArgs{52, "Gone", ""})})};
+  AuthenticatedArgs club;
+  club.ca = dir / "nowhere.pem";
+  PluginArgs plugin;
+  plugin.library = dir / "nowhere.so";
+  plugin.className = "x";
+  config.sites = {host("a", {mount("/club", club), mount("/plugin", plugin),
+                             mount("/nonsense", ReplyArgs{21, "x", ""}),
+                             mount("/fine", ReplyArgs{52, "Gone", ""})})};
   ServedRoots roots;
   Findings findings;
   const auto hosts = buildSites(config, roots, findings);
   const Complaints& complaints = findings.complaints;
-  ASSERT_EQ(complaints.size(), 4u);  // a status is the configuration check's
-  EXPECT_EQ(complaints[0].where, "egalaxyd.toml:7: /missing");
-  EXPECT_NE(complaints[0].text.find((dir / "nowhere").string()), std::string::npos);
-  EXPECT_NE(complaints[0].text.find("No such file"), std::string::npos);
-  EXPECT_NE(complaints[1].text.find("Not a directory"), std::string::npos);
-  EXPECT_NE(complaints[3].text.find("not a regular file"), std::string::npos);
-  EXPECT_EQ((*hosts.find("a"))->find("/missing").site, nullptr);
+  ASSERT_EQ(complaints.size(), 2u);  // a status is the configuration check's
+  EXPECT_EQ(complaints[0].where, "egalaxyd.toml:7: /club");
+  EXPECT_NE(complaints[0].text.find((dir / "nowhere.pem").string()), std::string::npos);
+  EXPECT_NE(complaints[1].text.find((dir / "nowhere.so").string()), std::string::npos);
+  EXPECT_EQ((*hosts.find("a"))->find("/club").site, nullptr);
   EXPECT_NE((*hosts.find("a"))->find("/fine").site, nullptr);
+}
+
+TEST(SiteFactory, WhatIsAwayIsASiteAllTheSame) {
+  const TempDir dir;
+  const fs::path file = dir.write("file", "x");
+  Config config;
+  config.sites = {host(
+      "a", {mount("/missing", directory(dir / "nowhere")), mount("/file", directory(file)),
+            mount("/gone", FileArgs{dir / "nowhere/page.gmi", ""}),
+            mount("/folder", FileArgs{dir.path(), ""}), mount("/here", directory(dir.path()))})};
+  ServedRoots roots;
+  Findings findings;
+  const auto hosts = buildSites(config, roots, findings);
+  EXPECT_TRUE(findings.complaints.empty());
+  const auto& sites = **hosts.find("a");
+  SiteHarness harness;
+  for (const char* away : {"/missing", "/file"}) {
+    const auto path = std::string(away) + "/page.gmi";
+    EXPECT_EQ(harness.ask(*sites.find(away).site, requestFor(path, away)).status, 41) << away;
+  }
+  EXPECT_EQ(harness.ask(*sites.find("/gone").site, requestFor("/gone", "/gone")).status, 41);
+  ASSERT_EQ(roots.count(), 5u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(roots.presence(i).kind, Presence::Kind::kAway) << roots.path(i);
+    EXPECT_NE(roots.presence(i).why, "");
+  }
+  EXPECT_EQ(roots.presence(4), Presence{});
 }
 
 TEST(FileSite, AnswersAtItsOwnPathAlone) {

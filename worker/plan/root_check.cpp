@@ -1,0 +1,119 @@
+#include "worker/plan/root_check.h"
+
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <string>
+#include <system_error>
+#include <variant>
+#include <vector>
+
+#include "worker/file/served_root.h"
+#include "worker/file/server_files.h"
+
+namespace egalaxyd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostNamed = 4;
+
+void forEachMount(const std::vector<MountConfig>& mounts,
+                  const std::function<void(const MountConfig&)>& visit) {
+  for (const MountConfig& mount : mounts) {
+    visit(mount);
+    if (const auto* nested = nestedMounts(mount.args)) forEachMount(*nested, visit);
+  }
+}
+
+void forEachMount(const Config& config, const std::function<void(const MountConfig&)>& visit) {
+  for (const SiteConfig& site : config.sites) forEachMount(site.mounts, visit);
+}
+
+std::string realPathOf(const fs::path& folder) {
+  std::error_code error;
+  fs::path real = fs::weakly_canonical(folder, error);
+  if (error) real = folder.lexically_normal();
+  return (real.has_filename() ? real : real.parent_path()).string();
+}
+
+/// "the log /srv/a/egalaxyd.log, the state folder /srv/a/state"; "" where none is in it.
+std::string ownFilesIn(const std::string& root, const std::vector<ServerFile>& files) {
+  std::vector<std::string> named;
+  std::set<std::string> folders;  // whose content needs no mention
+  for (const ServerFile& file : files) {
+    const bool contains = isWithin(file.real, root);
+    const bool isSealedAround = file.kind == ServerFile::Kind::kSealed && isWithin(root, file.real);
+    if (file.kind == ServerFile::Kind::kPublic || !(contains || isSealedAround)) continue;
+    bool known = false;
+    for (const std::string& folder : folders) known = known || isWithin(file.real, folder);
+    if (known) continue;
+    folders.insert(file.real);
+    named.push_back(file.name + " " + file.real);
+  }
+  if (named.size() > kMostNamed) named.resize(kMostNamed);
+  return fmt::format("{}", fmt::join(named, ", "));
+}
+
+Complaint about(const MountConfig& mount, const fs::path& path, std::string_view what) {
+  return {mount.where, fmt::format("{}: {}", path.string(), what)};
+}
+
+}  // namespace
+
+void addServerFile(const std::string& name, const fs::path& file) { ServerFiles::add(name, file); }
+
+void checkServerFiles(const Config& config, Findings& findings) {
+  const std::vector<ServerFile> files = ServerFiles(config).list();
+  forEachMount(config, [&](const MountConfig& mount) {
+    const auto* directory = std::get_if<DirectoryArgs>(&mount.args);
+    if (directory == nullptr || directory->root.empty()) return;
+    const std::string own = ownFilesIn(realPathOf(directory->root), files);
+    if (own.empty()) return;
+    if (directory->upload) {
+      findings.complaints.push_back(about(
+          mount, directory->root,
+          fmt::format("takes uploads, but holds what is the server's own: {}; move that out of it, "
+                      "or serve another folder",
+                      own)));
+    } else {
+      findings.warnings.push_back(about(
+          mount, directory->root,
+          fmt::format("holds what is the server's own, and is not served: {}; better move it out",
+                      own)));
+    }
+  });
+}
+
+Complaints rootsOutOfReach(const Config& config) {
+  Complaints found;
+  forEachMount(config, [&](const MountConfig& mount) {
+    if (const auto* directory = std::get_if<DirectoryArgs>(&mount.args)) {
+      if (directory->root.empty()) return;
+      const char* const root = directory->root.c_str();
+      const Presence presence = presenceOfFolder(directory->root);
+      if (presence.kind != Presence::Kind::kHere) {
+        found.push_back(about(mount, directory->root,
+                              presence.why + "; its requests are answered 41 until that changes"));
+      } else if (directory->upload && ::faccessat(AT_FDCWD, root, W_OK, AT_EACCESS) != 0) {
+        found.push_back(about(mount, directory->root,
+                              "the account that serves may not write to it: uploads fail"));
+      } else if (directory->listing && ::faccessat(AT_FDCWD, root, R_OK, AT_EACCESS) != 0) {
+        found.push_back(about(mount, directory->root,
+                              "the account that serves may not list it: listings fail"));
+      }
+    } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
+      if (file->path.empty()) return;
+      const Presence presence = presenceOfFile(file->path);
+      if (presence.kind == Presence::Kind::kHere) return;
+      found.push_back(about(mount, file->path, presence.why + "; its requests fail meanwhile"));
+    }
+  });
+  return found;
+}
+
+}  // namespace egalaxyd
