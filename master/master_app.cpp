@@ -45,8 +45,8 @@ std::string unknownOption(const std::string& reported) {
 
 void printHelp() {
   std::cout << "usage: egalaxyd [OPTIONS] [DIR]\n\n"
-               "Serves the small web: DIR, or what a configuration file says, or else the\n"
-               "working directory.\n\n";
+               "Serves the small web: DIR, by default the working directory, as it is, or as the\n"
+               "egalaxyd.toml in it says.\n\n";
   for (const ServerOption& row : serverOptions()) {
     const std::string shortForm =
         *row.shortName == '\0' ? "   " : fmt::format("-{},", row.shortName);
@@ -219,7 +219,11 @@ int MasterApp::serve() {
                  .beforeFork = [this, &loaded] { return beforeFork(loaded.config.log); },
                  .ready = [this](const auto& first, const auto& urls) { onReady(first, urls); },
                  .tryUrls = line_.configFile.empty() || ::isatty(STDOUT_FILENO) == 1});
-  if (const auto failure = master.prepare(loaded.config)) return fail(*failure);
+  if (auto failure = master.prepare(loaded.config)) {
+    const std::string shut = whyUnreadable(line_);
+    if (!shut.empty()) failure->messages.push_back(shut);
+    return fail(*failure);
+  }
   for (const std::string& note : startNotes(line_)) spdlog::warn("{}", note);
   if (background_ && loaded.config.log.target == "stderr") {
     print(

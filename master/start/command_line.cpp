@@ -102,7 +102,7 @@ constexpr ServerOption kOptions[] = {
      "                           with a certificate for this machine's names"},
     {"listing", "", "", false, kFlag<&CommandLine::listing>,
      "list folders of DIR that have no index page (the default)"},
-    {"no-listing", "", "", false, kFlag<&CommandLine::listing, false>, "do not"},
+    {"no-listing", "", "", false, kFlag<&CommandLine::listing, false>, "list none"},
     {"port", "p", "PORT", true, &addPort, "listen for Gemini and Titan on every address"},
     {"gemini", "", "ADDR", true,
      [](CommandLine& line, const std::string& value) {

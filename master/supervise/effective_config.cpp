@@ -1,8 +1,11 @@
 #include "master/supervise/effective_config.h"
 
+#include <fcntl.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "common/config/config_check.h"
@@ -104,9 +107,24 @@ LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& env
 
 bool wantsSpartan(const Config& config) { return config.lines.contains(kSpartanKey); }
 
+std::string whyUnreadable(const CommandLine& line) {
+  const fs::path folder = line.directory.value_or(line.workingDir);
+  if (!line.configFile.empty() ||
+      ::faccessat(AT_FDCWD, folder.c_str(), R_OK | X_OK, AT_EACCESS) == 0 || errno != EACCES) {
+    return "";
+  }
+  const passwd* own = ::getpwuid(::geteuid());
+  std::string account = "uid " + std::to_string(::geteuid());
+  if (own != nullptr) account = std::string(own->pw_name) + " (" + account + ")";
+  return folder.string() + " cannot be read by " + account +
+         ", the account of this server: let it (chmod -R a+rX), or start the server as the "
+         "folder's owner";
+}
+
 std::vector<std::string> startNotes(const CommandLine& line) {
   if (!line.configFile.empty()) return {};
   std::vector<std::string> notes;
+  if (std::string shut = whyUnreadable(line); !shut.empty()) notes.push_back(std::move(shut));
   const FoundPair found = certificateIn(line.workingDir);
   if (found.hasCertificate && found.hasKey) {
     notes.push_back("the certificate is " + found.certificate.string() +

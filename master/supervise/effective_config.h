@@ -20,6 +20,10 @@ LoadedConfig effectiveConfig(const CommandLine& line, const PathEnvironment& env
 /// where the default is taken.
 bool wantsSpartan(const Config& config);
 
+/// For a start without a configuration file: that this process may not read the folder, with the
+/// name of its account and what to do; "": it may, or there is another reason.
+std::string whyUnreadable(const CommandLine& line);
+
 /// What a start without a configuration file found and used, or did not; for the log.
 std::vector<std::string> startNotes(const CommandLine& line);
 

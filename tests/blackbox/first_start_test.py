@@ -132,6 +132,16 @@ class FirstStart(unittest.TestCase):
             self.assertEqual(lost.returncode, 69, lost.stderr)
             self.assertIn("working directory", lost.stderr)
 
+    @unittest.skipIf(os.geteuid() == 0, "root reads everything")
+    def test_a_folder_that_may_not_be_read_names_the_account(self):
+        self.root.chmod(0)
+        self.addCleanup(self.root.chmod, 0o755)
+        terminal = Terminal(self.folder.path, *self.places, "--port", "0", "--spartan", "off",
+                            self.root)
+        self.addCleanup(terminal.kill)
+        self.assertTrue(terminal.shows(f"{self.root} cannot be read by "), terminal.shown())
+        self.assertIn(f"(uid {os.geteuid()})", terminal.shown())
+
     @unittest.skipIf(os.geteuid() == 0, "root keeps its state in /var/lib")
     def test_a_home_that_cannot_be_written_or_is_not_there_names_the_option_that_helps(self):
         home = self.folder.path / "home"
