@@ -24,10 +24,12 @@
 #include <string_view>
 
 #include "common/base/errno_error.h"
+#include "common/base/path.h"
 #include "common/base/regular_file.h"
 #include "common/base/unique_fd.h"
 #include "common/base/write_all.h"
 #include "common/system/log.h"
+#include "common/tls/client_certificate.h"
 #include "common/tls/openssl_support.h"
 
 namespace egalaxyd {
@@ -118,6 +120,14 @@ bool addNoAuthority(X509* certificate) {
                                           X509V3_ADD_DEFAULT) == 1;
 }
 
+/// What the key is for: to say who a client is.
+bool addClientUse(X509* certificate) {
+  const std::unique_ptr<EXTENDED_KEY_USAGE, Freer<EXTENDED_KEY_USAGE_free>> uses(
+      sk_ASN1_OBJECT_new_null());
+  return uses && sk_ASN1_OBJECT_push(uses.get(), OBJ_nid2obj(NID_client_auth)) > 0 &&
+         X509_add1_ext_i2d(certificate, NID_ext_key_usage, uses.get(), 0, X509V3_ADD_DEFAULT) == 1;
+}
+
 bool addSerial(X509* certificate) {
   const BignumPtr serial(BN_new());
   return serial && BN_rand(serial.get(), kSerialBits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
@@ -139,6 +149,24 @@ bool addSubject(X509* certificate, const std::string& name) {
 bool addDates(X509* certificate) {
   return ASN1_TIME_set_string(X509_getm_notBefore(certificate), "20200101000000Z") == 1 &&
          ASN1_TIME_set_string(X509_getm_notAfter(certificate), "40960101000000Z") == 1;
+}
+
+/// Of `subject`; `addExtensions(leaf)` adds what makes it a server's or a client's.
+template <class AddExtensions>
+Result<KeyedCertificate> makeCertificate(const std::string& subject, AddExtensions addExtensions) {
+  const ErrorQueue errors;
+  KeyedCertificate made;
+  made.key.reset(EVP_EC_gen("P-256"));
+  if (!made.key) return opensslError("making a P-256 key");
+  X509Ptr leaf(X509_new());
+  if (!leaf || X509_set_version(leaf.get(), X509_VERSION_3) != 1 || !addSerial(leaf.get()) ||
+      !addSubject(leaf.get(), subject) || !addDates(leaf.get()) ||
+      X509_set_pubkey(leaf.get(), made.key.get()) != 1 || !addNoAuthority(leaf.get()) ||
+      !addExtensions(leaf.get()) || X509_sign(leaf.get(), made.key.get(), EVP_sha256()) == 0) {
+    return opensslError("making a certificate for " + subject);
+  }
+  made.chain.push_back(std::move(leaf));
+  return made;
 }
 
 Result<void> checkNames(const std::vector<std::string>& names) {
@@ -211,6 +239,11 @@ bool isThere(const fs::path& file) {
   return ::faccessat(AT_FDCWD, file.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+Error notReplaced(const fs::path& file) {
+  return {ErrorCode::kExists,
+          file.string() + ": is there already and is not replaced; move it away first"};
+}
+
 std::string chainPem(const std::vector<X509Ptr>& chain) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   for (const X509Ptr& certificate : chain) {
@@ -219,10 +252,13 @@ std::string chainPem(const std::vector<X509Ptr>& chain) {
   return contentOf(bio.get());
 }
 
-Result<void> writeKey(EVP_PKEY* key, const fs::path& file) {
+/// Behind `before`, which is not secret.
+Result<void> writeKey(EVP_PKEY* key, std::string_view before, const fs::path& file) {
   const BioPtr bio(BIO_new(BIO_s_secmem()));  // wiped when freed
   char* pem = nullptr;
+  std::size_t written = 0;
   if (!bio ||
+      (!before.empty() && BIO_write_ex(bio.get(), before.data(), before.size(), &written) != 1) ||
       PEM_write_bio_PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
     return opensslError("encode the private key");
   }
@@ -294,19 +330,16 @@ Result<KeyedCertificate> readKeyedCertificate(const fs::path& certificate, const
 
 Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names) {
   if (auto checked = checkNames(names); !checked) return checked.error();
-  const ErrorQueue errors;
-  KeyedCertificate made;
-  made.key.reset(EVP_EC_gen("P-256"));
-  if (!made.key) return opensslError("making a P-256 key");
-  X509Ptr leaf(X509_new());
-  if (!leaf || X509_set_version(leaf.get(), X509_VERSION_3) != 1 || !addSerial(leaf.get()) ||
-      !addSubject(leaf.get(), names.front()) || !addDates(leaf.get()) ||
-      X509_set_pubkey(leaf.get(), made.key.get()) != 1 || !addNoAuthority(leaf.get()) ||
-      !addNames(leaf.get(), names) || X509_sign(leaf.get(), made.key.get(), EVP_sha256()) == 0) {
-    return opensslError("making a certificate for " + names.front());
+  return makeCertificate(names.front(), [&](X509* leaf) { return addNames(leaf, names); });
+}
+
+Result<KeyedCertificate> makeClientCertificate(const std::string& name) {
+  if (name.empty() || name.size() > kMaxCommonNameBytes || !isPrintable(name)) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("'{}' cannot be a certificate's name: write 1 to {} bytes of text",
+                             logQuote(name), kMaxCommonNameBytes)};
   }
-  made.chain.push_back(std::move(leaf));
-  return made;
+  return makeCertificate(name, &addClientUse);
 }
 
 Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::path& certificate,
@@ -315,15 +348,20 @@ Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::p
   const std::string pem = chainPem(identity.chain);
   if (pem.empty()) return opensslError("encode the certificate");
   for (const fs::path& file : {certificate, key}) {
-    if (isThere(file)) {
-      return Error{ErrorCode::kExists,
-                   file.string() + ": is there already and is not replaced; move it away first"};
-    }
+    if (isThere(file)) return notReplaced(file);
   }
-  if (auto written = writeKey(identity.key.get(), key); !written) return written;
+  if (auto written = writeKey(identity.key.get(), "", key); !written) return written;
   auto written = writeNewFile(certificate, pem, 0644);
   if (!written) ::unlink(key.c_str());  // ours: it was not there before
   return written;
+}
+
+Result<void> writeIdentity(const KeyedCertificate& identity, const fs::path& file) {
+  const ErrorQueue errors;
+  const std::string pem = chainPem(identity.chain);
+  if (pem.empty()) return opensslError("encode the certificate");
+  if (isThere(file)) return notReplaced(file);
+  return writeKey(identity.key.get(), pem, file);
 }
 
 }  // namespace egalaxyd

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 
 #include "common/tls/certificate_advice.h"
 #include "common/tls/certificate_names.h"
+#include "common/tls/client_certificate.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_certificates.h"
 
@@ -158,6 +160,41 @@ TEST(Certificate, WritesFilesThatReadBack) {
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(certificateFingerprint(read->chain.at(0).get()),
             certificateFingerprint(identity.chain[0].get()));
+}
+
+TEST(Certificate, MakesOneForAClientThatIsFitForThatAlone) {
+  const std::string name = "Ada L\u00F6velace";
+  auto one = makeClientCertificate(name);
+  ASSERT_TRUE(one.ok());
+  X509* leaf = one->chain.front().get();
+  EXPECT_EQ(certificateCommonName(leaf), name);
+  EXPECT_TRUE(certificateNames(leaf).empty());
+  EXPECT_EQ(certificateNotAfterText(leaf), "4096-01-01T00:00:00Z");
+  EXPECT_EQ(X509_get_extended_key_usage(leaf), static_cast<std::uint32_t>(XKU_SSL_CLIENT));
+  EXPECT_EQ(X509_verify(leaf, one->key.get()), 1);
+  const auto other = makeClientCertificate(name);
+  EXPECT_NE(certificateFingerprint(leaf), certificateFingerprint(other->chain.front().get()));
+  for (const std::string& bad : {std::string(), std::string(65, 'x'), std::string("a\nb"),
+                                 std::string("\xff"), std::string("a\0b", 3)}) {
+    EXPECT_FALSE(makeClientCertificate(bad).ok()) << bad;
+  }
+}
+
+TEST(Certificate, WritesAnIdentityIntoOneFileThatIsItsOwners) {
+  const TempDir folder;
+  const auto identity = makeClientCertificate("Ada");
+  const fs::path file = folder / "Ada.pem";
+  ASSERT_TRUE(writeIdentity(*identity, file).ok());
+  struct stat info {};
+  ASSERT_EQ(::stat(file.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600U);
+  const auto back = readKeyedCertificate(file, file);
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  const std::string before = folder.read("Ada.pem");
+  const auto again = writeIdentity(*makeClientCertificate("Ada"), file);
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().code, ErrorCode::kExists);
+  EXPECT_EQ(folder.read("Ada.pem"), before);
 }
 
 TEST(Certificate, NeverReplacesAFile) {
