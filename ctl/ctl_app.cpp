@@ -62,7 +62,7 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(
       Option("bytes", "", "token: random bytes in it, 16 to 256; 32 if not given").argument("N"));
   options.addOption(Option("dir", "",
-                           "certificate create: folder of the files; the working "
+                           "certificate create, identity create: folder of the files; the working "
                            "directory if not given")
                         .argument("DIR"));
   options.addOption(Option("format", "", "stats: text, json or prometheus").argument("FORMAT"));
@@ -86,8 +86,16 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(Option("cert", "", "get, put: certificate to show to the server, PEM or DER")
                         .argument("FILE"));
   options.addOption(
-      Option("key", "", "get, put: its private key; in the file of --cert if not given")
+      Option("key", "",
+             "get, put: its private key; in the file of --cert, or beside it with the "
+             "ending .key, if not given")
           .argument("FILE"));
+  options.addOption(Option("connect", "",
+                           "get, put: connect there, wherever the name of the URL's "
+                           "host leads")
+                        .argument("ADDR[:PORT]"));
+  options.addOption(
+      Option("trust", "", "get, put: take a new key of the URL's host, and remember it"));
   options.addOption(Option("mime", "",
                            "put: media type for Titan; what the names of FILE "
                            "and URL tell if not given")

@@ -22,6 +22,8 @@ inline constexpr int kExitIo = 74;
 inline constexpr int kExitBusy = 75;
 inline constexpr int kExitProtocol = 76;
 inline constexpr int kExitPermission = 77;
+/// Ours, behind those of sysexits.h: a host is not the one that is known.
+inline constexpr int kExitStranger = 79;
 
 /// What the command line said, and where answers go. The streams must outlive it.
 struct Invocation {
@@ -51,7 +53,9 @@ int showCertificate(const Invocation& invocation);
 int listCertificates(const Invocation& invocation);
 int printToken(const Invocation& invocation);
 int getUrl(const Invocation& invocation);
-int putFile(const Invocation& invocation);
+int createIdentity(const Invocation& invocation);
+int showIdentity(const Invocation& invocation);
+int putFiles(const Invocation& invocation);
 int checkConfiguration(const Invocation& invocation);
 int showStatus(const Invocation& invocation);
 int showStatistics(const Invocation& invocation);

@@ -68,6 +68,14 @@ Result<Target> parseTarget(std::string url, Protocol usual) {
   return Target{*protocol, withCanonicalHost(std::move(url), uri), std::move(uri), port};
 }
 
+Target pageBelow(const Target& folder, std::string_view name) {
+  Target page = folder;
+  const std::string encoded = percentEncodePath(name);
+  page.url.insert(std::min(page.url.find('?'), page.url.size()), encoded);
+  page.uri.path += encoded;
+  return page;
+}
+
 std::string readingRequest(const Target& target) {
   if (target.protocol != Protocol::kSpartan) return target.url + "\r\n";
   const std::string data = percentDecode(target.uri.query.value_or("")).value_or("");

@@ -22,6 +22,9 @@ struct Target {
 /// A URL without scheme is one of `usual`. The message of an error shows the URL.
 Result<Target> parseTarget(std::string url, Protocol usual);
 
+/// The page `name`, which may be one in further folders, below `folder`, whose path ends with '/'.
+Target pageBelow(const Target& folder, std::string_view name);
+
 /// The whole request. Spartan's data block is the URL's query, decoded.
 std::string readingRequest(const Target& target);
 

@@ -24,13 +24,15 @@ struct FreeAddresses {
 };
 using Addresses = std::unique_ptr<addrinfo, FreeAddresses>;
 
-Result<Addresses> lookUp(const std::string& host, std::uint16_t port) {
+Result<Addresses> lookUp(const Endpoint& at) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  const int failed =
+      ::getaddrinfo(at.host.c_str(), std::to_string(at.port).c_str(), &hints, &found);
   if (failed != 0) {
-    return Error{ErrorCode::kNotFound, fmt::format("look up {}: {}", host, ::gai_strerror(failed))};
+    return Error{ErrorCode::kNotFound,
+                 fmt::format("look up {}: {}", at.host, ::gai_strerror(failed))};
   }
   return Addresses(found);
 }
@@ -75,8 +77,27 @@ bool show(SSL* ssl, const KeyedCertificate& identity) {
   return true;
 }
 
+/// A network that the operating system forbids is one that fails, and no stranger.
+Error networkError(std::string_view doing, int errnoValue) {
+  return {ErrorCode::kIo, errnoError(doing, errnoValue).message};
+}
+
 Error tooSlow(std::string_view doing, std::chrono::seconds patience) {
   return {ErrorCode::kBusy, fmt::format("{}: nothing happened for {} s", doing, patience.count())};
+}
+
+/// A judge at work in a handshake.
+struct Court {
+  const Judge& judge;
+  Result<void> verdict;
+};
+
+/// OpenSSL's callback in place of its own look at a server's chain.
+int judgeServer(X509_STORE_CTX* shown, void* court) {
+  auto& at = *static_cast<Court*>(court);
+  at.verdict = at.judge(X509_STORE_CTX_get0_cert(shown));
+  X509_STORE_CTX_set_error(shown, at.verdict ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
+  return at.verdict ? 1 : 0;
 }
 
 /// Of the error that OpenSSL has queued first.
@@ -111,10 +132,10 @@ Result<void> Connection::checkIdentity(const KeyedCertificate& identity) {
 }
 
 Result<Connection> Connection::open(const Peer& peer, std::chrono::seconds patience,
-                                    const KeyedCertificate* identity) {
-  const auto addresses = lookUp(peer.host, peer.port);
+                                    const KeyedCertificate* identity, const Judge& judge) {
+  const auto addresses = lookUp(peer.at);
   if (!addresses) return addresses.error();
-  const std::string doing = fmt::format("connect to {} port {}", peer.host, peer.port);
+  const std::string doing = fmt::format("connect to {} port {}", peer.at.host, peer.at.port);
   Connection connection;
   connection.patience_ = patience;
   int failed = 0;
@@ -123,13 +144,13 @@ Result<Connection> Connection::open(const Peer& peer, std::chrono::seconds patie
     if (failed == 0) break;
   }
   if (failed == ETIMEDOUT) return tooSlow(doing, patience);
-  if (failed != 0) return errnoError(doing, failed);
+  if (failed != 0) return networkError(doing, failed);
   if (!peer.tls) return connection;
-  if (auto shaken = connection.handshake(peer, identity); !shaken) return shaken.error();
+  if (auto shaken = connection.handshake(peer, identity, judge); !shaken) return shaken.error();
   return connection;
 }
 
-Result<void> Connection::handshake(const Peer& peer, const KeyedCertificate* identity) {
+Result<void> Connection::setUp(const Peer& peer, const KeyedCertificate* identity) {
   ERR_clear_error();
   context_.reset(SSL_CTX_new(TLS_client_method()));
   if (!context_ || SSL_CTX_set_min_proto_version(context_.get(), TLS1_2_VERSION) != 1) {
@@ -137,18 +158,32 @@ Result<void> Connection::handshake(const Peer& peer, const KeyedCertificate* ide
   }
   SSL_CTX_set_mode(context_.get(),
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_options(context_.get(), SSL_OP_NO_RENEGOTIATION);  // the server stays who it is
   ssl_.reset(SSL_new(context_.get()));
   const bool named = IpAddress::parse(peer.host) || (ssl_ && sendName(ssl_.get(), peer.host));
   if (!ssl_ || !named || SSL_set_fd(ssl_.get(), fd_.get()) != 1 ||
       (identity != nullptr && !show(ssl_.get(), *identity))) {
     return Error{ErrorCode::kIo, fmt::format("cannot set up TLS for {}", peer.host)};
   }
+  return {};
+}
+
+Result<void> Connection::handshake(const Peer& peer, const KeyedCertificate* identity,
+                                   const Judge& judge) {
+  if (auto ready = setUp(peer, identity); !ready) return ready;
+  Court court{judge, {}};
+  SSL_CTX_set_cert_verify_callback(context_.get(), &judgeServer, &court);
   constexpr std::string_view kDoing = "TLS handshake";
   for (;;) {
     ERR_clear_error();
     const int returned = SSL_connect(ssl_.get());
     shaken_ = returned == 1;
-    if (shaken_) return {};
+    if (shaken_) {
+      SSL_CTX_set_cert_verify_callback(context_.get(), nullptr, nullptr);  // the court is over
+      return {};
+    }
+    if (!court.verdict) return court.verdict;
     const auto tried = unfinished(kDoing, returned);
     if (!tried) return tried.error();
     if (tried->ended) return Error{ErrorCode::kIo, "TLS handshake: the server ended it"};
@@ -162,7 +197,7 @@ Result<Connection::Tried> Connection::unfinished(std::string_view doing, int ret
   if (kind == SSL_ERROR_WANT_READ) return Tried{.waitFor = POLLIN};
   if (kind == SSL_ERROR_WANT_WRITE) return Tried{.waitFor = POLLOUT};
   if (kind == SSL_ERROR_ZERO_RETURN) return Tried{.ended = true};
-  if (kind == SSL_ERROR_SYSCALL) return errnoError(doing, code);
+  if (kind == SSL_ERROR_SYSCALL) return networkError(doing, code);
   const unsigned long error = ERR_peek_error();
   const bool otherProtocol = !shaken_ && ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER;
   return Error{otherProtocol ? ErrorCode::kInvalid : ErrorCode::kIo,
@@ -186,7 +221,7 @@ Result<Connection::Tried> Connection::trySend(std::string_view bytes) {
   const ssize_t taken = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   if (taken >= 0) return Tried{.bytes = static_cast<std::size_t>(taken)};
   if (errno == EAGAIN || errno == EINTR) return Tried{.waitFor = POLLOUT};
-  return errnoError(kDoing, errno);
+  return networkError(kDoing, errno);
 }
 
 Result<Connection::Tried> Connection::tryReceive() {
@@ -201,7 +236,7 @@ Result<Connection::Tried> Connection::tryReceive() {
     const ssize_t came = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
     if (came == 0) return Tried{.ended = true};
     if (came < 0 && (errno == EAGAIN || errno == EINTR)) return Tried{.waitFor = POLLIN};
-    if (came < 0) return errnoError(kDoing, errno);
+    if (came < 0) return networkError(kDoing, errno);
     got = static_cast<std::size_t>(came);
   }
   received_.append(chunk.data(), got);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,15 +16,25 @@
 
 namespace egalaxyd::ctl {
 
-struct Peer {
-  std::string host;  ///< a name, which is sent as SNI, or an address without brackets
+/// Where something listens.
+struct Endpoint {
+  std::string host;  ///< a name, or an address without brackets
   std::uint16_t port = 0;
+};
+
+struct Peer {
+  std::string host;  ///< whom it shall be; a name is sent as SNI
+  Endpoint at;       ///< where it is
   bool tls = true;
 };
 
-/// TCP, with TLS or without. Trusts any certificate: pins are a reader's matter, this is for smoke
-/// tests and scripts. Not a Poco::Net::SecureStreamSocket, though a missing close_notify is an
-/// error there, too: POCO 1.11's always blocks, so a session ticket would hold up an upload that
+/// Whether to speak with a server that shows this certificate. Called within the handshake: after
+/// an error the server sees neither a client's certificate nor a request. That it holds the key is
+/// certain only once the connection is open.
+using Judge = std::function<Result<void>(const X509*)>;
+
+/// TCP, with TLS or without. Not a Poco::Net::SecureStreamSocket, though a missing close_notify is
+/// an error there, too: POCO 1.11's always blocks, so a session ticket would hold up an upload that
 /// looks whether the server has answered early.
 class Connection {
  public:
@@ -31,9 +42,10 @@ class Connection {
   static Result<void> checkIdentity(const KeyedCertificate& identity);
 
   /// Shows `identity` to a server that asks for a certificate; nullptr: has none. This and every
-  /// later call give up after `patience` without any progress.
+  /// later call give up after `patience` without any progress. The error is the one of `judge`, or
+  /// another than kPermission.
   static Result<Connection> open(const Peer& peer, std::chrono::seconds patience,
-                                 const KeyedCertificate* identity);
+                                 const KeyedCertificate* identity, const Judge& judge);
 
   /// Sends all, unless the server answers or ends meanwhile: false then, and receive() tells what.
   Result<bool> send(std::string_view bytes);
@@ -55,7 +67,8 @@ class Connection {
     bool ended = false;
   };
 
-  Result<void> handshake(const Peer& peer, const KeyedCertificate* identity);
+  Result<void> handshake(const Peer& peer, const KeyedCertificate* identity, const Judge& judge);
+  Result<void> setUp(const Peer& peer, const KeyedCertificate* identity);
   Result<Tried> trySend(std::string_view bytes);
   /// What comes is appended to received_.
   Result<Tried> tryReceive();

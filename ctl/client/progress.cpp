@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <ostream>
+#include <utility>
 
 namespace egalaxyd::ctl {
 namespace {
 
 constexpr std::chrono::milliseconds kBetweenDrawings{200};
 constexpr std::string_view kWipe = "\r\x1b[K";
+
+}  // namespace
 
 std::string bytesText(double bytes) {
   constexpr std::array<std::string_view, 4> kUnits{"KiB", "MiB", "GiB", "TiB"};
@@ -19,8 +22,6 @@ std::string bytesText(double bytes) {
   for (bytes /= 1024; bytes >= 1024 && unit + 1 < kUnits.size(); ++unit) bytes /= 1024;
   return fmt::format("{:.1f} {}", bytes, kUnits[unit]);
 }
-
-}  // namespace
 
 std::string progressText(std::uint64_t done, std::optional<std::uint64_t> total,
                          std::chrono::milliseconds elapsed) {
@@ -37,8 +38,16 @@ std::string progressText(std::uint64_t done, std::optional<std::uint64_t> total,
 Progress::Progress(std::ostream& out, bool shown, std::optional<std::uint64_t> total)
     : out_(out), shown_(shown), total_(total) {}
 
-Progress::~Progress() {
-  if (drawn_) out_ << kWipe << std::flush;
+Progress::~Progress() { wipe(); }
+
+void Progress::wipe() {
+  if (std::exchange(drawn_, false)) out_ << kWipe << std::flush;
+}
+
+void Progress::goOnFrom(std::string label, std::uint64_t done, std::uint64_t total) {
+  label_ = std::move(label);
+  done_ = done;
+  total_ = total;
 }
 
 void Progress::advance(std::uint64_t bytes) {
@@ -46,7 +55,7 @@ void Progress::advance(std::uint64_t bytes) {
   const auto now = Clock::now();
   if (!shown_ || now < next_) return;
   const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(now - began_);
-  out_ << kWipe << progressText(done_, total_, elapsed) << std::flush;
+  out_ << kWipe << label_ << progressText(done_, total_, elapsed) << std::flush;
   drawn_ = true;
   next_ = now + kBetweenDrawings;
 }

@@ -9,6 +9,9 @@
 
 namespace egalaxyd::ctl {
 
+/// "13.4 MiB". Pure.
+std::string bytesText(double bytes);
+
 /// "13.4 MiB of 100.0 MiB, 13%, 6.7 MiB/s", or "13.4 MiB, 6.7 MiB/s" without a known total; the
 /// rate is that of the whole time. Pure.
 std::string progressText(std::uint64_t done, std::optional<std::uint64_t> total,
@@ -25,12 +28,17 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(std::uint64_t bytes);
+  /// From here on, `done` of `total` is done, whatever it was; `label` stands before the numbers.
+  void goOnFrom(std::string label, std::uint64_t done, std::uint64_t total);
+  /// Makes room for another line; the next advance() may draw again.
+  void wipe();
 
  private:
   using Clock = std::chrono::steady_clock;
 
   std::ostream& out_;
   bool shown_;
+  std::string label_;
   std::optional<std::uint64_t> total_;
   std::uint64_t done_ = 0;
   Clock::time_point began_ = Clock::now();

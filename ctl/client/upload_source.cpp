@@ -42,7 +42,7 @@ Result<UploadSource> spool(int from, const std::string& name) {
     size += count;
   }
   if (::lseek(file->get(), 0, SEEK_SET) != 0) return errnoError("read " + name, errno);
-  return UploadSource{std::move(*file), size};
+  return UploadSource{.file = std::move(*file), .size = size};
 }
 
 }  // namespace
@@ -60,7 +60,12 @@ Result<UploadSource> openUpload(const std::string& name) {
   const off_t begin = ::lseek(file.get(), 0, SEEK_CUR);  // a shell may have read some
   if (begin < 0) return errnoError("read " + shown, errno);
   const off_t left = about.st_size > begin ? about.st_size - begin : 0;
-  return UploadSource{std::move(file), static_cast<std::uint64_t>(left)};
+  return UploadSource{std::move(file), begin, static_cast<std::uint64_t>(left)};
+}
+
+Result<void> rewind(UploadSource& source) {
+  if (!source.file || ::lseek(source.file.get(), source.begin, SEEK_SET) >= 0) return {};
+  return errnoError("read the file once more", errno);
 }
 
 }  // namespace egalaxyd::ctl

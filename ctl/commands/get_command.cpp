@@ -21,9 +21,9 @@ Result<Target> parsePage(const std::string& url) {
   return target;
 }
 
-Result<Answer> ask(const Target& target, const ConnectOptions& manner, bool showIdentity,
+Result<Answer> ask(const Target& target, ConnectOptions& manner, bool atHome,
                    const Invocation& invocation) {
-  auto connection = connectTo(target, manner, showIdentity, invocation);
+  auto connection = connectTo(target, manner, atHome, invocation);
   if (!connection) return connection.error();
   if (const auto sent = connection->send(readingRequest(target)); !sent) return sent.error();
   return readAnswer(std::move(*connection), target.protocol, invocation);
@@ -51,11 +51,13 @@ Result<Target> follow(const Target& from, const Answer& answer, int redirects) {
 int getUrl(const Invocation& invocation) {
   auto target = parsePage(invocation.arguments.front());
   if (!target) return refuseLine(invocation, "get", target.error().message);
-  if (target->protocol == Protocol::kSpartan && (invocation.has("cert") || invocation.has("key"))) {
-    return refuseLine(invocation, "get", "Spartan knows no certificates");
+  for (const char* option : {"cert", "key", "trust"}) {
+    if (target->protocol == Protocol::kSpartan && invocation.has(option)) {
+      return refuseLine(invocation, "get", "Spartan knows no certificates");
+    }
   }
   int exitCode = 0;
-  const auto manner = mannerOf(invocation, "get", exitCode);
+  auto manner = mannerOf(invocation, "get", *target, exitCode);
   if (!manner) return exitCode;
   const std::string host = target->uri.host;
   const std::uint16_t port = target->port;

@@ -7,6 +7,8 @@ import os
 import pathlib
 import pty
 import select
+import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -18,7 +20,9 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import PATIENCE, Capsule, Folder, make_certificate, program, sha256  # noqa: E402
+from capsule import (PATIENCE, Capsule, Folder, make_certificate, program,  # noqa: E402
+                     sha256)
+from fake_server import FakeServer, Host, answering, read_line  # noqa: E402
 
 TOKEN = "semi;colon & sp\u00e4ce"
 BIG = 20_000_000
@@ -55,6 +59,7 @@ root = "up"
 over = ["titan", "spartan"]
 anyone = true
 delete = true
+create_directories = true
 max_size = "30MiB"
 mime = ["text/*", "image/png", "application/octet-stream"]
 [sites.localhost."/small"]
@@ -78,53 +83,10 @@ fingerprints = ["*"]
 """
 
 
-class FakeServer:
-    """Lets `serve(connection)` deal with one connection, on a port that the kernel chose."""
-
-    def __init__(self, serve, context=None):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.result = None
-        self._thread = threading.Thread(target=self._run, args=(serve, context), daemon=True)
-        self._thread.start()
-
-    def _run(self, serve, context):
-        with contextlib.suppress(OSError):
-            connection = self._listener.accept()[0]
-            connection.settimeout(PATIENCE)
-            with connection:
-                if context:
-                    with context.wrap_socket(connection, server_side=True,
-                                             suppress_ragged_eofs=False) as tls:
-                        self.result = serve(tls)
-                else:
-                    self.result = serve(connection)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._listener.close()
-        self._thread.join(PATIENCE)
-
-
-def read_line(connection):
-    line = b""
-    while not line.endswith(b"\r\n") and (byte := connection.recv(1)):
-        line += byte
-    return line
-
-
-def answering(answer):
-    """What reads a request line, says `answer` and ends, in order."""
-    def serve(connection):
-        line = read_line(connection)
-        connection.sendall(answer)
-        if isinstance(connection, ssl.SSLSocket):
-            with contextlib.suppress(OSError):
-                connection.unwrap()
-        return line
-    return serve
+def fingerprint_in(file):
+    """SHA-256 of the certificate in a file, whatever else is in it."""
+    return sha256(subprocess.run(["openssl", "x509", "-in", file, "-outform", "DER"], check=True,
+                                 capture_output=True).stdout)
 
 
 class Client(unittest.TestCase):
@@ -151,6 +113,7 @@ class Client(unittest.TestCase):
     def ctl(self, *words, environment=None, **options):
         env = {name: value for name, value in os.environ.items()
                if name not in ("EGALAXYCTL_TOKEN", "NO_COLOR")}
+        env["XDG_STATE_HOME"] = str(self.folder.path / "home")
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run([program("egalaxyctl"), *map(str, words)], capture_output=True,
@@ -162,7 +125,8 @@ class Client(unittest.TestCase):
         goes to the file `out` instead."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, 0x5414, struct.pack("HHHH", 25, 120, 0, 0))  # TIOCSWINSZ
-        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})}
+        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "",
+               "XDG_STATE_HOME": str(self.folder.path / "home"), **(environment or {})}
         child = subprocess.Popen([program("egalaxyctl"), *map(str, words)], stdin=theirs,
                                  stdout=out or theirs, stderr=theirs, env=env, cwd=self.folder.path)
         os.close(theirs)
@@ -469,6 +433,161 @@ class Client(unittest.TestCase):
                                 "nothing happened for 1 s")
                 done.set()
 
+    # put, of several files
+
+    def folder_of(self, name, files):
+        """A folder with these files, {path: content}."""
+        made = self.folder.path / name
+        for path, content in files.items():
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_bytes(content)
+        return made
+
+    def test_what_is_in_a_folder_goes_below_the_url(self):
+        source = self.folder_of("notes", {"index.gmi": b"# Notes\n", "sub/a b;c.txt": b"words\n",
+                                          ".git/config": b"secret\n"})
+        (source / "out.gmi").symlink_to(self.big)
+        for url in (self.titan, self.spartan):
+            ran = self.ctl("put", source, url("/up/notes/"))
+            self.assert_ran(ran, 0, err="skipped " + str(source / ".git") + ": hidden")
+            self.assertIn(b"out.gmi: a symbolic link", ran.stderr)
+            self.assertIn(b"egalaxyctl: 2 of 2 files uploaded, 14 B; 2 skipped\n", ran.stderr)
+            for where, content in zip(ran.stdout.decode().split(), (b"# Notes\n", b"words\n")):
+                self.assert_ran(self.ctl("get", where), 0, content)
+            self.assertEqual((self.up / "notes/sub/a b;c.txt").read_bytes(), b"words\n")
+            shutil.rmtree(self.up / "notes")
+        mime = self.server.uploads("path = ?", "/up/notes/sub/a b;c.txt")[0]["mime"]
+        self.assertEqual(mime, "text/plain")
+
+    def test_a_file_goes_below_a_url_that_ends_with_a_slash(self):
+        source = self.folder_of("one", {"s\u00e4.gmi": b"# One\n"}) / "s\u00e4.gmi"
+        ran = self.ctl("put", source, self.titan("/up/"))
+        self.assert_ran(ran, 0)
+        self.assertEqual((ran.stderr, (self.up / "s\u00e4.gmi").read_bytes()), (b"", b"# One\n"))
+
+    def test_a_refusal_does_not_keep_the_others_back(self):
+        source = self.folder_of("mixed", {"a.gmi": b"# A\n", "b.mp4": b"film", "c.gmi": b"",
+                                          "d.gmi": b"# D\n"})
+        ran = self.ctl("put", source, self.titan("/up/mixed/"))
+        self.assert_ran(ran, 65, err=f"{source}/b.mp4: 59 ")
+        self.assertIn(f"{source}/c.gmi is empty".encode(), ran.stderr)
+        self.assertIn(b"2 of 4 files uploaded, 8 B; 2 failed\n", ran.stderr)
+        self.assertEqual(sorted(os.listdir(self.up / "mixed")), ["a.gmi", "d.gmi"])
+        (source / "c.gmi").unlink()
+        self.assert_ran(self.ctl("put", source, self.titan("/up/mixed/")), 5)
+        ran = self.ctl("put", "missing.gmi", source / "a.gmi", self.titan("/up/"))
+        self.assert_ran(ran, 66, err="1 of 2 files uploaded, 4 B; 1 failed\n")
+
+    def test_a_token_is_read_once_for_all(self):
+        source = self.folder_of("tokens", {"a.gmi": b"# A\n", "b.gmi": b"# B\n"})
+        self.assert_ran(self.ctl("put", source, self.titan("/token/"), "--token", "-",
+                                 input=TOKEN.encode() + b"\n"), 0, err="2 of 2 files")
+        ran = self.ctl("put", source, self.titan("/token/"), "--token", TOKEN)
+        self.assertEqual(ran.stderr.count(b"everybody on this machine"), 1)
+
+    def test_lines_that_name_no_place_for_each_file_are_refused(self):
+        source = self.folder_of("several", {"a/x.gmi": b"1", "b/x.gmi": b"2"})
+        self.assert_ran(self.ctl("put", source, self.titan("/up/x")), 64, b"", "ends with '/'")
+        self.assert_ran(self.ctl("put", source / "a/x.gmi", self.big, self.titan("/up/x")), 64,
+                        b"", "ends with '/'")
+        self.assert_ran(self.ctl("put", "-", self.big, self.titan("/up/")), 64, b"", "alone")
+        self.assert_ran(self.ctl("put", source / "a", source / "b", self.titan("/up/")), 65, b"",
+                        "would both become")
+        self.assert_ran(self.ctl("put", "--delete", self.big, self.titan("/up/x")), 64)
+        (source / "none").mkdir()
+        self.assert_ran(self.ctl("put", source / "none", self.titan("/up/")), 66, b"", "0 of 0")
+
+    def test_a_server_that_asks_to_wait_is_asked_again(self):
+        source = self.folder_of("slow", {"a.gmi": b"# A\n" * 99, "b.gmi": b"# B\n"})
+        with Host((self.certificate, self.key), b"30 gemini://h/x\r\n") as host:
+            host.answers = [b"44 1\r\n", b"44 0\r\n"]
+            ran = self.ctl("put", source, host.url("/", "titan"))
+            self.assert_ran(ran, 0, b"gemini://h/x\n" * 2, "a.gmi: the server asks to wait 1 s")
+            self.assertEqual(host.bodies, [b"# A\n" * 99] * 3 + [b"# B\n"])
+            host.answers = [b"44 601\r\n"]
+            ran = self.ctl("put", source, host.url("/", "titan"))
+            self.assert_ran(ran, 4, b"gemini://h/x\n", "a.gmi: 44 601\n")
+            host.answers = [b"44 1\r\n"]
+            self.assert_ran(self.ctl("put", "--delete", host.url("/x", "titan")), 0)
+            host.answers = [b"44 1\r\n"]
+            self.assert_ran(self.ctl("put", "-", host.url("/x", "titan"), input=b"piped"), 0)
+            self.assertEqual(host.bodies[-2:], [b"piped"] * 2)
+
+    def test_a_wait_ends_at_once_with_ctrl_c(self):
+        source = self.folder_of("ended", {"a.gmi": b"# A\n"}) / "a.gmi"
+        with Host((self.certificate, self.key), b"44 500\r\n") as host:
+            with subprocess.Popen([program("egalaxyctl"), "put", source, host.url("/x", "titan")],
+                                  stderr=subprocess.PIPE,
+                                  env={**os.environ, "XDG_STATE_HOME": str(self.folder.path / "home")}
+                                  ) as child:
+                self.assertIn(b"wait 500 s", child.stderr.readline())
+                child.send_signal(signal.SIGINT)
+                self.assertEqual(child.wait(PATIENCE), -signal.SIGINT)
+
+    def test_a_server_that_has_gone_is_not_asked_for_each_file(self):
+        source = self.folder_of("gone", {f"{i}.gmi": b"x" for i in range(9)})
+        with Host((self.certificate, self.key), b"") as host:
+            ran = self.ctl("put", source, host.url("/", "titan"))
+            self.assert_ran(ran, 69, b"", "0 of 9 files uploaded, 0 B; 3 failed; 6 not tried\n")
+            self.assertEqual(len(host.requests), 3)
+
+    def test_progress_counts_files(self):
+        source = self.folder_of("large", {"a": b"x", "b": self.big.read_bytes()})
+        seen = threading.Event()
+
+        def slow(connection):
+            size = int(read_line(connection).split()[2])
+            while size > 0:
+                if not seen.is_set():
+                    seen.wait(0.02)
+                size -= len(connection.recv(16384 if not seen.is_set() else 1 << 20))
+            connection.sendall(b"3 /x\r\n")
+        with FakeServer(slow, connections=2) as server:
+            code, text = self.on_terminal(
+                "put", source, f"spartan://localhost:{server.port}/",
+                until=lambda text: seen.set() if b"%" in text else None)
+        self.assertEqual(code, 0, text)
+        self.assertRegex(text, r"\r\x1b\[K2 of 2: \d+\.\d [KM]iB of 19\.1 MiB, \d+%, ")
+
+    # Who the user is.
+
+    def test_an_identity_is_made_and_used(self):
+        ran = self.ctl("identity", "create", "Ada L\u00f6velace")
+        self.assert_ran(ran, 0)
+        file = self.folder.path / "Ada L\u00f6velace.pem"
+        self.assertEqual(file.stat().st_mode & 0o7777, 0o600)
+        line = f'fingerprints = ["SHA256:{fingerprint_in(file)}"]'
+        self.assertIn(line, ran.stdout.decode())
+        self.assertIn(b"Lagrange", ran.stdout)
+        shown = self.ctl("identity", "show", file)
+        self.assert_ran(shown, 0)
+        self.assertIn(line, shown.stdout.decode())
+        page = self.ctl("get", self.gemini("/gate"), "--cert", file)
+        self.assert_ran(page, 0)
+        self.assertIn("Ada L\u00f6velace", page.stdout.decode())
+        subprocess.run(["openssl", "verify", "-purpose", "sslclient", "-CAfile", file, file],
+                       check=True, capture_output=True)
+
+    def test_an_identity_is_never_replaced_and_goes_nowhere_else(self):
+        where = self.folder.make("identities")
+        self.assert_ran(self.ctl("identity", "create", "me", "--dir", where), 0)
+        before = (where / "me.pem").read_bytes()
+        self.assert_ran(self.ctl("identity", "create", "me", "--dir", where), 73, b"", "is there")
+        self.assertEqual((where / "me.pem").read_bytes(), before)
+        for name in ("", ".", "..", "../me", "/tmp/me", "a/b", "a\nb", "\x1b[2J", ".me", "x" * 65,
+                     "a\u202eb"):
+            self.assert_ran(self.ctl("identity", "create", name, "--dir", where), 65, b"",
+                            "cannot be the name of an identity")
+        self.assertEqual(os.listdir(where), ["me.pem"])
+
+    def test_a_key_is_found_beside_its_certificate(self):
+        self.assert_ran(self.ctl("get", self.gemini("/gate"), "--cert", self.certificate), 0)
+        alone = self.folder.path / "alone.crt"
+        alone.write_text(pathlib.Path(self.certificate).read_text())
+        ran = self.ctl("get", self.gemini("/gate"), "--cert", alone)
+        self.assert_ran(ran, 66, b"", "alone.key")
+        self.assertIn(b"neither in its own file nor beside it", ran.stderr)
+
     # What a terminal sees.
 
     def test_progress_is_drawn_on_a_terminal_and_wiped(self):
@@ -561,8 +680,9 @@ class Client(unittest.TestCase):
             return ran.stdout.split()
         self.assertEqual(complete("pu"), ["put"])
         self.assertEqual(complete("log", "de"), ["debug"])
-        self.assertEqual(complete("put", "a.gmi", "--t"), ["--timeout", "--token"])
-        self.assertEqual(complete("get", "--c"), ["--cert"])
+        self.assertEqual(complete("put", "a.gmi", "--t"), ["--timeout", "--token", "--trust"])
+        self.assertEqual(complete("get", "--c"), ["--cert", "--connect"])
+        self.assertEqual(complete("identity", ""), ["create", "show"])
         self.assertEqual(complete("certificate", ""), ["create", "list", "show"])
 
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <set>
 #include <sstream>
 
@@ -282,6 +283,12 @@ TEST(PutCommand, RefusesALineThatMeansNothing) {
       {{file, "spartan://a/b"}, {{"mime", "text/plain"}}, "--mime"},
       {{file, "spartan://a/b"}, {{"cert", "x"}}, "--cert"},
       {{"spartan://a/b"}, {{"delete", ""}}, "--delete"},
+      {{"spartan://a/b"}, {{"trust", ""}}, "URL is missing"},
+      {{file, "spartan://a/b"}, {{"trust", ""}}, "--trust"},
+      {{file, "titan://a/b"}, {{"connect", "a:b"}}, "--connect a:b"},
+      {{"/", "titan://a/b"}, {}, "ends with '/'"},
+      {{file, file, "titan://a"}, {}, "ends with '/'"},
+      {{file, "-", "titan://a/"}, {}, "standard input"},
   };
   for (const auto& c : cases) {
     std::vector<std::string> line{"put"};
@@ -294,8 +301,11 @@ TEST(PutCommand, RefusesALineThatMeansNothing) {
 
 TEST(PutCommand, RefusesAFileThatCannotBeSent) {
   const TempDir dir;
+  ::setenv("XDG_STATE_HOME", dir.path().c_str(),
+           1);  // whom the user of the test trusts is no matter
   EXPECT_EQ(run({"put", dir / "missing", "titan://a/b"}).code, kExitNoInput);
-  EXPECT_EQ(run({"put", dir.path(), "titan://a/b"}).code, kExitIo);
+  EXPECT_EQ(run({"put", dir / "missing", "titan://a/b/"}).code, kExitNoInput);
+  EXPECT_EQ(run({"put", dir.path(), "titan://a/"}).code, kExitNoInput) << "it is empty";
   const auto empty = run({"put", dir.write("empty", ""), "titan://a/b"});
   EXPECT_EQ(empty.code, kExitData);
   EXPECT_TRUE(has(empty.err, "put --delete")) << empty.err;

@@ -37,6 +37,13 @@ TEST(ClientRequest, KnowsProtocolHostAndPortOfAUrl) {
   EXPECT_EQ(target("example.org/a", Protocol::kTitan).url, "titan://example.org/a");
 }
 
+TEST(ClientRequest, KnowsPagesBelowAFolder) {
+  const Target page = pageBelow(target("titan://h:1/w%20x/?q"), "a b;/c%.gmi");
+  EXPECT_EQ(page.url, "titan://h:1/w%20x/a%20b%3B/c%25.gmi?q");
+  EXPECT_EQ(page.uri.path, "/w%20x/a%20b%3B/c%25.gmi");
+  EXPECT_EQ(pageBelow(target("spartan://h/"), "x").url, "spartan://h/x");
+}
+
 TEST(ClientRequest, RefusesWhatItCannotAsk) {
   for (const char* url : {"", "http://example.org/", "gemini:///x", "gemini://[::1/", "a\r\nb",
                           "gemini://a/b c", "gemini://me@a/", "gemini://a:65536/"}) {
