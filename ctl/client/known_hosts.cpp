@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <thread>
 
 #include "common/base/environment.h"
 #include "common/base/errno_error.h"
@@ -27,6 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxFileBytes = 16 << 20;
+/// Whoever holds the lock writes a small file; longer than this does one that is stopped.
+constexpr std::chrono::seconds kLockPatience{2};
 constexpr std::string_view kKeyPrefix = "SHA256:";
 constexpr std::string_view kHead =
     "# Whom egalaxyctl trusts: host, port, public key, end of its certificate, known since.\n"
@@ -115,11 +118,14 @@ Result<UniqueFd> lock(const fs::path& file) {
   const std::string name = file.string() + ".lock";
   UniqueFd fd(::open(name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return errnoError("open " + name, errno);
-  int failed = 0;
-  do {
-    failed = ::flock(fd.get(), LOCK_EX);
-  } while (failed != 0 && errno == EINTR);
-  if (failed != 0) return errnoError("lock " + name, errno);
+  const auto end = std::chrono::steady_clock::now() + kLockPatience;
+  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errnoError("lock " + name, errno);
+    if (std::chrono::steady_clock::now() >= end) {
+      return Error{ErrorCode::kBusy, name + ": another process holds it"};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   return fd;
 }
 

@@ -2,6 +2,7 @@
 """Whom egalaxyctl trusts: keys of hosts on first use, remembered, and what becomes of others. The
 program is the one of $EGALAXYD_BIN_DIR."""
 import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -171,6 +172,13 @@ class Trust(unittest.TestCase):
             ran = self.get(**changes)
             self.assert_ran(ran, 0, "is not remembered")
             self.assertEqual(ran.stdout, b"here\n")
+
+    def test_one_that_holds_the_file_keeps_nobody_waiting_for_long(self):
+        self.known.parent.mkdir()
+        with open(str(self.known) + ".lock", "wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.assert_ran(self.get(), 0, "another process holds it")
+        self.assert_ran(self.get(), 0)
 
     def test_a_damaged_file_is_said_and_stays(self):
         self.assert_ran(self.get(), 0)
