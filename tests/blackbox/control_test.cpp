@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
@@ -64,7 +65,8 @@ TEST_F(Control, ChecksNothingForAServerWithoutAFile) {
 }
 
 TEST_F(Control, ChecksTheFolderItIsInWithoutAServer) {
-  if (std::filesystem::exists("/run/egalaxyd/control.sock")) GTEST_SKIP() << "a server runs here";
+  const bool isNone = ::access("/run/egalaxyd/control.sock", F_OK) != 0 && errno == ENOENT;
+  if (!isNone) GTEST_SKIP() << "a server runs here, or may: its folder is closed to us";
   capsule.dir().write("elsewhere/egalaxyd.toml", "workrs = 2\n");
   const std::map<std::string, std::string> nowhere = {
       {"RUNTIME_DIRECTORY", (capsule.dir() / "no-run").string()},
