@@ -2,14 +2,19 @@
 
 #include <Poco/JSON/Array.h>
 #include <Poco/JSON/Parser.h>
+#include <grp.h>
+#include <pwd.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <ostream>
+#include <system_error>
 
 #include "common/base/errno_error.h"
 #include "common/base/poco_seam.h"
@@ -35,6 +40,29 @@ std::vector<fs::path> likelySockets() {
   return folders;
 }
 
+/// The group that a file, or else its folder, is for; "" where that is root's or has no name.
+std::string groupOf(const fs::path& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0 && ::stat(file.parent_path().c_str(), &info) != 0) return "";
+  const group* named = info.st_gid == 0 ? nullptr : ::getgrgid(info.st_gid);
+  return named == nullptr ? "" : named->gr_name;
+}
+
+/// kPermission: what to do about a socket that is there, or in a folder that is closed.
+Error noRights(const fs::path& socket) {
+  const passwd* account = ::getpwuid(::geteuid());
+  const std::string user = account == nullptr ? "NAME" : account->pw_name;
+  const std::string named = groupOf(socket);
+  const std::string join =
+      named.empty()
+          ? ""
+          : fmt::format(", or join its group with \"sudo usermod -aG {} {}\" and log in again",
+                        named, user);
+  return {ErrorCode::kPermission,
+          fmt::format("{} may not use {}, where a server answers if it runs: use sudo{}",
+                      account == nullptr ? "this account" : user, socket.string(), join)};
+}
+
 /// A Poco::Net::StreamSocket would take as many lines: ENOENT, ECONNREFUSED and EPIPE mean
 /// different things here, and it makes an exception of each.
 Result<UniqueFd> connectTo(const std::string& path) {
@@ -52,6 +80,7 @@ Result<UniqueFd> connectTo(const std::string& path) {
   if (errno == ECONNREFUSED || errno == ENOENT) {
     return Error{ErrorCode::kNotFound, "no server answers at " + path};
   }
+  if (errno == EACCES || errno == EPERM) return noRights(path);
   return errnoError("connect to " + path, errno);
 }
 
@@ -91,11 +120,14 @@ Result<std::string> controlSocketPath(const Invocation& invocation) {
     return given->second;
   }
   std::vector<std::string> looked;
+  std::optional<fs::path> closed;
   for (const fs::path& path : likelySockets()) {
     std::error_code failed;
     if (fs::exists(path, failed)) return path.string();
+    if (failed == std::errc::permission_denied) closed = path;
     looked.push_back(path.string());
   }
+  if (closed) return noRights(*closed);
   return Error{ErrorCode::kNotFound,
                fmt::format("no server is running: there is no {}; name its control.sock with "
                            "--socket if it has another server.runtime_dir",

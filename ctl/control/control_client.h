@@ -14,7 +14,8 @@ namespace egalaxyd::ctl {
 Result<std::string> controlSocketPath(const Invocation& invocation);
 
 /// Sends the request and waits for its answer, however long that takes. Fails with kNotFound when
-/// there is no server, kPermission when the socket is not for this account.
+/// there is no server, kPermission when the socket, or its folder, is not for this account: the
+/// message says how to get the right.
 Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
                                           const ControlRequest& request);
 
