@@ -134,6 +134,7 @@ int Master::run() {
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
+  certificates_.emplace(*loop_, [this] { lookAtCertificates(); });
   tick_.emplace(*loop_, [this] { perform(supervisor_.tick(Clock::now())); });
   perform(
       supervisor_.start(newest_, first.workers, first.config.server.drainTimeout, Clock::now()));
@@ -394,6 +395,13 @@ void Master::mendListeners() {
   }
 }
 
+/// Those that a start and a reload warn of, as they are by now. When to look is decided by time
+/// that has passed (Clock), so a clock that is set neither floods nor silences the log.
+void Master::lookAtCertificates() {
+  logWarnings(certificateWarnings(*current().plan, std::chrono::system_clock::now()));
+  certificates_->setAfter(hooks_.certificateLooks);
+}
+
 Master::Process* Master::processOf(WorkerKey key) const {
   const auto found = processes_.find(key);
   return found == processes_.end() ? nullptr : found->second.get();
@@ -534,6 +542,7 @@ void Master::act(const GenerationServes& action) {
     noteReady(generation, servedUrls(generation));
     service_->ready(status());
   }
+  certificates_->setAfter(hooks_.certificateLooks);
   desk_->reloadSucceeded(generation.number);
 }
 

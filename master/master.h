@@ -39,6 +39,8 @@ struct MasterHooks {
   std::function<Result<SpawnedWorker>(WorkerSetup setup, const std::function<void()>& forgetMaster)>
       spawn = spawnWorker;
   SupervisorPolicy policy{.mostWorkers = SharedState::kSlots};
+  /// How long after a generation began to serve, and then again, certificates are looked at.
+  Clock::duration certificateLooks = std::chrono::hours(24);
 };
 
 /// One per process; single-threaded for its whole life, since it forks. It survives whatever a
@@ -83,6 +85,7 @@ class Master final : private ManagedMaster {
   bool noteRoot(Process& process, std::string_view text) const;
   std::vector<ServedPlace> placesAway() const;
   void followRoots();
+  void lookAtCertificates();
 
   /// Carries out `actions` in order, those included that carrying out brings about.
   void perform(Actions actions);
@@ -131,6 +134,7 @@ class Master final : private ManagedMaster {
   std::optional<ServiceManager> service_;
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
+  std::optional<Timer> certificates_;
   std::set<int> deadListeners_;        ///< cannot be made to listen again; the log has said so
   std::unique_ptr<ControlDesk> desk_;  ///< there since run()
   std::unique_ptr<UploadSettler> uploads_;

@@ -369,6 +369,10 @@ std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan) {
   return plan.tls->served();
 }
 
+Complaints certificateWarnings(const ServingPlan& plan, std::chrono::system_clock::time_point now) {
+  return plan.tls->warnings(now);
+}
+
 Result<std::string> recoverInChild(const Config& config, const std::optional<Account>& account,
                                    const DeadWorkers& dead) {
   if (auto confined = confine(config, account); !confined) return confined.error();

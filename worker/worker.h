@@ -1,6 +1,7 @@
 // The master's only interface to a worker: build a plan, fork, run.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -52,6 +53,8 @@ std::vector<ServedPlace> servedPlaces(const ServingPlan& plan);
 
 /// The certificates that the plan's contexts hold; the leaves live as long as the plan.
 std::vector<ServedCertificate> servedCertificates(const ServingPlan& plan);
+/// See TlsContexts::warnings().
+Complaints certificateWarnings(const ServingPlan& plan, std::chrono::system_clock::time_point now);
 
 /// Recovers the uploads of workers that have died (recoverUploads), and returns what it did in
 /// words, or "". Runs in a process that was just forked for it, which it confines as a worker.

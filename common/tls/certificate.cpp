@@ -31,6 +31,7 @@
 #include "common/system/log.h"
 #include "common/tls/client_certificate.h"
 #include "common/tls/openssl_support.h"
+#include "common/wire/ip_address.h"
 
 namespace egalaxyd {
 namespace fs = std::filesystem;
@@ -87,10 +88,24 @@ Result<std::vector<X509Ptr>> parsePemCertificates(const fs::path& file, std::str
 
 // --- making ---------------------------------------------------------------------------------
 
+/// "[::1]" and "0:0::1" become "::1", each name is there once.
+std::vector<std::string> canonicalNames(const std::vector<std::string>& names) {
+  std::vector<std::string> all;
+  for (std::string_view name : names) {
+    if (name.starts_with('[') && name.ends_with(']')) name = name.substr(1, name.size() - 2);
+    const auto address = IpAddress::parse(name);
+    const std::string text = address ? address->text() : std::string(name);
+    if (std::ranges::find(all, text) == all.end()) all.push_back(text);
+  }
+  return all;
+}
+
 GeneralNamePtr generalName(const std::string& name) {
   GeneralNamePtr general(GENERAL_NAME_new());
   if (!general) return nullptr;
-  if (ASN1_OCTET_STRING* address = a2i_IPADDRESS(name.c_str())) {
+  if (IpAddress::parse(name)) {
+    ASN1_OCTET_STRING* address = a2i_IPADDRESS(name.c_str());
+    if (address == nullptr) return nullptr;
     GENERAL_NAME_set0_value(general.get(), GEN_IPADD, address);
     return general;
   }
@@ -134,14 +149,24 @@ bool addSerial(X509* certificate) {
          BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(certificate)) != nullptr;
 }
 
-bool addSubject(X509* certificate, const std::string& name) {
-  X509_NAME* subject = X509_get_subject_name(certificate);
-  const std::string text = name.substr(0, kMaxCommonNameBytes);
+bool addToSubject(X509* certificate, int kind, std::string_view text) {
   return X509_NAME_add_entry_by_NID(
-             subject, NID_commonName, MBSTRING_UTF8,
+             X509_get_subject_name(certificate), kind, MBSTRING_UTF8,
              reinterpret_cast<const unsigned char*>(text.data()),  // NOLINT: OpenSSL's bytes
-             static_cast<int>(text.size()), -1, 0) == 1 &&
-         X509_set_issuer_name(certificate, subject) == 1;
+             static_cast<int>(text.size()), -1, 0) == 1;
+}
+
+bool addSubject(X509* certificate, const std::vector<std::string>& names) {
+  bool named = false;
+  for (const std::string& name : names) {
+    const bool wanted = !named || IpAddress::parse(name);
+    if (!wanted || name.size() > kMaxCommonNameBytes) continue;
+    if (!addToSubject(certificate, NID_commonName, name)) return false;
+    named = true;
+  }
+  // An issuer without any name is against RFC 5280.
+  if (!named && !addToSubject(certificate, NID_organizationName, "self-signed")) return false;
+  return X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1;
 }
 
 /// Not "now": a certificate made while the clock is ahead would not be valid yet once it is set
@@ -151,19 +176,21 @@ bool addDates(X509* certificate) {
          ASN1_TIME_set_string(X509_getm_notAfter(certificate), "40960101000000Z") == 1;
 }
 
-/// Of `subject`; `addExtensions(leaf)` adds what makes it a server's or a client's.
+/// For `names`, of which the subject takes what fits; `addExtensions(leaf)` adds what makes it a
+/// server's or a client's.
 template <class AddExtensions>
-Result<KeyedCertificate> makeCertificate(const std::string& subject, AddExtensions addExtensions) {
+Result<KeyedCertificate> makeCertificate(const std::vector<std::string>& names,
+                                         AddExtensions addExtensions) {
   const ErrorQueue errors;
   KeyedCertificate made;
   made.key.reset(EVP_EC_gen("P-256"));
   if (!made.key) return opensslError("making a P-256 key");
   X509Ptr leaf(X509_new());
   if (!leaf || X509_set_version(leaf.get(), X509_VERSION_3) != 1 || !addSerial(leaf.get()) ||
-      !addSubject(leaf.get(), subject) || !addDates(leaf.get()) ||
+      !addSubject(leaf.get(), names) || !addDates(leaf.get()) ||
       X509_set_pubkey(leaf.get(), made.key.get()) != 1 || !addNoAuthority(leaf.get()) ||
       !addExtensions(leaf.get()) || X509_sign(leaf.get(), made.key.get(), EVP_sha256()) == 0) {
-    return opensslError("making a certificate for " + subject);
+    return opensslError("making a certificate for " + names.front());
   }
   made.chain.push_back(std::move(leaf));
   return made;
@@ -328,9 +355,10 @@ Result<KeyedCertificate> readKeyedCertificate(const fs::path& certificate, const
   return KeyedCertificate{std::move(*chain), std::move(*privateKey)};
 }
 
-Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names) {
-  if (auto checked = checkNames(names); !checked) return checked.error();
-  return makeCertificate(names.front(), [&](X509* leaf) { return addNames(leaf, names); });
+Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& wanted) {
+  if (auto checked = checkNames(wanted); !checked) return checked.error();
+  const std::vector<std::string> names = canonicalNames(wanted);
+  return makeCertificate(names, [&](X509* leaf) { return addNames(leaf, names); });
 }
 
 Result<KeyedCertificate> makeClientCertificate(const std::string& name) {
@@ -339,7 +367,7 @@ Result<KeyedCertificate> makeClientCertificate(const std::string& name) {
                  fmt::format("'{}' cannot be a certificate's name: write 1 to {} bytes of text",
                              logQuote(name), kMaxCommonNameBytes)};
   }
-  return makeCertificate(name, &addClientUse);
+  return makeCertificate({name}, &addClientUse);
 }
 
 Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::path& certificate,

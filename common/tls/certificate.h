@@ -33,6 +33,7 @@ struct KeyedCertificate {
 struct ServedCertificate {
   std::vector<std::string> hosts;  ///< that it answers for, as the configuration names them
   std::filesystem::path file;
+  std::string where;           ///< for complaints: where the configuration asks for it
   const X509* leaf = nullptr;  ///< stays with whoever told
 };
 
@@ -44,8 +45,11 @@ Result<KeyPtr> readPrivateKey(const std::filesystem::path& file);
 Result<KeyedCertificate> readKeyedCertificate(const std::filesystem::path& certificate,
                                               const std::filesystem::path& key);
 
-/// ECDSA P-256, X.509 v3, self-signed, CN = the first name (its first 64 bytes), a SAN for each
-/// name (DNS or IP), valid from yesterday to 4096-01-01. Names are ASCII; "*.example.org" is one.
+/// ECDSA P-256, X.509 v3, self-signed, a SAN for each name (DNS or IP), valid from 2020 to
+/// 4096-01-01. Names are ASCII; "*.example.org" is one. The subject's first CN is the first name
+/// that fits into one (64 bytes: a name that is cut would be another's); each address is a CN too,
+/// since there are clients, Lagrange among them, that look for addresses nowhere else. Where no
+/// name fits, the subject is O=self-signed.
 Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names);
 /// Writes `<certificate>` (0644) and `<key>` (0600) as PEM, key first, each complete or not at all;
 /// fails with kExists rather than replace a file. No key stays behind without its certificate,

@@ -47,9 +47,14 @@ std::optional<std::string> uselessKey(const X509* certificate) {
 std::vector<std::string> certificateAdvice(const X509* certificate,
                                            std::chrono::system_clock::time_point now) {
   std::vector<std::string> advice;
-  if (now > certificateNotAfter(certificate)) {
+  const auto end = certificateNotAfter(certificate);
+  if (now > end) {
     advice.push_back(
         fmt::format("the certificate expired at {}, and clients may refuse it: renew it",
+                    certificateNotAfterText(certificate)));
+  } else if (end - now < std::chrono::days(kExpiresSoonDays)) {
+    advice.push_back(
+        fmt::format("the certificate ends at {}: renew it before, and reload the server",
                     certificateNotAfterText(certificate)));
   }
   if (now < certificateNotBefore(certificate)) {

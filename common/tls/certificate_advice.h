@@ -9,8 +9,12 @@
 
 namespace egalaxyd {
 
-/// Why clients may refuse the certificate at `now`, and what to do: it has expired or is not yet
-/// valid, or its key is of a kind or on a curve that no client takes. Leaves the thread's OpenSSL
+/// Days before its end from which on a certificate "expires soon".
+inline constexpr int kExpiresSoonDays = 30;
+
+/// Why clients may refuse the certificate at `now` or soon after, and what to do: it has expired,
+/// expires soon or is not yet valid, or its key is of a kind or on a curve that no client takes.
+/// Takes microseconds, so that thousands can be looked at. Leaves the thread's OpenSSL
 /// error queue empty.
 std::vector<std::string> certificateAdvice(const X509* certificate,
                                            std::chrono::system_clock::time_point now);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "common/tls/certificate_advice.h"
 #include "common/tls/certificate_names.h"
 #include "common/wire/control_protocol.h"
 

@@ -6,11 +6,8 @@
 
 namespace egalaxyd {
 
-/// Days before its end from which on a certificate "expires soon".
-inline constexpr int kExpiresSoonDays = 30;
-
 /// Subject, names, dates, fingerprints, and in "validity": "valid", "not yet", "expires soon" or
-/// "expired".
+/// "expired". "soon": kExpiresSoonDays.
 Poco::JSON::Object describeCertificate(const X509* certificate);
 
 }  // namespace egalaxyd

@@ -14,12 +14,18 @@
 #include <optional>
 #include <string_view>
 
+#include "common/base/ascii.h"
 #include "common/base/path.h"
 #include "common/base/sha256.h"
 #include "common/tls/openssl_support.h"
+#include "common/wire/ip_address.h"
 
 namespace egalaxyd {
 namespace {
+
+/// A file's name has 255 bytes at most, and that of an unfinished one 22 more than the stem.
+constexpr std::size_t kLongestStem = 233;
+constexpr std::size_t kCutStem = 160;  ///< what is kept before the digest of a longer one
 
 /// Control characters (C0, DEL, C1) and bytes that are not UTF-8 become \XX, as RFC 2253 writes
 /// them.
@@ -84,6 +90,17 @@ std::chrono::system_clock::time_point timePoint(std::int64_t seconds) {
   return Clock::time_point(std::chrono::seconds(seconds));
 }
 
+/// "" where it is not text.
+std::string entryText(const X509_NAME* name, int index) {
+  unsigned char* utf8 = nullptr;
+  const int size =
+      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
+  if (size < 0) return "";
+  const std::string text(utf8, utf8 + size);
+  OPENSSL_free(utf8);
+  return escapeControls(text);
+}
+
 std::string timeText(const ASN1_TIME* time) {
   const ErrorQueue errors;
   std::tm parts{};
@@ -117,14 +134,7 @@ std::string certificateCommonName(const X509* certificate) {
   const ErrorQueue errors;
   const X509_NAME* subject = X509_get_subject_name(certificate);
   const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-  if (index < 0) return "";
-  unsigned char* utf8 = nullptr;
-  const int size =
-      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
-  if (size < 0) return "";
-  std::string name(utf8, utf8 + size);
-  OPENSSL_free(utf8);
-  return escapeControls(name);
+  return index < 0 ? "" : entryText(subject, index);
 }
 
 std::vector<std::string> certificateNames(const X509* certificate) {
@@ -157,10 +167,35 @@ std::string certificateNotAfterText(const X509* certificate) {
   return timeText(X509_get0_notAfter(certificate));
 }
 
+std::int64_t certificateNotAfterUnix(const X509* certificate) {
+  return secondsOf(X509_get0_notAfter(certificate)).value_or(0);
+}
+
+NamedHosts::NamedHosts(const X509* certificate) {
+  const ErrorQueue errors;
+  for (const std::string& name : certificateNames(certificate)) names_.insert(lowerCase(name));
+  if (!names_.empty()) return;
+  const X509_NAME* subject = X509_get_subject_name(certificate);
+  for (int i = -1; (i = X509_NAME_get_index_by_NID(subject, NID_commonName, i)) >= 0;) {
+    names_.insert(lowerCase(entryText(subject, i)));
+  }
+}
+
+bool NamedHosts::hold(const std::string& host) const {
+  if (names_.contains(host)) return true;
+  const auto dot = host.find('.');
+  const bool isName = dot != std::string::npos && dot > 0 && !IpAddress::parse(host);
+  return isName && names_.contains("*" + host.substr(dot));
+}
+
 std::string certificateFileStem(const std::string& host) {
   if (host == "*") return "_default";
   std::string stem = host.starts_with("*.") ? "_wildcard" + host.substr(1) : host;
   std::replace(stem.begin(), stem.end(), ':', '_');
+  if (stem.size() > kLongestStem) {
+    stem.resize(kCutStem);
+    stem += "_" + sha256Hex(host);
+  }
   return stem;
 }
 

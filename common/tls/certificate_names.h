@@ -4,7 +4,9 @@
 #include <openssl/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace egalaxyd {
@@ -25,6 +27,22 @@ std::chrono::system_clock::time_point certificateNotAfter(const X509* certificat
 /// The same for people, not clamped: "4096-01-01T00:00:00Z", or "unreadable".
 std::string certificateNotBeforeText(const X509* certificate);
 std::string certificateNotAfterText(const X509* certificate);
+
+/// Seconds since 1970, not clamped; 0 for a date that cannot be read.
+std::int64_t certificateNotAfterUnix(const X509* certificate);
+
+/// The hosts that a certificate names, to be asked about many: as clients read them, so by the SAN,
+/// and only without one by the subject's CNs. A wildcard stands for one label.
+class NamedHosts {
+ public:
+  explicit NamedHosts(const X509* certificate);
+  /// `host` as the configuration has it: lower-case, an address without brackets, or
+  /// "*.example.org".
+  bool hold(const std::string& host) const;
+
+ private:
+  std::unordered_set<std::string> names_;
+};
 
 /// The file name, without ending, under which a host's certificate and key are kept: by the server
 /// in its state folder, and by egalaxyctl, so that one made there can be put into that folder.

@@ -146,6 +146,14 @@ void printPrometheus(const Invocation& invocation, const Object& answer) {
                          number(*values, "count"));
     }
   });
+  metric(out, "certificate_not_after_timestamp_seconds", "gauge",
+         "When the certificate of a host ends, in Unix time.");
+  for (const auto& each : *answer.getArray("certificate_ends")) {
+    const auto& row = each.extract<Object::Ptr>();
+    out << fmt::format("egalaxyd_certificate_not_after_timestamp_seconds{{host=\"{}\"}} {}\n",
+                       printable(row->getValue<std::string>("host")),
+                       row->getValue<std::int64_t>("not_after"));
+  }
   metric(out, "worker_memory_bytes", "gauge", "Proportional set size of a worker.");
   for (const auto& each : *answer.getArray("workers")) {
     const auto& worker = each.extract<Object::Ptr>();

@@ -1,8 +1,9 @@
 #include "master/control/certificate_report.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,13 +16,39 @@ namespace egalaxyd {
 using Poco::JSON::Array;
 using Poco::JSON::Object;
 
-Object describeCertificates(const ServingPlan& plan) {
-  const auto served = servedCertificates(plan);
-  std::vector<std::pair<std::chrono::system_clock::time_point, std::size_t>> order;
+namespace {
+
+/// Unix time and index of each, the one that ends first comes first.
+std::vector<std::pair<std::int64_t, std::size_t>> byEnd(
+    const std::vector<ServedCertificate>& served) {
+  std::vector<std::pair<std::int64_t, std::size_t>> order;
   for (std::size_t i = 0; i < served.size(); ++i) {
-    order.emplace_back(certificateNotAfter(served[i].leaf), i);
+    order.emplace_back(certificateNotAfterUnix(served[i].leaf), i);
   }
   std::ranges::sort(order);
+  return order;
+}
+
+}  // namespace
+
+Array describeCertificateEnds(const ServingPlan& plan) {
+  const auto served = servedCertificates(plan);
+  Array rows;
+  for (const auto& [end, index] : byEnd(served)) {
+    for (const std::string& host : served[index].hosts) {
+      if (rows.size() == kMostControlRows) return rows;
+      Object row = jsonObject();
+      row.set("host", host);
+      row.set("not_after", end);
+      rows.add(row);
+    }
+  }
+  return rows;
+}
+
+Object describeCertificates(const ServingPlan& plan) {
+  const auto served = servedCertificates(plan);
+  auto order = byEnd(served);
   if (order.size() > kMostControlRows) order.resize(kMostControlRows);
   Array rows;
   for (const auto& [end, index] : order) {

@@ -1,6 +1,7 @@
 // What `certificates` answers.
 #pragma once
 
+#include <Poco/JSON/Array.h>
 #include <Poco/JSON/Object.h>
 
 #include "worker/worker.h"
@@ -10,5 +11,8 @@ namespace egalaxyd {
 /// Those that `plan` serves. The one that ends first comes first, and a long list is cut at its
 /// end.
 Poco::JSON::Object describeCertificates(const ServingPlan& plan);
+/// [{"host":"example.org","not_after":1790000000}, ...]: when the certificate of each host ends. Of
+/// many hosts those whose certificate ends first.
+Poco::JSON::Array describeCertificateEnds(const ServingPlan& plan);
 
 }  // namespace egalaxyd

@@ -5,6 +5,7 @@
 
 #include "common/base/memory_use.h"
 #include "common/wire/control_protocol.h"
+#include "master/control/certificate_report.h"
 #include "master/control/managed_master.h"
 
 namespace egalaxyd {
@@ -108,6 +109,7 @@ Object describeStatistics(const MasterView& master) {
     workers.add(describeWorker(view.key, *process, master.shared.slot(process->sharedSlot)));
   }
   answer.set("workers", workers);
+  answer.set("certificate_ends", describeCertificateEnds(*master.current.plan));
   if (const auto memory = MemoryUse().kib()) answer.set("master_pss_kib", *memory);
   return answer;
 }

@@ -18,7 +18,7 @@ Totals totalsOf(const WorkerSlot& slot);
 struct MasterView;
 /// What all workers together counted: "totals", "answers" (by protocol and status; those that
 /// occurred) and "latencies" (by protocol and span, in seconds; those with samples). And what each
-/// running worker did.
+/// running worker did, and describeCertificateEnds().
 Poco::JSON::Object describeStatistics(const MasterView& master);
 
 }  // namespace egalaxyd

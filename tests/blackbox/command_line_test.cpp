@@ -181,6 +181,23 @@ TEST_F(CommandLine, WarnsOfACertificateThatClientsMayRefuse) {
   }
 }
 
+TEST_F(CommandLine, WarnsInTheFormOfComplaintsThatSomethingServesButShouldBeLookedAt) {
+  makeTestCertificate({.commonName = "a.test", .toDays = 9})
+      .writePem(folder / "a.crt", folder / "a.key");
+  folder.write("egalaxyd.toml",
+               "[tls]\ncertificate = \"a.crt\"\nkey = \"a.key\"\n"
+               "[sites.\"b.test\"]\nroot = \".\"\n");
+  const Finished result = run({"--check", "--state-dir", (folder / "s").string()});
+  EXPECT_EQ(result.status.code, 0) << result.all();
+  EXPECT_THAT(result.err,
+              testing::ContainsRegex("egalaxyd: warning: .*egalaxyd.toml:2: tls.certificate: "));
+  EXPECT_THAT(result.err, HasSubstr("a.crt: the certificate ends at 20"));
+  EXPECT_THAT(result.err,
+              testing::ContainsRegex("egalaxyd: warning: .*egalaxyd.toml:4: sites.\"b.test\": "));
+  EXPECT_THAT(result.err, HasSubstr("a.crt does not name b.test: "));
+  EXPECT_THAT(result.out, HasSubstr("configuration OK\n"));
+}
+
 TEST_F(CommandLine, DumpsAConfigurationThatLoadsBack) {
   folder.write("full.toml",
                "limits.request_timeout = \"1500ms\"\nlisten.gemini = [\"127.0.0.1:0\"]\n"

@@ -6,12 +6,14 @@
 #include <openssl/crypto.h>
 #include <pwd.h>
 #include <signal.h>
+#include <spdlog/fmt/fmt.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 
 #include "tests/blackbox/ask_json.h"
 #include "tests/support/capsule.h"
@@ -216,6 +218,50 @@ TEST_F(Control, StatisticsComeInThreeForms) {
   EXPECT_THAT(ctl({"stats", "--format", "json"}).out, HasSubstr("\"requests\": 1"));
   EXPECT_EQ(ctl({"stats", "--format", "xml"}).status.code, 64);
   EXPECT_EQ(ctl({"stats", "--watch=0"}).status.code, 64);
+}
+
+TEST_F(Control, StatisticsTellWhenCertificatesEnd) {
+  makeTestCertificate({.toDays = 20}).writePem(capsule.dir() / "a.crt", capsule.dir() / "a.key");
+  capsule.sites(
+      "[sites.localhost]\nroot = \"root\"\n[sites.\"soon.test\"]\nroot = \"root\"\n"
+      "aliases = [\"*.soon.test\"]\ncertificate = \"a.crt\"\nkey = \"a.key\"\n");
+  capsule.start();
+  EXPECT_TRUE(capsule.logContains("a.crt: the certificate ends at 2"));
+  EXPECT_TRUE(capsule.logContains("a.crt does not name soon.test and 1 more: clients"));
+  const std::string name = "\negalaxyd_certificate_not_after_timestamp_seconds";
+  const std::string text = ctl({"stats", "--format", "prometheus"}).out;
+  EXPECT_THAT(text, HasSubstr(name + "{host=\"localhost\"} 67090118400\n"));  // in the year 4096
+  const auto soon = text.find(name + "{host=\"*.soon.test\"} ");
+  ASSERT_NE(soon, std::string::npos) << text;
+  const auto end = std::stoll(text.substr(text.find("} ", soon) + 2));
+  EXPECT_NEAR(static_cast<double>(end - ::time(nullptr)), 20 * 86'400, 86'400);
+}
+
+/// Root may enter closed folders: here it does without that.
+TEST(ControlClient, SaysHowToGetTheRightToASocketThatIsClosedToIt) {
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "closed");
+  std::vector<std::string> command{programPath("egalaxyctl"), "status"};
+  std::string advice = "use sudo";
+  if (::geteuid() == 0) {
+    const group* other = ::getgrgid(65'534);
+    ASSERT_NE(other, nullptr);
+    ASSERT_EQ(::chown((dir / "closed").c_str(), 0, other->gr_gid), 0);
+    advice += fmt::format(", or join its group with \"sudo usermod -aG {} root\"", other->gr_name);
+    command.insert(command.begin(), {"setpriv", "--bounding-set=-dac_override,-dac_read_search"});
+  }
+  std::filesystem::permissions(dir / "closed", std::filesystem::perms::none);
+  const auto closed = (dir / "closed").string();
+  const Finished found = runProgram(command, dir.path(), {{"RUNTIME_DIRECTORY", closed}});
+  command.insert(command.end(), {"--socket", closed + "/control.sock"});
+  const Finished named = runProgram(command, dir.path());
+  std::filesystem::permissions(dir / "closed", std::filesystem::perms::owner_all);
+  for (const Finished& each : {found, named}) {
+    EXPECT_EQ(each.status.code, 77) << each.all();
+    EXPECT_THAT(each.err, testing::AllOf(HasSubstr("may not use " + closed + "/control.sock"),
+                                         HasSubstr(advice)));
+    EXPECT_THAT(each.err, testing::Not(HasSubstr("no server")));
+  }
 }
 
 TEST_F(Control, ComesBackWhenItsFolderWasRemoved) {

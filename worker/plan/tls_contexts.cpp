@@ -3,6 +3,7 @@
 #include <Poco/Net/Context.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <iterator>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -31,6 +33,7 @@ namespace egalaxyd {
 struct TlsContexts::State {
   std::vector<Poco::Net::Context::Ptr> contexts;
   std::vector<ServedCertificate> served;  ///< one for each context
+  Complaints unnamed;                     ///< of certificates that do not name their hosts
   HostMap<SSL_CTX*> byName;
   std::optional<std::size_t> fallback;  ///< index into contexts
 
@@ -47,6 +50,12 @@ struct TlsContexts::State {
 namespace {
 
 using ContextPtr = Poco::Net::Context::Ptr;
+
+// What to do about a certificate that does not name its host.
+constexpr const char* kPinned =
+    "it is kept, since clients have pinned it; remove it and its .key to have a new one made";
+constexpr const char* kUnnamed =
+    "clients may refuse it there; have one made that does, or leave certificate and key out";
 
 /// The signatures that clients may make, with the keys that the handshake guard allows: no DSA, no
 /// SHA-224, which cost milliseconds to check even when the signature is garbage.
@@ -129,11 +138,17 @@ Result<ContextPtr> makeContext(const KeyedCertificate& identity, const TlsConfig
   return made;
 }
 
-/// Those that clients of the site are told; for a site that answers any, this machine's.
-std::vector<std::string> namesAskedFor(const SiteConfig& site) {
+/// The names that the configuration gives the site; none where it is for every host.
+std::vector<std::string> configuredNames(const SiteConfig& site) {
   std::vector<std::string> names{site.host};
   names.insert(names.end(), site.aliases.begin(), site.aliases.end());
   std::erase(names, "*");
+  return names;
+}
+
+/// Those that clients of the site are told; for a site that answers any, this machine's.
+std::vector<std::string> namesAskedFor(const SiteConfig& site) {
+  std::vector<std::string> names = configuredNames(site);
   if (!names.empty()) return names;
   names.push_back(machineName());
   if (names.front() != "localhost") names.emplace_back("localhost");
@@ -151,16 +166,19 @@ std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
   return names;
 }
 
-void warnAboutMissingNames(const SiteConfig& site, const KeyedCertificate& identity,
-                           const std::filesystem::path& file) {
-  const auto has = certificateNames(identity.chain.front().get());
-  for (const std::string& name : namesAskedFor(site)) {
-    if (std::find(has.begin(), has.end(), name) != has.end()) continue;
-    spdlog::warn(
-        "{} does not name {}; it is kept, since clients have pinned it. Remove it and its .key to "
-        "have a new one made",
-        file.string(), name);
+/// "a.test and 3 more": those of `names` that a certificate does not have; "" if it has them all.
+std::string missingNames(const std::vector<std::string>& names, const NamedHosts& named) {
+  std::string first;
+  std::size_t more = 0;
+  for (const std::string& name : names) {
+    if (named.hold(name)) continue;
+    if (first.empty()) {
+      first = name;
+    } else {
+      ++more;
+    }
   }
+  return more == 0 ? first : fmt::format("{} and {} more", first, more);
 }
 
 /// The stored certificate of a host, or a new one.
@@ -168,11 +186,7 @@ Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const Auto
                                               bool keep) {
   const auto& [folder, certificate, key] = files;
   std::error_code ignored;
-  if (std::filesystem::exists(certificate, ignored)) {
-    auto kept = readKeyedCertificate(certificate, key);
-    if (kept) warnAboutMissingNames(site, *kept, certificate);
-    return kept;
-  }
+  if (std::filesystem::exists(certificate, ignored)) return readKeyedCertificate(certificate, key);
   auto made = makeSelfSigned(certificateNamesOf(site));
   if (!made || !keep) return made;
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -197,10 +211,22 @@ SSL_CTX* TlsContexts::initial() const {
 
 const std::vector<ServedCertificate>& TlsContexts::served() const { return state_->served; }
 
+Complaints TlsContexts::warnings(std::chrono::system_clock::time_point now) const {
+  Complaints all;
+  for (const ServedCertificate& each : state_->served) {
+    for (const std::string& advice : certificateAdvice(each.leaf, now)) {
+      all.push_back({each.where, each.file.string() + ": " + advice});
+    }
+  }
+  all.insert(all.end(), state_->unnamed.begin(), state_->unnamed.end());
+  return all;
+}
+
 std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeMissing,
                                                 Findings& findings) {
   std::unique_ptr<TlsContexts> built(new TlsContexts);
   State& state = *built->state_;
+  std::vector<NamedHosts> named;  // by context
 
   const auto add = [&](Result<KeyedCertificate> identity, const std::filesystem::path& file,
                        const std::string& where) -> std::optional<std::size_t> {
@@ -211,27 +237,26 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
       return std::nullopt;
     }
     const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
-    for (const std::string& advice : certificateAdvice(leaf, std::chrono::system_clock::now())) {
-      findings.warnings.push_back({where, file.string() + ": " + advice});
-    }
     state.contexts.push_back(*context);
-    state.served.push_back({{}, file, leaf});
+    state.served.push_back({{}, file, where, leaf});
+    named.emplace_back(leaf);
     return state.served.size() - 1;
   };
 
   // A certificate without its key, or the reverse, has been complained of already.
   if (!config.tls.certificate.empty() && !config.tls.key.empty()) {
-    state.fallback =
-        add(readKeyedCertificate(config.tls.certificate, config.tls.key), config.tls.certificate,
-            config.file.empty() ? "tls" : config.file.string() + ": tls");
+    state.fallback = add(readKeyedCertificate(config.tls.certificate, config.tls.key),
+                         config.tls.certificate, config.where("tls.certificate"));
   }
   const bool haveDefault = !config.tls.certificate.empty();
   for (const SiteConfig& site : sitesWithCertificates(config)) {
     std::optional<std::size_t> context = state.fallback;
+    bool automatic = false;
     if (!site.certificate.empty() && site.key.empty()) continue;
     if (!site.certificate.empty()) {
       context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
     } else if (!haveDefault && config.tls.autoCertificates) {
+      automatic = true;
       const AutomaticFiles files(config.server.stateDir, site.host);
       context = add(automaticCertificate(site, files, makeMissing), files.certificate, site.where);
     } else if (!haveDefault) {
@@ -242,8 +267,16 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     }
     if (!context) continue;
     state.add(site, *context);
+    const auto names = automatic ? namesAskedFor(site) : configuredNames(site);
+    if (const auto missing = missingNames(names, named[*context]); !missing.empty()) {
+      state.unnamed.push_back(
+          {site.where, fmt::format("{} does not name {}: {}", state.served[*context].file.string(),
+                                   missing, automatic ? kPinned : kUnnamed)});
+    }
     if (!state.fallback || (!haveDefault && site.host == "*")) state.fallback = context;
   }
+  std::ranges::move(built->warnings(std::chrono::system_clock::now()),
+                    std::back_inserter(findings.warnings));
   for (const ContextPtr& context : state.contexts) {
     SSL_CTX_callback_ctrl(context->sslContext(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
                           reinterpret_cast<void (*)()>(chooseByName));

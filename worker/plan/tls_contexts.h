@@ -3,6 +3,7 @@
 
 #include <openssl/types.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ class TlsContexts {
   SSL_CTX* initial() const;
   /// In the order of the configuration, that of [tls] first.
   const std::vector<ServedCertificate>& served() const;
+  /// What build() warned of, as it is at `now`: certificates that have expired, end soon, are not
+  /// valid yet, or do not name their hosts. Takes milliseconds for thousands of them.
+  Complaints warnings(std::chrono::system_clock::time_point now) const;
 
  private:
   TlsContexts();

@@ -22,6 +22,7 @@
 #include "tests/support/control_client.h"
 #include "tests/support/deadline.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_certificates.h"
 
 namespace egalaxyd {
 namespace {
@@ -106,6 +107,21 @@ class MasterTest : public testing::Test {
     wishes_->fault = fault;
     wishes_->failing = mask;
   }
+  /// With a certificate that has expired, which the master looks at every `interval`.
+  void expireCertificate(Clock::duration interval) {
+    makeTestCertificate({.fromDays = -9, .toDays = -1}).writePem(dir_ / "a.crt", dir_ / "a.key");
+    config_.config.tls.certificate = dir_ / "a.crt";
+    config_.config.tls.key = dir_ / "a.key";
+    config_.config.log.level = LogLevel::kWarn;
+    config_.config.log.target = dir_ / "log";
+    certificateLooks_ = interval;
+  }
+  std::size_t timesLogged(std::string_view text) const {
+    const std::string log = dir_.read("log");
+    std::size_t count = 0;
+    for (auto at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) ++count;
+    return count;
+  }
   void makeWorkersStubborn() { wishes_->stubborn = true; }
   void breakConfiguration() { wishes_->badConfig = true; }
   void mendConfiguration() { wishes_->badConfig = false; }
@@ -166,6 +182,7 @@ class MasterTest : public testing::Test {
                           }};
     hooks.policy.firstPause = std::chrono::milliseconds(1);
     hooks.policy.longestPause = std::chrono::milliseconds(4);
+    hooks.certificateLooks = certificateLooks_;
     hooks.policy.readyTimeout = std::chrono::minutes(1);  // of many workers on a busy machine
     Master master(std::move(hooks));
     if (const auto failure = master.prepare(config_.config)) {
@@ -205,6 +222,7 @@ class MasterTest : public testing::Test {
   TempDir dir_;
   LoadedConfig config_;
   Wishes* wishes_;
+  Clock::duration certificateLooks_ = std::chrono::hours(24);
   pid_t pid_ = 0;
 };
 
@@ -216,6 +234,21 @@ TEST_F(MasterTest, SaysOnceThatItIsReadyWhenAllWorkersAre) {
   EXPECT_THAT(reload(), StartsWith("{\"ok\":true,\"generation\":2"));
   expectServed(2, 2);
   EXPECT_EQ(timesReady(), 1u);
+  EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(MasterTest, WarnsOfCertificatesAtItsStartAtReloadsAndAgainAndAgain) {
+  const std::string_view warning = "a.crt: the certificate expired at ";
+  expireCertificate(std::chrono::hours(24));
+  startAndServe();
+  EXPECT_EQ(timesLogged(warning), 1u);
+  EXPECT_THAT(reload(), StartsWith("{\"ok\":true"));
+  EXPECT_EQ(timesLogged(warning), 2u);
+  EXPECT_EQ(stop(), 0);
+
+  expireCertificate(std::chrono::milliseconds(10));
+  startAndServe();
+  EXPECT_TRUE(eventually([&] { return timesLogged(warning) >= 6; }));
   EXPECT_EQ(stop(), 0);
 }
 

@@ -3,6 +3,7 @@
 #include <Poco/JSON/Array.h>
 #include <gtest/gtest.h>
 
+#include "common/tls/certificate_advice.h"
 #include "common/tls/certificate_names.h"
 #include "tests/support/test_certificates.h"
 

@@ -93,7 +93,6 @@ TEST(Certificate, MakesAVersion3CertificateThatLastsUntil4096) {
   const X509* leaf = identity.chain.at(0).get();
   EXPECT_EQ(X509_get_version(leaf), X509_VERSION_3);
   EXPECT_EQ(certificateCommonName(leaf), "example.org");
-  EXPECT_EQ(certificateSubject(leaf), "CN=example.org");
   EXPECT_EQ(certificateNames(leaf),
             (std::vector<std::string>{"example.org", "*.example.org", "192.0.2.7", "2001:db8::1"}));
   EXPECT_EQ(certificateNotAfterText(leaf), "4096-01-01T00:00:00Z");
@@ -142,11 +141,67 @@ TEST(Certificate, RefusesNamesThatNoCertificateCanHold) {
   EXPECT_FALSE(makeSelfSigned({std::string(254, 'a')}).ok());
 }
 
-TEST(Certificate, CutsALongNameInTheSubjectButNotInTheSan) {
+TEST(Certificate, NamesEachAddressInTheSubjectToo) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"localhost", "127.0.0.1", "::1"}, "CN=::1,CN=127.0.0.1,CN=localhost"},
+      {{"192.0.2.7"}, "CN=192.0.2.7"},
+      {{"a.test", "b.test", "192.0.2.7", "192.0.2.7"}, "CN=192.0.2.7,CN=a.test"},
+      {{"[2001:DB8:0::1]", "2001:db8::1"}, "CN=2001:db8::1"}};
+  for (const auto& [names, subject] : cases) {
+    const auto identity = made(names);
+    EXPECT_EQ(certificateSubject(identity.chain[0].get()), subject);  // the last one comes first
+  }
+  const auto identity = made({"[2001:DB8:0::1]"});
+  EXPECT_EQ(certificateNames(identity.chain[0].get()), std::vector<std::string>{"2001:db8::1"});
+}
+
+TEST(Certificate, HasALongNameInTheSanAloneForACutOneIsAnothers) {
   const std::string name = std::string(60, 'a') + "." + std::string(60, 'b') + ".org";
-  const auto identity = made({name});
-  EXPECT_EQ(certificateCommonName(identity.chain[0].get()), name.substr(0, 64));
-  EXPECT_EQ(certificateNames(identity.chain[0].get()), std::vector<std::string>{name});
+  const std::string longest = std::string(60, 'c') + ".org";  // 64 bytes
+  const std::pair<std::vector<std::string>, std::string> cases[] = {
+      {{name}, "O=self-signed"},
+      {{name, longest}, "CN=" + longest},
+      {{name, "192.0.2.7"}, "CN=192.0.2.7"},
+      {{"x" + longest}, "O=self-signed"}};
+  for (const auto& [names, subject] : cases) {
+    const auto identity = made(names);
+    X509* leaf = identity.chain[0].get();
+    EXPECT_EQ(certificateSubject(leaf), subject);
+    EXPECT_EQ(certificateNames(leaf), names);
+    EXPECT_EQ(X509_verify(leaf, identity.key.get()), 1);
+    EXPECT_EQ(X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)), 0);
+  }
+}
+
+TEST(Certificate, OfTheLongestNamesHasAFileNameThatAFolderTakes) {
+  std::string host;
+  while (host.size() < 252) host += std::string(62, 'a') + ".";
+  host.resize(253, 'z');
+  const TempDir dir;
+  const std::string stem = certificateFileStem(host);
+  ASSERT_TRUE(writeKeyedCertificate(made({host}), dir / (stem + ".crt"), dir / (stem + ".key")));
+  std::string other = host;
+  other.back() = 'y';
+  EXPECT_NE(certificateFileStem(other), stem);
+  const std::string shorter = host.substr(0, 233);
+  EXPECT_EQ(certificateFileStem(shorter), shorter) << "as it has always been";
+  ASSERT_TRUE(
+      writeKeyedCertificate(made({shorter}), dir / (shorter + ".crt"), dir / (shorter + ".key")));
+}
+
+TEST(Certificate, NamesItsHostsAsClientsReadThem) {
+  const auto identity = made({"Example.org", "*.wild.test", "192.0.2.7", "::1"});
+  const NamedHosts hosts(identity.chain[0].get());
+  for (const char* host : {"example.org", "a.wild.test", "*.wild.test", "192.0.2.7", "::1"}) {
+    EXPECT_TRUE(hosts.hold(host)) << host;
+  }
+  for (const char* host : {"example.com", "a.example.org", "wild.test", "b.a.wild.test",
+                           "192.0.2.8", "*", "", ".wild.test", "::2"}) {
+    EXPECT_FALSE(hosts.hold(host)) << host;
+  }
+  const X509Ptr old = withSubject(MBSTRING_UTF8, "Old.test");
+  EXPECT_TRUE(NamedHosts(old.get()).hold("old.test")) << "it has no SAN";
+  EXPECT_FALSE(NamedHosts(X509Ptr(X509_new()).get()).hold("old.test"));
 }
 
 TEST(Certificate, WritesFilesThatReadBack) {
@@ -368,6 +423,8 @@ TEST(CertificateAdvice, IsForWhatClientsMayRefuse) {
   EXPECT_THAT(adviceOn({.key = KeyKind::kBrainpool}), HasSubstr("on the curve brainpoolP256r1"));
   EXPECT_THAT(adviceOn({.fromDays = -9, .toDays = -1}), HasSubstr("the certificate expired at 20"));
   EXPECT_THAT(adviceOn({.fromDays = 1}), HasSubstr("the certificate is valid from 20"));
+  EXPECT_THAT(adviceOn({.toDays = 29}), HasSubstr("the certificate ends at 20"));
+  EXPECT_EQ(adviceOn({.toDays = 31}), "");
 }
 
 }  // namespace
