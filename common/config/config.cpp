@@ -13,6 +13,8 @@ Complaint complaintOf(std::string where, const Error& error) {
   return {std::move(where), error.message, mayPass(error.code)};
 }
 
+std::vector<Cidr> loopbackNetworks() { return {*Cidr::parse("127.0.0.0/8"), *Cidr::parse("::1")}; }
+
 std::string ListenAddress::text() const { return fmt::format("{}:{}", hostInUrl(host), port); }
 
 bool AuthenticatedArgs::operator==(const AuthenticatedArgs&) const = default;

@@ -91,12 +91,15 @@ struct LimitsConfig {
   bool operator==(const LimitsConfig&) const = default;
 };
 
+/// 127.0.0.0/8 and ::1.
+std::vector<Cidr> loopbackNetworks();
+
 struct RateLimitConfig {
   bool enabled = true;
   std::uint32_t requests = 20;
   milliseconds per{60'000};
   milliseconds penalty{60'000};
-  std::vector<Cidr> exempt;
+  std::vector<Cidr> exempt = loopbackNetworks();
   std::string module;
   bool operator==(const RateLimitConfig&) const = default;
 };

@@ -80,6 +80,18 @@ Place advance(Place place, std::uint32_t now, const RatePolicy& policy) {
   return place;
 }
 
+/// What is left of `place` when its last request is not to count.
+Place withoutOne(Place place, std::uint32_t now, const RatePolicy& policy) {
+  // The penalty began with that request: the client has used its rate up, and no more.
+  if (place.penalty == 1 && place.count == 1) {
+    return {.tag = place.tag, .count = policy.requests, .since = now};
+  }
+  // Without a count a place is as good as new, and a penalty would be over.
+  const std::uint32_t least = place.penalty > 0 ? 1 : 0;
+  if (place.count > least) --place.count;
+  return place;
+}
+
 }  // namespace
 
 std::string limitText(const IpAddress& client) {
@@ -146,6 +158,20 @@ std::optional<std::chrono::milliseconds> RateTable::count(const IpAddress& clien
     return ticksLeft(after.pack(), tick, policy) * std::chrono::milliseconds(kTick);
   }
   return std::nullopt;
+}
+
+void RateTable::giveBack(const IpAddress& client, std::uint64_t seed, std::chrono::milliseconds now,
+                         const RatePolicy& policy) {
+  const std::uint64_t hash = seededHash(client, seed);
+  const std::uint32_t tick = tickOf(now);
+  for (auto& way : sets_[setOf(hash)]) {
+    std::uint64_t word = way.load(std::memory_order_relaxed);
+    for (int tries = 0; tries < kTries && word != 0 && Place::unpack(word).tag == tagOf(hash);
+         ++tries) {
+      const Place after = withoutOne(Place::unpack(word), tick, policy);
+      if (way.compare_exchange_weak(word, after.pack(), std::memory_order_relaxed)) return;
+    }
+  }
 }
 
 void RateTable::writeAddress(Address& place, const IpAddress& client) {

@@ -55,6 +55,11 @@ class RateTable {
                                                  std::chrono::milliseconds now,
                                                  const RatePolicy& policy);
 
+  /// Takes back a request of `client` that count() has counted and that is not to count. A penalty
+  /// that it began ends, one that was there goes on.
+  void giveBack(const IpAddress& client, std::uint64_t seed, std::chrono::milliseconds now,
+                const RatePolicy& policy);
+
   struct Limited {
     std::size_t total = 0;
     std::vector<LimitedClient> clients;  ///< of those, the known ones, as many as asked for

@@ -234,6 +234,10 @@ std::optional<std::chrono::milliseconds> SharedState::countRequest(const IpAddre
   return common_->rates.count(client.limitKey(), seed_, age(), policy);
 }
 
+void SharedState::giveRequestBack(const IpAddress& client, const RatePolicy& policy) {
+  common_->rates.giveBack(client.limitKey(), seed_, age(), policy);
+}
+
 RateTable::Limited SharedState::rateLimited(const RatePolicy& policy, std::size_t most) const {
   return common_->rates.limited(seed_, age(), policy, most);
 }

@@ -202,6 +202,8 @@ class SharedState {
   /// Counts one request of `client`; nullopt: it may pass, else how long it has to wait.
   std::optional<std::chrono::milliseconds> countRequest(const IpAddress& client,
                                                         const RatePolicy& policy);
+  /// Takes one back, see RateTable::giveBack().
+  void giveRequestBack(const IpAddress& client, const RatePolicy& policy);
   /// Those who are being made to wait now; at most `most` of them by address.
   RateTable::Limited rateLimited(const RatePolicy& policy, std::size_t most) const;
   /// Forgets one of them (a limitKey), or all; how many.

@@ -3,7 +3,9 @@
 #include <Poco/JSON/Parser.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
 
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -179,6 +181,61 @@ TEST_F(AccessLog, NamesTheClientsCertificate) {
   finish();
   EXPECT_THAT(lineWith("gemini 20 "),
               HasSubstr(certificateFingerprint(certificate.certificate.get()).substr(0, 16)));
+}
+
+/// Lines for the operator about clients that did not get in.
+class LostClient : public AccessLog {
+ protected:
+  void refuseCertificate(const std::optional<std::string>& host, int version) const {
+    TlsSettings settings;
+    settings.serverName = host;
+    settings.maxVersion = version;
+    GeminiClient client(capsule.port(), settings);
+    SSL_set_verify(client.ssl(), SSL_VERIFY_PEER, nullptr);  // it knows no authority
+    EXPECT_FALSE(client.handshake());
+  }
+};
+
+TEST_F(LostClient, ThatRefusesTheCertificateLeavesALineThatSaysWhatToDo) {
+  capsule.start();
+  refuseCertificate("localhost", TLS1_3_VERSION);
+  refuseCertificate(std::nullopt, TLS1_2_VERSION);
+  const std::string line = lineWith("for \"localhost\" (unknown_ca)");
+  EXPECT_THAT(line, HasSubstr("a client at 127.0.0.0 refused the certificate"));
+  EXPECT_THAT(line, HasSubstr("egalaxyctl certificate list"));
+  lineWith("refused the certificate (unknown_ca)");
+}
+
+TEST_F(LostClient, ThatWantsWhatIsNotServedLeavesOneLine) {
+  capsule.set("log.client_ip", "\"off\"");
+  capsule.start();
+  EXPECT_EQ(exchange(capsule.port(), "gemini://other.test/secret?q\r\n").status, 53);
+  TlsSettings byName;
+  byName.serverName = "third.test";
+  EXPECT_EQ(exchange(capsule.port(), "gemini://third.test/\r\n", byName).status, 53);
+  EXPECT_EQ(exchange(capsule.port(), "gemini://localhost:7/\r\n").status, 53);
+  byName.serverName = "evil\".test";
+  { EXPECT_TRUE(GeminiClient(capsule.port(), byName).handshake()); }
+  EXPECT_TRUE(capsule.waitForLog("wanted \"evil"));
+  EXPECT_THAT(lineWith("wanted \"other.test\", which is not served here"),
+              testing::AllOf(HasSubstr("a client at - wanted"), HasSubstr("[sites]"),
+                             testing::Not(HasSubstr("secret"))));
+  lineWith("wanted \"third.test\"");
+  EXPECT_THAT(lineWith("wanted port 7 of \"localhost\""), HasSubstr("listen.public_ports"));
+  EXPECT_THAT(lineWith("wanted \"evil"), HasSubstr("evil\\\".test\", which"));
+}
+
+TEST_F(LostClient, FillsNoLog) {
+  capsule.set("server.workers", "1");
+  capsule.start();
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(exchange(capsule.port(), fmt::format("gemini://h{}.test/\r\n", i)).status, 53);
+    refuseCertificate("localhost", TLS1_3_VERSION);
+  }
+  finish();
+  // Where the test takes more than a minute, there is another round.
+  EXPECT_LE(linesWith("which is not served here").size(), 10U);
+  EXPECT_LE(linesWith("refused the certificate").size(), 10U);
 }
 
 }  // namespace

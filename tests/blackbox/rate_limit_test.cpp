@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/sha256.h"
+#include "common/tls/certificate_names.h"
 #include "tests/support/capsule.h"
 #include "tests/support/spartan_client.h"
 
@@ -109,6 +111,47 @@ TEST_F(RateLimit, SparesExemptNetworks) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(statusFrom("127.0.0.2"), 20);
   EXPECT_EQ(statusFrom("127.0.0.1"), 20);
   EXPECT_EQ(statusFrom("127.0.0.1"), 44);
+}
+
+TEST_F(RateLimit, SparesThisMachineUnlessToldOtherwise) {
+  capsule.unset("rate_limit.exempt");
+  capsule.set("rate_limit.requests", "1");
+  capsule.start();
+  for (const char* own : {"127.0.0.1", "127.0.0.2"}) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(statusFrom(own), 20);
+  }
+}
+
+TEST_F(RateLimit, SparesUploadsThatATokenOrAListedCertificateEntitlesTo) {
+  const TestCertificate listed = makeTestCertificate();
+  const TestCertificate stranger = makeTestCertificate();
+  capsule.dir().makeDir("up");
+  const std::string folder = "module = \"directory\"\nroot = \"up\"\n";
+  capsule.sites(
+      "[sites.localhost.\"/\"]\n" + folder + "[sites.localhost.\"/any\"]\n" + folder +
+      "[sites.localhost.\"/\".upload]\ntokens = [\"sha256:" + sha256Hex("secret") +
+      "\"]\nfingerprints = [\"SHA256:" + certificateFingerprint(listed.certificate.get()) +
+      "\"]\n[sites.localhost.\"/any\".upload]\nfingerprints = [\"*\"]\n");
+  capsule.set("rate_limit.requests", "3");
+  capsule.start();
+  const auto upload = [&](const std::string& path, const TestCertificate* certificate) {
+    TlsSettings settings;
+    settings.certificate = certificate;
+    const std::string url = "titan://localhost:" + std::to_string(capsule.port()) + path;
+    return exchange(capsule.port(), url + "\r\nabc", settings).status;
+  };
+  const std::string token = ";size=3;token=secret";
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(upload("/a" + token, nullptr), 30);
+    EXPECT_EQ(upload("/b;size=3", &listed), 30);
+  }
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(upload("/any/c;size=3", &stranger), 30);
+  EXPECT_EQ(upload("/a;size=3;token=wrong", nullptr), 60);
+  EXPECT_EQ(upload("/any/c;size=3", &stranger), 44) << "anybody makes such a certificate";
+  EXPECT_EQ(capsule.get("/").status, 44);
+  EXPECT_EQ(upload("/a" + token, nullptr), 30);
+  EXPECT_EQ(upload("/b;size=3", &listed), 30);
+  EXPECT_EQ(upload("/any/c;size=3", &listed), 44) << "not listed there";
 }
 
 TEST_F(RateLimit, OutlivesItsWorkersAndAReload) {

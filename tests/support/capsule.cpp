@@ -34,6 +34,7 @@ Capsule::Capsule() {
   set("listen.gemini", "[\"127.0.0.1:0\"]");
   set("listen.spartan", "[]");
   set("rate_limit.enabled", "false");
+  set("rate_limit.exempt", "[]");  // all tests' clients are local
   set("limits.handshake_timeout", "\"30s\"");
   set("limits.request_timeout", "\"30s\"");
   sites("[sites.\"localhost\"]\nroot = \"root\"\n");

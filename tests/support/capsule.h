@@ -35,6 +35,8 @@ class Capsule {
 
   /// A key of the configuration outside the sites, e.g. set("limits.write_timeout", "\"1s\"").
   void set(const std::string& key, const std::string& tomlValue) { settings_[key] = tomlValue; }
+  /// Leaves the key to its default.
+  void unset(const std::string& key) { settings_.erase(key); }
   /// Replaces the `[sites]` part.
   void sites(std::string toml) { sites_ = std::move(toml); }
   std::string configText() const;

@@ -130,6 +130,7 @@ class Capsule:
             "server.workers": "2", "server.state_dir": '"state"', "server.runtime_dir": '"run"',
             "server.drain_timeout": '"20s"', "listen.gemini": '["127.0.0.1:0"]',
             "listen.spartan": "[]", "rate_limit.enabled": "false",
+            "rate_limit.exempt": "[]",
             **({"server.user": '"root"'} if os.geteuid() == 0 else {}), **(settings or {})}
         self.port = self.titan_port = None
         self._process = None

@@ -3,13 +3,20 @@
 #include <spdlog/spdlog.h>
 
 #include <string>
+#include <utility>
 
 #include "common/system/log.h"
 
 namespace egalaxyd {
 namespace {
 
-constexpr auto kBetweenErrors = std::chrono::minutes(1);
+constexpr auto kMinute = std::chrono::minutes(1);
+
+/// Of lines that were suppressed before this one.
+std::string andMore(std::uint64_t& silent) {
+  const std::uint64_t count = std::exchange(silent, 0);
+  return count == 0 ? "" : fmt::format(" (and {} more since)", count);
+}
 
 }  // namespace
 
@@ -19,10 +26,22 @@ void RareError::log(const Error& error) {
     ++silent_;
     return;
   }
-  next_ = now + kBetweenErrors;
-  const std::string more = silent_ == 0 ? "" : fmt::format(" (and {} more since)", silent_);
-  silent_ = 0;
-  spdlog::error("{}{}", logQuote(error.message), more);
+  next_ = now + kMinute;
+  spdlog::error("{}{}", logQuote(error.message), andMore(silent_));
+}
+
+void RareNote::log(std::string_view text) {
+  const auto now = Clock::now();
+  if (now >= next_) {
+    next_ = now + kMinute;
+    left_ = kMostNotes;
+  }
+  if (left_ == 0) {
+    ++silent_;
+    return;
+  }
+  --left_;
+  spdlog::info("{}{}", text, andMore(silent_));
 }
 
 }  // namespace egalaxyd

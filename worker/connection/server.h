@@ -104,6 +104,7 @@ class Server final : public ConnectionKeeper {
   Gate gate_;
   CpuMeter cpuMeter_;
   Refusals refusals_;
+  LostClients lost_;
   ExchangeContext exchangeContext_;
   TlsIo tlsIo_;
   HandshakeCosts costs_;

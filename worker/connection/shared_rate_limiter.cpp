@@ -9,13 +9,20 @@ SharedRateLimiter::SharedRateLimiter(const RateLimitConfig& config, SharedState&
       exempt_(config.exempt),
       shared_(shared) {}
 
+bool SharedRateLimiter::isExempt(const IpAddress& client) const {
+  return std::any_of(exempt_.begin(), exempt_.end(),
+                     [&](const Cidr& network) { return network.contains(client); });
+}
+
 std::optional<std::chrono::seconds> SharedRateLimiter::count(const IpAddress& client) {
-  const bool exempt = std::any_of(exempt_.begin(), exempt_.end(),
-                                  [&](const Cidr& network) { return network.contains(client); });
-  if (exempt) return std::nullopt;
+  if (isExempt(client)) return std::nullopt;
   const auto wait = shared_.countRequest(client, policy_);
   if (!wait) return std::nullopt;
   return std::chrono::ceil<std::chrono::seconds>(*wait);
+}
+
+void SharedRateLimiter::giveBack(const IpAddress& client) {
+  if (!isExempt(client)) shared_.giveRequestBack(client, policy_);
 }
 
 }  // namespace egalaxyd

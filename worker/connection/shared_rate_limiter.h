@@ -14,8 +14,11 @@ class SharedRateLimiter final : public RateLimiter {
   /// `shared` must outlive the limiter.
   SharedRateLimiter(const RateLimitConfig& config, SharedState& shared);
   std::optional<std::chrono::seconds> count(const IpAddress& client) override;
+  void giveBack(const IpAddress& client) override;
 
  private:
+  bool isExempt(const IpAddress& client) const;
+
   const RatePolicy policy_;
   const std::vector<Cidr> exempt_;
   SharedState& shared_;

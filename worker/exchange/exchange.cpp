@@ -8,6 +8,7 @@
 
 #include "common/base/path.h"
 #include "common/system/log.h"
+#include "common/wire/uri.h"
 #include "worker/exchange/scratch.h"
 #include "worker/protocol/gemini_encoder.h"
 #include "worker/protocol/spartan_encoder.h"
@@ -205,10 +206,18 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   url_ = withoutQuery(line.url);
   if (line.uri.scheme == "titan") protocol_ = Protocol::kTitan;
   skippedBody_ = yetToCome(line.upload ? line.upload->size : 0, behind);
-  if (wait_) return refuse(slowDown(*wait_));
+  // Whoever has to wait is heard where a token or a certificate may entitle to an upload.
+  if (wait_ && !line.upload) return refuse(slowDown(*wait_));
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
-  if (auto* refusal = std::get_if<Response>(&routed)) return refuse(std::move(*refusal));
+  if (auto* refusal = std::get_if<Response>(&routed)) return refuseAtGate(std::move(*refusal));
   auto& [site, request, takes] = std::get<Routed>(routed);
+  request.tls = transport_->tls();
+  request.identity = transport_->identity();
+  if (request.upload) {
+    const bool granted = isGranted(*site, request);
+    if (granted && context_.rateLimiter != nullptr) context_.rateLimiter->giveBack(client_);
+    if (!granted && wait_) return refuse(slowDown(*wait_));
+  }
   if (listener_ == ListenerKind::kSpartan) {
     host_ = request.host;
     path_ = request.path;
@@ -218,8 +227,6 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
     return refuse(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
   }
   request.users = &context_.services.users;
-  request.tls = transport_->tls();
-  request.identity = transport_->identity();
   if (request.identity) {
     context_.storage.recordVisit({.certificate = request.identity->fingerprint,
                                   .key = request.identity->keyFingerprint,
@@ -237,6 +244,29 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   }
   if (isInput) return context_.services.tasks.start(readInput(*site, std::move(request)));
   ask(*site, std::move(request));
+}
+
+/// Whether a token or a certificate that the operator has let in allows the upload. A client that
+/// has to wait must not guess tokens faster than one that has not.
+bool Exchange::isGranted(const Site& site, const Request& request) {
+  const bool guesses = wait_ && !request.upload->token.empty();
+  if (guesses && !context_.refusals.mayTryToken(client_)) return false;
+  if (site.uploadRight(request, request.sitePath()) == UploadRight::kGranted) return true;
+  if (guesses) context_.refusals.tokenWasWrong(client_);
+  return false;
+}
+
+void Exchange::refuseAtGate(Response response) {
+  if (wait_) return refuse(slowDown(*wait_));
+  const auto uri = response.status == Status::kProxyRequestRefused ? parseUri(url_) : UriError();
+  if (const auto* wanted = std::get_if<Uri>(&uri)) {
+    if (!context_.gate.serves(wanted->host)) {
+      context_.lost.wantedHost(client_, wanted->host);
+    } else if (wanted->port && !context_.gate.servesPort(*wanted->port)) {
+      context_.lost.wantedPort(client_, wanted->host, *wanted->port);
+    }
+  }
+  refuse(std::move(response));
 }
 
 void Exchange::refuse(Response response) {
@@ -346,11 +376,22 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
   writer_.end();
   if (incoming_) incoming_->stop();
   if (requestSeen_) writeAccessLog(why);
+  if (!requestSeen_) tellIfLost();
   if (!requestSeen_) {
     spdlog::debug("{} ended before a request: {}", client_.text(context_.addressMask), why);
   }
   owner_.ended(std::move(socket), skippedBody_);
   slot_ = {};
+}
+
+/// Of a client that left without a request.
+void Exchange::tellIfLost() const {
+  const std::string_view host = transport_->serverName();
+  if (const auto alert = transport_->refusal(); !alert.empty()) {
+    context_.lost.refusedCertificate(client_, host, alert);
+  } else if (!host.empty() && !context_.gate.serves(host)) {
+    context_.lost.wantedHost(client_, host);
+  }
 }
 
 void Exchange::writeAccessLog(std::string_view why) const {

@@ -58,7 +58,9 @@ class Exchange {
   void onLine(RequestReader::Line line);
   void onMalformed(Malformed malformed, std::string_view behind);
   void onRequestLine(RequestLine line, std::string_view behind);
+  bool isGranted(const Site& site, const Request& request);
   void refuse(Response response);
+  void refuseAtGate(Response response);
   void ask(Site& site, Request request);
   Task<void> readInput(Site& site, Request request);
   void begin(Response response);
@@ -68,6 +70,7 @@ class Exchange {
   void endGently(std::string_view why);
   void skipBody();
   void end(UniqueFd socket, std::string_view why);
+  void tellIfLost() const;
   void writeAccessLog(std::string_view why) const;
 
   const ExchangeContext& context_;

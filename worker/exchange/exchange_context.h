@@ -10,8 +10,10 @@
 #include "common/shared/shared_state.h"
 #include "common/wire/ip_address.h"
 #include "worker/base/storage_lane.h"
+#include "worker/exchange/lost_clients.h"
 #include "worker/exchange/refusals.h"
 #include "worker/route/router.h"
+#include "worker/site/rate_limiter.h"
 #include "worker/site/responder.h"
 #include "worker/site/site.h"
 #include "worker/transport/cpu_meter.h"
@@ -28,6 +30,8 @@ struct ExchangeContext {
   StorageLane& storage;  ///< for visits
   CpuMeter& cpuMeter;
   Refusals& refusals;
+  LostClients& lost;
+  RateLimiter* rateLimiter = nullptr;  ///< nullptr: none
 };
 
 /// How long a client that asks too often has to wait; nullopt: not at all.

@@ -18,6 +18,15 @@ bool Refusals::mayAnswer(const IpAddress& client) {
   return false;
 }
 
+bool Refusals::mayTryToken(const IpAddress& client) {
+  const Entry* entry = find(client);
+  return entry != nullptr && !entry->wrongToken;
+}
+
+void Refusals::tokenWasWrong(const IpAddress& client) {
+  if (Entry* entry = find(client)) entry->wrongToken = true;
+}
+
 bool Refusals::mayLog(const IpAddress& client) {
   Entry* entry = find(client);
   if (entry != nullptr && !std::exchange(entry->logged, true)) return true;

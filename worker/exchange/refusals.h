@@ -10,7 +10,8 @@
 
 namespace egalaxyd {
 
-/// One per worker, of a fixed size. Addresses are grouped by IpAddress::limitKey. Loop thread only.
+/// Also bounds how fast a client that has to wait can guess tokens. One per worker, of a fixed
+/// size. Addresses are grouped by IpAddress::limitKey. Loop thread only.
 class Refusals {
  public:
   static constexpr std::size_t kMostAddresses = 64;
@@ -24,6 +25,10 @@ class Refusals {
   /// true for an address that found no room.
 
   bool mayAnswer(const IpAddress& client);
+  /// Whether a token of an address that has to wait is looked at: not when one was wrong in this
+  /// second already.
+  bool mayTryToken(const IpAddress& client);
+  void tokenWasWrong(const IpAddress& client);
   /// Counts a refusal; returns whether it gets a log line of its own. The first of its address in
   /// this second does, if there is room for the address.
   bool mayLog(const IpAddress& client);
@@ -35,6 +40,7 @@ class Refusals {
     IpAddress client;  ///< a limitKey
     std::uint32_t answers = 0;
     bool logged = false;
+    bool wrongToken = false;
     std::uint64_t more = 0;  ///< refusals without a line
   };
 

@@ -16,8 +16,7 @@ AuthenticatedSite::AuthenticatedSite(const AuthenticatedArgs& args,
 std::optional<Response> AuthenticatedSite::refuse(const Request& request) const {
   using Verdict = CertificateAuthorities::Verdict;
   if (auto refusal = refuseCertificate(request, prompt_)) return refusal;
-  const bool anyone = fingerprints_.empty() && !authorities_;
-  if (anyone || fingerprints_.count(request.identity->fingerprint) != 0 ||
+  if (takesAnyCertificate() || fingerprints_.count(request.identity->fingerprint) != 0 ||
       fingerprints_.count(request.identity->keyFingerprint) != 0) {
     return std::nullopt;
   }
@@ -28,6 +27,18 @@ std::optional<Response> AuthenticatedSite::refuse(const Request& request) const 
     return certificateNotValid("Your certificate's signature is wrong");
   return Response::failure(Status::kCertificateNotAuthorised,
                            "Your certificate is not admitted here");
+}
+
+bool AuthenticatedSite::takesAnyCertificate() const {
+  return fingerprints_.empty() && !authorities_;
+}
+
+UploadRight AuthenticatedSite::uploadRight(const Request& request,
+                                           std::string_view sitePath) const {
+  if (refuse(request)) return UploadRight::kNone;
+  const UploadRight right = sites_.uploadRight(request, sitePath);
+  const bool isChosen = right == UploadRight::kOpen && !takesAnyCertificate();
+  return isChosen ? UploadRight::kGranted : right;
 }
 
 void AuthenticatedSite::handle(Request request, Responder reply, Services& services) {

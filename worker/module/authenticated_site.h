@@ -21,12 +21,16 @@ class AuthenticatedSite final : public Site {
                     std::optional<CertificateAuthorities> authorities, PathMap sites);
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view sitePath) const override { return sites_.takes(sitePath); }
+  /// Within an area for chosen certificates, what is open to all of them is granted.
+  UploadRight uploadRight(const Request& request, std::string_view sitePath) const override;
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:
   std::optional<Response> refuse(const Request& request) const;
 
   const std::string prompt_;
+  bool takesAnyCertificate() const;
+
   const std::unordered_set<std::string> fingerprints_;
   const std::optional<CertificateAuthorities> authorities_;
   const NestedSites sites_;

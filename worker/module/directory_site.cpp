@@ -66,6 +66,11 @@ void DirectorySite::handle(Request request, Responder reply, Services& services)
   serve(std::move(root), std::move(request), std::move(reply), services);
 }
 
+UploadRight DirectorySite::uploadRight(const Request& request, std::string_view) const {
+  if (!args_.upload || !request.upload) return UploadRight::kNone;
+  return egalaxyd::uploadRight(*args_.upload, request);
+}
+
 bool DirectorySite::isHidden(std::string_view sitePath) const {
   const std::string unfinished = std::string("/").append(kUnfinishedPrefix);
   return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos;

@@ -31,6 +31,12 @@ class NestedSites {
     return match.site->takes(sitePath.substr(match.mountLength));
   }
 
+  UploadRight uploadRight(const Request& request, std::string_view sitePath) const {
+    const PathMap::Match match = sites_.find(sitePath);
+    if (match.site == nullptr) return UploadRight::kNone;
+    return match.site->uploadRight(request, sitePath.substr(match.mountLength));
+  }
+
   bool hidesQuery(std::string_view sitePath) const {
     const PathMap::Match match = sites_.find(sitePath);
     return match.site != nullptr && match.site->hidesQuery(sitePath.substr(match.mountLength));

@@ -184,6 +184,11 @@ AcceptedBody GuardedSite::takes(std::string_view sitePath) const {
   return *taken;
 }
 
+UploadRight GuardedSite::uploadRight(const Request& request, std::string_view sitePath) const {
+  const auto right = contained(name_, [&] { return site_->uploadRight(request, sitePath); });
+  return right ? *right : UploadRight::kNone;
+}
+
 bool GuardedSite::hidesQuery(std::string_view sitePath) const {
   const auto hides = contained(name_, [&] { return site_->hidesQuery(sitePath); });
   return !hides || *hides;
@@ -220,6 +225,11 @@ std::optional<std::chrono::seconds> GuardedRateLimiter::count(const IpAddress& c
   }
   if (!*wait) return std::nullopt;
   return std::clamp<std::chrono::seconds>(**wait, std::chrono::seconds(1), kLongestWait);
+}
+
+void GuardedRateLimiter::giveBack(const IpAddress& client) {
+  const auto given = contained(name_, [&] { limiter_->giveBack(client); });
+  if (!given) errors_.log(given.error());
 }
 
 }  // namespace egalaxyd

@@ -28,6 +28,8 @@ class GuardedSite final : public Site {
       : site_(std::move(site)), name_(std::move(name)) {}
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view sitePath) const override;
+  /// kNone if the site throws.
+  UploadRight uploadRight(const Request& request, std::string_view sitePath) const override;
   /// True if the site throws.
   bool hidesQuery(std::string_view sitePath) const override;
 
@@ -65,6 +67,7 @@ class GuardedRateLimiter final : public RateLimiter {
   GuardedRateLimiter(std::shared_ptr<RateLimiter> limiter, std::string name)
       : limiter_(std::move(limiter)), name_(std::move(name)) {}
   std::optional<std::chrono::seconds> count(const IpAddress& client) override;
+  void giveBack(const IpAddress& client) override;
 
  private:
   const std::shared_ptr<RateLimiter> limiter_;

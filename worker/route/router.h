@@ -130,6 +130,11 @@ class Gate {
   /// Sets whether a host's sites are answered over Spartan; hosts that no name here covers are.
   void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
 
+  bool serves(std::string_view host) const { return router_.serves(host); }
+  bool servesPort(std::uint16_t port) const {
+    return port == kGeminiPort || port == kSpartanPort || ports_.contains(port);
+  }
+
   /// Returns a Response if the line is refused. `serverName`: the SNI, lower-case, "" without one.
   /// The caller fills in the request's identity, users and TLS.
   std::variant<Routed, Response> admit(RequestLine line, ListenerKind listener,

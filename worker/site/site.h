@@ -43,6 +43,13 @@ enum class AcceptedBody {
   kUploads,  ///< whatever Request::upload announces; the site reads Request::body
 };
 
+/// By what a client may upload, or edit.
+enum class UploadRight {
+  kNone,     ///< it may not
+  kOpen,     ///< as anybody may, or anybody who makes a certificate
+  kGranted,  ///< by a token or a certificate that the operator has let in
+};
+
 /// Built by the master before the fork, used by every worker on its loop's thread.
 class Site {
  public:
@@ -54,6 +61,13 @@ class Site {
   virtual AcceptedBody takes(std::string_view sitePath) const {
     static_cast<void>(sitePath);
     return AcceptedBody::kNothing;
+  }
+  /// The right of `request`, which announces an upload at `sitePath`; its users and body are not
+  /// there yet. What kGranted lets in is exempt from the rate limit. Must not wait.
+  virtual UploadRight uploadRight(const Request& request, std::string_view sitePath) const {
+    static_cast<void>(request);
+    static_cast<void>(sitePath);
+    return UploadRight::kNone;
   }
   /// Whether the query of a request for `sitePath` is secret and must not be logged.
   virtual bool hidesQuery(std::string_view sitePath) const {

@@ -28,6 +28,26 @@ constexpr std::size_t kMaxHandshakeRecords = 64;
 constexpr std::size_t kMaxFruitlessRecords = 16;
 constexpr std::size_t kMessageHeader = 4;  // type, length
 
+/// The names of the alerts (RFC 8446, section 6) that are about a certificate.
+std::string_view refusalOf(int alert) {
+  switch (alert) {
+    case SSL_AD_BAD_CERTIFICATE:
+      return "bad_certificate";
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+      return "unsupported_certificate";
+    case SSL_AD_CERTIFICATE_REVOKED:
+      return "certificate_revoked";
+    case SSL_AD_CERTIFICATE_EXPIRED:
+      return "certificate_expired";
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+      return "certificate_unknown";
+    case SSL_AD_UNKNOWN_CA:
+      return "unknown_ca";
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 TlsIo::TlsIo() : method_(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "egalaxyd")) {
@@ -80,7 +100,7 @@ IoResult TlsTransport::handshake() {
   const int returned = SSL_do_handshake(ssl_);
   keepUnread();
   const IoStatus status = returned == 1 ? IoStatus::kDone : classify(returned);
-  failed_ = status == IoStatus::kFailed;
+  if (status == IoStatus::kFailed) fail();
   const IoResult sent = send();  // an alert too
   if (sent.status == IoStatus::kFailed || status != IoStatus::kDone) {
     return {sent.status == IoStatus::kFailed ? IoStatus::kFailed : status};
@@ -102,7 +122,7 @@ IoResult TlsTransport::read(std::span<char> into) {
     return {IoStatus::kDone, got};
   }
   const IoStatus status = classify(returned);
-  failed_ = status == IoStatus::kFailed;
+  if (status == IoStatus::kFailed) fail();
   return {status};
 }
 
@@ -211,10 +231,24 @@ TlsFacts TlsTransport::tls() const {
   return {SSL_get_version(ssl_), SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_))};
 }
 
-void TlsTransport::learnPeer() {
+/// A client that does not want our certificate says so by an alert, which OpenSSL reports as the
+/// reason of the failure. With TLS 1.3 it may come after the handshake.
+void TlsTransport::fail() {
+  failed_ = true;
+  const unsigned long error = ERR_peek_error();
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return;
+  refusal_ = refusalOf(ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET);
+  if (!refusal_.empty()) learnServerName();
+}
+
+void TlsTransport::learnServerName() {
   if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name); name != nullptr) {
     serverName_ = canonicalHost(name).value_or(name);
   }
+}
+
+void TlsTransport::learnPeer() {
+  learnServerName();
   const X509* certificate = SSL_get0_peer_certificate(ssl_);
   if (certificate == nullptr) return;
   identity_ = std::make_shared<const ClientIdentity>(ClientIdentity{

@@ -51,6 +51,7 @@ class TlsTransport final : public Transport {
   int fd() const override { return socket_.get(); }
   UniqueFd releaseSocket() override { return std::move(socket_); }
   std::string_view serverName() const override { return serverName_; }
+  std::string_view refusal() const override { return refusal_; }
   TlsFacts tls() const override;
   std::shared_ptr<const ClientIdentity> identity() const override { return identity_; }
 
@@ -62,7 +63,9 @@ class TlsTransport final : public Transport {
   int append(const char* from, int size);
   void keepUnread();
   IoStatus classify(int returned) const;
+  void learnServerName();
   void learnPeer();
+  void fail();
   bool tooManyRecords() const;
   static void onMessage(int sent, int version, int type, const void* bytes, std::size_t size,
                         SSL* ssl, void* transport);
@@ -79,6 +82,7 @@ class TlsTransport final : public Transport {
   bool handshaken_ = false;
   std::size_t fruitless_ = 0;  ///< records without data: of the handshake, then since it
   std::string serverName_;
+  std::string_view refusal_;  ///< a literal
   std::shared_ptr<const ClientIdentity> identity_;
 };
 

@@ -56,6 +56,9 @@ class Transport {
 
   /// The name that the client asked for in the handshake, lower-case; "" without one.
   virtual std::string_view serverName() const { return {}; }
+  /// How the client refused our certificate: the alert's name in RFC 8446, "unknown_ca"; "" if it
+  /// did not.
+  virtual std::string_view refusal() const { return {}; }
   virtual TlsFacts tls() const { return {}; }
   /// nullptr without a certificate.
   virtual std::shared_ptr<const ClientIdentity> identity() const { return nullptr; }

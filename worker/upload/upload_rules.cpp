@@ -36,11 +36,15 @@ bool holdsToken(const UploadArgs& rules, const std::string& token) {
   return known;
 }
 
+bool takesAnyCertificate(const UploadArgs& rules) {
+  return std::ranges::find(rules.fingerprints, "*") != rules.fingerprints.end();
+}
+
 bool isListed(const UploadArgs& rules, const ClientIdentity& identity) {
-  return std::any_of(
-      rules.fingerprints.begin(), rules.fingerprints.end(), [&](const std::string& listed) {
-        return listed == "*" || listed == identity.fingerprint || listed == identity.keyFingerprint;
-      });
+  return std::any_of(rules.fingerprints.begin(), rules.fingerprints.end(),
+                     [&](const std::string& listed) {
+                       return listed == identity.fingerprint || listed == identity.keyFingerprint;
+                     });
 }
 
 std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& request) {
@@ -49,7 +53,7 @@ std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& req
   const char* prompt = rules.tokens.empty() ? "A client certificate is required to write here"
                                             : "A valid token or a certificate is required";
   if (auto fault = refuseCertificate(request, prompt)) return fault;
-  if (isListed(rules, *request.identity)) return std::nullopt;
+  if (takesAnyCertificate(rules) || isListed(rules, *request.identity)) return std::nullopt;
   return Response::failure(Status::kCertificateNotAuthorised,
                            "Your certificate may not write here");
 }
@@ -77,6 +81,14 @@ std::size_t foldersOf(const Request& request) {
 }
 
 }  // namespace
+
+UploadRight uploadRight(const UploadArgs& rules, const Request& request) {
+  if (!isOver(rules, request.protocol) || refuseWriter(rules, request)) return UploadRight::kNone;
+  if (holdsToken(rules, request.upload->token)) return UploadRight::kGranted;
+  const bool isKnown =
+      request.identity && isListed(rules, *request.identity) && !refuseCertificate(request, {});
+  return isKnown ? UploadRight::kGranted : UploadRight::kOpen;
+}
 
 std::uint64_t uploadBlocks(const UploadArgs& rules, const Request& request) {
   return 1 + (rules.createDirectories ? foldersOf(request) : 0);

@@ -7,6 +7,7 @@
 #include "common/config/config.h"
 #include "worker/site/request.h"
 #include "worker/site/response.h"
+#include "worker/site/site.h"
 
 namespace egalaxyd {
 
@@ -15,6 +16,10 @@ namespace egalaxyd {
 /// 62, 61, 50), delete (50), name (59), depth (59), type (59), size (59). Tokens are compared in
 /// constant time.
 std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& request);
+
+/// By what the client may write: kGranted by a token, or by a certificate that is listed itself; by
+/// a certificate that only "*" admits, which a stranger makes in no time, kOpen.
+UploadRight uploadRight(const UploadArgs& rules, const Request& request);
 
 /// The blocks that a file counts in quotas besides its bytes: one for itself and, if uploads may
 /// make folders, one for each folder that it is in.

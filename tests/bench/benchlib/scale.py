@@ -58,7 +58,7 @@ def sites(bench, sizes=(10, 1000, 10_000)):
 def addresses(bench):
     """One server has counted requests of so many addresses, which a proxy named, the other none."""
     server_cpus, load_cpus = split_cpus()
-    limit = 'enabled = true\nrequests = 8000\nper = "1h"'
+    limit = 'enabled = true\nrequests = 8000\nper = "1h"\nexempt = []'
     with contextlib.ExitStack() as stack:
         servers = enter_all(stack, bench.table, "scale", [
             lambda n=n: start_egalaxyd(

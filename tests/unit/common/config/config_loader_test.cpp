@@ -597,6 +597,21 @@ TEST(ConfigLoader, KeepsTheDefaultOfAKeyThatItRefuses) {
   EXPECT_EQ(loaded.config.limits.writeTimeout, milliseconds(1'000));
 }
 
+TEST(ConfigLoader, SparesTheMachineItselfFromTheRateLimitUnlessToldOtherwise) {
+  const auto exempt = load("").config.rateLimit.exempt;
+  const auto isExempt = [&](const char* address) {
+    return std::ranges::any_of(
+        exempt, [&](const Cidr& each) { return each.contains(*IpAddress::parse(address)); });
+  };
+  for (const char* own : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"}) {
+    EXPECT_TRUE(isExempt(own)) << own;
+  }
+  for (const char* other : {"128.0.0.1", "10.0.0.1", "::2", "::", "0.0.0.0", "fe80::1"}) {
+    EXPECT_FALSE(isExempt(other)) << other;
+  }
+  EXPECT_THAT(load("rate_limit.exempt = []").config.rateLimit.exempt, IsEmpty());
+}
+
 TEST(ConfigLoader, CollectsAllComplaintsInTheOrderOfTheFile) {
   EXPECT_THAT(load(R"([log]
 level = 1

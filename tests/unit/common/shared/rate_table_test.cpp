@@ -18,6 +18,9 @@ class RateTableTest : public testing::Test {
   bool passes(const IpAddress& client, std::chrono::milliseconds now) {
     return !table_->count(client, kSeed, now, policy_);
   }
+  void giveBack(const IpAddress& client, std::chrono::milliseconds now) {
+    table_->giveBack(client, kSeed, now, policy_);
+  }
   static IpAddress client(int number) {
     return *IpAddress::parse("2001:db8:" + std::to_string(number / 9999) + ":" +
                              std::to_string(number % 9999) + "::");
@@ -32,6 +35,46 @@ TEST_F(RateTableTest, LetsTheAllowedNumberPass) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(1), 1s)) << i;
   EXPECT_FALSE(passes(client(1), 1s));
   EXPECT_TRUE(passes(client(2), 1s)) << "another client";
+}
+
+TEST_F(RateTableTest, DoesNotCountWhatIsGivenBack) {
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_TRUE(passes(client(1), 1s));
+    giveBack(client(1), 1s);
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(1), 1s)) << i;
+  EXPECT_FALSE(passes(client(1), 1s));
+}
+
+TEST_F(RateTableTest, APenaltyThatBeganWithWhatIsGivenBackEndsAndTheRateIsUsedUp) {
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(1), 1s));
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_FALSE(passes(client(1), 1s));
+    giveBack(client(1), 1s);
+    EXPECT_EQ(table_->limited(kSeed, 1s, policy_, 9).total, 0u);
+  }
+  EXPECT_FALSE(passes(client(1), 1s));
+  EXPECT_EQ(table_->limited(kSeed, 1s, policy_, 9).total, 1u);
+}
+
+TEST_F(RateTableTest, GivingBackDuringAPenaltyNeitherEndsNorProlongsIt) {
+  for (int i = 0; i < 5; ++i) passes(client(1), 1s);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(table_->count(client(1), kSeed, 5s, policy_), 6s);
+    giveBack(client(1), 5s);
+  }
+  EXPECT_FALSE(passes(client(1), 10s));
+  EXPECT_TRUE(passes(client(1), 12s));
+}
+
+TEST_F(RateTableTest, GivingBackWhatWasNeverCountedChangesNothing) {
+  giveBack(client(1), 1s);
+  passes(client(2), 1s);
+  for (int i = 0; i < 3; ++i) giveBack(client(2), 1s);
+  for (int c = 1; c <= 2; ++c) {
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(passes(client(c), 1s));
+    EXPECT_FALSE(passes(client(c), 1s));
+  }
 }
 
 TEST_F(RateTableTest, ForgetsAfterThePeriod) {

@@ -120,7 +120,8 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
             .services = harness_.services(),
             .storage = harness_.storage(),
             .cpuMeter = cpuMeter_,
-            .refusals = refusals_};
+            .refusals = refusals_,
+            .lost = lost_};
   }
 
   static inline const IpAddress kAddress = *IpAddress::parse("192.0.2.7");
@@ -130,6 +131,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;
   Refusals refusals_{AddressMask::kFull};
+  LostClients lost_{AddressMask::kFull};
   ExchangeContext context_;
   int freed_ = 0;
   Admission admission_{{.handshakes = 4, .own = 4, .all = 4}, [this] { ++freed_; }};

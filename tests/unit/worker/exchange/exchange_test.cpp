@@ -27,12 +27,25 @@ class ScriptedSite final : public Site {
   }
 
   AcceptedBody takes(std::string_view) const override { return taken; }
+  UploadRight uploadRight(const Request& request, std::string_view) const override {
+    ++judged;
+    return request.upload->token == "right" ? UploadRight::kGranted : open;
+  }
 
   std::vector<Request> seen;
   AcceptedBody taken = AcceptedBody::kNothing;
+  UploadRight open = UploadRight::kNone;  ///< of those without the right token
+  mutable int judged = 0;
   std::optional<Response> answer;
   bool keep = false;
   std::optional<Responder> kept;
+};
+
+class CountingLimiter final : public RateLimiter {
+ public:
+  std::optional<std::chrono::seconds> count(const IpAddress&) override { return std::nullopt; }
+  void giveBack(const IpAddress&) override { ++givenBack; }
+  int givenBack = 0;
 };
 
 /// A body that gives what the test hands it, when it hands it.
@@ -67,7 +80,9 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
             .services = services_,
             .storage = storage_,
             .cpuMeter = cpuMeter_,
-            .refusals = refusals_};
+            .refusals = refusals_,
+            .lost = lost_,
+            .rateLimiter = &limiter_};
   }
 
   void start(ListenerKind listener = ListenerKind::kGemini,
@@ -121,7 +136,9 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;
   Refusals refusals_{AddressMask::kFull};
+  LostClients lost_{AddressMask::kFull};
   RateWait wait_;
+  CountingLimiter limiter_;
   ExchangeContext context_;
   Admission admission_{{.handshakes = 4, .own = 4, .all = 4}};
   std::unique_ptr<Exchange> exchange_;
@@ -173,6 +190,59 @@ TEST_F(ExchangeTest, TellsTheSiteWhenNobodyWaitsAnyMore) {
   EXPECT_FALSE(cancellation->requested());
   exchange_.reset();
   EXPECT_TRUE(cancellation->requested());
+}
+
+/// "" where the site was asked.
+class UploadUnderARateLimit : public ExchangeTest {
+ protected:
+  std::string refusalOf(const std::string& token) {
+    client_ = ScriptedClient();
+    client_.sends = {"titan://h.test/page;size=3;token=" + token + "\r\nabc"};
+    site_->taken = AcceptedBody::kUploads;
+    site_->answer = Response::notFound();
+    const std::size_t before = site_->seen.size();
+    start();
+    return site_->seen.size() > before ? "" : client_.got;
+  }
+};
+
+TEST_F(UploadUnderARateLimit, IsGivenBackWhereItIsGrantedAndNowhereElse) {
+  EXPECT_EQ(refusalOf("wrong"), "") << "the site says no";
+  site_->open = UploadRight::kOpen;
+  EXPECT_EQ(refusalOf("wrong"), "");
+  EXPECT_EQ(limiter_.givenBack, 0);
+  EXPECT_EQ(refusalOf("right"), "");
+  EXPECT_EQ(limiter_.givenBack, 1);
+}
+
+TEST_F(UploadUnderARateLimit, PassesDuringAPenaltyWhereItIsGranted) {
+  wait_ = std::chrono::seconds(17);
+  EXPECT_EQ(refusalOf("right"), "");
+  EXPECT_EQ(limiter_.givenBack, 1);
+  site_->open = UploadRight::kOpen;
+  EXPECT_EQ(refusalOf("wrong"), "44 17\r\n") << "anybody may write there";
+  EXPECT_EQ(limiter_.givenBack, 1);
+}
+
+TEST_F(UploadUnderARateLimit, AllowsNoGuessingOfTokensDuringAPenalty) {
+  wait_ = std::chrono::seconds(17);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(refusalOf("wrong"), "44 17\r\n");
+  EXPECT_EQ(site_->judged, 1);
+  EXPECT_EQ(refusalOf("right"), "44 17\r\n") << "in this second";
+  refusals_.tell();
+  EXPECT_EQ(refusalOf("right"), "");
+}
+
+TEST_F(UploadUnderARateLimit, LearnsOfNoPathAndNoHostDuringAPenalty) {
+  wait_ = std::chrono::seconds(17);
+  for (const char* line : {"titan://elsewhere.test/;size=3\r\nabc", "titan://h.test/;size=0\r\n",
+                           "gemini://h.test/page\r\n"}) {
+    client_ = ScriptedClient();
+    client_.sends = {line};
+    start();
+    EXPECT_EQ(client_.got, "44 17\r\n") << line;
+  }
+  EXPECT_TRUE(site_->seen.empty());
 }
 
 TEST_F(ExchangeTest, WhatCameBeyondAnAnnouncedBodyIsNotAwaited) {

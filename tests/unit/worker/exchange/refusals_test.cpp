@@ -46,5 +46,19 @@ TEST_F(RefusalsTest, AnAddressWithoutRoomIsAnswered) {
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(refusals_.mayAnswer(client(5000)));
 }
 
+TEST_F(RefusalsTest, AWrongTokenIsTheLastOneLookedAtInASecond) {
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(refusals_.mayTryToken(client(1))) << "none was wrong";
+  refusals_.tokenWasWrong(client(1));
+  EXPECT_FALSE(refusals_.mayTryToken(client(1)));
+  EXPECT_TRUE(refusals_.mayTryToken(client(2)));
+  refusals_.tell();
+  EXPECT_TRUE(refusals_.mayTryToken(client(1)));
+}
+
+TEST_F(RefusalsTest, NoTokenIsLookedAtOfAnAddressWithoutRoom) {
+  for (std::size_t i = 0; i < Refusals::kMostAddresses; ++i) refusals_.mayAnswer(client(i));
+  EXPECT_FALSE(refusals_.mayTryToken(client(5000)));
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -176,6 +176,25 @@ TEST_F(TlsTransportTest, KnowsTheNameAndTheCertificateOfItsPeer) {
   EXPECT_EQ(server_->identity()->commonName, "visitor");
 }
 
+TEST_F(TlsTransportTest, TellsThatTheClientRefusedTheCertificateAndWhichHostItWanted) {
+  for (const int version : kVersions) {
+    reconnect(version);
+    std::string name = "H.Test";
+    SSL_ctrl(client_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
+    SSL_set_verify(client_, SSL_VERIFY_PEER, nullptr);  // it knows no authority
+    EXPECT_EQ(server_->refusal(), "");
+    EXPECT_EQ(shakeHands(), IoStatus::kFailed);
+    EXPECT_EQ(server_->refusal(), "unknown_ca");
+    EXPECT_EQ(server_->serverName(), "h.test");
+  }
+}
+
+TEST_F(TlsTransportTest, AnotherFailureIsNoRefusal) {
+  ASSERT_EQ(::send(clientSocket_.get(), "gemini://h.test/\r\n", 18, 0), 18);
+  EXPECT_EQ(server_->handshake().status, IoStatus::kFailed);
+  EXPECT_EQ(server_->refusal(), "");
+}
+
 TEST_F(TlsTransportTest, ASilentClientBlocksNothing) {
   EXPECT_EQ(server_->handshake().status, IoStatus::kBlocked);
 }

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "common/base/sha256.h"
+#include "common/tls/certificate_names.h"
+#include "tests/support/signed_certificate.h"
 
 namespace egalaxyd {
 namespace {
@@ -62,6 +64,41 @@ TEST(UploadRules, AMissingOrWrongTokenIsA60OnlyWhereACertificateWouldDo) {
   EXPECT_EQ(refusal(rules, upload(3)), 60);
   EXPECT_EQ(refusal(rules, upload(3, "", "third")), 60);
   EXPECT_EQ(refusal(rules, upload(3, "", "first")), 0);
+}
+
+TEST(UploadRules, ARightIsGrantedByATokenOrAListedCertificateNotByWhatAnybodyHas) {
+  const TestCertificate friendly = makeTestCertificate();
+  const TestCertificate stranger = makeTestCertificate({.commonName = "Mallory"});
+  const TestCertificate expired = makeTestCertificate({.fromDays = -9, .toDays = -1});
+  const auto by = [](const TestCertificate* who, std::string token = "") {
+    Request request = upload(3, "", std::move(token));
+    if (who != nullptr) request.identity = identityOf(*who);
+    return request;
+  };
+  UploadArgs rules;
+  rules.tokens = {{sha256Hex("secret")}};
+  rules.fingerprints = {certificateFingerprint(friendly.certificate.get()),
+                        publicKeyFingerprint(expired.certificate.get())};
+  EXPECT_EQ(uploadRight(rules, by(nullptr, "secret")), UploadRight::kGranted);
+  EXPECT_EQ(uploadRight(rules, by(&friendly)), UploadRight::kGranted);
+  EXPECT_EQ(uploadRight(rules, by(&friendly, "wrong")), UploadRight::kGranted);
+  EXPECT_EQ(uploadRight(rules, by(&stranger)), UploadRight::kNone);
+  EXPECT_EQ(uploadRight(rules, by(&expired)), UploadRight::kNone);
+  EXPECT_EQ(uploadRight(rules, by(nullptr, "wrong")), UploadRight::kNone);
+  EXPECT_EQ(uploadRight(rules, by(nullptr)), UploadRight::kNone);
+  Request overSpartan = by(&friendly);
+  overSpartan.protocol = Protocol::kSpartan;
+  EXPECT_EQ(uploadRight(rules, overSpartan), UploadRight::kNone) << "not over this protocol";
+
+  rules.fingerprints.emplace_back("*");
+  EXPECT_EQ(uploadRight(rules, by(&friendly)), UploadRight::kGranted);
+  EXPECT_EQ(uploadRight(rules, by(&stranger)), UploadRight::kOpen);
+  EXPECT_EQ(uploadRight(rules, by(&expired)), UploadRight::kNone);
+  rules.anyone = true;
+  EXPECT_EQ(uploadRight(rules, by(&friendly)), UploadRight::kGranted);
+  EXPECT_EQ(uploadRight(rules, by(&expired)), UploadRight::kOpen);
+  EXPECT_EQ(uploadRight(rules, by(&stranger)), UploadRight::kOpen);
+  EXPECT_EQ(uploadRight(rules, by(nullptr, "wrong")), UploadRight::kOpen);
 }
 
 TEST(UploadRules, ACertificateIsAskedForWhereOnlyThatCounts) {
