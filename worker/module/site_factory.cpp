@@ -27,8 +27,21 @@ bool isIncomplete(const ModuleArgs& args) {
   return plugin != nullptr && (plugin->library.empty() || plugin->className.empty());
 }
 
+/// Where the file stands that the module cannot do without; the mount itself for modules that need
+/// none, and for what is from no file.
+std::string whereOf(const Config& config, const MountConfig& mount) {
+  std::string_view key;
+  if (std::holds_alternative<DirectoryArgs>(mount.args)) key = "root";
+  if (std::holds_alternative<FileArgs>(mount.args)) key = "path";
+  if (std::holds_alternative<AuthenticatedArgs>(mount.args)) key = "ca";
+  if (std::holds_alternative<PluginArgs>(mount.args)) key = "library";
+  const std::string full = mount.dottedKey + "." + std::string(key);
+  return config.lines.contains(full) ? config.where(full) : mount.where;
+}
+
 /// Makes the sites of one host.
 struct SiteBuilder {
+  const Config& config;
   const SiteConfig& host;
   std::shared_ptr<const PrivateFiles> neverServed;
   ServedRoots& roots;
@@ -39,12 +52,12 @@ struct SiteBuilder {
     PathMap sites;
     for (const MountConfig& mount : mounts) {
       if (isIncomplete(mount.args)) continue;
-      const SiteBuilder builder{host, neverServed, roots, findings, mount.path};
+      const SiteBuilder builder{config, host, neverServed, roots, findings, mount.path};
       auto site = std::visit(builder, mount.args);
       if (site) {
         sites.add(mount.path, std::move(site).value());
       } else {
-        findings.complaints.push_back(complaintOf(mount.where, site.error()));
+        findings.complaints.push_back(complaintOf(whereOf(config, mount), site.error()));
       }
     }
     return sites;
@@ -112,7 +125,7 @@ HostMap<std::shared_ptr<PathMap>> buildSites(const Config& config, ServedRoots& 
   roots.keepFresh(neverServed);
   HostMap<std::shared_ptr<PathMap>> hosts;
   for (const SiteConfig& host : config.sites) {
-    const SiteBuilder builder{host, neverServed, roots, findings};
+    const SiteBuilder builder{config, host, neverServed, roots, findings};
     const auto sites = std::make_shared<PathMap>(builder.map(host.mounts));
     hosts.add(host.host, sites);
     for (const std::string& alias : host.aliases) hosts.add(alias, sites);

@@ -243,10 +243,18 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     return state.served.size() - 1;
   };
 
+  // Complains of that key of `table` which names the file at fault.
+  const auto addNamed = [&](const std::string& table, const std::filesystem::path& certificate,
+                            const std::filesystem::path& key) {
+    auto identity = readKeyedCertificate(certificate, key);
+    const bool keyIsAtFault = !identity && readCertificates(certificate).ok();
+    return add(std::move(identity), certificate,
+               config.where(table + (keyIsAtFault ? ".key" : ".certificate")));
+  };
+
   // A certificate without its key, or the reverse, has been complained of already.
   if (!config.tls.certificate.empty() && !config.tls.key.empty()) {
-    state.fallback = add(readKeyedCertificate(config.tls.certificate, config.tls.key),
-                         config.tls.certificate, config.where("tls.certificate"));
+    state.fallback = addNamed("tls", config.tls.certificate, config.tls.key);
   }
   const bool haveDefault = !config.tls.certificate.empty();
   for (const SiteConfig& site : sitesWithCertificates(config)) {
@@ -254,7 +262,7 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     bool automatic = false;
     if (!site.certificate.empty() && site.key.empty()) continue;
     if (!site.certificate.empty()) {
-      context = add(readKeyedCertificate(site.certificate, site.key), site.certificate, site.where);
+      context = addNamed(site.dottedKey, site.certificate, site.key);
     } else if (!haveDefault && config.tls.autoCertificates) {
       automatic = true;
       const AutomaticFiles files(config.server.stateDir, site.host);

@@ -80,7 +80,7 @@ TEST_F(RehearsalTest, AWarningIsLoggedAndHindersNothing) {
   EXPECT_THAT(done.log, testing::Contains(AllOf(
                             Field(&Rehearsal::LogLine::level, "warning"),
                             Field(&Rehearsal::LogLine::text,
-                                  AllOf(testing::StartsWith((dir_ / "e.toml").string() + ":1: "),
+                                  AllOf(testing::StartsWith((dir_ / "e.toml").string() + ":3: "),
                                         HasSubstr("a.crt: the certificate expired at "))))));
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/config/config_loader.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/worker/module/site_harness.h"
 #include "worker/module/file_site.h"
@@ -135,6 +136,21 @@ TEST(SiteFactory, WhatIsAwayIsASiteAllTheSame) {
     EXPECT_NE(roots.presence(i).why, "");
   }
   EXPECT_EQ(roots.presence(4), Presence{});
+}
+
+TEST(SiteFactory, ComplainsOfTheLineThatNamesTheFile) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"module = \"authenticated\"\nca = \"/nowhere/at/all\"\nsites.\"/\".module = \"spy\"", ".ca"},
+      {"module = \"plugin\"\nlibrary = \"/nowhere/at/all\"\nclass = \"C\"", ".library"}};
+  for (const auto& [toml, key] : cases) {
+    const auto loaded = parseConfig("[sites.h.\"/\"]\n" + std::string(toml), "e.toml");
+    ServedRoots roots;
+    Findings findings;
+    buildSites(loaded.config, roots, findings);
+    const Complaints& complaints = findings.complaints;
+    ASSERT_EQ(complaints.size(), 1u) << toml;
+    EXPECT_EQ(complaints[0].where, "e.toml:3: sites.h.\"/\"" + std::string(key));
+  }
 }
 
 TEST(FileSite, AnswersAtItsOwnPathAlone) {

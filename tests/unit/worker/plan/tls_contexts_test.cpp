@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/config/config_loader.h"
+#include "common/tls/certificate.h"
 #include "common/tls/certificate_names.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_certificates.h"
@@ -22,6 +26,39 @@ using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
+
+/// Where the one complaint about this [tls], and about the same keys of a site, stands.
+std::pair<std::string, std::string> complaintsOf(const std::filesystem::path& certificate,
+                                                 const std::filesystem::path& key) {
+  const auto keys =
+      "\ncertificate = \"" + certificate.string() + "\"\nkey = \"" + key.string() + "\"\n";
+  const auto where = [](const std::string& toml) {
+    Findings findings;
+    TlsContexts::build(parseConfig(toml, "e.toml").config, false, findings);
+    const Complaints& complaints = findings.complaints;
+    return complaints.size() == 1 ? complaints[0].where : std::to_string(complaints.size());
+  };
+  return {where("[tls]" + keys), where("[sites.\"a.b\"]" + keys)};
+}
+
+TEST(TlsContexts, ComplainOfTheLineThatNamesTheFileAtFault) {
+  const TempDir dir;
+  for (const char* name : {"a", "b"}) {
+    const auto file = dir / name;
+    const auto made = makeSelfSigned({name});
+    ASSERT_TRUE(made &&
+                writeKeyedCertificate(*made, file.string() + ".crt", file.string() + ".key"));
+  }
+  const auto garbage = dir.write("garbage", "x");
+  const std::pair<std::string, std::string> certificate{"e.toml:2: tls.certificate",
+                                                        "e.toml:2: sites.\"a.b\".certificate"};
+  const std::pair<std::string, std::string> key{"e.toml:3: tls.key", "e.toml:3: sites.\"a.b\".key"};
+  EXPECT_EQ(complaintsOf(dir / "none", dir / "a.key"), certificate);
+  EXPECT_EQ(complaintsOf(garbage, dir / "none"), certificate);
+  EXPECT_EQ(complaintsOf(dir / "a.crt", dir / "none"), key);
+  EXPECT_EQ(complaintsOf(dir / "a.crt", garbage), key);
+  EXPECT_EQ(complaintsOf(dir / "a.crt", dir / "b.key"), key);
+}
 
 class TlsContextsTest : public testing::Test {
  protected:
