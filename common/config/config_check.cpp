@@ -190,8 +190,8 @@ class Checker {
   void sites() {
     if (!config_.sites.empty() || !config_.router.module.empty()) return;
     if (config_.faulty.contains("sites") || isFaulty("router", "module")) return;
-    complain("sites",
-             R"(there are none; write [sites."HOST"] with root = "FOLDER", or router.module)");
+    complain("sites", R"(there are none; write [sites."HOST"] and below it root = "FOLDER", or )"
+                      "set router.module");
   }
 
   void siteNames() {

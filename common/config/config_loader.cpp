@@ -5,14 +5,19 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
+#include <stdexcept>
 #include <system_error>
 #include <type_traits>
 #include <utility>
 
+#include "common/base/number.h"
 #include "common/base/path.h"
 #include "common/base/regular_file.h"
 #include "common/base/spelling.h"
 #include "common/config/config_schema.h"
+#include "common/config/home_folder.h"
+#include "common/config/syntax_fault.h"
 
 namespace egalaxyd {
 namespace {
@@ -70,6 +75,58 @@ std::string unknownName(std::string_view what, std::string_view name,
   return fmt::format("{}; did you mean {}?", what, quotedList(near, " or "));
 }
 
+/// "; did you mean …?", or nothing.
+std::string perhaps(const Scalar& found, const std::vector<std::string>& names) {
+  const auto* text = std::get_if<std::string>(&found);
+  auto near = text ? nearNames(*text, names) : std::vector<std::string>();
+  if (near.empty()) return {};
+  near.resize(1);
+  return fmt::format("; did you mean {}?", quotedList(near, ""));
+}
+
+/// The same value as another type: 4 for "4", "1.3" for 1.3, "30s" for 30, "x" for ["x"].
+std::vector<Scalar> otherWritings(const toml::node& node) {
+  if (const auto* array = node.as_array()) {
+    const auto only = array->size() == 1 ? scalarOf(array->front()) : std::nullopt;
+    return only ? std::vector<Scalar>{*only} : std::vector<Scalar>{};
+  }
+  if (const auto* text = node.as_string()) {
+    if (text->get() == "true" || text->get() == "false") return {text->get() == "true"};
+    const auto number = parseNumber(text->get(), 0, INT64_MAX);
+    return number ? std::vector<Scalar>{static_cast<std::int64_t>(*number)} : std::vector<Scalar>{};
+  }
+  if (const auto* number = node.as_integer()) {
+    const std::string digits = std::to_string(number->get());
+    return {digits, digits + "s", ":" + digits};
+  }
+  if (const auto* number = node.as_floating_point()) return {fmt::format("{}", number->get())};
+  if (const auto* flag = node.as_boolean()) return {flag->get() ? "true" : "false"};
+  return {};
+}
+
+/// "; write …" where the value would be right if it were written otherwise.
+template <class T>
+std::string writtenOtherwise(const toml::node& node, const Form<T>& form) {
+  if (form.secret || form.secretIfWrong) return {};
+  for (const Scalar& value : otherWritings(node)) {
+    const bool fits = form.types.find(typeName(value)) != std::string::npos && form.read(value);
+    if (fits) return "; write " + tomlText(value);
+  }
+  return {};
+}
+
+/// "; write …" for a list that is no array.
+template <class T>
+std::string asArray(const toml::node& node, const std::vector<T>& defaults, const Form<T>& form) {
+  const auto value = scalarOf(node);
+  const bool fits =
+      value && form.types.find(typeName(*value)) != std::string::npos && form.read(*value);
+  if (fits && !form.secret) return fmt::format("; write [{}]", tomlText(*value));
+  if (!form.example.empty()) return fmt::format("; write for example [{}]", form.example);
+  if (defaults.empty()) return {};
+  return fmt::format("; write for example [{}]", tomlText(form.write(defaults.front())));
+}
+
 /// The visitor that learns the keys of a module.
 struct KeyNames {
   std::vector<std::string> names;
@@ -95,6 +152,48 @@ const std::vector<std::string>& moduleKeys() {
   return keys;
 }
 
+bool isModuleKey(std::string_view key) {
+  return std::ranges::find(moduleKeys(), key) != moduleKeys().end();
+}
+
+/// The visitor that finds the sections with a key.
+struct Sections {
+  std::string_view wanted;
+  std::vector<std::string> found = {};
+
+  void section(std::string_view name, auto& values) {
+    KeyNames keys;
+    describe(keys, values);
+    if (std::ranges::find(keys.names, wanted) != keys.names.end()) {
+      found.push_back(fmt::format("[{}]", name));
+    }
+  }
+  void sites(std::string_view, const auto&) {
+    KeyNames keys;
+    SiteConfig site;
+    describe(keys, site);
+    if (std::ranges::find(keys.names, wanted) != keys.names.end()) {
+      found.emplace_back(R"([sites."HOST"])");
+    } else if (isModuleKey(wanted)) {
+      found.emplace_back(R"([sites."HOST"."/"])");
+    }
+    keys.names.clear();
+    UploadArgs upload;
+    describe(keys, upload);
+    if (std::ranges::find(keys.names, wanted) != keys.names.end()) {
+      found.emplace_back(R"([sites."HOST"."/".upload])");
+    }
+  }
+};
+
+/// "[server]": where this key belongs; "" when that is not known.
+std::string homeOf(std::string_view key) {
+  Config config;
+  Sections sections{key};
+  describe(sections, config);
+  return fmt::format("{}", fmt::join(sections.found, " or "));
+}
+
 using Entry = std::pair<const toml::key*, const toml::node*>;
 
 /// A table's entries in the order of the file.
@@ -114,14 +213,27 @@ struct Reading {
   Config config;
   std::vector<std::pair<std::size_t, Complaint>> complaints;  ///< with their lines
   path folder;
+  std::vector<std::string> lines;  ///< of the file, as they were read
+  /// Those whose values were guessed. That such a guess is not allowed says it all.
+  std::set<std::size_t> guessed;
 
   void complain(std::size_t line, const std::string& key, std::string text) {
-    std::string where = fmt::format("{}:{}: {}", config.file.string(), line, key);
+    std::string where = fmt::format("{}:{}", config.file.string(), line);
+    if (!key.empty()) where += ": " + key;
     complaints.push_back({line, {std::move(where), std::move(text)}});
     config.faulty.insert(key);
   }
-  path resolve(const path& named) const {
-    return named.empty() ? named : (folder / named).lexically_normal();
+  /// Against the file's folder; complains of a home folder that is not known.
+  std::optional<path> resolve(const path& named, const std::string& key, std::size_t line) {
+    if (named.empty()) return named;
+    auto whole = withHomeFolder(named);
+    if (whole) return (folder / *whole).lexically_normal();
+    complain(line, key, whole.error().message);
+    return std::nullopt;
+  }
+  /// The same for a path in a text.
+  void resolve(std::string& text, const std::string& key) {
+    if (const auto whole = resolve(path(text), key, config.lines[key])) text = whole->string();
   }
 };
 
@@ -145,7 +257,8 @@ class TableReader {
     const toml::node* node = find(key);
     if (!node) return;
     const toml::array* array = node->as_array();
-    if (!array) return complain(key, wrongType("an array", *node, ""));
+    if (!array)
+      return complain(key, wrongType("an array", *node, "") + asArray(*node, values, form));
     values.clear();
     for (const toml::node& element : *array) {
       auto read = scalar(element, element.source().begin.line, dotted(key), form);
@@ -198,13 +311,18 @@ class TableReader {
   void complainOfUnknown();
 
  private:
-  SiteConfig site(std::string_view key);
+  void hosts(const std::string& name, const Entry& entry, bool isCut,
+             std::vector<SiteConfig>& sites);
+  /// `others`: keys of its table that are not the site's.
+  SiteConfig site(const std::string& name, const Entry& entry,
+                  const std::vector<std::string>& others);
+  void complainOfDots(const std::string& host, std::size_t line);
   void siteMounts(SiteConfig& site);
   std::vector<MountConfig> paths();
   MountConfig mount(std::string_view key, const std::vector<MountConfig>& earlier);
   void readModule(MountConfig& mount);
-  void complainOfUnknownKey(std::string_view key, const std::vector<std::string>& known,
-                            std::string_view hint);
+  void complainOfUnknownKey(std::string_view key, const std::vector<std::string>& known);
+  void complainOfUnknownTable(std::string_view key);
   void complainWithoutModule(std::string_view allowed);
 
   std::string dotted(std::string_view key) const {
@@ -220,21 +338,26 @@ class TableReader {
   /// The value of a known key, if the file has it.
   const toml::node* find(std::string_view key);
   const toml::table* subTable(std::string_view key);
+  /// nullptr: it is none, which has been complained of.
+  const toml::table* tableOf(const toml::node& node, std::size_t line, const std::string& full);
 
   template <class T>
   std::optional<T> scalar(const toml::node& node, std::size_t line, const std::string& full,
                           const Form<T>& form) {
     const auto value = scalarOf(node);
     if (!value || form.types.find(typeName(*value)) == std::string::npos) {
-      reading_.complain(line, full, wrongType(form.types, node, form.allowed));
+      reading_.complain(line, full,
+                        wrongType(form.types, node, form.allowed) + writtenOtherwise(node, form));
       return std::nullopt;
     }
     auto read = form.read(*value);
     if (!read) {
       const std::string found = form.secretIfWrong ? "something else" : tomlText(*value);
-      reading_.complain(line, full, fmt::format("found {}; allowed: {}", found, form.allowed));
+      reading_.complain(line, full,
+                        fmt::format("found {}; allowed: {}{}{}", found, form.allowed,
+                                    perhaps(*value, form.names), writtenOtherwise(node, form)));
     } else if constexpr (std::is_same_v<T, path>) {
-      read = reading_.resolve(*read);
+      read = reading_.resolve(*read, full, line);
     }
     return read;
   }
@@ -257,8 +380,17 @@ const toml::node* TableReader::find(std::string_view key) {
 
 const toml::table* TableReader::subTable(std::string_view key) {
   const toml::node* node = find(key);
-  if (!node || node->is_table()) return node ? node->as_table() : nullptr;
-  complain(key, wrongType("a table", *node, ""));
+  return node ? tableOf(*node, lineOf(key), dotted(key)) : nullptr;
+}
+
+const toml::table* TableReader::tableOf(const toml::node& node, std::size_t line,
+                                        const std::string& full) {
+  if (node.is_table()) return node.as_table();
+  const bool doubled = node.is_array_of_tables();
+  reading_.complain(line, full,
+                    wrongType("a table", node, "") +
+                        fmt::format("; write [{}]{}", full,
+                                    doubled ? ", in single brackets" : " and its keys below it"));
   return nullptr;
 }
 
@@ -267,25 +399,109 @@ void TableReader::complainOfUnknown() {
   for (const auto& [key, node] : inFileOrder(table_)) {
     const bool isPath = hasPaths_ && key->str().starts_with('/');
     if (isPath || known.contains(key->str())) continue;
-    const bool perhapsPath = hasPaths_ && node->is_table();
-    if (perhapsPath) reading_.config.faulty.insert(dotted("root"));  // it would serve something
-    complainOfUnknownKey(key->str(), known_, perhapsPath ? R"(; a path begins with "/")" : "");
+    const bool perhapsPath = hasPaths_ && node->is_table() && !isModuleKey(key->str());
+    if (hasPaths_ && (perhapsPath || isModuleKey(key->str()))) {
+      reading_.config.faulty.insert(dotted("root"));  // it would serve something
+    }
+    if (hasPaths_ && isModuleKey(key->str())) {
+      complain(key->str(), fmt::format("belongs to a path; write it below [{}.\"/\"]", name_));
+    } else if (name_.empty() && node->is_table()) {
+      complainOfUnknownTable(key->str());
+    } else if (perhapsPath) {
+      const std::string path = tomlText("/" + std::string(key->str()));
+      complain(key->str(),
+               fmt::format("unknown key; a path begins with \"/\": write [{}.{}]", name_, path));
+    } else {
+      complainOfUnknownKey(key->str(), known_);
+    }
   }
 }
 
-void TableReader::complainOfUnknownKey(std::string_view key, const std::vector<std::string>& known,
-                                       std::string_view hint) {
-  for (const std::string& near : nearNames(key, known)) {
-    reading_.config.faulty.insert(dotted(near));
-  }
-  complain(key, unknownName("unknown key", key, known).append(hint));
+void TableReader::complainOfUnknownKey(std::string_view key,
+                                       const std::vector<std::string>& known) {
+  const auto near = nearNames(key, known);
+  for (const std::string& name : near) reading_.config.faulty.insert(dotted(name));
+  const bool isOfAnotherModule = name_.starts_with("sites") && isModuleKey(key);
+  const bool isLost = near.empty() && !isOfAnotherModule;
+  const std::string home = isLost ? homeOf(key) : "";
+  if (!home.empty()) return complain(key, fmt::format("unknown key here; it belongs to {}", home));
+  complain(key, unknownName("unknown key", key, known));
+}
+
+/// At the top of the file: perhaps a host.
+void TableReader::complainOfUnknownTable(std::string_view key) {
+  const std::string_view line = reading_.lines.at(lineOf(key) - 1);
+  const std::size_t end = line.rfind(']');
+  const bool isHost = nearNames(key, known_).empty() && isHeader(line) && end != std::string::npos;
+  if (!isHost) return complainOfUnknownKey(key, known_);
+  reading_.config.faulty.insert("sites");
+  const std::size_t begin = line.find('[') + 1;
+  const std::string written = key.starts_with("sites.")
+                                  ? std::string(key)
+                                  : "sites." + std::string(line.substr(begin, end - begin));
+  complain(key, fmt::format("unknown key; a host is written [{}]", quotedKey(written)));
 }
 
 void TableReader::sites(std::string_view key, std::vector<SiteConfig>& sites) {
   const toml::table* table = subTable(key);
   if (!table) return;
   TableReader reader(reading_, *table, dotted(key));
-  for (const auto& [host, node] : inFileOrder(*table)) sites.push_back(reader.site(host->str()));
+  for (const auto& entry : inFileOrder(*table)) {
+    reader.hosts(std::string(entry.first->str()), entry, false, sites);
+  }
+}
+
+/// Whether this within a host's table may be the rest of the host's name: "org" within "example",
+/// in [sites.example.org].
+bool continuesName(const Entry& entry) {
+  static const std::vector<std::string> ownKeys = [] {
+    KeyNames keys;
+    SiteConfig site;
+    describe(keys, site);
+    return keys.names;
+  }();
+  const std::string_view name = entry.first->str();
+  const toml::table* table = entry.second->as_table();
+  return table != nullptr && !table->contains("module") && !name.starts_with('/') &&
+         !isModuleKey(name) && std::ranges::find(ownKeys, name) == ownKeys.end();
+}
+
+void TableReader::hosts(const std::string& name, const Entry& entry, bool isCut,
+                        std::vector<SiteConfig>& sites) {
+  const toml::table* table = entry.second->as_table();
+  const auto entries = table ? inFileOrder(*table) : std::vector<Entry>();
+  std::vector<std::string> rests;
+  for (const Entry& inner : entries) {
+    const bool mayBeCut = isCut || name.find('.') == std::string::npos;
+    if (mayBeCut && continuesName(inner)) rests.emplace_back(inner.first->str());
+  }
+  if (rests.empty() || rests.size() < entries.size()) {
+    if (isCut) complainOfDots(name, entry.first->source().begin.line);
+    sites.push_back(site(name, entry, rests));
+  }
+  for (const Entry& inner : entries) {
+    const std::string key(inner.first->str());
+    const bool isRest = std::ranges::find(rests, key) != rests.end();
+    if (isRest) hosts(name + "." + key, inner, true, sites);
+  }
+}
+
+void TableReader::complainOfDots(const std::string& host, std::size_t line) {
+  const std::string written = name_ + "." + host;
+  const bool perhapsPath = std::ranges::count(host, '.') == 1;
+  std::string others;
+  for (std::size_t i = line + 1; i <= reading_.lines.size(); ++i) {
+    std::string_view header = reading_.lines[i - 1];
+    if (!isHeader(header)) continue;
+    header.remove_prefix(header.find('[') + 1);
+    const bool same = header.starts_with(written) && header.size() > written.size() &&
+                      (header[written.size()] == ']' || header[written.size()] == '.');
+    if (same) others += fmt::format("{}{}", others.empty() ? "; likewise in line " : ", ", i);
+  }
+  reading_.complain(
+      line, written,
+      fmt::format("a host's name with dots stands in quotes: write [{}.{}]{}{}", name_,
+                  tomlText(host), perhapsPath ? R"(; a path begins with "/")" : "", others));
 }
 
 /// What a site says for all its folders.
@@ -297,19 +513,36 @@ void inheritLanguage(std::vector<MountConfig>& mounts, const std::string& lang) 
   }
 }
 
-SiteConfig TableReader::site(std::string_view key) {
+/// "; write …" for a URL, or for a host with a port or a path.
+std::string hostWithin(std::string_view text) {
+  if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
+    text.remove_prefix(scheme + 3);
+  }
+  text = text.substr(0, text.find('/'));
+  const auto port = text.rfind(':');
+  if (port != std::string_view::npos && !parseSiteHost(text)) text = text.substr(0, port);
+  const auto host = parseSiteHost(text);
+  return host ? fmt::format("; write {}, without scheme, port and path", tomlText(*host)) : "";
+}
+
+SiteConfig TableReader::site(const std::string& name, const Entry& entry,
+                             const std::vector<std::string>& others) {
   SiteConfig site;
-  const toml::table* table = subTable(key);
-  site.dottedKey = dotted(key);
+  const std::size_t line = entry.first->source().begin.line;
+  site.dottedKey = dotted(name);
+  reading_.config.lines[site.dottedKey] = line;
   site.where = reading_.config.where(site.dottedKey);
-  if (auto host = parseSiteHost(key)) {
+  if (auto host = parseSiteHost(name)) {
     site.host = std::move(*host);
   } else {
-    complain(key, fmt::format("found {}; allowed: {}", tomlText(std::string(key)),
-                              forms::host().allowed));
+    reading_.complain(line, site.dottedKey,
+                      fmt::format("found {}; allowed: {}{}", tomlText(name), forms::host().allowed,
+                                  hostWithin(name)));
   }
+  const toml::table* table = tableOf(*entry.second, line, site.dottedKey);
   if (!table) return site;
   TableReader reader(reading_, *table, site.dottedKey);
+  reader.known_ = others;
   describe(reader, site);
   reader.siteMounts(site);
   reader.complainOfUnknown();
@@ -366,7 +599,9 @@ void TableReader::readModule(MountConfig& mount) {
   if (!name) return;
   auto args = moduleArgs(*name);
   if (!args) {
-    return complain("module", fmt::format("found {}; allowed: {}", tomlText(*name), allowed));
+    static const std::vector<std::string> names(kModuleNames.begin(), kModuleNames.end());
+    return complain("module", fmt::format("found {}; allowed: {}{}", tomlText(*name), allowed,
+                                          perhaps(*name, names)));
   }
   mount.args = std::move(*args);
   std::visit([this](auto& values) { describe(*this, values); }, mount.args);
@@ -383,7 +618,7 @@ void TableReader::complainWithoutModule(std::string_view allowed) {
     const auto near = nearNames(key->str(), known);
     if (near.empty()) continue;
     isMisspelt = isMisspelt || near.front() == "module";
-    complainOfUnknownKey(key->str(), known, "");
+    complainOfUnknownKey(key->str(), known);
   }
   if (isMisspelt) return;
   const std::size_t line = reading_.config.lines[name_];
@@ -391,18 +626,62 @@ void TableReader::complainWithoutModule(std::string_view allowed) {
 }
 
 /// In the order of the file, each once: a site's `root` and `lang` are read for two.
-Complaints inOrder(std::vector<std::pair<std::size_t, Complaint>> complaints) {
+/// Of a line that was guessed only the last is left.
+Complaints inOrder(std::vector<std::pair<std::size_t, Complaint>> complaints,
+                   const std::set<std::size_t>& guessed) {
   std::ranges::stable_sort(complaints,
                            [](const auto& a, const auto& b) { return a.first < b.first; });
   Complaints result;
-  for (auto& placed : complaints) {
-    Complaint& complaint = placed.second;
+  for (std::size_t i = 0; i < complaints.size(); ++i) {
+    auto& [line, complaint] = complaints[i];
+    const bool isMoreToCome = i + 1 < complaints.size() && complaints[i + 1].first == line;
+    if (guessed.contains(line) && isMoreToCome) continue;
     const bool again = std::ranges::any_of(result, [&](const Complaint& other) {
       return other.where == complaint.where && other.text == complaint.text;
     });
     if (!again) result.push_back(std::move(complaint));
   }
   return result;
+}
+
+/// Faults of one file that are told at once.
+constexpr int kMostSyntaxFaults = 20;
+
+std::vector<std::string> linesOf(std::string_view text) {
+  std::vector<std::string> lines;
+  std::istringstream in{std::string(text)};
+  for (std::string line; std::getline(in, line);) lines.push_back(std::move(line));
+  return lines;
+}
+
+/// Complains of what is no TOML and reads on with what was meant, as far as that can be told.
+/// nullopt: it cannot.
+std::optional<toml::table> parseToml(std::string_view text, Reading& reading) {
+  if (const auto fault = encodingFault(text)) {
+    reading.complain(fault->line, fault->key, fault->text);
+    return std::nullopt;
+  }
+  reading.lines = linesOf(text);
+  std::string mended;
+  std::size_t last = 0;
+  for (int faults = 0; faults < kMostSyntaxFaults; ++faults) {
+    try {
+      return toml::parse(text);
+    } catch (const toml::parse_error& e) {
+      const auto fault = syntaxFault(reading.lines, e.source().begin.line, e.description());
+      if (fault.line <= last) return std::nullopt;  // the guess was wrong
+      last = fault.line;
+      reading.complain(fault.line, fault.key, fault.text);
+      if (!fault.instead) return std::nullopt;
+      if (!isHeader(reading.lines.at(fault.line - 1))) reading.guessed.insert(fault.line);
+      for (std::size_t i = 0; i < fault.lines; ++i) reading.lines.at(fault.line - 1 + i).clear();
+      reading.lines[fault.line - 1] = *fault.instead;
+    }
+    mended.clear();
+    for (const std::string& line : reading.lines) mended.append(line) += '\n';
+    text = mended;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -412,22 +691,22 @@ LoadedConfig parseConfig(std::string_view toml, const path& file) {
   reading.config.file = file;
   std::error_code error;
   reading.folder = std::filesystem::absolute(file, error).parent_path();
-  try {
-    const toml::table table = toml::parse(toml, file.string());
-    TableReader reader(reading, table, "");
-    describe(reader, reading.config);
-    reader.complainOfUnknown();
-  } catch (const toml::parse_error& e) {
-    return {std::move(reading.config),
-            {{fmt::format("{}:{}", file.string(), e.source().begin.line),
-              fmt::format("not valid TOML: {}", e.description())}}};
+  const auto table = parseToml(toml, reading);
+  if (!table)
+    return {std::move(reading.config), inOrder(std::move(reading.complaints), reading.guessed)};
+  TableReader reader(reading, *table, "");
+  describe(reader, reading.config);
+  reader.complainOfUnknown();
+  Config& config = reading.config;
+  if (!config.router.module.empty()) reading.resolve(config.router.module, "router.module");
+  if (!config.rateLimit.module.empty()) {
+    reading.resolve(config.rateLimit.module, "rate_limit.module");
   }
-  for (std::string* module : {&reading.config.router.module, &reading.config.rateLimit.module}) {
-    if (!module->empty()) *module = reading.resolve(*module).string();
+  std::string& target = config.log.target;
+  if (target != "stderr" && target != "journal" && !target.empty()) {
+    reading.resolve(target, "log.target");
   }
-  std::string& target = reading.config.log.target;
-  if (target != "stderr" && target != "journal") target = reading.resolve(target).string();
-  return {std::move(reading.config), inOrder(std::move(reading.complaints))};
+  return {std::move(reading.config), inOrder(std::move(reading.complaints), reading.guessed)};
 }
 
 LoadedConfig loadConfig(const path& file) {

@@ -62,7 +62,9 @@ Form<E> oneOf(std::vector<std::pair<std::string_view, E>> names) {
         std::ranges::find_if(names, [wanted](const auto& entry) { return entry.second == wanted; });
     return found->first;
   };
-  return stringForm<E>(std::move(allowed), parse, print);
+  auto form = stringForm<E>(std::move(allowed), parse, print);
+  for (const auto& [name, value] : names) form.names.emplace_back(name);
+  return form;
 }
 
 /// A string of letters, digits and `others`: what may stand in META as a parameter.
@@ -214,7 +216,11 @@ Form<std::filesystem::path> path() {
 
 Form<std::uint32_t> count() { return wholeNumber<std::uint32_t>(0, 1'000'000); }
 Form<int> status() { return wholeNumber<int>(10, 99); }
-Form<std::uint16_t> port() { return wholeNumber<std::uint16_t>(1, 65535); }
+Form<std::uint16_t> port() {
+  auto form = wholeNumber<std::uint16_t>(1, 65535);
+  form.example = "1965";
+  return form;
+}
 
 Form<std::uint32_t> workers() {
   const auto number = wholeNumber<std::uint32_t>(1, kMostWorkers);
@@ -273,6 +279,7 @@ Form<std::string> fingerprint() {
       R"(the SHA-256 of a certificate or of its public key: "SHA256:" and 64 hex digits)",
       parseFingerprint, [](const std::string& digits) { return "SHA256:" + digits; });
   form.secretIfWrong = true;  // a token where a fingerprint belongs
+  form.example = R"("SHA256:…")";
   return form;
 }
 
@@ -287,7 +294,9 @@ Form<std::string> writerFingerprint() {
             return digits == "*" ? Scalar(digits) : known.write(digits);
           },
           known.secret,
-          known.secretIfWrong};
+          known.secretIfWrong,
+          {},
+          R"("*")"};
 }
 
 Form<TokenDigest> tokenDigest() {
@@ -296,6 +305,7 @@ Form<TokenDigest> tokenDigest() {
       [](const TokenDigest& digest) { return "sha256:" + digest.hex; });
   form.secret = true;
   form.secretIfWrong = true;  // a token where its digest belongs
+  form.example = R"("sha256:…")";
   return form;
 }
 
@@ -360,13 +370,18 @@ Form<Overwrite> overwrite() {
 }
 
 Form<ListenAddress> listenAddress() {
-  return stringForm<ListenAddress>(R"("HOST:PORT", "[IPV6]:PORT" or ":PORT")", parseListen,
-                                   [](const ListenAddress& value) { return value.text(); });
+  auto form = stringForm<ListenAddress>(R"("HOST:PORT", "[IPV6]:PORT" or ":PORT")", parseListen,
+                                        [](const ListenAddress& value) { return value.text(); });
+  form.example = R"(":1965")";
+  return form;
 }
 
 Form<Cidr> cidr() {
-  return stringForm<Cidr>(R"(a network such as "10.0.0.0/8" or "2001:db8::/32", or one address)",
-                          Cidr::parse, [](const Cidr& value) { return value.text(); });
+  auto form =
+      stringForm<Cidr>(R"(a network such as "10.0.0.0/8" or "2001:db8::/32", or one address)",
+                       Cidr::parse, [](const Cidr& value) { return value.text(); });
+  form.example = R"("10.0.0.0/8")";
+  return form;
 }
 
 Form<std::string> language() {
@@ -376,10 +391,12 @@ Form<std::string> language() {
 Form<std::string> charset() { return parameter(R"(a name such as "utf-8", or "")", "-_.:+"); }
 
 Form<std::string> host() {
-  return stringForm<std::string>(
+  auto form = stringForm<std::string>(
       R"(a host name such as "example.org" (beyond ASCII: its "xn--" form), )"
       R"("*.example.org", "*" or an IP address)",
       parseHost, [](const std::string& name) { return name; });
+  form.example = R"("www.example.org")";
+  return form;
 }
 
 Form<SandboxMode> sandboxMode() {

@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "common/config/config.h"
 
@@ -35,8 +36,10 @@ struct Form {
   std::string allowed;  ///< in words; "" when each value of these types will do
   std::function<std::optional<T>(const Scalar&)> read;
   std::function<Scalar(const T&)> write;
-  bool secret = false;         ///< never shown
-  bool secretIfWrong = false;  ///< what was found in its place may be a secret: not shown
+  bool secret = false;               ///< never shown
+  bool secretIfWrong = false;        ///< what was found in its place may be a secret: not shown
+  std::vector<std::string> names{};  ///< when only these are allowed
+  std::string example{};             ///< as TOML, of a list that is empty by default
 };
 
 /// The type's name as in Form::types: "a boolean", "an integer", "a string".

@@ -634,14 +634,22 @@ module = "x"
                           complaint("10: bar", "unknown key")));
 }
 
-TEST(ConfigLoader, NamesTheLineOfASyntaxError) {
-  for (const std::string_view toml : {"[server]\nworkers = \n", "[server]\nworkers 4\n",
-                                      "[server]\nuser = \"x\n", "[server]\nworkers = 1 2\n"}) {
-    EXPECT_THAT(load(toml).complaints, ElementsAre(complaint("2", "not valid TOML: "))) << toml;
+TEST(ConfigLoader, NamesTheLineAndTheKeyOfASyntaxError) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"[server]\nworkers = \n", "has no value"},
+      {"[server]\nworkers 4\n", "write workers = 4"},
+      {"[server]\nworkers = 1 2\n", "found \"1 2\"; allowed: \"auto\" or 1 to 128"}};
+  for (const auto& [toml, text] : cases) {
+    EXPECT_THAT(load(toml).complaints,
+                ElementsAre(complaint("2: server.workers", std::string(text))))
+        << toml;
   }
+  EXPECT_THAT(load("[server]\nuser = \"x\n").complaints,
+              ElementsAre(complaint("2: server.user", "write user = \"x\"")));
   EXPECT_THAT(load("[server]\nworkers = 1\nworkers = 2\n").complaints,
-              ElementsAre(complaint("3", "not valid TOML: ")));
-  EXPECT_THAT(load("a = \"\xff\"").complaints, ElementsAre(complaint("1", "not valid TOML: ")));
+              ElementsAre(complaint("3: server.workers", "is set twice; it stands in line 2 too")));
+  EXPECT_THAT(load("a = \"\xff\"").complaints, ElementsAre(complaint("1", "which is not UTF-8")));
+  EXPECT_THAT(load("[server]\n?!\n").complaints, ElementsAre(complaint("2", "not valid TOML: ")));
 }
 
 TEST(ConfigLoader, ReadsAFile) {
