@@ -32,7 +32,9 @@ void RedirectSite::handle(Request request, Responder reply, Services&) {
     std::size_t eaten = 0;
     for (const auto& [name, value] : values) {
       if (!rest.starts_with(name)) continue;
-      target += value;
+      // "/new/%path%" and "/new%path%" mean the same.
+      const bool doubled = target.ends_with('/') && value.starts_with('/');
+      target += doubled ? value.substr(1) : value;
       eaten = name.size();
     }
     if (eaten == 0) target += rest[eaten++];
