@@ -103,9 +103,8 @@ class Worker {
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
         tick_(loop_, [this] { onTick(); }) {
     for (const ServedPlace& place : servedPlaces(*setup_.plan)) told_.push_back(place.presence);
-    // Only worker 0 expires users.
-    const UsersConfig& users = setup_.plan->config.users;
-    if ((users.metadataTtl || users.ttl) && setup_.workerNumber == 0) expiry_.emplace();
+    // Only worker 0 forgets what is old.
+    if (setup_.workerNumber == 0) expiry_.emplace();
   }
 
   int run() {
@@ -243,8 +242,24 @@ class Worker {
     const auto before = [&](milliseconds ttl) {
       return std::chrono::floor<std::chrono::seconds>(*sure - ttl);
     };
+    forgetVersions(*sure);
     if (users.metadataTtl) forgetMetadata(before(*users.metadataTtl));
     if (users.ttl) forgetUsers(before(*users.ttl));
+  }
+
+  /// And frees the room of their content, some of it at a time.
+  void forgetVersions(WallTime now) {
+    storage_.submit(
+        [now](Storage& storage) -> Result<std::uint64_t> {
+          const auto gone = storage.expireVersions(now);
+          if (!gone) return gone;
+          const auto swept = storage.sweepContents(now - kUnfinishedContent, kExpiryBatch);
+          if (!swept) return swept;
+          return *gone + *swept;
+        },
+        [this, now](Result<std::uint64_t> done) {
+          if (done && *done > 0 && !leaving_) forgetVersions(now);
+        });
   }
 
   void forgetMetadata(WallTime lastSeen) {
@@ -268,13 +283,20 @@ class Worker {
         });
   }
 
+  /// The latest time that is on record: a clock that is ahead of it may be wrong.
   void beginExpiry() {
-    storage_.submitRead([](Storage& storage) { return storage.listUsers(1); },
-                        [this](Result<std::vector<User>> users) {
-                          if (users && !users->empty()) {
-                            expiry_->begin(users->front().lastSeen, wallNow(), Clock::now());
-                          }
-                        });
+    storage_.submitRead(
+        [](Storage& storage) -> Result<WallTime> {
+          const auto users = storage.listUsers(1);
+          if (!users) return users.error();
+          const auto uploads = storage.listUploads({.limit = 1});
+          if (!uploads) return uploads.error();
+          return std::max(users->empty() ? WallTime() : users->front().lastSeen,
+                          uploads->empty() ? WallTime() : uploads->front().time);
+        },
+        [this](Result<WallTime> latest) {
+          if (latest && *latest > WallTime()) expiry_->begin(*latest, wallNow(), Clock::now());
+        });
   }
 
   /// By now everything that a request may hold must have been released. Anything left is a leak,

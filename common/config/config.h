@@ -145,6 +145,15 @@ struct FreeFloor {
 
 enum class Overwrite { kAny, kOwn };
 
+/// Which earlier versions of each file stay: so many, or those replaced within `age`; a count of 0
+/// without an age: none.
+struct KeptVersions {
+  std::uint64_t count = 20;
+  OptionalDuration age = {};
+  bool any() const { return count != 0 || age; }
+  bool operator==(const KeptVersions&) const = default;
+};
+
 /// A directory's `upload`: who may change its files, and how.
 struct UploadArgs {
   std::vector<UploadProtocol> over{UploadProtocol::kTitan};
@@ -164,6 +173,8 @@ struct UploadArgs {
   std::optional<std::uint64_t> totalQuota;  ///< bytes of all users together
   std::optional<std::uint64_t> files;       ///< of all users together
   FreeFloor minFree{0, 1};
+  KeptVersions keep;
+  std::uint64_t keepSize = 1024 * 1024 * 1024;  ///< bytes of all versions of the mount
   bool operator==(const UploadArgs&) const = default;
 };
 

@@ -369,6 +369,29 @@ Form<Overwrite> overwrite() {
   return oneOf<Overwrite>({{"any", Overwrite::kAny}, {"own", Overwrite::kOwn}});
 }
 
+Form<KeptVersions> keptVersions() {
+  constexpr std::int64_t kMost = 1'000'000;
+  const auto known = duration();
+  return {
+      "an integer or a string",
+      fmt::format("a number of versions from 1 to {}, a time such as \"90d\", or \"off\"", kMost),
+      [known](const Scalar& value) -> std::optional<KeptVersions> {
+        if (value == Scalar(std::string("off"))) return KeptVersions{0, std::nullopt};
+        if (const auto* number = std::get_if<std::int64_t>(&value)) {
+          if (*number < 1 || *number > kMost) return std::nullopt;
+          return KeptVersions{static_cast<std::uint64_t>(*number), std::nullopt};
+        }
+        const auto age = known.read(value);
+        if (!age || age->count() <= 0) return std::nullopt;
+        return KeptVersions{0, *age};
+      },
+      [known](const KeptVersions& value) -> Scalar {
+        if (value.age) return known.write(*value.age);
+        if (value.count == 0) return std::string("off");
+        return static_cast<std::int64_t>(value.count);
+      }};
+}
+
 Form<ListenAddress> listenAddress() {
   auto form = stringForm<ListenAddress>(R"("HOST:PORT", "[IPV6]:PORT" or ":PORT")", parseListen,
                                         [](const ListenAddress& value) { return value.text(); });

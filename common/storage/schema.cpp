@@ -156,6 +156,45 @@ constexpr const char* kTables = R"(
     END;
     )";
 
+// What version 6 adds: earlier content of files.
+constexpr const char* kVersionTables = R"(
+    CREATE TABLE contents(
+      id INTEGER PRIMARY KEY,
+      sha256 TEXT NOT NULL,    -- '' while it is not whole, and once no version has it
+      size INTEGER NOT NULL,
+      parts INTEGER NOT NULL,
+      refs INTEGER NOT NULL,   -- versions that have it
+      begun INTEGER NOT NULL   -- when, while it is not whole; 0 afterwards
+    ) STRICT;
+    CREATE UNIQUE INDEX contents_sum ON contents(sha256) WHERE sha256 <> '';
+    CREATE INDEX contents_unused ON contents(begun) WHERE refs = 0;
+    CREATE TABLE content_parts(
+      id INTEGER PRIMARY KEY,  -- 2^20 times the content's, and the part's number from 0
+      bytes BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE versions(
+      replaced_by INTEGER PRIMARY KEY,  -- the upload; of one that is announced, its id with a minus
+      upload INTEGER NOT NULL,          -- whose content it is
+      host TEXT NOT NULL,
+      mount TEXT NOT NULL,
+      path TEXT NOT NULL,
+      content INTEGER NOT NULL,
+      size INTEGER NOT NULL,
+      ended INTEGER NOT NULL,
+      expires INTEGER                   -- NULL: it does not go by time
+    ) STRICT;
+    CREATE INDEX versions_place ON versions(host, path, upload);
+    CREATE INDEX versions_mount ON versions(host, mount, ended);
+    CREATE INDEX versions_expire ON versions(expires) WHERE expires IS NOT NULL;
+    -- What keep_size bounds, as it comes and goes.
+    CREATE TABLE version_sums(
+      host TEXT NOT NULL,
+      mount TEXT NOT NULL,
+      bytes INTEGER NOT NULL,
+      PRIMARY KEY(host, mount)
+    ) STRICT, WITHOUT ROWID;
+    )";
+
 Result<void> syncFolder(const std::filesystem::path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || ::fsync(fd.get()) != 0) return errnoError("sync " + folder.string(), errno);
@@ -189,9 +228,12 @@ Result<void> useWriteAheadLog(SqliteConnection& connection, const std::filesyste
 }
 
 /// One transaction; closing the connection takes back what was not committed.
-Result<void> makeTables(SqliteConnection& connection) {
+Result<void> makeTables(SqliteConnection& connection, int version) {
   if (auto begun = connection.runScript("BEGIN IMMEDIATE"); !begun) return begun;
-  if (auto done = connection.runScript(kTables); !done) return done;
+  if (version < 5) {
+    if (auto done = connection.runScript(kTables); !done) return done;
+  }
+  if (auto done = connection.runScript(kVersionTables); !done) return done;
   const std::string stamp = fmt::format("PRAGMA user_version = {}; COMMIT", kSchemaVersion);
   return connection.runScript(stamp.c_str());
 }
@@ -202,7 +244,9 @@ Result<void> readEachTable(SqliteConnection& connection) {
   for (const char* select :
        {"SELECT 1 FROM users NOT INDEXED LIMIT 1", "SELECT 1 FROM metadata LIMIT 1",
         "SELECT 1 FROM uploads NOT INDEXED LIMIT 1", "SELECT 1 FROM pending_uploads LIMIT 1",
-        "SELECT 1 FROM upload_sums NOT INDEXED LIMIT 1"}) {
+        "SELECT 1 FROM upload_sums NOT INDEXED LIMIT 1",
+        "SELECT 1 FROM contents NOT INDEXED LIMIT 1", "SELECT 1 FROM content_parts LIMIT 1",
+        "SELECT 1 FROM versions NOT INDEXED LIMIT 1", "SELECT 1 FROM version_sums LIMIT 1"}) {
     SqliteQuery query(connection, select);
     query.next();
     if (query.failed()) return query.error();
@@ -220,13 +264,15 @@ Result<int> checkSchemaVersion(SqliteConnection& connection, const std::filesyst
   if (version == kSchemaVersion) {
     if (auto there = readEachTable(connection); !there) return there.error();
   }
-  if (version == 0 || version == kSchemaVersion) return static_cast<int>(version);
-  if (version > 0 && version < kSchemaVersion) {
+  if (version == 0 || (version >= kOldestSchemaVersion && version <= kSchemaVersion)) {
+    return static_cast<int>(version);
+  }
+  if (version > 0 && version < kOldestSchemaVersion) {
     return Error{ErrorCode::kIo,
                  fmt::format("{}: made by an egalaxyd before 0.1.0 (its tables are of version {}, "
-                             "this program knows {} only); move it away, and a new one is made, or "
-                             "set another server.state_dir",
-                             file.string(), version, kSchemaVersion)};
+                             "this program knows {} to {}); move it away, and a new one is made, "
+                             "or set another server.state_dir",
+                             file.string(), version, kOldestSchemaVersion, kSchemaVersion)};
   }
   return Error{ErrorCode::kIo,
                fmt::format("{}: made by a newer egalaxyd (its tables are of version {}, this "
@@ -241,8 +287,8 @@ Result<void> migrateStorage(const std::filesystem::path& file) {
   const Result<int> version = checkSchemaVersion(*connection, file);
   if (!version) return version.error();
   if (auto changed = useWriteAheadLog(*connection, file); !changed) return changed;
-  if (*version == 0) {
-    if (auto made = makeTables(*connection); !made) return made;
+  if (*version != kSchemaVersion) {
+    if (auto made = makeTables(*connection, *version); !made) return made;
   }
   return connection->runScript("PRAGMA wal_checkpoint(PASSIVE)");
 }

@@ -1,5 +1,6 @@
 // The class behind openSqliteStorage(): its transactions are in sqlite_storage.cpp, what it stores
-// in sqlite_users.cpp, sqlite_metadata.cpp and sqlite_uploads.cpp. For those files alone.
+// in sqlite_users.cpp, sqlite_metadata.cpp, sqlite_uploads.cpp and sqlite_versions.cpp. For those
+// files alone.
 #pragma once
 
 #include <spdlog/fmt/fmt.h>
@@ -37,6 +38,17 @@ inline constexpr std::size_t kLongest = 8192;
 inline Error noSuchUser(std::string_view id) {
   return {ErrorCode::kNotFound, fmt::format("no user {}", id)};
 }
+
+/// A row of `uploads`, from the columns that sqlite_uploads.cpp names.
+Result<std::int64_t> insertUpload(SqliteConnection& db, const UploadRecord& record, bool latest);
+/// Forgets the version, settled or not; what is not there is forgotten already.
+Result<void> forgetVersion(SqliteConnection& db, std::int64_t replacedBy);
+
+/// A file that uploads change.
+struct UploadPath {
+  std::string host;
+  std::string path;
+};
 
 /// One thread at a time, as every Storage.
 class SqliteStorage final : public Storage {
@@ -83,7 +95,21 @@ class SqliteStorage final : public Storage {
   Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
                                   std::optional<std::string_view> user) override;
 
+  Result<std::int64_t> appendContent(std::int64_t content, std::string_view bytes,
+                                     WallTime now) override;
+  Result<void> keepVersion(std::int64_t pending, const std::optional<OldContent>& old,
+                           WallTime now) override;
+  Result<void> pruneVersions(std::int64_t pending, std::string_view mount, const KeepRules& rules,
+                             WallTime now) override;
+  Result<std::uint64_t> expireVersions(WallTime now) override;
+  Result<std::uint64_t> sweepContents(WallTime begun, std::size_t most) override;
+  Result<std::optional<Version>> findVersion(std::int64_t upload) override;
+  Result<std::string> readContent(std::int64_t content, std::uint64_t part) override;
+
  private:
+  Result<std::int64_t> finishContent(const OldContent& old, WallTime now);
+  Result<std::int64_t> recordOfContent(const UploadPath& place, const OldContent& old,
+                                       WallTime now);
   void overwriteFailedCommit();
   bool transactionLost();
 

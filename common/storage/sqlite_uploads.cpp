@@ -90,6 +90,8 @@ Result<void> forgetLatest(SqliteConnection& db, std::string_view host, std::stri
                 path);
 }
 
+}  // namespace
+
 Result<std::int64_t> insertUpload(SqliteConnection& db, const UploadRecord& record, bool latest) {
   auto done = db.run(
       "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
@@ -102,8 +104,6 @@ Result<std::int64_t> insertUpload(SqliteConnection& db, const UploadRecord& reco
   if (!done) return done.error();
   return db.lastRowId();
 }
-
-}  // namespace
 
 Result<std::int64_t> SqliteStorage::recordUpload(const UploadRecord& record) {
   return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
@@ -153,7 +153,8 @@ Result<std::int64_t> SqliteStorage::settleUpload(std::int64_t pending, UploadOut
     if (!done) return done.error();
     if (db_.changes() == 0) return noPending(pending);
     const std::int64_t id = db_.lastRowId();
-    done = db_.run("DELETE FROM pending_uploads WHERE id = ?", pending);
+    done = db_.run("UPDATE versions SET replaced_by = ? WHERE replaced_by = ?", id, -pending);
+    if (done) done = db_.run("DELETE FROM pending_uploads WHERE id = ?", pending);
     if (!done) return done.error();
     return id;
   });
@@ -169,6 +170,7 @@ Result<void> SqliteStorage::dropUpload(std::int64_t pending) {
         "AND NOT EXISTS (SELECT 1 FROM uploads WHERE user = users.id AND outcome <> 'refused') "
         "AND NOT EXISTS (SELECT 1 FROM pending_uploads WHERE user = users.id AND id <> ?1)",
         pending);
+    if (done) done = forgetVersion(db_, -pending);
     return done ? db_.run("DELETE FROM pending_uploads WHERE id = ?", pending) : done;
   });
 }

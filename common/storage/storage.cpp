@@ -11,7 +11,8 @@ namespace egalaxyd {
 namespace {
 
 /// In the order of UploadOutcome.
-constexpr std::array<std::string_view, 4> kOutcomes{"stored", "replaced", "deleted", "refused"};
+constexpr std::array<std::string_view, 5> kOutcomes{"stored", "replaced", "deleted", "refused",
+                                                    "found"};
 
 }  // namespace
 

@@ -68,6 +68,7 @@ enum class UploadOutcome {
   kReplaced,  ///< the content of a file that was there
   kDeleted,
   kRefused,  ///< nothing changed; `why` says it
+  kFound,    ///< no upload: content that was there without one, when an upload replaced it
 };
 
 /// One upload of a client.
@@ -109,6 +110,39 @@ struct KeptUploads {
   std::uint64_t files = 0;
   bool operator==(const KeptUploads&) const = default;
 };
+
+/// Content that an announced upload is about to replace or delete.
+struct OldContent {
+  std::string mount = {};  ///< path of the mount, "" for "/"
+  std::string sha256 = {};
+  std::uint64_t size = 0;
+  WallTime written{};                    ///< when the file was last written to
+  std::optional<WallTime> expires = {};  ///< nullopt: it does not go by time
+  std::int64_t content = 0;              ///< appendContent()'s, all but `rest`; 0: there is none
+  std::string rest = {};
+};
+
+/// Earlier content of a file.
+struct Version {
+  std::int64_t upload = 0;      ///< the record of who brought it
+  std::int64_t replacedBy = 0;  ///< the record of what replaced or deleted it
+  std::int64_t content = 0;     ///< for readContent()
+  std::uint64_t size = 0;
+  std::string sha256 = {};
+};
+
+/// How many versions stay.
+struct KeepRules {
+  std::uint64_t count = std::numeric_limits<std::int64_t>::max();  ///< of each file
+  std::uint64_t bytes = 0;  ///< of all files of the mount, with kBlockBytes for each version
+};
+
+/// What appendContent() takes at once, and readContent() answers.
+inline constexpr std::size_t kContentPart = 64 * 1024;
+/// Content on its way that nobody has finished for so long is swept.
+inline constexpr std::chrono::hours kUnfinishedContent{24};
+/// The only version of a file stays for so long, whatever KeepRules::bytes says.
+inline constexpr std::chrono::hours kProtectedVersion{24};
 
 /// What an upload is measured against its quota with.
 enum class QuotaVerdict { kFits, kUserIsFull, kAllIsFull, kTooManyFiles };
@@ -216,6 +250,32 @@ class Storage {
   /// looks at all its records, and begins to keep the sums.
   virtual Result<KeptUploads> keptUploads(std::string_view host, std::string_view prefix,
                                           std::optional<std::string_view> user) = 0;
+
+  /// Adds 1 to kContentPart bytes to content that is on its way to a keepVersion(), and returns its
+  /// id; 0 begins new content. All but the last of its parts are whole. kNotFound: it was swept.
+  virtual Result<std::int64_t> appendContent(std::int64_t content, std::string_view bytes,
+                                             WallTime now) = 0;
+  /// Keeps what the announced upload is about to replace or delete (nullopt: nothing), in place of
+  /// what an earlier call for it kept: settleUpload() makes a version of it, dropUpload() forgets
+  /// it. Content that the latest record does not tell of gets a record of its own
+  /// (UploadOutcome::kFound). kNotFound: there is no such upload, or its content was swept.
+  virtual Result<void> keepVersion(std::int64_t pending, const std::optional<OldContent>& old,
+                                   WallTime now) = 0;
+  /// Forgets the oldest versions of the announced upload's file and of `mount` until `rules` are
+  /// met, with what is kept for this upload. kNoSpace, and nothing changed: they cannot be met,
+  /// since the only version of a file is protected for kProtectedVersion.
+  virtual Result<void> pruneVersions(std::int64_t pending, std::string_view mount,
+                                     const KeepRules& rules, WallTime now) = 0;
+  /// Forgets versions whose time has passed; returns how many.
+  virtual Result<std::uint64_t> expireVersions(WallTime now) = 0;
+  /// Frees the room of content that no version has, some `most` parts of it, and of what has been
+  /// on its way since before `begun`. Returns how many parts it freed.
+  virtual Result<std::uint64_t> sweepContents(WallTime begun, std::size_t most) = 0;
+  /// A version with the content that the record's upload brought or, for a deletion, took away;
+  /// nullopt: none is kept. kNotFound: no such record.
+  virtual Result<std::optional<Version>> findVersion(std::int64_t upload) = 0;
+  /// A part of a version's content, counted from 0; "" behind the last.
+  virtual Result<std::string> readContent(std::int64_t content, std::uint64_t part) = 0;
 };
 
 /// Whether `quota` leaves room for `record`, which is not announced yet, in place of the latest

@@ -163,6 +163,37 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->keptUploads(host, prefix, user);
   }
+  Result<std::int64_t> appendContent(std::int64_t content, std::string_view bytes,
+                                     WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->appendContent(content, bytes, now);
+  }
+  Result<void> keepVersion(std::int64_t pending, const std::optional<OldContent>& old,
+                           WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->keepVersion(pending, old, now);
+  }
+  Result<void> pruneVersions(std::int64_t pending, std::string_view mount, const KeepRules& rules,
+                             WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->pruneVersions(pending, mount, rules, now);
+  }
+  Result<std::uint64_t> expireVersions(WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->expireVersions(now);
+  }
+  Result<std::uint64_t> sweepContents(WallTime begun, std::size_t most) override {
+    if (fails()) return *trouble_;
+    return inner_->sweepContents(begun, most);
+  }
+  Result<std::optional<Version>> findVersion(std::int64_t upload) override {
+    if (fails()) return *trouble_;
+    return inner_->findVersion(upload);
+  }
+  Result<std::string> readContent(std::int64_t content, std::uint64_t part) override {
+    if (fails()) return *trouble_;
+    return inner_->readContent(content, part);
+  }
 
  private:
   bool fails() {

@@ -1,7 +1,10 @@
 #include "tests/support/memory_storage.h"
 
 #include <algorithm>
+#include <chrono>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 namespace egalaxyd {
 namespace {
@@ -9,6 +12,24 @@ namespace {
 struct Value {
   std::string bytes;
   WallTime updated{};
+};
+
+struct Content {
+  std::vector<std::string> parts;
+  std::string sha256;
+  std::uint64_t refs = 0;  ///< versions that have it
+  WallTime begun{};        ///< while it is not whole
+};
+
+struct KeptVersion {
+  Version version;
+  std::string host;
+  std::string mount;
+  std::string path;
+  WallTime ended{};
+  std::optional<WallTime> expires;
+
+  std::uint64_t counted() const { return version.size + kBlockBytes; }
 };
 
 struct State {
@@ -20,6 +41,9 @@ struct State {
   std::map<std::int64_t, UploadRecord> pending;                               ///< by id
   std::int64_t lastId = 0;
   std::int64_t lastPending = 0;
+  std::map<std::int64_t, Content> contents;
+  std::map<std::int64_t, KeptVersion> versions;  ///< by what replaced it; -pending: not settled yet
+  std::int64_t lastContent = 0;
 };
 
 class MemoryStorage final : public Storage {
@@ -232,7 +256,13 @@ class MemoryStorage final : public Storage {
     state_.pending.erase(found);
     record.outcome = outcome;
     record.previousSha256 = previousSha256;
-    return recordUpload(record);
+    auto id = recordUpload(record);
+    if (auto kept = state_.versions.extract(-pending); id && kept) {
+      kept.key() = *id;
+      kept.mapped().version.replacedBy = *id;
+      state_.versions.insert(std::move(kept));
+    }
+    return id;
   }
 
   Result<void> dropUpload(std::int64_t pending) override {
@@ -241,6 +271,7 @@ class MemoryStorage final : public Storage {
     if (found == state_.pending.end()) return {};
     const UploadRecord record = found->second;
     state_.pending.erase(found);
+    forgetVersion(-pending);
     const auto user = state_.users.find(record.user);
     if (user == state_.users.end() || user->second.firstSeen < record.time) return {};
     if (!keepsSomething(record.user)) static_cast<void>(forgetUser(record.user));
@@ -311,7 +342,182 @@ class MemoryStorage final : public Storage {
     return kept;
   }
 
+  Result<std::int64_t> appendContent(std::int64_t content, std::string_view bytes,
+                                     WallTime now) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    if (content == 0) {
+      content = ++state_.lastContent;
+      state_.contents[content].begun = std::max(now, WallTime(std::chrono::seconds(1)));
+    }
+    const auto found = state_.contents.find(content);
+    if (found == state_.contents.end() || found->second.begun == WallTime()) return noContent();
+    found->second.parts.emplace_back(bytes);
+    return content;
+  }
+
+  Result<void> keepVersion(std::int64_t pending, const std::optional<OldContent>& old,
+                           WallTime now) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      const auto upload = state_.pending.find(pending);
+      if (upload == state_.pending.end()) return noPending(pending);
+      forgetVersion(-pending);
+      if (!old) return {};
+      const auto content = finishContent(*old, now);
+      if (!content) return content.error();
+      const std::string host = upload->second.host;
+      const std::string path = upload->second.path;
+      const Version version{recordOfContent(host, path, *old, now), -pending, *content, old->size,
+                            old->sha256};
+      state_.versions[-pending] = {version, host, old->mount, path, now, old->expires};
+      return {};
+    });
+  }
+
+  Result<void> pruneVersions(std::int64_t pending, std::string_view mount, const KeepRules& rules,
+                             WallTime now) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      const auto upload = state_.pending.find(pending);
+      if (upload == state_.pending.end()) return noPending(pending);
+      const std::string host = upload->second.host;
+      auto ofFile = versionsOf(host, upload->second.path, pending);
+      for (; ofFile.size() > rules.count; ofFile.erase(ofFile.begin())) {
+        forgetVersion(ofFile.begin()->second);
+      }
+      while (keptBytes(host, mount) > rules.bytes) {
+        const auto oldest = oldestToGo(host, mount, pending, now);
+        if (!oldest) return Error{ErrorCode::kNoSpace, "no room for earlier versions"};
+        forgetVersion(*oldest);
+      }
+      return {};
+    });
+  }
+
+  Result<std::uint64_t> expireVersions(WallTime now) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::vector<std::int64_t> old;
+    for (const auto& [id, kept] : state_.versions) {
+      if (id > 0 && kept.expires && *kept.expires <= now) old.push_back(id);
+    }
+    for (const std::int64_t id : old) forgetVersion(id);
+    return old.size();
+  }
+
+  Result<std::uint64_t> sweepContents(WallTime begun, std::size_t most) override {
+    if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
+    std::uint64_t freed = 0;
+    for (auto each = state_.contents.begin(); each != state_.contents.end() && freed < most;) {
+      Content& content = each->second;
+      if (content.refs > 0 || content.begun > begun) {
+        ++each;
+        continue;
+      }
+      for (; !content.parts.empty() && freed < most; ++freed) content.parts.pop_back();
+      if (freed < most) each = state_.contents.erase(each);
+    }
+    return freed;
+  }
+
+  Result<std::optional<Version>> findVersion(std::int64_t upload) override {
+    const auto record = showUpload(upload);
+    if (!record) return record.error();
+    const bool isDeletion = record->outcome == UploadOutcome::kDeleted;
+    for (const auto& [id, kept] : state_.versions) {
+      const bool isOfFile = kept.host == record->host && kept.path == record->path;
+      const bool fits =
+          isDeletion ? id == upload : id > 0 && isOfFile && kept.version.sha256 == record->sha256;
+      if (fits) return std::optional(kept.version);
+    }
+    return std::optional<Version>();
+  }
+
+  Result<std::string> readContent(std::int64_t content, std::uint64_t part) override {
+    const auto found = state_.contents.find(content);
+    if (found == state_.contents.end() || part >= found->second.parts.size()) return std::string();
+    return found->second.parts[part];
+  }
+
  private:
+  using ByUpload = std::multimap<std::int64_t, std::int64_t>;
+
+  /// Of one file, the oldest first: what replaced it, by whose content it is.
+  ByUpload versionsOf(std::string_view host, std::string_view path, std::int64_t pending) const {
+    ByUpload found;
+    for (const auto& [id, kept] : state_.versions) {
+      const bool fits = kept.host == host && kept.path == path && (id > 0 || id == -pending);
+      if (fits) found.emplace(kept.version.upload, id);
+    }
+    return found;
+  }
+
+  std::uint64_t keptBytes(std::string_view host, std::string_view mount) const {
+    std::uint64_t bytes = 0;
+    for (const auto& [id, kept] : state_.versions) {
+      if (kept.host == host && kept.mount == mount) bytes += kept.counted();
+    }
+    return bytes;
+  }
+
+  std::optional<std::int64_t> oldestToGo(std::string_view host, std::string_view mount,
+                                         std::int64_t pending, WallTime now) const {
+    std::map<std::tuple<WallTime, std::int64_t>, std::int64_t> old;
+    for (const auto& [id, kept] : state_.versions) {
+      if (id < 0 || kept.host != host || kept.mount != mount) continue;
+      const bool isOnly = versionsOf(host, kept.path, pending).size() == 1;
+      if (isOnly && kept.ended > now - kProtectedVersion) continue;
+      old.emplace(std::tuple(kept.ended, kept.version.upload), id);
+    }
+    return old.empty() ? std::nullopt : std::optional(old.begin()->second);
+  }
+
+  Result<std::int64_t> finishContent(const OldContent& old, WallTime now) {
+    for (auto& [id, content] : state_.contents) {
+      if (content.sha256 != old.sha256 || content.refs == 0) continue;
+      ++content.refs;
+      const auto ours = state_.contents.find(old.content);
+      if (ours != state_.contents.end()) ours->second.begun = WallTime();
+      return id;
+    }
+    auto id = Result<std::int64_t>(old.content);
+    if (*id == 0 || !old.rest.empty()) id = appendContent(*id, old.rest, now);
+    if (!id) return id;
+    const auto found = state_.contents.find(*id);
+    if (found == state_.contents.end() || found->second.begun == WallTime()) return noContent();
+    found->second.sha256 = old.sha256;
+    found->second.begun = WallTime();
+    found->second.refs = 1;
+    return id;
+  }
+
+  std::int64_t recordOfContent(const std::string& host, const std::string& path,
+                               const OldContent& old, WallTime now) {
+    const auto latest = state_.latest.find({host, path});
+    if (latest != state_.latest.end() && state_.uploads.at(latest->second).sha256 == old.sha256) {
+      return latest->second;
+    }
+    UploadRecord found;
+    found.time = std::min(old.written, now);
+    found.host = host;
+    found.path = path;
+    found.size = old.size;
+    found.sha256 = old.sha256;
+    found.outcome = UploadOutcome::kFound;
+    return insertUpload(found);
+  }
+
+  void forgetVersion(std::int64_t replacedBy) {
+    const auto kept = state_.versions.find(replacedBy);
+    if (kept == state_.versions.end()) return;
+    const auto content = state_.contents.find(kept->second.version.content);
+    if (content != state_.contents.end() && --content->second.refs == 0) {
+      content->second.sha256.clear();
+    }
+    const auto record = state_.uploads.find(kept->second.version.upload);
+    if (record != state_.uploads.end() && record->second.outcome == UploadOutcome::kFound) {
+      state_.uploads.erase(record);
+    }
+    state_.versions.erase(kept);
+  }
+
   Result<void> check(Access access) const {
     if (before_.empty() || access == Access::kRead || access_ == Access::kWrite) return {};
     return Error{ErrorCode::kInvalid, "a write within a transaction that only reads"};
@@ -357,6 +563,8 @@ class MemoryStorage final : public Storage {
   static Error noSuchUser(std::string_view id) {
     return {ErrorCode::kNotFound, "no user " + std::string(id)};
   }
+
+  static Error noContent() { return {ErrorCode::kNotFound, "no such content on its way"}; }
 
   static Error noPending(std::int64_t id) {
     return {ErrorCode::kNotFound, "no pending upload " + std::to_string(id)};

@@ -24,6 +24,10 @@ namespace {
 
 /// How long a client waits for the record of a file that is already published.
 constexpr auto kSettlePatience = std::chrono::seconds(10);
+/// How often the file that is to be replaced is read again, as others change it meanwhile.
+constexpr int kOldLooks = 5;
+/// Parts of forgotten versions that each upload frees, many times what it keeps at the usual size.
+constexpr std::size_t kSweptParts = 64;
 
 std::string readUrl(const Request& request) {
   std::string url = "gemini://" + hostInUrl(request.host);
@@ -72,6 +76,7 @@ Task<Result<void>> Upload::store() {
 Task<Result<void>> Upload::remove() {
   const auto find = [this] { return file_->findExisting(); };
   if (auto found = co_await uploads_.lane_.run(find); !found) co_return found;
+  if (auto read = co_await readOld(); !read) co_return read;
   if (auto announced = co_await announce(""); !announced) co_return announced;
   co_return co_await settle();
 }
@@ -125,6 +130,7 @@ Task<Result<void>> Upload::append(const std::string& chunk) {
 /// Content and record go to the disk at the same time, unless the record must reserve room first.
 Task<Result<void>> Upload::complete(const std::string& rest) {
   sha256_ = sum_.hex();
+  if (auto read = co_await readOld(); !read) co_return read;
   Result<void> written;
   Result<void> recorded;
   if (order_.isBounded() && id_ == 0) {
@@ -163,18 +169,78 @@ Task<Result<void>> Upload::announce(std::string sha256) {
 /// Adds the content's sum to the pending record.
 Task<Result<void>> Upload::recordWhole() {
   if (id_ == 0) co_return co_await announce(sha256_);
-  const auto completeIt = [this](Storage& storage) { return storage.completeUpload(id_, sha256_); };
+  const auto completeIt = [this](Storage& storage) {
+    auto completed = storage.completeUpload(id_, sha256_);
+    return completed ? keepIn(storage, id_) : completed;
+  };
   co_return co_await uploads_.storage_.write(completeIt);
+}
+
+/// Reads the file that has the name for old_: a part, or all of it, in the first job. What it holds
+/// must be committed, with the pending record, before that file goes.
+Task<Result<void>> Upload::readOld() {
+  old_.reset();
+  if (!order_.keep) co_return Result<void>();
+  const auto open = [this]() -> Result<std::string> {
+    if (auto begun = file_->begin(); !begun) return begun.error();
+    if (auto opened = oldFile_.open(file_->folder(), file_->name()); !opened) return opened.error();
+    return oldFile_.isThere() ? oldFile_.read() : std::string();
+  };
+  auto part = co_await uploads_.lane_.run(open);
+  if (!part) co_return part.error();
+  if (!oldFile_.isThere()) co_return Result<void>();
+  old_.emplace();
+  while (part->size() == kContentPart) {
+    if (auto appended = co_await appendOld(*part); !appended) co_return appended;
+    const auto read = [this] { return oldFile_.read(); };
+    part = co_await uploads_.lane_.run(read);
+    if (!part) co_return part.error();
+  }
+  old_->mount = order_.keep->mount;
+  old_->sha256 = oldFile_.sha256();
+  old_->size = oldFile_.size();
+  old_->written = oldFile_.written();
+  if (order_.keep->age) old_->expires = wallNow() + *order_.keep->age;
+  old_->rest = std::move(*part);
+  co_return Result<void>();
+}
+
+Task<Result<void>> Upload::appendOld(const std::string& part) {
+  if (oldFile_.size() > order_.keep->rules.bytes) {
+    co_return Error{ErrorCode::kNoSpace,
+                    "the file that would be replaced is larger than "
+                    "upload.keep_size, so no version of it could be kept"};
+  }
+  const auto append = [&](Storage& storage) -> Result<std::int64_t> {
+    auto room = checkFloorAt(uploads_.database_, order_.place.minFree);
+    if (!room) return room.error();
+    return storage.appendContent(old_->content, part, wallNow());
+  };
+  const auto content = co_await uploads_.storage_.write(append);
+  if (content) old_->content = *content;
+  co_return content ? Result<void>() : content.error();
+}
+
+/// The file was changed between readOld() and its replacement.
+Task<Result<void>> Upload::lookAgain() {
+  oldHasChanged_ = false;
+  if (auto read = co_await readOld(); !read) co_return read;
+  const auto keep = [this](Storage& storage) { return keepIn(storage, id_); };
+  co_return co_await uploads_.storage_.write(keep);
 }
 
 /// Publishes or removes the file, and settles the record.
 Task<Result<void>> Upload::settle() {
-  if (!recorded_ && file_->hasOld()) {  // no record tells the old file's sum
+  if (!order_.keep && !recorded_ && file_->hasOld()) {  // no record tells the old file's sum
     const auto sum = [this] { return file_->sumOld(); };
     if (auto done = co_await uploads_.lane_.run(sum); !done) co_return done;
   }
   const auto settleIt = [this](Storage& storage) { return settleIn(storage); };
   auto settled = co_await uploads_.storage_.write(settleIt);
+  for (int looks = 0; oldHasChanged_ && looks < kOldLooks; ++looks) {
+    if (auto looked = co_await lookAgain(); !looked) co_return looked;
+    settled = co_await uploads_.storage_.write(settleIt);
+  }
   if (!settled) co_return co_await settleAgain(settled.error());
   co_return settled;
 }
@@ -238,6 +304,7 @@ Result<Upload::Announced> Upload::announceIn(Storage& storage, const std::string
   }
   const auto id = storage.announceUpload(pending);
   if (!id) return id.error();
+  if (auto kept = keepIn(storage, *id); !kept) return kept.error();
   return Announced{*id, isThere(*latest), isOf(*latest, pending.user)};
 }
 
@@ -269,8 +336,28 @@ Result<Upload::Latest> Upload::examine(Storage& storage, const UploadRecord& rec
   return Error{ErrorCode::kInvalid, "an upload that may not be announced"};
 }
 
+Result<void> Upload::keepIn(Storage& storage, std::int64_t pending) const {
+  if (!order_.keep) return {};
+  return storage.keepVersion(pending, old_ && old_->sha256 != sha256_ ? old_ : std::nullopt,
+                             wallNow());
+}
+
+/// Before the file is replaced, while this can still be refused.
+Result<void> Upload::pruneIn(Storage& storage) const {
+  if (!order_.keep || !old_) return {};
+  auto pruned = storage.pruneVersions(id_, order_.keep->mount, order_.keep->rules, wallNow());
+  if (!pruned) return pruned;
+  const auto swept = storage.sweepContents({}, kSweptParts);
+  return swept ? Result<void>() : swept.error();
+}
+
 /// Runs under the storage's lock, so that writers take turns, those of other workers too.
 Result<void> Upload::settleIn(Storage& storage) {
+  if (order_.keep && !oldFile_.isStillSo(file_->folder(), file_->name())) {
+    oldHasChanged_ = true;
+    return Error{ErrorCode::kBusy, "the file that would be replaced keeps changing"};
+  }
+  if (auto pruned = pruneIn(storage); !pruned) return pruned;
   const auto before = storage.latestUpload(order_.host, request_.path);
   if (!before) return before.error();
   if (order_.bounds.ownOnly) file_->setMayReplace(isOf(*before, user_));
@@ -282,7 +369,9 @@ Result<void> Upload::settleIn(Storage& storage) {
     outcome_ = *replaced ? UploadOutcome::kReplaced : UploadOutcome::kStored;
   }
   if (outcome_ != UploadOutcome::kStored) {
-    previousSha256_ = isThere(*before) ? (*before)->sha256 : file_->oldSha256();
+    previousSha256_ = old_               ? old_->sha256
+                      : isThere(*before) ? (*before)->sha256
+                                         : file_->oldSha256();
   }
   auto settled = storage.settleUpload(id_, outcome_, previousSha256_);
   if (settled) {

@@ -12,6 +12,7 @@
 #include "worker/base/task.h"
 #include "worker/site/request.h"
 #include "worker/site/responder.h"
+#include "worker/upload/old_file.h"
 #include "worker/upload/upload_file.h"
 #include "worker/upload/upload_order.h"
 
@@ -51,6 +52,9 @@ class Upload {
   Task<Result<void>> recordWhole();
   Task<Result<void>> settle();
   Task<Result<void>> settleAgain(Error error);
+  Task<Result<void>> readOld();
+  Task<Result<void>> appendOld(const std::string& part);
+  Task<Result<void>> lookAgain();
 
   // Jobs of the storage lane.
   struct Announced {
@@ -61,6 +65,8 @@ class Upload {
   Result<bool> lookIn(Storage& storage);
   Result<Announced> announceIn(Storage& storage, const std::string& sha256);
   Result<Latest> examine(Storage& storage, const UploadRecord& record);
+  Result<void> keepIn(Storage& storage, std::int64_t pending) const;
+  Result<void> pruneIn(Storage& storage) const;
   Result<void> settleIn(Storage& storage);
   Result<bool> settleNamed(Storage& storage) const;
 
@@ -77,10 +83,13 @@ class Upload {
   Request request_;
   Responder reply_;
   std::shared_ptr<UploadFile> file_;
-  Sha256 sum_;             ///< of what was received
-  std::string sha256_;     ///< of all of it; "" before that, and for a deletion
-  std::int64_t id_ = 0;    ///< of the pending record; 0: there is none
-  bool recorded_ = false;  ///< the file that has the name has a record, and so a known sum
+  Sha256 sum_;                     ///< of what was received
+  std::string sha256_;             ///< of all of it; "" before that, and for a deletion
+  std::int64_t id_ = 0;            ///< of the pending record; 0: there is none
+  bool recorded_ = false;          ///< the file that has the name has a record, and so a known sum
+  OldFile oldFile_;                ///< as it was read to be kept
+  std::optional<OldContent> old_;  ///< what is kept of it; nullopt: there is nothing to keep
+  bool oldHasChanged_ = false;     ///< since it was read
   std::optional<Response> refusal_;  ///< for a body that did not come as announced
   bool keepRecord_ = false;          ///< do not drop the pending record, or there is none any more
   bool answered_ = false;

@@ -96,11 +96,18 @@ UploadFile::~UploadFile() {
   }
 }
 
+Result<void> UploadFile::begin() {
+  if (folder_) return {};
+  auto opened = open();
+  if (opened) return opened;
+  folder_.reset();
+  return orReplaced(std::move(opened));
+}
+
 Result<void> UploadFile::append(std::string_view bytes) {
+  if (auto begun = begin(); !begun) return begun;
   if (!content_) {
-    auto begun = open();
-    if (begun) begun = create();
-    if (!begun) return orReplaced(std::move(begun));
+    if (auto created = create(); !created) return orReplaced(std::move(created));
   }
   // Each time, since others write too.
   const std::uint64_t left = place_.size - std::min(place_.size, written_);

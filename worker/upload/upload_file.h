@@ -56,7 +56,9 @@ class UploadFile {
   /// Whether the reason for kInvalid is that too many folders would have to be made.
   bool wantsTooManyFolders() const { return wantsTooManyFolders_; }
 
-  /// Appends to the new content; the first call opens the folder. Without O_TMPFILE in the file
+  /// Opens the folder, if it is not open yet; append() does as well.
+  Result<void> begin();
+  /// Appends to the new content. Without O_TMPFILE in the file
   /// system the content needs a name: kBusy, with needsName() true, until allowName() is called,
   /// since the pending record that tells the name must come first.
   Result<void> append(std::string_view bytes);
@@ -94,6 +96,8 @@ class UploadFile {
   /// Whether the name is still as publish() or remove() left it.
   bool isStillSo() const;
   int folder() const { return folder_.get(); }
+  /// Of the file within it; both once it is open.
+  const std::string& name() const { return name_; }
 
  private:
   Result<void> open();

@@ -1,6 +1,7 @@
 // What one upload is to change, and within which limits.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,12 +17,20 @@ struct UploadBounds {
   bool ownOnly = false;  ///< only the uploader of a file may replace or delete it
 };
 
+/// Earlier versions of the mount's files.
+struct KeepOrder {
+  std::string mount;  ///< its path, "" for "/"
+  KeepRules rules;
+  std::optional<std::chrono::seconds> age;  ///< after which a version goes
+};
+
 struct UploadOrder {
   UploadPlace place;
   std::string host;  ///< the site's name, even if an alias was requested
   std::string mime;
   UploadBounds bounds;
-  std::uint64_t blocks = 1;  ///< as UploadRecord::blocks
+  std::uint64_t blocks = 1;       ///< as UploadRecord::blocks
+  std::optional<KeepOrder> keep;  ///< nullopt: what is replaced is gone
 
   /// Whether the storage is asked before anything is written.
   bool isBounded() const { return bounds.quota || bounds.ownOnly; }
