@@ -71,6 +71,8 @@ class Master final : private ManagedMaster {
   Result<void> restartWorkers(std::optional<std::uint32_t> number) override;
   void stop() override;
   void changeLogLevel(LogLevel level) override;
+  std::int64_t nextUploader() override { return uploads_->nextWorker(); }
+  void uploaderEnded(std::int64_t uploader) override { uploads_->workerEnded(uploader); }
 
   void onSignal(int signal);
   void onStopSignal(int signal);

@@ -409,6 +409,18 @@ Result<std::string> recoverInChild(const Config& config, const std::optional<Acc
                      done->removed, done->settled, done->dropped);
 }
 
+Result<std::int64_t> restoreInChild(const Config& config, const std::optional<Account>& account,
+                                    std::int64_t upload, std::int64_t worker) {
+  if (auto confined = confine(config, account); !confined) return confined.error();
+  return restoreUpload(config, upload, worker);
+}
+
+Result<ContentPiece> contentInChild(const Config& config, const std::optional<Account>& account,
+                                    std::int64_t upload, WhichContent which, std::uint64_t piece) {
+  if (auto confined = confine(config, account); !confined) return confined.error();
+  return uploadContent(config, upload, which, piece);
+}
+
 int runWorker(WorkerSetup setup) {
   resetSignals();
   const std::string name = "worker " + std::to_string(setup.workerNumber);

@@ -19,6 +19,7 @@
 #include "common/tls/certificate.h"
 #include "worker/connection/connection_limit.h"
 #include "worker/plan/worker_setup.h"
+#include "worker/upload/restore.h"
 
 namespace egalaxyd {
 
@@ -60,6 +61,12 @@ Complaints certificateWarnings(const ServingPlan& plan, std::chrono::system_cloc
 /// words, or "". Runs in a process that was just forked for it, which it confines as a worker.
 Result<std::string> recoverInChild(const Config& config, const std::optional<Account>& account,
                                    const DeadWorkers& dead);
+
+/// restoreUpload() and uploadContent() (worker/upload/restore.h) in such a process.
+Result<std::int64_t> restoreInChild(const Config& config, const std::optional<Account>& account,
+                                    std::int64_t upload, std::int64_t worker);
+Result<ContentPiece> contentInChild(const Config& config, const std::optional<Account>& account,
+                                    std::int64_t upload, WhichContent which, std::uint64_t piece);
 
 /// Exit codes of a worker, for the master's log.
 inline constexpr int kWorkerExitDone = 0;

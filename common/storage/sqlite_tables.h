@@ -104,6 +104,7 @@ class SqliteStorage final : public Storage {
   Result<std::uint64_t> expireVersions(WallTime now) override;
   Result<std::uint64_t> sweepContents(WallTime begun, std::size_t most) override;
   Result<std::optional<Version>> findVersion(std::int64_t upload) override;
+  Result<std::optional<Version>> replacedVersion(std::int64_t upload) override;
   Result<std::string> readContent(std::int64_t content, std::uint64_t part) override;
 
  private:

@@ -105,6 +105,20 @@ Result<void> pruneMount(SqliteConnection& db, std::string_view host, std::string
   }
 }
 
+constexpr std::string_view kVersionColumns =
+    "SELECT upload, replaced_by, content, versions.size, sha256 FROM versions JOIN contents ON "
+    "contents.id = content WHERE ";
+
+Result<std::optional<Version>> versionOf(SqliteQuery& query) {
+  std::optional<Version> found;
+  if (query.next()) {
+    found = Version{query.integer(0), query.integer(1), query.integer(2), count(query.integer(3)),
+                    std::string(query.text(4).substr(0, kLongest))};
+  }
+  if (query.failed()) return query.error();
+  return found;
+}
+
 }  // namespace
 
 Result<void> forgetVersion(SqliteConnection& db, std::int64_t replacedBy) {
@@ -292,28 +306,18 @@ Result<std::uint64_t> SqliteStorage::sweepContents(WallTime begun, std::size_t m
 Result<std::optional<Version>> SqliteStorage::findVersion(std::int64_t upload) {
   const auto record = showUpload(upload);
   if (!record) return record.error();
-  const bool isDeletion = record->outcome == UploadOutcome::kDeleted;
+  if (record->outcome == UploadOutcome::kDeleted) return replacedVersion(upload);
   // A content may be of several versions, any of which has it.
   SqliteQuery query(db_,
-                    std::string("SELECT upload, replaced_by, content, versions.size, sha256 FROM "
-                                "versions JOIN contents ON contents.id = content WHERE ") +
-                        (isDeletion ? "replaced_by = ?"
-                                    : "host = ? AND path = ? AND sha256 = ? AND replaced_by > 0 "
-                                      "LIMIT 1"));
-  if (isDeletion) {
-    query.bind(1, upload);
-  } else {
-    query.bind(1, record->host);
-    query.bind(2, record->path);
-    query.bind(3, record->sha256);
-  }
-  std::optional<Version> found;
-  if (query.next()) {
-    found = Version{query.integer(0), query.integer(1), query.integer(2), count(query.integer(3)),
-                    std::string(query.text(4))};
-  }
-  if (query.failed()) return query.error();
-  return found;
+                    std::string(kVersionColumns) +
+                        "host = ? AND path = ? AND sha256 = ? AND replaced_by > 0 LIMIT 1",
+                    record->host, record->path, record->sha256);
+  return versionOf(query);
+}
+
+Result<std::optional<Version>> SqliteStorage::replacedVersion(std::int64_t upload) {
+  SqliteQuery query(db_, std::string(kVersionColumns) + "replaced_by = ?", upload);
+  return versionOf(query);
 }
 
 Result<std::string> SqliteStorage::readContent(std::int64_t content, std::uint64_t part) {

@@ -274,6 +274,8 @@ class Storage {
   /// A version with the content that the record's upload brought or, for a deletion, took away;
   /// nullopt: none is kept. kNotFound: no such record.
   virtual Result<std::optional<Version>> findVersion(std::int64_t upload) = 0;
+  /// What the record's upload replaced or deleted; nullopt: it is not kept.
+  virtual Result<std::optional<Version>> replacedVersion(std::int64_t upload) = 0;
   /// A part of a version's content, counted from 0; "" behind the last.
   virtual Result<std::string> readContent(std::int64_t content, std::uint64_t part) = 0;
 };

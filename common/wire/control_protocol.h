@@ -40,6 +40,8 @@ enum class ControlCommand {
   kUploads,
   kUpload,
   kForgetUser,
+  kContent,
+  kRestore,
   kClearLimits,
   kReload,
   kRestart,
@@ -48,9 +50,9 @@ enum class ControlCommand {
 };
 
 /// By ControlCommand.
-inline constexpr std::array<std::string_view, 14> kControlCommands{
-    "status", "stats",       "limits",       "certificates", "users",   "user", "uploads",
-    "upload", "forget_user", "clear_limits", "reload",       "restart", "log",  "stop"};
+inline constexpr std::array<std::string_view, 16> kControlCommands{
+    "status",      "stats",   "limits",  "certificates", "users",  "user",    "uploads", "upload",
+    "forget_user", "content", "restore", "clear_limits", "reload", "restart", "log",     "stop"};
 
 constexpr std::string_view nameOf(ControlCommand command) {
   return kControlCommands[static_cast<std::size_t>(command)];

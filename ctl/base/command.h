@@ -68,6 +68,8 @@ int showUser(const Invocation& invocation);
 int forgetUser(const Invocation& invocation);
 int listUploads(const Invocation& invocation);
 int showUpload(const Invocation& invocation);
+int restoreUpload(const Invocation& invocation);
+int diffUpload(const Invocation& invocation);
 int listLimits(const Invocation& invocation);
 int clearLimits(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);

@@ -10,6 +10,7 @@
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/commands/listing.h"
+#include "ctl/commands/version_commands.h"
 #include "ctl/control/control_client.h"
 
 namespace egalaxyd::ctl {
@@ -94,6 +95,11 @@ int listUploads(const Invocation& invocation) {
 }
 
 int showUpload(const Invocation& invocation) {
+  if (invocation.has("content")) {
+    const auto fetched =
+        fetchContent(invocation, invocation.arguments.front(), "its", invocation.out);
+    return fetched ? 0 : complain(invocation, fetched.error());
+  }
   return askAndPrint(invocation, {ControlCommand::kUpload, {{"id", invocation.arguments.front()}}},
                      &printUpload);
 }

@@ -11,6 +11,7 @@
 #include "common/config/config_loader.h"
 #include "common/system/log.h"
 #include "master/child/storage_query.h"
+#include "master/control/version_query.h"
 #include "master/control/certificate_report.h"
 #include "master/control/command_right.h"
 #include "master/control/limit_report.h"
@@ -20,13 +21,25 @@ namespace egalaxyd {
 
 using Poco::JSON::Object;
 
+namespace {
+
+/// A gigabyte on a slow disk.
+constexpr std::chrono::seconds kRestorePatience{600};
+
+}  // namespace
+
 ControlDesk::ControlDesk(EventLoop& loop, ManagedMaster& master)
     : master_(master),
       server_(loop,
               [this](ClientId client, const ControlRequest& request, const ControlPeer& peer) {
                 if (const Answer now = answer(client, request, peer)) server_.answer(client, *now);
               }),
-      queries_(loop) {}
+      queries_(loop),
+      restores_(loop, {.most = 2,
+                       .patience = kRestorePatience,
+                       .busy = "other uploads are being restored; try again",
+                       .late = "it took too long, and was given up; the disk may be slow",
+                       .process = "the process that restores uploads"}) {}
 
 void ControlDesk::open() {
   const bool first = !std::exchange(opened_, true);
@@ -86,6 +99,15 @@ const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
       {kUploads, false, query},
       {kUpload, false, query},
       {kForgetUser, true, query},
+      // It changes nothing, but what it shows may be for members of a site only.
+      {kContent, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
+         return desk.content(client, request);
+       }},
+      {kRestore, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
+         return desk.restore(client, request);
+       }},
       {kClearLimits, true,
        [](ControlDesk& desk, ClientId, const ControlRequest& request) -> Answer {
          const MasterView master = desk.master_.view();
@@ -151,11 +173,44 @@ ControlDesk::Answer ControlDesk::query(ClientId client, const ControlRequest& re
   const auto ask = [&] {
     return encodeControlAnswer(askDatabase(*query, generation.config.server, generation.account));
   };
-  const auto running = queries_.run(ask, [this, client](const Result<std::string>& line) {
-    if (line) return server_.answerLine(client, *line);
-    spdlog::warn("control: {}", line.error().message);
-    server_.answer(client, controlFailure(line.error().message));
-  });
+  const auto running = queries_.run(
+      ask, [this, client](const Result<std::string>& line) { answerWith(client, line); });
+  if (!running) return controlFailure(running.error().message);
+  return std::nullopt;
+}
+
+void ControlDesk::answerWith(ClientId client, const Result<std::string>& line) {
+  if (line) return server_.answerLine(client, *line);
+  spdlog::warn("control: {}", line.error().message);
+  server_.answer(client, controlFailure(line.error().message));
+}
+
+ControlDesk::Answer ControlDesk::content(ClientId client, const ControlRequest& request) {
+  const auto query = readVersionQuery(request);
+  if (!query) return controlFailure(query.error().message);
+  const Generation& generation = master_.view().current;
+  const auto ask = [&] {
+    return encodeControlAnswer(askContent(*query, generation.config, generation.account));
+  };
+  const auto running = queries_.run(
+      ask, [this, client](const Result<std::string>& line) { answerWith(client, line); });
+  if (!running) return controlFailure(running.error().message);
+  return std::nullopt;
+}
+
+ControlDesk::Answer ControlDesk::restore(ClientId client, const ControlRequest& request) {
+  const auto query = readVersionQuery(request);
+  if (!query) return controlFailure(query.error().message);
+  const Generation& generation = master_.view().current;
+  const std::int64_t uploader = master_.nextUploader();
+  const auto ask = [&] {
+    return encodeControlAnswer(askRestore(*query, generation.config, generation.account, uploader));
+  };
+  const auto running =
+      restores_.run(ask, [this, client, uploader](const Result<std::string>& line) {
+        answerWith(client, line);
+        master_.uploaderEnded(uploader);
+      });
   if (!running) return controlFailure(running.error().message);
   return std::nullopt;
 }
@@ -234,6 +289,7 @@ void ControlDesk::stopped() {
 void ControlDesk::closeInChild() {
   server_.closeInChild();
   queries_.closeInChild();
+  restores_.closeInChild();
 }
 
 /// Those that have gone meanwhile are forgotten, so that there are never more than clients.

@@ -57,6 +57,9 @@ class ControlDesk {
 
   std::string whyRefused(const ControlPeer& peer) const;
   Answer query(ClientId client, const ControlRequest& request);
+  Answer content(ClientId client, const ControlRequest& request);
+  Answer restore(ClientId client, const ControlRequest& request);
+  void answerWith(ClientId client, const Result<std::string>& line);
   Answer reload(ClientId client);
   Answer restart(ClientId client, const ControlRequest& request);
   Answer stop(ClientId client);
@@ -67,6 +70,7 @@ class ControlDesk {
   ManagedMaster& master_;
   ControlServer server_;
   QueryRunner queries_;
+  QueryRunner restores_;   ///< which write files, large ones maybe
   bool opened_ = false;    ///< once
   std::string trouble_;    ///< why egalaxyctl cannot reach us; "": it can
   Waiting reloadAsked_;    ///< for the next reload to begin

@@ -1,4 +1,4 @@
-// The master as the control desk sees it: a look at what is, and four things to ask for.
+// The master as the control desk sees it: a look at what is, and things to ask for.
 #pragma once
 
 #include <sys/types.h>
@@ -76,6 +76,10 @@ class ManagedMaster {
   virtual void stop() = 0;
   /// Of the master and its workers, until the next reload.
   virtual void changeLogLevel(LogLevel level) = 0;
+  /// The id of a process that is about to be forked and changes files as a worker does.
+  virtual std::int64_t nextUploader() = 0;
+  /// What it had begun when it ended is to be settled.
+  virtual void uploaderEnded(std::int64_t uploader) = 0;
 
  protected:
   ~ManagedMaster() = default;

@@ -231,13 +231,13 @@ class Capsule:
         """Rows of uploads that were announced and are neither settled nor dropped."""
         return self.rows("pending_uploads")
 
-    def rows(self, table, where="1", *values):
+    def rows(self, table, where="1", *values, order="id"):
         database = sqlite3.connect(f"file:{self.folder.path}/state/db/egalaxyd.db?mode=ro", uri=True,
                                    timeout=PATIENCE)
         with contextlib.closing(database):
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(
-                f"SELECT * FROM {table} WHERE {where} ORDER BY id", values)]
+                f"SELECT * FROM {table} WHERE {where} ORDER BY {order}", values)]
 
     def temporary_files(self):
         return [path for path in self.folder.path.rglob(TEMPORARY + "*")]

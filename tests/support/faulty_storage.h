@@ -190,6 +190,10 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->findVersion(upload);
   }
+  Result<std::optional<Version>> replacedVersion(std::int64_t upload) override {
+    if (fails()) return *trouble_;
+    return inner_->replacedVersion(upload);
+  }
   Result<std::string> readContent(std::int64_t content, std::uint64_t part) override {
     if (fails()) return *trouble_;
     return inner_->readContent(content, part);

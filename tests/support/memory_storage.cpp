@@ -420,14 +420,20 @@ class MemoryStorage final : public Storage {
   Result<std::optional<Version>> findVersion(std::int64_t upload) override {
     const auto record = showUpload(upload);
     if (!record) return record.error();
-    const bool isDeletion = record->outcome == UploadOutcome::kDeleted;
+    if (record->outcome == UploadOutcome::kDeleted) return replacedVersion(upload);
     for (const auto& [id, kept] : state_.versions) {
       const bool isOfFile = kept.host == record->host && kept.path == record->path;
-      const bool fits =
-          isDeletion ? id == upload : id > 0 && isOfFile && kept.version.sha256 == record->sha256;
-      if (fits) return std::optional(kept.version);
+      if (id > 0 && isOfFile && kept.version.sha256 == record->sha256) {
+        return std::optional(kept.version);
+      }
     }
     return std::optional<Version>();
+  }
+
+  Result<std::optional<Version>> replacedVersion(std::int64_t upload) override {
+    const auto found = state_.versions.find(upload);
+    if (found == state_.versions.end()) return std::optional<Version>();
+    return std::optional(found->second.version);
   }
 
   Result<std::string> readContent(std::int64_t content, std::uint64_t part) override {

@@ -8,19 +8,21 @@ full disk, and many at once. The program is that of $EGALAXYD_BIN_DIR.
 import argparse
 import pathlib
 import random
+import subprocess
 import sys
 import threading
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import UPLOAD_SITE, Capsule, Folder, eventually, sha256, small_disk  # noqa: E402
+from capsule import UPLOAD_SITE, Capsule, Folder, eventually, program, sha256, small_disk  # noqa: E402
 from faults import Faults  # noqa: E402
 
 ROUNDS, SEED = 20, random.randrange(2**32)
 UPLOADERS = 16
 SITE = UPLOAD_SITE + 'delete = true\n'
 DONE = ("stored", "replaced", "deleted")
+KEPT = 20  # versions of a page, as upload.keep has it by default
 
 
 def sealed(text):
@@ -77,6 +79,29 @@ class Served(unittest.TestCase):
         there = {f"/{path.relative_to(root)}": sha256(path.read_bytes())
                  for path in (root / "up").rglob("*") if path.is_file()}
         self.assertEqual({path: digest for path, digest in latest.items() if digest}, there)
+        self.assert_versions(server)
+
+    def assert_versions(self, server):
+        """Each content that an upload replaced or deleted can be had back, byte for byte, and what is
+        kept is counted right."""
+        contents = {row["id"]: row for row in server.rows("contents", "refs > 0")}
+        parts = {}
+        for row in server.rows("content_parts"):
+            parts[row["id"] >> 20] = parts.get(row["id"] >> 20, b"") + row["bytes"]
+        for number, content in contents.items():
+            self.assertEqual(sha256(parts.get(number, b"")), content["sha256"])
+        versions = server.rows("versions", order="replaced_by")
+        kept = {(row["path"], contents[row["content"]]["sha256"]) for row in versions}
+        self.assertEqual(sum(content["refs"] for content in contents.values()), len(versions))
+        self.assertEqual(sum(row["bytes"] for row in server.rows("version_sums", order="mount")),
+                         sum(row["size"] + 4096 for row in versions))
+        records = {}
+        for record in server.uploads():
+            if record["outcome"] in DONE:
+                records.setdefault(record["path"], []).append(record["sha256"])
+        for path, digests in records.items():
+            for digest in digests[-KEPT - 1:-1]:
+                self.assertTrue(digest in ("", digests[-1]) or (path, digest) in kept, (path, digest))
 
 
 class Uploader(threading.Thread):
@@ -236,6 +261,38 @@ class CrashAtEachStep(Served):
     def assert_page(self, server, path, expected):
         answer = server.get(path)
         self.assertEqual((answer.status, answer.body), (20, expected) if expected else (51, b""))
+
+
+class RestoreAndKill(Served):
+    """Everything is killed while versions are restored: the page is one of its contents, whole, and
+    all of them can be had back afterwards."""
+
+    def test_a_restored_page_is_whole_and_no_version_is_lost(self):
+        server, moments = self.serve(), random.Random(SEED)
+        bodies = [sealed(f"{n} ".encode() + b"x" * size)
+                  for n, size in enumerate((10, 70_000, 3_000_000))]
+        for body in bodies:
+            self.assertEqual(put(server, "/up/page", body), 30)
+        restored = 0
+        for number in range(ROUNDS):
+            with self.subTest(round=number, seed=SEED):
+                upload = moments.choice(server.uploads("outcome IN ('stored', 'replaced')"))["id"]
+                asked = subprocess.Popen(
+                    [program("egalaxyctl"), "--socket", server.folder.path / "run/control.sock",
+                     "uploads", "restore", str(upload)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                threading.Event().wait(moments.uniform(0, 0.15))
+                server.kill()
+                answer = asked.communicate()[0]
+                server.start()
+                self.assertTrue(eventually(lambda: server.temporary_files() == []))
+                self.assert_consistent(server)
+                page = (server.folder.path / "up/page").read_bytes()
+                self.assertIn(page, bodies)
+                if b"restored, as upload" in answer:
+                    restored += 1
+                    wanted, = server.uploads("id = ?", upload)
+                    self.assertEqual(sha256(page), wanted["sha256"])
+        print(f"{restored} of {ROUNDS} were restored before the kill", file=sys.stderr)
 
 
 class ManyAtOnce(Served):

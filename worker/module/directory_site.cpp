@@ -30,18 +30,6 @@ DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
   return args;
 }
 
-KeepOrder keepOrder(const UploadArgs& rules, std::string mount) {
-  KeepOrder order;
-  order.mount = std::move(mount);
-  order.rules.bytes = rules.keepSize;
-  if (rules.keep.age) {
-    order.age = std::chrono::ceil<std::chrono::seconds>(*rules.keep.age);
-  } else {
-    order.rules.count = rules.keep.count;
-  }
-  return order;
-}
-
 /// A listing that adds its size to `total` for as long as it exists.
 class ListingBody final : public BodySource {
  public:
@@ -163,7 +151,7 @@ void DirectorySite::handleUpload(Root root, Request request, Responder reply, Se
   }
   order.blocks = uploadBlocks(rules, request);
   order.bounds.ownOnly = rules.overwrite == Overwrite::kOwn;
-  if (rules.keep.any()) order.keep = keepOrder(rules, request.path.substr(0, request.mountLength));
+  order.keep = keepOrder(rules, request.path.substr(0, request.mountLength));
   services.uploads.carryOut(std::move(order), std::move(request), std::move(reply));
 }
 

@@ -24,8 +24,8 @@ namespace {
 
 /// How long a client waits for the record of a file that is already published.
 constexpr auto kSettlePatience = std::chrono::seconds(10);
-/// How often the file that is to be replaced is read again, as others change it meanwhile.
-constexpr int kOldLooks = 5;
+/// How long the file that is to be replaced is read again and again, as others change it meanwhile.
+constexpr auto kReadPatience = std::chrono::seconds(10);
 /// Parts of forgotten versions that each upload frees, many times what it keeps at the usual size.
 constexpr std::size_t kSweptParts = 64;
 
@@ -181,6 +181,11 @@ Task<Result<void>> Upload::recordWhole() {
 Task<Result<void>> Upload::readOld() {
   old_.reset();
   if (!order_.keep) co_return Result<void>();
+  if (!turn_) {
+    auto turn = co_await uploads_.turns_.take(order_.host + request_.path);
+    if (!turn) co_return turn.error();
+    turn_ = std::move(*turn);
+  }
   const auto open = [this]() -> Result<std::string> {
     if (auto begun = file_->begin(); !begun) return begun.error();
     if (auto opened = oldFile_.open(file_->folder(), file_->name()); !opened) return opened.error();
@@ -237,7 +242,8 @@ Task<Result<void>> Upload::settle() {
   }
   const auto settleIt = [this](Storage& storage) { return settleIn(storage); };
   auto settled = co_await uploads_.storage_.write(settleIt);
-  for (int looks = 0; oldHasChanged_ && looks < kOldLooks; ++looks) {
+  const Clock::time_point patience = Clock::now() + kReadPatience;
+  while (oldHasChanged_ && Clock::now() < patience) {
     if (auto looked = co_await lookAgain(); !looked) co_return looked;
     settled = co_await uploads_.storage_.write(settleIt);
   }
@@ -294,6 +300,7 @@ Result<Upload::Announced> Upload::announceIn(Storage& storage, const std::string
     if (!user) return user.error();
     pending.user = std::move(*user);
   }
+  if (order_.restoredFor) pending.user = *order_.restoredFor;
   user_ = pending.user;
   const auto latest = examine(storage, pending);
   if (!latest) return latest.error();
@@ -406,6 +413,10 @@ std::pair<std::string, std::string> Upload::names() const {
 UploadRecord Upload::record() const {
   UploadRecord record = uploads_.recordOf(order_.host, request_, order_.mime);
   record.blocks = isDelete() ? 0 : order_.blocks;
+  if (order_.restoredFor) {
+    record.protocol = "restore";
+    record.client.clear();
+  }
   return record;
 }
 

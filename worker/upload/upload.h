@@ -12,6 +12,7 @@
 #include "worker/base/task.h"
 #include "worker/site/request.h"
 #include "worker/site/responder.h"
+#include "worker/upload/file_turns.h"
 #include "worker/upload/old_file.h"
 #include "worker/upload/upload_file.h"
 #include "worker/upload/upload_order.h"

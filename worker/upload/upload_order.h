@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "common/config/config.h"
 #include "common/storage/storage.h"
 #include "worker/upload/upload_file.h"
 
@@ -24,6 +25,9 @@ struct KeepOrder {
   std::optional<std::chrono::seconds> age;  ///< after which a version goes
 };
 
+/// nullopt: no versions are kept.
+std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount);
+
 struct UploadOrder {
   UploadPlace place;
   std::string host;  ///< the site's name, even if an alias was requested
@@ -31,6 +35,8 @@ struct UploadOrder {
   UploadBounds bounds;
   std::uint64_t blocks = 1;       ///< as UploadRecord::blocks
   std::optional<KeepOrder> keep;  ///< nullopt: what is replaced is gone
+  /// An operator has this user's earlier upload back ("": nobody's); nullopt: a client uploads.
+  std::optional<std::string> restoredFor;
 
   /// Whether the storage is asked before anything is written.
   bool isBounded() const { return bounds.quota || bounds.ownOnly; }

@@ -26,6 +26,7 @@
 #include "worker/file/site_root.h"
 #include "worker/upload/empty_folders.h"
 #include "worker/upload/upload_file.h"
+#include "worker/upload/upload_place.h"
 
 namespace egalaxyd {
 namespace {
@@ -38,71 +39,6 @@ constexpr auto kBusyTimeout = std::chrono::seconds(5);
 constexpr std::size_t kBatch = 64;
 /// Attempts with a file that keeps changing.
 constexpr int kLooks = 3;
-
-/// A mount that takes uploads.
-struct UploadTree {
-  std::string host;
-  std::string path;  ///< of the mount; "" for "/"
-  const DirectoryArgs* args = nullptr;
-};
-
-void collect(const std::string& host, const std::string& above,
-             const std::vector<MountConfig>& mounts, std::vector<UploadTree>& trees) {
-  for (const MountConfig& mount : mounts) {
-    const std::string path = above + (mount.path == "/" ? "" : mount.path);
-    const auto* directory = std::get_if<DirectoryArgs>(&mount.args);
-    if (directory != nullptr && directory->upload) trees.push_back({host, path, directory});
-    if (const auto* nested = nestedMounts(mount.args)) collect(host, path, *nested, trees);
-  }
-}
-
-std::vector<UploadTree> uploadTrees(const Config& config) {
-  std::vector<UploadTree> trees;
-  for (const SiteConfig& site : config.sites) collect(site.host, "", site.mounts, trees);
-  return trees;
-}
-
-/// Where a record's file is.
-struct Place {
-  SiteRoot root;
-  std::string relative;
-  const UploadArgs* args;
-
-  std::string folder() const {
-    const std::size_t slash = relative.rfind('/');
-    return slash == std::string::npos ? "" : relative.substr(0, slash);
-  }
-};
-
-/// The most specific tree that `record` falls into; nullptr: none. The record is not trusted.
-const UploadTree* treeOf(const std::vector<UploadTree>& trees, const UploadRecord& record) {
-  const UploadTree* best = nullptr;
-  for (const UploadTree& tree : trees) {
-    if (tree.host != record.host || !record.path.starts_with(tree.path + "/")) continue;
-    if (best == nullptr || tree.path.size() > best->path.size()) best = &tree;
-  }
-  return best;
-}
-
-/// Whether an upload can have such a path: normalised, and not a folder's.
-bool isFilePath(const std::string& path) {
-  if (path.size() > PATH_MAX || path.ends_with('/')) return false;
-  const auto normal = normalisePath(percentEncodePath(path));
-  const auto* same = std::get_if<std::string>(&normal);
-  return same != nullptr && *same == path;
-}
-
-/// kNotFound: no site takes uploads at the record's path.
-Result<Place> placeOf(const std::vector<UploadTree>& trees, const UploadRecord& record) {
-  const UploadTree* tree = treeOf(trees, record);
-  if (tree == nullptr || !isFilePath(record.path)) {
-    return Error{ErrorCode::kNotFound, "no site takes uploads there"};
-  }
-  auto root = SiteRoot::openAt(tree->args->root, tree->args->symlinks);
-  // A disk that is missing now may come back.
-  if (!root) return Error{ErrorCode::kIo, root.error().message};
-  return Place{std::move(*root), record.path.substr(tree->path.size() + 1), &*tree->args->upload};
-}
 
 /// The state of a file at one moment, to detect changes.
 struct Look {
@@ -125,7 +61,7 @@ bool mayPass(const Error& error) {
 }
 
 /// Leaves the file open in `file`, if given.
-Result<Look> lookAt(const Place& place, UniqueFd* file = nullptr) {
+Result<Look> lookAt(const RecordPlace& place, UniqueFd* file = nullptr) {
   auto opened = place.root.open(place.relative, Waiting::kAllowed);
   if (!opened && mayPass(opened.error())) return opened.error();
   if (!opened || opened->isFolder()) return Look{};
@@ -166,7 +102,7 @@ std::size_t removeAllAbandoned(int folder) {
   return removed;
 }
 
-std::size_t removeUnfinished(const Place& place, const UploadRecord& record) {
+std::size_t removeUnfinished(const RecordPlace& place, const UploadRecord& record) {
   const auto folder = place.root.open(place.folder(), Waiting::kAllowed);
   if (!folder || !folder->isFolder()) return 0;
   const std::string& name = record.unfinished;
@@ -177,19 +113,19 @@ std::size_t removeUnfinished(const Place& place, const UploadRecord& record) {
 }
 
 /// Syncs the file's folder and those that it is in: some may have been made for the file.
-Result<void> syncFolders(const Place& place) {
+Result<void> syncFolders(const RecordPlace& place) {
   std::string path = place.folder();
   for (;;) {
     const auto folder = place.root.open(path, Waiting::kAllowed);
     if (!folder) return folder.error();
     if (::fsync(folder->fd.get()) != 0) return errnoError("fsync folder", errno);
-    if (path.empty() || !place.args->createDirectories) return {};
+    if (path.empty() || !place.rules().createDirectories) return {};
     path.resize(path.find('/') == std::string::npos ? 0 : path.rfind('/'));
   }
 }
 
 /// Settles (true) or drops (false) the record. Within a transaction: no worker publishes meanwhile.
-Result<bool> conclude(Storage& storage, const UploadRecord& record, const Place& place,
+Result<bool> conclude(Storage& storage, const UploadRecord& record, const RecordPlace& place,
                       bool happened) {
   const auto before = storage.latestUpload(record.host, record.path);
   if (!before) return before.error();
@@ -211,7 +147,7 @@ Result<bool> conclude(Storage& storage, const UploadRecord& record, const Place&
 
 /// True: settled; false: dropped. Reads the file before it takes the storage's lock; under the lock
 /// it only checks that the file has not changed.
-Result<bool> recover(Storage& storage, const Place& place, const UploadRecord& record) {
+Result<bool> recover(Storage& storage, const RecordPlace& place, const UploadRecord& record) {
   for (int looks = 0; looks < kLooks; ++looks) {
     UniqueFd file;
     const auto look = lookAt(place, &file);
@@ -234,7 +170,7 @@ Result<bool> recover(Storage& storage, const Place& place, const UploadRecord& r
   return dropped ? Result<bool>(false) : dropped.error();
 }
 
-void recoverOne(Storage& storage, const std::vector<UploadTree>& trees, const UploadRecord& record,
+void recoverOne(Storage& storage, const UploadTrees& trees, const UploadRecord& record,
                 RecoveredUploads& recovered) {
   const auto done = [&]() -> Result<bool> {
     const auto place = placeOf(trees, record);
@@ -243,8 +179,8 @@ void recoverOne(Storage& storage, const std::vector<UploadTree>& trees, const Up
       recovered.removed += removeUnfinished(*place, record);
       auto concluded = recover(storage, *place, record);
       // Folders that were made for an upload that failed, or emptied by a deletion.
-      if (place->args->createDirectories) {
-        removeEmptyFolders(place->root, place->folder(), place->args->depth);
+      if (place->rules().createDirectories) {
+        removeEmptyFolders(place->root, place->folder(), place->rules().depth);
       }
       return concluded;
     }
@@ -269,7 +205,7 @@ Result<RecoveredUploads> recoverUploads(const Config& config, const DeadWorkers&
   if (!fs::exists(database, error)) return recovered;
   auto storage = openSqliteStorage(database, kBusyTimeout);
   if (!storage) return storage.error();
-  const std::vector<UploadTree> trees = uploadTrees(config);
+  const UploadTrees trees = uploadTreesOf(config);
   for (std::int64_t after = std::numeric_limits<std::int64_t>::min();;) {
     const auto pending = (*storage)->pendingUploads(after, kBatch);
     if (!pending) return pending.error();

@@ -67,6 +67,7 @@ void Uploads::attemptNow(const Result<void>& result) {
 void Uploads::leave() {
   left_ = true;
   settleTimer_.cancel();
+  turns_.close();
   attemptNow(Error{ErrorCode::kBusy, "the worker leaves"});
 }
 

@@ -18,6 +18,7 @@
 #include "worker/base/task.h"
 #include "worker/site/request.h"
 #include "worker/site/responder.h"
+#include "worker/upload/file_turns.h"
 #include "worker/upload/folder_sync.h"
 #include "worker/upload/upload_order.h"
 
@@ -33,6 +34,10 @@ namespace egalaxyd {
 /// With quotas, or if files have owners, the pending record comes before the first write: it
 /// reserves what was announced, for all workers. Uploads that fit into one chunk are only checked
 /// before, and reserve when they have arrived.
+///
+/// Where versions are kept, the content of the file that is replaced goes into the storage with the
+/// pending record, before it is replaced: it is read when the body is there. Uploads of the same
+/// file wait for each other from then on; of those of other workers, the later one reads again.
 ///
 /// Uploads that wait for the storage lane share its commits and the folders' fsync (group commit).
 /// A crash leaves the old file or the new; recoverUploads() can tell which by a pending record.
@@ -85,6 +90,7 @@ class Uploads {
   double mayRemember_;  ///< token bucket: refusals that may be recorded now
   Clock::time_point remembered_{};
   Lane lane_;
+  FileTurns turns_;                                  ///< of uploads that keep what they replace
   std::vector<Async<Result<void>>::Done> attempts_;  ///< uploads that wait for the next
   Timer settleTimer_;
   bool left_ = false;

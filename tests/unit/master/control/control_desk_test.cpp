@@ -51,6 +51,9 @@ class FakeMaster final : public ManagedMaster {
     asked.push_back("log " + std::string(nameOf(level)));
   }
 
+  std::int64_t nextUploader() override { return 1; }
+  void uploaderEnded(std::int64_t) override { asked.emplace_back("settle"); }
+
   void runsAWorker() {
     WorkerStatus worker;
     worker.view.key.generation = 1;

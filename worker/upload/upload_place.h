@@ -1,0 +1,42 @@
+// From the record of an upload to its file, by the configuration.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/config.h"
+#include "common/storage/storage.h"
+#include "worker/file/site_root.h"
+
+namespace egalaxyd {
+
+/// A mount that takes uploads.
+struct UploadTree {
+  std::string host;
+  std::string path;  ///< of the mount; "" for "/"
+  const DirectoryArgs* args = nullptr;
+};
+using UploadTrees = std::vector<UploadTree>;
+
+/// All of them; `config` must outlive the result.
+UploadTrees uploadTreesOf(const Config& config);
+
+/// Where a record's file is.
+struct RecordPlace {
+  SiteRoot root;
+  std::string relative;
+  const UploadTree* tree;
+
+  std::string folder() const {
+    const std::size_t slash = relative.rfind('/');
+    return slash == std::string::npos ? "" : relative.substr(0, slash);
+  }
+  const UploadArgs& rules() const { return *tree->args->upload; }
+};
+
+/// The most specific tree that `record`, which is not trusted, falls into. kNotFound: no site takes
+/// uploads there. kIo: its root cannot be opened now.
+Result<RecordPlace> placeOf(const UploadTrees& trees, const UploadRecord& record);
+
+}  // namespace egalaxyd
