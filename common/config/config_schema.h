@@ -79,7 +79,8 @@ Form<std::optional<std::uint64_t>> optionalSize();
 Form<std::optional<std::uint64_t>> optionalCount();  ///< "off" or 0 to 1,000,000,000
 Form<FreeFloor> freeFloor();                         ///< "1%" or a size
 Form<Overwrite> overwrite();
-Form<KeptVersions> keptVersions();  ///< "off", 1 to 1,000,000, or a duration
+Form<std::optional<std::uint32_t>> fileMode();  ///< "folder" or "0600" to "0666"
+Form<KeptVersions> keptVersions();              ///< "off", 1 to 1,000,000, or a duration
 Form<SandboxMode> sandboxMode();
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();
@@ -177,6 +178,7 @@ void describe(V& v, UploadArgs& c) {
   v.key("total_quota", c.totalQuota, forms::optionalSize());
   v.key("files", c.files, forms::optionalCount());
   v.key("min_free", c.minFree, forms::freeFloor());
+  v.key("mode", c.mode, forms::fileMode());
   v.key("keep", c.keep, forms::keptVersions());
   v.key("keep_size", c.keepSize, forms::size());
 }

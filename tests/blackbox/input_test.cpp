@@ -73,7 +73,8 @@ TEST_F(Input, IsKeptForWhoeverShowsACertificate) {
   EXPECT_EQ(capsule.get("/name").header, "60 Who?");
   EXPECT_EQ(capsule.get("/name?x", asExpired).status, 62);
   EXPECT_EQ(capsule.get("/name", asAlice).header, "10 Enter input");
-  EXPECT_EQ(capsule.get("/name?Alice%0D%0AB.", asAlice).body, "Your input has been saved.\n");
+  EXPECT_EQ(capsule.get("/name?Alice%0D%0AB.", asAlice).body,
+            "Your input has been saved.\n=> / Go on\n");
   EXPECT_THAT(capsule.get("/me", asAlice).body, HasSubstr("  name: Alice\\nB.\n"));
 }
 

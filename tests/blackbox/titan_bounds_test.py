@@ -78,17 +78,17 @@ class Bounds(unittest.TestCase):
 
     def test_an_upload_makes_eight_folders_at_most(self):
         chain = "/deep/many/" + "/".join("1234567")
-        self.refused(59, "At most 8 folders", self.put(chain + "/8/page"))
+        self.refused(50, "At most 8 folders", self.put(chain + "/8/page"))
         self.assertFalse(self.file("/deep/many").exists())
         self.stored(chain + "/page")
         self.stored(chain + "/8/9/page")
         self.assertEqual(self.server.get(chain + "/8/9/page").body, b"x")
 
     def test_folders_lie_no_deeper_than_allowed(self):
-        self.refused(59, "at most 3 folders", self.put("/shallow/a/b/c/d/page"))
+        self.refused(50, "at most 3 folders", self.put("/shallow/a/b/c/d/page"))
         self.stored("/shallow/a/b/page")
         self.stored("/shallow/a/b/c/page")
-        self.refused(59, "at most 32 folders", self.put("/deep" + "/d" * 33 + "/page"))
+        self.refused(50, "at most 32 folders", self.put("/deep" + "/d" * 33 + "/page"))
 
     def test_a_deletion_removes_the_folders_that_it_empties(self):
         self.stored("/deep/go/a/b/page")

@@ -53,14 +53,36 @@ class Files(TitanCase):
 
     def test_no_upload_where_gemini_redirects(self):
         self.folder.make("open/folder")
-        for path in ("/old", "/open/folder", "/open"):
+        for path in ("/old", "/open/folder"):
             with self.subTest(path):
                 self.assertIn(self.server.get(path).status, (30, 31))
-                self.assert_refused(self.ask(path, ";size=3", b"abc"), 50, 59)
+                self.assert_refused(self.ask(path, ";size=3", b"abc"), 50)
         self.assertTrue(self.file("/open/folder").is_dir())
 
-    def test_a_path_that_ends_in_a_slash(self):
-        self.assert_refused(self.ask("/open/slash/", ";size=3", b"abc"), 59)
+    def test_a_folder_means_its_index(self):
+        self.folder.make("open/home")
+        answer = self.server.put("/open/home/", b"# Home\n")
+        self.assertEqual((answer.status, answer.meta), (30, self.server.url("/open/home/", "gemini")))
+        self.assertEqual(self.file("/open/home/index.gmi").read_bytes(), b"# Home\n")
+        self.assertEqual(self.server.get("/open/home/").body, b"# Home\n")
+        self.assertEqual(self.edit("/open/home/").body, b"# Home\n")
+        self.assertEqual([record["path"] for record in self.records("/open/home/index.gmi")],
+                         ["/open/home/index.gmi"])
+        answer = self.ask("/open/home/", ";size=0")
+        self.assertEqual(answer.status, 20)
+        self.assertIn(b"=> " + self.server.url("/open/home/", "gemini").encode(), answer.body)
+        self.assert_absent("/open/home/index.gmi")
+        self.assertEqual(self.edit("/open/home/").body, b"")
+
+    def test_a_folder_means_the_index_that_it_has(self):
+        self.folder.make("open/other")
+        self.plant("/open/other/index.gemini", b"old")
+        self.assertEqual(self.server.put("/open/other/", b"new").status, 30)
+        self.assertEqual(self.file("/open/other/index.gemini").read_bytes(), b"new")
+        self.assert_absent("/open/other/index.gmi")
+
+    def test_a_folder_that_is_not_there(self):
+        self.assert_refused(self.ask("/open/slash/", ";size=3", b"abc"), 51)
         self.assert_absent("/open/slash")
 
     # T14: where files go.
@@ -216,11 +238,21 @@ class Files(TitanCase):
         self.assert_refused(self.edit("/certified/secret.gmi"), 60)
         self.assert_refused(self.edit("/certified/secret.gmi", certificate=self.expired), 62)
         self.assert_refused(self.edit("/gate/secret.gmi"), 60)
-        self.assert_refused(self.edit("/tokens/secret.gmi"), 50)
         self.assert_refused(self.edit("/secret.gmi"), 50)
         for folder in ("listed", "certified", "gate"):
             answer = self.edit(f"/{folder}/secret.gmi", certificate=self.listed)
             self.assertEqual((answer.status, answer.body), (20, b"old"))
+
+    def test_edit_shows_where_tokens_are_taken_what_a_plain_request_shows(self):
+        for folder in ("tokens", "either"):
+            self.plant(f"/{folder}/page.gmi", b"old")
+            self.plant(f"/{folder}/.hidden", b"old")
+            answer = self.edit(f"/{folder}/page.gmi")
+            self.assertEqual((answer.status, answer.body), (20, b"old"))
+            self.assert_refused(self.edit(f"/{folder}/.hidden"), 51)
+            self.assertEqual(self.edit(f"/{folder}/new.gmi").body, b"")
+            self.assert_stored(self.server.put(f"/{folder}/page.gmi", b"new", f";token={TOKENS[0]}"),
+                               f"/{folder}/page.gmi", b"new")
 
     def test_edit_of_what_is_no_file(self):
         self.folder.make("open/edit-folder")

@@ -10,6 +10,7 @@
 #include "worker/file/directory_page.h"
 #include "worker/file/file_body.h"
 #include "worker/site/answers.h"
+#include "worker/upload/upload_failure.h"
 #include "worker/upload/upload_rules.h"
 #include "worker/upload/uploads.h"
 
@@ -28,6 +29,11 @@ DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
   for (const auto& [extension, type] : args.mime) types.emplace(lowerCase(extension), type);
   args.mime = std::move(types);
   return args;
+}
+
+bool namesFolder(const Request& request) {
+  const std::string_view path = request.sitePath();
+  return path.empty() || path.ends_with('/');
 }
 
 /// A listing that adds its size to `total` for as long as it exists.
@@ -124,6 +130,7 @@ UploadPlace DirectorySite::placeOf(Root root, const Request& request) const {
   place.newFolders = args_.upload->newFolders;
   place.depth = args_.upload->depth;
   place.minFree = args_.upload->minFree;
+  place.mode = args_.upload->mode;
   place.size = request.upload->size;
   return place;
 }
@@ -135,12 +142,52 @@ void DirectorySite::handleUpload(Root root, Request request, Responder reply, Se
   if (root->isRemoved()) {
     return services.uploads.refuse(host_, request, rootIsAway(), std::move(reply));
   }
+  if (namesFolder(request)) {
+    auto cancellation = request.cancellation;
+    return services.tasks.start(
+        handleIndex(std::move(root), std::move(request), std::move(reply), services),
+        std::move(cancellation));
+  }
+  std::string readPath = request.path;
+  carryOut(std::move(root), std::move(readPath), std::move(request), std::move(reply), services);
+}
+
+/// An upload to a folder, or an edit of one, means its index file.
+Task<void> DirectorySite::handleIndex(Root root, Request request, Responder reply,
+                                      Services& services) {
+  if (!request.path.ends_with('/')) request.path += '/';
+  std::string readPath = request.path;
+  const auto find = [&] { return indexOf(*root, std::string(request.sitePath().substr(1))); };
+  const auto index = co_await services.pool.run(find);
+  if (!index) {
+    co_return services.uploads.refuse(host_, request, uploadFailure(index.error()),
+                                      std::move(reply));
+  }
+  request.path += *index;
+  carryOut(std::move(root), std::move(readPath), std::move(request), std::move(reply), services);
+}
+
+/// The index file that the folder has, or the first that it could have.
+Result<std::string> DirectorySite::indexOf(const SiteRoot& root, const std::string& folder) const {
+  if (args_.index.empty()) return Error{ErrorCode::kExists, "a folder without an index"};
+  for (const std::string& name : args_.index) {
+    const auto opened = root.open(folder + name, Waiting::kAllowed);
+    if (opened && !opened->isFolder()) return name;
+    if (!opened && opened.error().code != ErrorCode::kNotFound) return opened.error();
+  }
+  return args_.index.front();
+}
+
+/// `readPath`: where the client is sent afterwards.
+void DirectorySite::carryOut(Root root, std::string readPath, Request request, Responder reply,
+                             Services& services) {
   if (request.upload->edit) {
     return serve(std::move(root), std::move(request), std::move(reply), services);
   }
   UploadOrder order;
   order.place = placeOf(std::move(root), request);
   order.host = host_;
+  order.readPath = std::move(readPath);
   order.mime = uploadType(request);
   const UploadArgs& rules = *args_.upload;
   if (rules.quota || rules.totalQuota || rules.files) {
@@ -157,11 +204,11 @@ void DirectorySite::handleUpload(Root root, Request request, Responder reply, Se
 
 std::optional<Response> DirectorySite::refuse(const Request& request) const {
   if (auto refusal = refuseUpload(*args_.upload, request)) return refusal;
-  const std::string_view path = request.sitePath();
-  if (path.empty() || path.ends_with('/')) {
-    return Response::failure(Status::kBadRequest, "A folder cannot be written");
+  if (namesFolder(request) && args_.index.empty()) {
+    return Response::failure(Status::kPermanentFailure,
+                             "A folder cannot be written: name a file in it");
   }
-  return isHidden(path) ? std::optional(Response::notFound()) : std::nullopt;
+  return isHidden(request.sitePath()) ? std::optional(Response::notFound()) : std::nullopt;
 }
 
 Result<DirectorySite::Found> DirectorySite::find(const SiteRoot& root, std::string_view sitePath,

@@ -47,6 +47,10 @@ class DirectorySite final : public Site {
   void serve(Root root, Request request, Responder reply, Services& services);
   Task<void> serveLate(Root root, Request request, Responder reply, Services& services);
   void handleUpload(Root root, Request request, Responder reply, Services& services);
+  Task<void> handleIndex(Root root, Request request, Responder reply, Services& services);
+  void carryOut(Root root, std::string readPath, Request request, Responder reply,
+                Services& services);
+  Result<std::string> indexOf(const SiteRoot& root, const std::string& folder) const;
   std::optional<Response> refuse(const Request& request) const;
   void answer(Root root, Request request, Responder reply, Result<Found> found, Services& services);
   UploadPlace placeOf(Root root, const Request& request) const;

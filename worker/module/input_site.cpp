@@ -92,7 +92,11 @@ Task<void> InputSite::keep(Request request, Responder reply, Services& services)
 }
 
 void InputSite::pass(Request request, Responder reply, Services& services) const {
-  if (!hasSites_) return std::move(reply).send(Response::gemtext("Your input has been saved.\n"));
+  if (!hasSites_) {
+    return std::move(reply).send(Response::gemtext(
+        "Your input has been saved.\n=> " +
+        percentEncodePath(request.path.substr(0, request.path.rfind('/') + 1)) + " Go on\n"));
+  }
   sites_.handle(std::move(request), std::move(reply), services);
 }
 

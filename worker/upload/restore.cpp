@@ -94,10 +94,12 @@ UploadOrder orderOf(const Config& config, const UploadRecord& record, const Vers
   order.place.depth = rules.depth;
   order.place.minFree = rules.minFree;
   order.place.size = version.size;
+  order.place.mode = rules.mode;
   order.place.neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
   order.place.relative = place.relative;
   order.place.root = std::make_shared<const SiteRoot>(std::move(place.root));
   order.host = record.host;
+  order.readPath = record.path;
   order.mime = record.mime;
   order.blocks = std::max<std::uint64_t>(record.blocks, 1);
   order.restoredFor = record.user;

@@ -29,10 +29,10 @@ constexpr auto kReadPatience = std::chrono::seconds(10);
 /// Parts of forgotten versions that each upload frees, many times what it keeps at the usual size.
 constexpr std::size_t kSweptParts = 64;
 
-std::string readUrl(const Request& request) {
+std::string urlOf(const Request& request, const std::string& path) {
   std::string url = "gemini://" + hostInUrl(request.host);
   if (request.readPort != kGeminiPort) url += fmt::format(":{}", request.readPort);
-  return url + percentEncodePath(request.path);
+  return url + percentEncodePath(path);
 }
 
 /// Whether the file exists, according to its latest record.
@@ -423,9 +423,13 @@ UploadRecord Upload::record() const {
 void Upload::succeed() {
   uploads_.counters_.add(isDelete() ? Counter::kUploadsDeleted : Counter::kUploadsStored);
   if (std::exchange(answered_, true)) return;
-  if (isDelete()) return std::move(reply_).send(Response::gemtext("It has been deleted.\n"));
+  if (isDelete()) {
+    return std::move(reply_).send(Response::gemtext(
+        "It has been deleted.\n=> " +
+        urlOf(request_, request_.path.substr(0, request_.path.rfind('/') + 1)) + " Go on\n"));
+  }
   uploads_.counters_.add(Counter::kUploadBytes, request_.upload->size);
-  std::move(reply_).send(Response::redirect(readUrl(request_), false));
+  std::move(reply_).send(Response::redirect(urlOf(request_, order_.readPath), false));
 }
 
 void Upload::answerUnknown() {
@@ -452,7 +456,7 @@ Response Upload::refusalOf(const Error& error) {
   }
   if (file_->wantsTooManyFolders()) {
     return Response::failure(
-        Status::kBadRequest,
+        Status::kPermanentFailure,
         fmt::format("At most {} folders are made for an upload", order_.place.newFolders));
   }
   if (isOperatorsBusiness(error)) {

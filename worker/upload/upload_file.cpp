@@ -81,6 +81,14 @@ class NoUmask {
   std::optional<mode_t> before_;
 };
 
+/// mkdir() with the mode of the folder around it; false with errno.
+bool makeFolderLike(int within, const std::string& name) {
+  struct stat around {};
+  if (::fstat(within, &around) != 0) return false;
+  const NoUmask exact;
+  return ::mkdirat(within, name.c_str(), (around.st_mode & 0777) | 0700) == 0;
+}
+
 }  // namespace
 
 UploadFile::UploadFile(UploadPlace place)
@@ -219,7 +227,7 @@ Result<void> UploadFile::makeChain(UniqueFd within, const std::vector<std::strin
       done = serversOwn(name);
       break;
     }
-    const bool isNew = ::mkdirat(within.get(), name.c_str(), 0777) == 0;
+    const bool isNew = makeFolderLike(within.get(), name);
     if (!isNew && errno != EEXIST) {
       done = failed("make folder", name, errno);
       break;
@@ -256,11 +264,19 @@ Result<void> UploadFile::create() {
   return created;
 }
 
-/// The umask decides the mode of a new file.
+/// Whoever may write to the folder may write to the file, so that people whose folder it is can
+/// edit what others uploaded. Its group follows the folder's setgid bit.
+mode_t UploadFile::modeOfNew() const {
+  if (place_.mode) return *place_.mode;
+  struct stat folder {};
+  if (::fstat(folder_.get(), &folder) != 0) return 0644;
+  return (folder.st_mode & 0666) | 0600;
+}
+
 UniqueFd UploadFile::makeContent(const char* name, int flags) const {
-  if (!mode_) return UniqueFd(::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, 0666));
   const NoUmask exact;
-  return UniqueFd(::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, *mode_));
+  return UniqueFd(
+      ::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, mode_.value_or(modeOfNew())));
 }
 
 /// The flock tells recovery that this is still being written; it ends with the process.

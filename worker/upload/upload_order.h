@@ -30,7 +30,8 @@ std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount);
 
 struct UploadOrder {
   UploadPlace place;
-  std::string host;  ///< the site's name, even if an alias was requested
+  std::string host;      ///< the site's name, even if an alias was requested
+  std::string readPath;  ///< under which the file is read: the client is sent there
   std::string mime;
   UploadBounds bounds;
   std::uint64_t blocks = 1;       ///< as UploadRecord::blocks

@@ -47,15 +47,30 @@ bool isListed(const UploadArgs& rules, const ClientIdentity& identity) {
                      });
 }
 
+/// What a plain request would be shown, an edit is shown too where tokens are taken: clients send
+/// no token with it, and none could ask for it.
+bool isFreeToRead(const UploadArgs& rules, const Request& request) {
+  return request.upload->edit && !rules.tokens.empty();
+}
+
 std::optional<Response> refuseWriter(const UploadArgs& rules, const Request& request) {
-  if (rules.anyone || holdsToken(rules, request.upload->token)) return std::nullopt;
-  if (rules.fingerprints.empty()) return refused("A valid token is required");
-  const char* prompt = rules.tokens.empty() ? "A client certificate is required to write here"
-                                            : "A valid token or a certificate is required";
-  if (auto fault = refuseCertificate(request, prompt)) return fault;
-  if (takesAnyCertificate(rules) || isListed(rules, *request.identity)) return std::nullopt;
-  return Response::failure(Status::kCertificateNotAuthorised,
-                           "Your certificate may not write here");
+  if (rules.anyone || isFreeToRead(rules, request) || holdsToken(rules, request.upload->token)) {
+    return std::nullopt;
+  }
+  const bool byCertificate = !rules.fingerprints.empty();
+  const std::string wanted = !byCertificate ? "A valid token is required to write here"
+                             : rules.tokens.empty()
+                                 ? "A client certificate is required to write here"
+                                 : "A valid token or a certificate is required to write here";
+  if (byCertificate && request.identity) {
+    if (auto fault = refuseCertificate(request, wanted)) return fault;
+    if (takesAnyCertificate(rules) || isListed(rules, *request.identity)) return std::nullopt;
+    return Response::failure(Status::kCertificateNotAuthorised,
+                             "Your certificate may not write here");
+  }
+  const bool mayAsk = byCertificate && request.upload->token.empty();
+  return Response::failure(
+      mayAsk ? Status::kCertificateRequired : Status::kCertificateNotAuthorised, wanted);
 }
 
 bool covers(std::string_view allowed, std::string_view type) {
@@ -71,6 +86,17 @@ bool isAllowedType(const UploadArgs& rules, const std::string& type) {
     });
   };
   return allows(type) || (type == "text/plain" && allows("text/gemini"));
+}
+
+/// "text/* or image/png", cut where META has no room.
+std::string listOf(const std::vector<std::string>& types) {
+  constexpr std::size_t kMostBytes = 500;
+  std::string list;
+  for (const std::string& type : types) {
+    if (list.size() + type.size() > kMostBytes) return list + " and others";
+    list += (list.empty() ? "" : " or ") + type;
+  }
+  return list;
 }
 
 /// How many folders the file is in, below the mount.
@@ -118,17 +144,17 @@ std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& req
     return Response::failure(Status::kBadRequest, "The name holds characters that nobody can see");
   }
   if (rules.createDirectories && foldersOf(request) > rules.depth) {
-    return Response::failure(Status::kBadRequest,
-                             fmt::format("This is too deep: at most {} folders", rules.depth));
+    return refused(fmt::format("This is too deep: at most {} folders", rules.depth));
   }
   const std::string type = uploadType(request);
-  if (!isMediaType(type) || !isAllowedType(rules, type)) {
-    return Response::failure(Status::kBadRequest, "This media type is not accepted here");
+  if (!isMediaType(type)) return refused("The upload's media type cannot be understood");
+  if (!isAllowedType(rules, type)) {
+    return refused(
+        fmt::format("This media type is not accepted here, but {} would be", listOf(rules.mime)));
   }
   if (request.upload->size > rules.maxSize) {
-    return Response::failure(
-        Status::kBadRequest,
-        fmt::format("The upload is too large: at most {} are accepted", sizeText(rules.maxSize)));
+    return refused(fmt::format("The upload is too large: at most {} are accepted here",
+                               sizeText(rules.maxSize)));
   }
   return std::nullopt;
 }

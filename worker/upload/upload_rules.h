@@ -12,9 +12,10 @@
 namespace egalaxyd {
 
 /// The refusal of an upload or an edit; nullopt: it may go on. The checks run in this order so that
-/// an unauthorised client learns neither limits nor names: protocol (50), certificate or token (60,
-/// 62, 61, 50), delete (50), name (59), depth (59), type (59), size (59). Tokens are compared in
-/// constant time.
+/// an unauthorised client learns neither limits nor names: protocol (50), certificate or token (60
+/// where nothing was shown and a certificate would do, 62, 61), delete (50), name (59), depth,
+/// type, size (50, and what would pass: clients add words of their own to 59). Where tokens are
+/// taken, an edit shows what a plain request would. Tokens are compared in constant time.
 std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& request);
 
 /// By what the client may write: kGranted by a token, or by a certificate that is listed itself; by

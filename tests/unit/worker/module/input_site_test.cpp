@@ -137,7 +137,8 @@ TEST_F(InputAsMeta, KeepsTheInputBeforeItAnswers) {
   InputSite alone(args_, PathMap());
   InputSite site(withSites(args_), echo());
   SiteHarness harness;
-  EXPECT_EQ(harness.ask(alone, by(alice_, "Al%0D%0Aice")).body, "Your input has been saved.\n");
+  EXPECT_EQ(harness.ask(alone, by(alice_, "Al%0D%0Aice")).body,
+            "Your input has been saved.\n=> / Go on\n");
   EXPECT_EQ(kept(harness, "name"), "Al\nice");
   EXPECT_EQ(harness.ask(site, by(alice_, "Ada")).body, "<Ada>");
   EXPECT_EQ(kept(harness, "name"), "Ada");

@@ -115,9 +115,32 @@ TEST_F(UploadFileTest, AReplacedFileKeepsItsModeWhateverTheUmask) {
     EXPECT_EQ(fs::status(dir_ / "page").permissions(), static_cast<fs::perms>(mode));
     fs::remove(dir_ / "page");
   }
-  must(written("new", "new")->publish());
-  EXPECT_EQ(fs::status(dir_ / "new").permissions(), static_cast<fs::perms>(0600));
   EXPECT_EQ(::umask(before), 077U);
+}
+
+TEST_F(UploadFileTest, ANewFileMayBeEditedByWhoeverMayWriteToItsFolder) {
+  const mode_t before = ::umask(077);
+  for (const auto& [folder, file] : {std::pair{0755U, 0644U}, {0775U, 0664U}, {0700U, 0600U}}) {
+    fs::permissions(dir_.path(), static_cast<fs::perms>(folder));
+    must(written("new", "new")->publish());
+    EXPECT_EQ(fs::status(dir_ / "new").permissions(), static_cast<fs::perms>(file));
+    fs::remove(dir_ / "new");
+  }
+  ::umask(before);
+}
+
+TEST_F(UploadFileTest, ANewFileHasTheModeThatIsAskedFor) {
+  place_.mode = 0640;
+  must(written("new", "new")->publish());
+  EXPECT_EQ(fs::status(dir_ / "new").permissions(), static_cast<fs::perms>(0640));
+}
+
+TEST_F(UploadFileTest, NewFoldersAreLikeTheOneAroundThem) {
+  place_.createFolders = true;
+  fs::permissions(dir_.path(), static_cast<fs::perms>(02775));
+  must(written("a/b/new", "new")->publish());
+  EXPECT_EQ(fs::status(dir_ / "a/b").permissions(), static_cast<fs::perms>(02775));
+  EXPECT_EQ(fs::status(dir_ / "a/b/new").permissions(), static_cast<fs::perms>(0664));
 }
 
 TEST_F(UploadFileTest, AFileWhoseModeIsChangedMeanwhileIsNotReplaced) {

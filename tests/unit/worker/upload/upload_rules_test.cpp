@@ -52,17 +52,16 @@ TEST(UploadRules, ProtocolsThatAreNotNamedMayNot) {
   EXPECT_EQ(refusal(rules, upload(3)), 50);
 }
 
-TEST(UploadRules, AMissingOrWrongTokenIsA60OnlyWhereACertificateWouldDo) {
+TEST(UploadRules, WhoShowedNothingIsAskedForACertificateOnlyWhereThatWouldDo) {
   UploadArgs rules;
   rules.tokens = {{sha256Hex("first")}, {sha256Hex("second")}};
   EXPECT_EQ(refusal(rules, upload(3, "", "first")), 0);
   EXPECT_EQ(refusal(rules, upload(3, "", "second")), 0);
-  EXPECT_EQ(refusal(rules, upload(3, "", "third")), 50);
-  EXPECT_EQ(refusal(rules, upload(3)), 50);
-  EXPECT_EQ(refusal(rules, edit()), 50);
+  EXPECT_EQ(refusal(rules, upload(3, "", "third")), 61);
+  EXPECT_EQ(refusal(rules, upload(3)), 61);
   rules.fingerprints = {"*"};
   EXPECT_EQ(refusal(rules, upload(3)), 60);
-  EXPECT_EQ(refusal(rules, upload(3, "", "third")), 60);
+  EXPECT_EQ(refusal(rules, upload(3, "", "third")), 61);
   EXPECT_EQ(refusal(rules, upload(3, "", "first")), 0);
 }
 
@@ -101,6 +100,30 @@ TEST(UploadRules, ARightIsGrantedByATokenOrAListedCertificateNotByWhatAnybodyHas
   EXPECT_EQ(uploadRight(rules, by(nullptr, "wrong")), UploadRight::kOpen);
 }
 
+TEST(UploadRules, AnEditShowsWhereTokensAreTakenWhatAPlainRequestWould) {
+  UploadArgs rules;
+  rules.tokens = {{sha256Hex("first")}};
+  EXPECT_EQ(refusal(rules, edit()), 0);
+  rules.fingerprints = {"*"};
+  EXPECT_EQ(refusal(rules, edit()), 0);
+  rules.tokens.clear();
+  EXPECT_EQ(refusal(rules, edit()), 60);
+}
+
+TEST(UploadRules, EveryTypePassesWhereThatIsSaid) {
+  UploadArgs rules = forAnyone();
+  rules.mime = {"*/*"};
+  EXPECT_EQ(refusal(rules, upload(3, "image/png")), 0);
+  EXPECT_EQ(refusal(rules, upload(3, "nonsense")), 50);
+}
+
+TEST(UploadRules, ARefusalSaysWhatWouldPass) {
+  UploadArgs rules = forAnyone();
+  rules.mime = {"text/*", "image/png"};
+  EXPECT_EQ(refuseUpload(rules, upload(3, "audio/ogg"))->meta,
+            "This media type is not accepted here, but text/* or image/png would be");
+}
+
 TEST(UploadRules, ACertificateIsAskedForWhereOnlyThatCounts) {
   UploadArgs rules;
   rules.fingerprints = {"*"};
@@ -111,9 +134,9 @@ TEST(UploadRules, ACertificateIsAskedForWhereOnlyThatCounts) {
 TEST(UploadRules, WhoMayNotWriteLearnsNothingOfTheOtherRules) {
   UploadArgs rules;
   rules.tokens = {{sha256Hex("first")}};
-  EXPECT_EQ(refusal(rules, upload(0)), 50);
-  EXPECT_EQ(refusal(rules, upload(3, "image/png")), 50);
-  EXPECT_EQ(refusal(rules, upload(rules.maxSize + 1)), 50);
+  EXPECT_EQ(refusal(rules, upload(0)), 61);
+  EXPECT_EQ(refusal(rules, upload(3, "image/png")), 61);
+  EXPECT_EQ(refusal(rules, upload(rules.maxSize + 1)), 61);
 }
 
 TEST(UploadRules, NothingIsDeletedUnlessThatIsAllowed) {
@@ -131,23 +154,23 @@ TEST(UploadRules, TypesAreComparedWithoutCaseAndParameters) {
   }
   for (const char* mime :
        {"image/png", "text", "text/", "textual/plain", "application/text/plain", "text/pl ain"}) {
-    EXPECT_EQ(refusal(rules, upload(3, mime)), 59) << mime;
+    EXPECT_EQ(refusal(rules, upload(3, mime)), 50) << mime;
   }
   rules.mime = {"text/gemini", "image/*"};
   EXPECT_EQ(refusal(rules, upload(3, "text/plain")), 0);
-  EXPECT_EQ(refusal(rules, upload(3, "text/markdown")), 59);
+  EXPECT_EQ(refusal(rules, upload(3, "text/markdown")), 50);
   EXPECT_EQ(refusal(rules, upload(3, "image/png")), 0);
   rules.mime = {"image/png"};
-  EXPECT_EQ(refusal(rules, upload(3, "text/plain")), 59);
+  EXPECT_EQ(refusal(rules, upload(3, "text/plain")), 50);
 }
 
 TEST(UploadRules, TheLargestUploadIsOfMaxSize) {
   UploadArgs rules = forAnyone();
   rules.maxSize = 1000;
   EXPECT_EQ(refusal(rules, upload(1000)), 0);
-  EXPECT_EQ(refusal(rules, upload(1001)), 59);
+  EXPECT_EQ(refusal(rules, upload(1001)), 50);
   EXPECT_EQ(refuseUpload(rules, upload(1001))->meta,
-            "The upload is too large: at most 1000B are accepted");
+            "The upload is too large: at most 1000B are accepted here");
 }
 
 TEST(UploadRules, TheTypeThatIsRecordedIsTheDeclaredOne) {
@@ -184,7 +207,7 @@ TEST(UploadRules, FoldersAreMadeNoDeeperThanAllowed) {
   rules.createDirectories = true;
   EXPECT_EQ(refusal(rules, uploadTo("/a")), 0);
   EXPECT_EQ(refusal(rules, uploadTo("/a/b/c")), 0);
-  EXPECT_EQ(refusal(rules, uploadTo("/a/b/c/d")), 59);
+  EXPECT_EQ(refusal(rules, uploadTo("/a/b/c/d")), 50);
   EXPECT_EQ(refuseUpload(rules, uploadTo("/a/b/c/d"))->meta, "This is too deep: at most 2 folders");
   Request mounted = uploadTo("/w/a/b/c");
   mounted.mountLength = 2;
