@@ -15,17 +15,18 @@ from .table import megabytes
 
 CLIENTS, BODY_BYTES = 64, 2048
 HUGE_BYTES = 2 * 1024**3
-DISK_BAR, TLS_BAR, MEMORY_BAR = 0.5, 0.9, 1e6
+DISK_BAR, TLS_BAR, VERSIONS_BAR, MEMORY_BAR = 0.5, 0.9, 0.8, 1e6
 SUSTAINED_SECONDS = 4  # at first, a file system takes writes that it has to make up for later
 CLIENT = pathlib.Path(__file__).resolve().parents[2] / "support" / "titan_client.py"
 
 
-def upload_site(space, scheme="titan", keys=""):
+def upload_site(space, scheme="titan", keys='keep = "off"\n', name=None):
     """(TOML of a folder /titan or /spartan that takes uploads from anyone, the folder)"""
-    folder = space.folder(f"{scheme}-uploads")
+    name = name or scheme
+    folder = space.folder(f"{name}-uploads")
     folder.chmod(0o777)  # workers may run under another account
-    return (f'[sites.localhost."/{scheme}"]\nmodule = "directory"\nroot = "{folder}"\n'
-            f'[sites.localhost."/{scheme}".upload]\nanyone = true\nover = ["{scheme}"]\n'
+    return (f'[sites.localhost."/{name}"]\nmodule = "directory"\nroot = "{folder}"\n'
+            f'[sites.localhost."/{name}".upload]\nanyone = true\nover = ["{scheme}"]\n'
             f'{keys}'), folder
 
 
@@ -42,13 +43,51 @@ def disk_rate(bench):
     return json.loads(done.stdout)["per_second"]
 
 
-def upload_rate(bench, server, scheme):
+def upload_rate(bench, server, scheme, name=None):
     """Acknowledged uploads a second."""
-    result = run_load(bench.bin, server.url(f"/{scheme}/", scheme=scheme), upload=BODY_BYTES,
+    result = run_load(bench.bin, server.url(f"/{name or scheme}/", scheme=scheme), upload=BODY_BYTES,
                       connections=CLIENTS, seconds=seconds(bench))
     if result["failed"]:
         raise RuntimeError(f"{server.name} failed uploads: {failures(result)}")
     return result["per_second"]
+
+
+def rates_in_turn(bench, measures):
+    """{name: [rate of each round]}"""
+    rates = {name: [] for name in measures}
+    names = list(measures)
+    for measure in measures.values():
+        measure()  # warms up
+    for number in range(bench.rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            rates[name].append(measures[name]())
+    return rates
+
+
+def note_rates(table, rates):
+    for name, each in rates.items():
+        table.note(f"uploads: {name}", f"{statistics.median(each):.0f}/s "
+                   f"({min(each):.0f} to {max(each):.0f})")
+
+
+def versions(bench):
+    """Files that are replaced again and again, with and without their earlier versions kept."""
+    table = bench.table
+    names = ("versions on", "versions off")
+    sites = "".join(upload_site(bench.space, keys=f"keep = {keep}\n", name=name.replace(" ", "-"))[0]
+                    for name, keep in zip(names, ("20", '"off"')))
+    with contextlib.ExitStack() as stack:
+        for egalaxyd in enter_all(stack, table, "versions", [
+                lambda: start_egalaxyd(bench.bin, bench.space, workers=cores(), sites=sites)]):
+            rates = rates_in_turn(bench, {
+                name: lambda name=name: upload_rate(bench, egalaxyd, "titan", name.replace(" ", "-"))
+                for name in names})
+            table.raw["versions"] = rates
+            note_rates(table, rates)
+            ratio = median_ratio(*(rates[name] for name in names))
+            table.judge("uploads: versions on / off", f"{ratio:.2f}", f"at least {VERSIONS_BAR:.2f}",
+                        ratio >= VERSIONS_BAR)
 
 
 def uploads(bench):
@@ -67,18 +106,9 @@ def uploads(bench):
                     "store floor": lambda: upload_rate(bench, floor, "titan"),
                     "spartan": lambda: upload_rate(bench, egalaxyd, "spartan"),
                     "write, fsync, rename, fsync": lambda: disk_rate(bench)}
-        rates = {name: [] for name in measures}
-        names = list(measures)
-        for measure in measures.values():
-            measure()  # warms up
-        for number in range(bench.rounds):
-            turn = number % len(names)
-            for name in names[turn:] + names[:turn]:
-                rates[name].append(measures[name]())
+        rates = rates_in_turn(bench, measures)
     table.raw["uploads"] = rates
-    for name, each in rates.items():
-        table.note(f"uploads: {name}", f"{statistics.median(each):.0f}/s "
-                   f"({min(each):.0f} to {max(each):.0f})")
+    note_rates(table, rates)
     # Like with like: the TLS server makes a handshake for each, the bare loop none.
     for one, other, bar in (("titan", "store floor", TLS_BAR),
                             ("spartan", "write, fsync, rename, fsync", DISK_BAR)):
@@ -90,7 +120,7 @@ def uploads(bench):
 def upload_memory(bench):
     """2 GiB in one upload."""
     table = bench.table
-    sites, folder = upload_site(bench.space, keys='max_size = "4GiB"\n')
+    sites, folder = upload_site(bench.space, keys='max_size = "4GiB"\nkeep = "off"\n')
     with contextlib.ExitStack() as stack:
         for server in enter_all(stack, table, "upload memory", [
                 lambda: start_egalaxyd(bench.bin, bench.space, workers=cores(), sites=sites)]):

@@ -36,8 +36,14 @@ void Client::prepareRequest() {
   static unsigned number = 0;
   const char* size = options_->target.wire == Wire::kGemini ? ";size=" : " ";
   upload_ = options_->target.requestLine + std::to_string(getpid()) + "-" +
-            std::to_string(number++ % kUploadNames) + size +
-            std::to_string(options_->upload.size()) + "\r\n" + options_->upload;
+            std::to_string(number % kUploadNames) + size + std::to_string(options_->upload.size()) +
+            "\r\n";
+  const std::size_t body = upload_.size();
+  upload_ += options_->upload;
+  // Each of its own, as people's pages are: the same content would be kept once.
+  const std::string mark = std::to_string(number++);
+  upload_.replace(body, std::min(mark.size(), options_->upload.size()), mark, 0,
+                  options_->upload.size());
   asking_ = upload_;
 }
 
