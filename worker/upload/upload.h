@@ -84,13 +84,14 @@ class Upload {
   Request request_;
   Responder reply_;
   std::shared_ptr<UploadFile> file_;
-  Sha256 sum_;                     ///< of what was received
-  std::string sha256_;             ///< of all of it; "" before that, and for a deletion
-  std::int64_t id_ = 0;            ///< of the pending record; 0: there is none
-  bool recorded_ = false;          ///< the file that has the name has a record, and so a known sum
-  OldFile oldFile_;                ///< as it was read to be kept
-  std::optional<OldContent> old_;  ///< what is kept of it; nullopt: there is nothing to keep
-  bool oldHasChanged_ = false;     ///< since it was read
+  Sha256 sum_;             ///< of what was received
+  std::string sha256_;     ///< of all of it; "" before that, and for a deletion
+  std::int64_t id_ = 0;    ///< of the pending record; 0: there is none
+  bool recorded_ = false;  ///< the file that has the name has a record, and so a known sum
+  FileTurns::Turn turn_;   ///< while versions are kept: from reading the old file to the end
+  OldFile oldFile_;        ///< as it was read to be kept
+  std::optional<OldContent> old_;    ///< what is kept of it; nullopt: there is nothing to keep
+  bool oldHasChanged_ = false;       ///< since it was read
   std::optional<Response> refusal_;  ///< for a body that did not come as announced
   bool keepRecord_ = false;          ///< do not drop the pending record, or there is none any more
   bool answered_ = false;
