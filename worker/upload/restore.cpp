@@ -95,7 +95,7 @@ UploadOrder orderOf(const Config& config, const UploadRecord& record, const Vers
   order.place.minFree = rules.minFree;
   order.place.size = version.size;
   order.place.mode = rules.mode;
-  order.place.neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::keysOf(config));
+  order.place.neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::of(config));
   order.place.relative = place.relative;
   order.place.root = std::make_shared<const SiteRoot>(std::move(place.root));
   order.host = record.host;
