@@ -70,6 +70,8 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
       Option("watch", "", "stats: again every SEC seconds; 2 if not given").argument("SEC", false));
   options.addOption(
       Option("limit", "", "users, uploads: most rows, up to 1000; 50 if not given").argument("N"));
+  options.addOption(Option("content", "", "uploads show: write what it brought, and no more"));
+  options.addOption(Option("current", "", "uploads diff: against what its file holds now"));
   options.addOption(Option("host", "", "uploads: to this host").argument("HOST"));
   options.addOption(Option("path", "", "uploads: to this path, or beneath it").argument("PATH"));
   options.addOption(Option("user", "", "uploads: of this user").argument("ID"));

@@ -411,8 +411,10 @@ Result<std::string> recoverInChild(const Config& config, const std::optional<Acc
 
 Result<std::int64_t> restoreInChild(const Config& config, const std::optional<Account>& account,
                                     std::int64_t upload, std::int64_t worker) {
+  const auto shared = SharedState::create();  // the sandbox lets nobody make any
+  if (!shared) return shared.error();
   if (auto confined = confine(config, account); !confined) return confined.error();
-  return restoreUpload(config, upload, worker);
+  return restoreUpload(config, **shared, upload, worker);
 }
 
 Result<ContentPiece> contentInChild(const Config& config, const std::optional<Account>& account,

@@ -10,7 +10,6 @@
 
 #include "common/base/errno_error.h"
 #include "common/loop/event_loop.h"
-#include "common/shared/shared_state.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
 #include "worker/upload/old_file.h"
@@ -176,7 +175,8 @@ Result<ContentPiece> pieceOfUpload(const Config& config, Storage& storage,
 
 }  // namespace
 
-Result<std::int64_t> restoreUpload(const Config& config, std::int64_t upload, std::int64_t worker) {
+Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, std::int64_t upload,
+                                   std::int64_t worker) {
   const auto storage = openStorage(config);
   if (!storage) return storage.error();
   auto record = (*storage)->showUpload(upload);
@@ -194,8 +194,6 @@ Result<std::int64_t> restoreUpload(const Config& config, std::int64_t upload, st
   if (version->size == 0) {
     return Error{ErrorCode::kInvalid, "it was an empty file, which no upload makes: make it anew"};
   }
-  const auto shared = SharedState::create();
-  if (!shared) return shared.error();
 
   Request request;
   request.protocol = Protocol::kTitan;
@@ -204,7 +202,7 @@ Result<std::int64_t> restoreUpload(const Config& config, std::int64_t upload, st
   request.upload = UploadLine{.size = version->size, .mime = record->mime, .token = {}};
   request.body = bodyOf(**storage, *version);
   const Response answer =
-      LoneUploads(config, **shared, worker)
+      LoneUploads(config, shared, worker)
           .carryOut(orderOf(config, *record, *version, std::move(*place)), std::move(request));
   if (static_cast<int>(answer.status) / 10 != 3) return Error{ErrorCode::kIo, answer.meta};
   const auto latest = (*storage)->latestUpload(record->host, record->path);

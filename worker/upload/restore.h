@@ -6,16 +6,18 @@
 
 #include "common/base/result.h"
 #include "common/config/config.h"
+#include "common/shared/shared_state.h"
 #include "common/storage/storage.h"
 
 namespace egalaxyd {
 
 /// Makes the content of a record's upload, or what a deletion took away, the content of its file
 /// again: as an upload of the same user, with a record, whose id is returned. `worker` is this
-/// process's id: when it dies, recoverUploads() ends what it has begun. Quotas do not count.
-/// Errors, for the operator: kNotFound (no such record, no version, no site), kExists (the file has
-/// this content), and those of an upload.
-Result<std::int64_t> restoreUpload(const Config& config, std::int64_t upload, std::int64_t worker);
+/// process's id: when it dies, recoverUploads() ends what it has begun. `shared` is its own. Quotas
+/// do not count. Errors, for the operator: kNotFound (no such record, no version, no site), kExists
+/// (the file has this content), and those of an upload.
+Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, std::int64_t upload,
+                                   std::int64_t worker);
 
 enum class WhichContent {
   kIts,      ///< what the upload brought or, for a deletion, took away
