@@ -35,8 +35,6 @@ constexpr unsigned kMostMissedBeats = 15;
 /// Between two rounds in which workers are replaced because their sandbox is too old.
 constexpr Clock::duration kLeastFollowPause = std::chrono::seconds(4);
 constexpr Clock::duration kMostFollowPause = std::chrono::minutes(5);
-/// After which the pause is the least one again.
-constexpr auto kFollowMemory = std::chrono::minutes(1);
 
 /// How long a rehearsal may take. A process that waits for a dead mount survives SIGKILL, so
 /// several may exist at once.
@@ -317,19 +315,20 @@ std::vector<ServedPlace> Master::placesAway() const {
 }
 
 /// A worker's sandbox is as old as the worker: where a root has come since, out of its reach, all
-/// are replaced, one by one. Ever more rarely while that does not help, or roots come and go.
+/// are replaced, one by one; ever more rarely while that does not help, such as where something
+/// else than the sandbox forbids the opening.
 void Master::followRoots() {
   const auto away = placesAway();
   const auto beyond = std::ranges::find_if(away, [](const ServedPlace& place) {
     return place.presence.kind == Presence::Kind::kBeyond;
   });
   const Clock::time_point now = Clock::now();
+  if (beyond == away.end()) followPause_ = kLeastFollowPause;
   if (beyond == away.end() || now < nextFollowing_) return;
   auto actions = supervisor_.restartWorkers(std::nullopt, now);
   if (!actions) return;  // something else is under way: the next look is in a second
-  const bool isNew = now - nextFollowing_ > kFollowMemory;
-  followPause_ = isNew ? kLeastFollowPause : std::min(2 * followPause_, kMostFollowPause);
   nextFollowing_ = now + followPause_;
+  followPause_ = std::min(2 * followPause_, kMostFollowPause);
   spdlog::info("workers are replaced, one by one: {} is there, and their sandbox is older",
                printable(beyond->path.string()));
   perform(std::move(*actions));
