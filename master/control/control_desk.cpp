@@ -11,10 +11,10 @@
 #include "common/config/config_loader.h"
 #include "common/system/log.h"
 #include "master/child/storage_query.h"
-#include "master/control/version_query.h"
 #include "master/control/certificate_report.h"
 #include "master/control/command_right.h"
 #include "master/control/limit_report.h"
+#include "master/control/version_query.h"
 #include "master/start/server_paths.h"
 
 namespace egalaxyd {
