@@ -214,8 +214,11 @@ void Master::letNobodyElseIn(const Generation& generation, const ListenerSet& ke
   for (const ListenerSocket& socket : generation.listeners.sockets()) {
     if (others.contains(socket.fd)) continue;
     if (const auto refused = refuseNewcomers(socket.fd); !refused) {
-      spdlog::warn("clients that connect to port {} just now may be cut off: {}", socket.port,
-                   refused.error().message);
+      // Only root may: a person's own server that stops at Ctrl-C need not worry its owner.
+      const bool usual = refused.error().code == ErrorCode::kPermission && ::geteuid() != 0;
+      spdlog::log(usual ? spdlog::level::debug : spdlog::level::warn,
+                  "clients that connect to port {} just now may be cut off: {}", socket.port,
+                  refused.error().message);
     }
   }
 }

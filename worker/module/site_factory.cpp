@@ -27,18 +27,6 @@ bool isIncomplete(const ModuleArgs& args) {
   return plugin != nullptr && (plugin->library.empty() || plugin->className.empty());
 }
 
-/// Where the file stands that the module cannot do without; the mount itself for modules that need
-/// none, and for what is from no file.
-std::string whereOf(const Config& config, const MountConfig& mount) {
-  std::string_view key;
-  if (std::holds_alternative<DirectoryArgs>(mount.args)) key = "root";
-  if (std::holds_alternative<FileArgs>(mount.args)) key = "path";
-  if (std::holds_alternative<AuthenticatedArgs>(mount.args)) key = "ca";
-  if (std::holds_alternative<PluginArgs>(mount.args)) key = "library";
-  const std::string full = mount.dottedKey + "." + std::string(key);
-  return config.lines.contains(full) ? config.where(full) : mount.where;
-}
-
 /// Makes the sites of one host.
 struct SiteBuilder {
   const Config& config;

@@ -59,8 +59,9 @@ std::string ownFilesIn(const std::string& root, const std::vector<ServerFile>& f
   return fmt::format("{}", fmt::join(named, ", "));
 }
 
-Complaint about(const MountConfig& mount, const fs::path& path, std::string_view what) {
-  return {mount.where, fmt::format("{}: {}", path.string(), what)};
+Complaint about(const Config& config, const MountConfig& mount, const fs::path& path,
+                std::string_view what) {
+  return {whereOf(config, mount), fmt::format("{}: {}", path.string(), what)};
 }
 
 }  // namespace
@@ -76,13 +77,13 @@ void checkServerFiles(const Config& config, Findings& findings) {
     if (own.empty()) return;
     if (directory->upload) {
       findings.complaints.push_back(about(
-          mount, directory->root,
+          config, mount, directory->root,
           fmt::format("takes uploads, but holds what is the server's own: {}; move that out of it, "
                       "or serve another folder",
                       own)));
     } else {
       findings.warnings.push_back(about(
-          mount, directory->root,
+          config, mount, directory->root,
           fmt::format("holds what is the server's own, and is not served: {}; better move it out",
                       own)));
     }
@@ -97,20 +98,21 @@ Complaints rootsOutOfReach(const Config& config) {
       const char* const root = directory->root.c_str();
       const Presence presence = presenceOfFolder(directory->root);
       if (presence.kind != Presence::Kind::kHere) {
-        found.push_back(about(mount, directory->root,
+        found.push_back(about(config, mount, directory->root,
                               presence.why + "; its requests are answered 41 until that changes"));
       } else if (directory->upload && ::faccessat(AT_FDCWD, root, W_OK, AT_EACCESS) != 0) {
-        found.push_back(about(mount, directory->root,
+        found.push_back(about(config, mount, directory->root,
                               "the account that serves may not write to it: uploads fail"));
       } else if (directory->listing && ::faccessat(AT_FDCWD, root, R_OK, AT_EACCESS) != 0) {
-        found.push_back(about(mount, directory->root,
+        found.push_back(about(config, mount, directory->root,
                               "the account that serves may not list it: listings fail"));
       }
     } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
       if (file->path.empty()) return;
       const Presence presence = presenceOfFile(file->path);
       if (presence.kind == Presence::Kind::kHere) return;
-      found.push_back(about(mount, file->path, presence.why + "; its requests fail meanwhile"));
+      found.push_back(
+          about(config, mount, file->path, presence.why + "; its requests fail meanwhile"));
     }
   });
   return found;
