@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -57,8 +58,10 @@ class UploadsTest : public testing::Test {
     order.place.neverServed = std::make_shared<const PrivateFiles>();
     order.place.size = size;
     order.host = "example.org";
+    order.readPath = "/" + name;
     order.mime = "text/plain";
     order.bounds = bounds_;
+    order.keep = keep_;
     return order;
   }
 
@@ -113,9 +116,31 @@ class UploadsTest : public testing::Test {
         .size();
   }
 
+  void keepsVersions(std::uint64_t bytes = 1'000'000) {
+    keep_.emplace();
+    keep_->rules.bytes = bytes;
+  }
+  /// What can be had back of a record; nullopt: nothing.
+  std::optional<std::string> version(std::int64_t upload) {
+    const auto read = [upload](Storage& storage) -> Result<std::optional<std::string>> {
+      const auto found = storage.findVersion(upload);
+      if (!found) return found.error();
+      if (!*found) return std::optional<std::string>();
+      std::string all;
+      for (std::uint64_t part = 0; all.size() < (*found)->size; ++part) {
+        auto bytes = storage.readContent((*found)->content, part);
+        if (!bytes) return bytes.error();
+        all += *bytes;
+      }
+      return std::optional(all);
+    };
+    return must(harness_.await(harness_.storage().read(read)));
+  }
+
   TempDir dir_;
   int failAt_ = 0;
   UploadBounds bounds_;
+  std::optional<KeepOrder> keep_;
   std::atomic<FaultyStorage*> storage_ = nullptr;  ///< the storage lane's
   SiteHarness harness_;
   std::optional<Response> answer_;
@@ -235,6 +260,97 @@ TEST_F(UploadsTest, WhateverTransactionFailsFileAndAnswerTellTheSame) {
       storage.failAlways(std::nullopt);
       EXPECT_EQ(content("page") == text, told.starts_with("30")) << n << ": " << told;
       EXPECT_EQ(files(), 1u) << n;
+    }
+  }
+}
+
+TEST_F(UploadsTest, KeepWhatTheyReplaceOrDelete) {
+  keepsVersions();
+  const std::string large(200'000, 'l');
+  upload("page", "one");
+  upload("page", large);
+  upload("page", "three");
+  upload("page", "");
+  const auto kept = records();  // the newest first
+  ASSERT_EQ(kept.size(), 4u);
+  EXPECT_EQ(version(kept[3].id), "one");
+  EXPECT_EQ(version(kept[2].id), large);
+  EXPECT_EQ(version(kept[1].id), "three");
+  EXPECT_EQ(version(kept[0].id), "three") << "of the deletion";
+}
+
+TEST_F(UploadsTest, KeepNoVersionOfTheSameContent) {
+  keepsVersions();
+  upload("page", "same");
+  upload("page", "same");
+  EXPECT_EQ(version(records()[0].id), std::nullopt);
+  EXPECT_EQ(version(records()[1].id), std::nullopt);
+}
+
+TEST_F(UploadsTest, ReadAgainWhatHasChangedSinceItWasRead) {
+  keepsVersions();
+  upload("page", "old");
+  Sender sender(3);
+  begin("page", sender);
+  // It is read before the record is announced; the next write would replace it.
+  storage_.load()->whileLocked([this, writes = 0](Access access) mutable {
+    if (access == Access::kWrite && ++writes == 2) dir_.write("page", "by hand");
+  });
+  sender.sends("new");
+  sender.sends("");
+  sender.give();
+  EXPECT_EQ(answer(), "30 gemini://example.org/page");
+  storage_.load()->whileLocked({});
+  EXPECT_EQ(content("page"), "new");
+  const auto kept = records();
+  const auto found = std::ranges::find(kept, UploadOutcome::kFound, &UploadRecord::outcome);
+  ASSERT_NE(found, kept.end());
+  EXPECT_EQ(version(found->id), "by hand");
+}
+
+TEST_F(UploadsTest, AreRefusedWhereTheirVersionHasNoRoom) {
+  keepsVersions(2 * kBlockBytes);
+  upload("page", std::string(5000, 'x'));
+  EXPECT_EQ(upload("page", "new"), "40 There is no room for this now");
+  EXPECT_EQ(content("page"), std::string(5000, 'x'));
+  EXPECT_EQ(pendingRecords(), 0u);
+}
+
+TEST_F(UploadsTest, OfOneFileLoseNoVersion) {
+  keepsVersions();
+  Sender first(5);
+  Sender second(6);
+  begin("page", first);
+  begin("page", second);
+  for (Sender* sender : {&second, &first}) {
+    sender->sends(sender == &first ? "first" : "second");
+    sender->sends("");
+    sender->give();
+  }
+  EXPECT_EQ(answer(), "30 gemini://example.org/page");
+  harness_.turnUntil([&] { return isAnswered_ || content("page") == "first"; });
+  untilIdle();
+  const auto kept = records();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(version(kept[1].id), kept[1].size == 5 ? "first" : "second");
+}
+
+TEST_F(UploadsTest, WhateverTransactionFailsAVersionIsThereOnceItsFileIsReplaced) {
+  keepsVersions();
+  upload("page", "old");
+  const auto old = records()[0].id;
+  for (int n = 1; n < 6; ++n) {
+    auto& storage = *storage_.load();
+    storage.whileLocked([&storage, n, begun = 0](Access) mutable {
+      if (++begun == n) storage.failNextCommit();
+    });
+    const std::string told = upload("page", "new " + std::to_string(n));
+    untilIdle();
+    storage.whileLocked({});
+    if (content("page") == "old") {
+      EXPECT_EQ(version(old), std::nullopt) << n << ": " << told;
+    } else {
+      EXPECT_EQ(version(old), "old") << n << ": " << told;
     }
   }
 }
