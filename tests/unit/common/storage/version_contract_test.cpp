@@ -2,23 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "common/base/sha256.h"
-#include "tests/support/memory_storage.h"
-#include "tests/support/temp_dir.h"
-#include "tests/unit/common/storage/storage_samples.h"
+#include "tests/unit/common/storage/storage_engines.h"
 
 namespace egalaxyd {
 namespace {
 
 constexpr std::uint64_t kUnlimited = std::numeric_limits<std::int64_t>::max();
-
-struct Engine {
-  const char* name;
-  std::unique_ptr<Storage> (*make)(const TempDir& dir);
-};
-
-const Engine kEngines[] = {
-    {"Sqlite", [](const TempDir& dir) { return migratedSqlite(dir / "s.db", {}); }},
-    {"Memory", [](const TempDir&) { return makeMemoryStorage(); }}};
 
 class VersionContract : public testing::TestWithParam<Engine> {
  protected:
@@ -79,7 +68,7 @@ class VersionContract : public testing::TestWithParam<Engine> {
 
   TempDir dir_;
   WallTime now_ = at(1'000'000);
-  std::unique_ptr<Storage> storage_ = GetParam().make(dir_);
+  std::unique_ptr<Storage> storage_ = GetParam().make(dir_, {});
 };
 
 INSTANTIATE_TEST_SUITE_P(Every, VersionContract, testing::ValuesIn(kEngines),
