@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -26,6 +27,7 @@ class UploadFileTest : public testing::Test {
     place.relative = name;
     place.neverServed = std::make_shared<const PrivateFiles>();
     place.createFolders = createFolders_;
+    place.mode = mode_;
     return place;
   }
   std::shared_ptr<UploadFile> fileAt(const std::string& name) {
@@ -56,6 +58,7 @@ class UploadFileTest : public testing::Test {
   TempDir dir_;
   SymlinkPolicy symlinks_ = SymlinkPolicy::kDeny;
   bool createFolders_ = false;
+  std::optional<std::uint32_t> mode_;
 };
 
 class UploadFolders : public UploadFileTest {
@@ -130,13 +133,13 @@ TEST_F(UploadFileTest, ANewFileMayBeEditedByWhoeverMayWriteToItsFolder) {
 }
 
 TEST_F(UploadFileTest, ANewFileHasTheModeThatIsAskedFor) {
-  place_.mode = 0640;
+  mode_ = 0640;
   must(written("new", "new")->publish());
   EXPECT_EQ(fs::status(dir_ / "new").permissions(), static_cast<fs::perms>(0640));
 }
 
 TEST_F(UploadFileTest, NewFoldersAreLikeTheOneAroundThem) {
-  place_.createFolders = true;
+  createFolders_ = true;
   fs::permissions(dir_.path(), static_cast<fs::perms>(02775));
   must(written("a/b/new", "new")->publish());
   EXPECT_EQ(fs::status(dir_ / "a/b").permissions(), static_cast<fs::perms>(02775));
