@@ -299,7 +299,8 @@ class Checker {
     leastQuota(mount, "upload.quota", upload.quota);
     leastQuota(mount, "upload.total_quota", upload.totalQuota);
     if (upload.maxSize == 0) about(mount, "upload.max_size", "found 0; allowed: more than 0");
-    if (upload.keep.any() && upload.keepSize < upload.maxSize + kBlockBytes) {
+    const bool isSet = config_.lines.contains(table + ".keep_size");
+    if (isSet && upload.keep.any() && upload.keepSize < upload.maxSize + kBlockBytes) {
       about(mount, "upload.keep_size",
             fmt::format("found {}; allowed: more than upload.max_size, {}, so that each file's "
                         "version can be kept; or keep = \"off\"",

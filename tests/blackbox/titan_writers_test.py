@@ -116,9 +116,13 @@ class Writers(TitanCase):
     def test_a_file_that_was_there_before_is_replaced(self):
         self.plant("/open/planted", b"by hand")
         self.assert_stored(self.server.put("/open/planted", b"abc"), "/open/planted", b"abc")
-        record, = self.records("/open/planted")
+        record, found = self.records("/open/planted")
+        if record["outcome"] == "found":
+            record, found = found, record
         self.assertEqual((record["outcome"], record["previous_sha256"], record["user"]),
                          ("replaced", sha256(b"by hand"), None))
+        self.assertEqual((found["outcome"], found["sha256"], found["user"], found["latest"]),
+                         ("found", sha256(b"by hand"), None, 0))
 
     def test_an_upload_under_way_has_no_record_and_a_refused_one_when_it_fails(self):
         with Conversation(self.server.port) as talk:

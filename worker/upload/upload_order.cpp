@@ -1,5 +1,6 @@
 #include "worker/upload/upload_order.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace egalaxyd {
@@ -8,7 +9,8 @@ std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount) {
   if (!rules.keep.any()) return std::nullopt;
   KeepOrder order;
   order.mount = std::move(mount);
-  order.rules.bytes = rules.keepSize;
+  // By default, too, the largest file's version can be kept.
+  order.rules.bytes = std::max(rules.keepSize, rules.maxSize + kBlockBytes);
   if (rules.keep.age) {
     order.age = std::chrono::ceil<std::chrono::seconds>(*rules.keep.age);
   } else {

@@ -125,9 +125,11 @@ class ControlDeskTest : public testing::Test {
   std::thread thread_;
 };
 
-constexpr ControlCommand kChanging[] = {ControlCommand::kForgetUser, ControlCommand::kClearLimits,
-                                        ControlCommand::kReload,     ControlCommand::kRestart,
-                                        ControlCommand::kLog,        ControlCommand::kStop};
+/// And one that shows what may be for members of a site only.
+constexpr ControlCommand kChanging[] = {
+    ControlCommand::kForgetUser,  ControlCommand::kContent, ControlCommand::kRestore,
+    ControlCommand::kClearLimits, ControlCommand::kReload,  ControlCommand::kRestart,
+    ControlCommand::kLog,         ControlCommand::kStop};
 
 TEST_F(ControlDeskTest, RefusesEveryCommandThatChangesSomethingByUid) {
   master_.runsAWorker();
