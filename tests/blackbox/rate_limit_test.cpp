@@ -146,7 +146,7 @@ TEST_F(RateLimit, SparesUploadsThatATokenOrAListedCertificateEntitlesTo) {
     EXPECT_EQ(upload("/b;size=3", &listed), 30);
   }
   for (int i = 0; i < 2; ++i) EXPECT_EQ(upload("/any/c;size=3", &stranger), 30);
-  EXPECT_EQ(upload("/a;size=3;token=wrong", nullptr), 60);
+  EXPECT_EQ(upload("/a;size=3;token=wrong", nullptr), 61);
   EXPECT_EQ(upload("/any/c;size=3", &stranger), 44) << "anybody makes such a certificate";
   EXPECT_EQ(capsule.get("/").status, 44);
   EXPECT_EQ(upload("/a" + token, nullptr), 30);
