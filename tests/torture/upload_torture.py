@@ -391,7 +391,7 @@ class ManyFolders(Served):
         def attack(number):
             for count in range(uploads):
                 path = f"/up/a{number}-{count}"
-                if put(server, path + "/f" * 490 + "/x", b"x") != 59:
+                if put(server, path + "/f" * 490 + "/x", b"x") != 50:
                     wrong.append(path)
                 path += "/" + "/".join("abcdefg") + "/x"
                 if put(server, path, b"x") != 30 or put(server, path, b"") != 20:
