@@ -633,7 +633,8 @@ Complaints inOrder(std::vector<std::pair<std::size_t, Complaint>> complaints,
                            [](const auto& a, const auto& b) { return a.first < b.first; });
   Complaints result;
   for (std::size_t i = 0; i < complaints.size(); ++i) {
-    auto& [line, complaint] = complaints[i];
+    const std::size_t line = complaints[i].first;
+    Complaint& complaint = complaints[i].second;
     const bool isMoreToCome = i + 1 < complaints.size() && complaints[i + 1].first == line;
     if (guessed.contains(line) && isMoreToCome) continue;
     const bool again = std::ranges::any_of(result, [&](const Complaint& other) {
