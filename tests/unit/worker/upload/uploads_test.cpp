@@ -313,6 +313,7 @@ TEST_F(UploadsTest, AreRefusedWhereTheirVersionHasNoRoom) {
   upload("page", std::string(5000, 'x'));
   EXPECT_EQ(upload("page", "new"), "40 There is no room for this now");
   EXPECT_EQ(content("page"), std::string(5000, 'x'));
+  untilIdle();
   EXPECT_EQ(pendingRecords(), 0u);
 }
 
