@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -267,20 +268,25 @@ class RestoreAndKill(Served):
     """Everything is killed while versions are restored: the page is one of its contents, whole, and
     all of them can be had back afterwards."""
 
+    def restore(self, server, upload):
+        return subprocess.Popen(
+            [program("egalaxyctl"), "--socket", server.folder.path / "run/control.sock", "uploads",
+             "restore", str(upload)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
     def test_a_restored_page_is_whole_and_no_version_is_lost(self):
         server, moments = self.serve(), random.Random(SEED)
         bodies = [sealed(f"{n} ".encode() + b"x" * size)
                   for n, size in enumerate((10, 70_000, 3_000_000))]
         for body in bodies:
             self.assertEqual(put(server, "/up/page", body), 30)
-        restored = 0
+        began = time.monotonic()
+        self.assertIn(b"restored, as upload", self.restore(server, 1).communicate()[0])
+        took, restored = time.monotonic() - began, 0
         for number in range(ROUNDS):
             with self.subTest(round=number, seed=SEED):
                 upload = moments.choice(server.uploads("outcome IN ('stored', 'replaced')"))["id"]
-                asked = subprocess.Popen(
-                    [program("egalaxyctl"), "--socket", server.folder.path / "run/control.sock",
-                     "uploads", "restore", str(upload)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-                threading.Event().wait(moments.uniform(0, 0.15))
+                asked = self.restore(server, upload)
+                threading.Event().wait(moments.uniform(0, 1.5 * took))
                 server.kill()
                 answer = asked.communicate()[0]
                 server.start()
