@@ -10,6 +10,9 @@ namespace {
 
 class FileTurnsTest : public testing::Test {
  protected:
+  /// Whoever still waits is told before what it would touch goes.
+  ~FileTurnsTest() override { turns_.close(); }
+
   /// Takes a turn when it comes, and notes who has come.
   std::optional<FileTurns::Turn>& takes(const std::string& file, int who) {
     auto& turn = turns_taken_.emplace_back();
