@@ -13,7 +13,6 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
-#include <ranges>
 #include <utility>
 
 #include "common/base/spelling.h"
@@ -88,9 +87,9 @@ bool listensEverywhere(const Generation& generation) {
 
 void printCertificates(const std::vector<ServedCertificate>& certificates) {
   constexpr std::size_t kMostTold = 3;
-  for (const ServedCertificate& each : certificates | std::views::take(kMostTold)) {
-    std::cout << "Certificate " << each.file.string() << ", SHA-256 "
-              << certificateFingerprint(each.leaf) << '\n';
+  for (std::size_t i = 0; i < std::min(certificates.size(), kMostTold); ++i) {
+    std::cout << "Certificate " << certificates[i].file.string() << ", SHA-256 "
+              << certificateFingerprint(certificates[i].leaf) << '\n';
   }
   if (certificates.size() > kMostTold) {
     std::cout << "All " << certificates.size() << " certificates: egalaxyctl certificate list\n";
