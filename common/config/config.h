@@ -173,7 +173,7 @@ struct UploadArgs {
   std::optional<std::uint64_t> totalQuota;  ///< bytes of all users together
   std::optional<std::uint64_t> files;       ///< of all users together
   FreeFloor minFree{0, 1};
-  std::optional<std::uint32_t> mode;  ///< of new files; nullopt: the folder's, without x
+  std::uint32_t mode = 0;  ///< of new files; 0: the folder's, without x
   KeptVersions keep;
   std::uint64_t keepSize = 1024 * 1024 * 1024;  ///< bytes of all versions of the mount
   bool operator==(const UploadArgs&) const = default;

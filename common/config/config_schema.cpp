@@ -370,23 +370,21 @@ Form<Overwrite> overwrite() {
   return oneOf<Overwrite>({{"any", Overwrite::kAny}, {"own", Overwrite::kOwn}});
 }
 
-Form<std::optional<std::uint32_t>> fileMode() {
-  using Mode = std::optional<std::uint32_t>;
-  return {"a string", R"("folder" (that of the folder, without x), or "0600" to "0666")",
-          [](const Scalar& value) -> std::optional<Mode> {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr) return std::nullopt;
-            if (*text == "folder") return Mode();
-            std::uint32_t mode = 0;
-            const char* const end = text->data() + text->size();
-            const auto [rest, error] = std::from_chars(text->data(), end, mode, 8);
-            const bool usable = (mode & 0600U) == 0600U && (mode & ~0666U) == 0;
-            if (error != std::errc() || rest != end || !usable) return std::nullopt;
-            return Mode(mode);
-          },
-          [](const Mode& value) -> Scalar {
-            return value ? fmt::format("{:04o}", *value) : std::string("folder");
-          }};
+Form<std::uint32_t> fileMode() {
+  return stringForm<std::uint32_t>(
+      R"("folder" (that of the folder, without x), or "0600" to "0666")",
+      [](std::string_view text) -> std::optional<std::uint32_t> {
+        if (text == "folder") return 0;
+        std::uint32_t mode = 0;
+        const char* const end = text.data() + text.size();
+        const auto [rest, error] = std::from_chars(text.data(), end, mode, 8);
+        const bool usable = (mode & 0600U) == 0600U && (mode & ~0666U) == 0;
+        if (error != std::errc() || rest != end || !usable) return std::nullopt;
+        return mode;
+      },
+      [](const std::uint32_t& mode) {
+        return mode == 0 ? std::string("folder") : fmt::format("{:04o}", mode);
+      });
 }
 
 Form<KeptVersions> keptVersions() {

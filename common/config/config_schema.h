@@ -79,8 +79,8 @@ Form<std::optional<std::uint64_t>> optionalSize();
 Form<std::optional<std::uint64_t>> optionalCount();  ///< "off" or 0 to 1,000,000,000
 Form<FreeFloor> freeFloor();                         ///< "1%" or a size
 Form<Overwrite> overwrite();
-Form<std::optional<std::uint32_t>> fileMode();  ///< "folder" or "0600" to "0666"
-Form<KeptVersions> keptVersions();              ///< "off", 1 to 1,000,000, or a duration
+Form<std::uint32_t> fileMode();     ///< "folder" (0), or "0600" to "0666"
+Form<KeptVersions> keptVersions();  ///< "off", 1 to 1,000,000, or a duration
 Form<SandboxMode> sandboxMode();
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();

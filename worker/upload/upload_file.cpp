@@ -267,7 +267,7 @@ Result<void> UploadFile::create() {
 /// Whoever may write to the folder may write to the file, so that people whose folder it is can
 /// edit what others uploaded. Its group follows the folder's setgid bit.
 mode_t UploadFile::modeOfNew() const {
-  if (place_.mode) return *place_.mode;
+  if (place_.mode != 0) return place_.mode;
   struct stat folder {};
   if (::fstat(folder_.get(), &folder) != 0) return 0644;
   return (folder.st_mode & 0666) | 0600;

@@ -29,8 +29,8 @@ struct UploadPlace {
   std::size_t newFolders = 8;  ///< how many may be made
   std::size_t depth = 32;      ///< how deep uploads may make folders
   FreeFloor minFree = {};
-  std::optional<std::uint32_t> mode = {};  ///< of a new file; nullopt: the folder's, without x
-  std::uint64_t size = 0;                  ///< of the new content, as announced
+  std::uint32_t mode = 0;  ///< of a new file; 0: the folder's, without x
+  std::uint64_t size = 0;  ///< of the new content, as announced
 };
 
 /// The new content is in a file without a name (O_TMPFILE), on the target's file system, until

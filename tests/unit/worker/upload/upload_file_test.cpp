@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 
@@ -58,7 +57,7 @@ class UploadFileTest : public testing::Test {
   TempDir dir_;
   SymlinkPolicy symlinks_ = SymlinkPolicy::kDeny;
   bool createFolders_ = false;
-  std::optional<std::uint32_t> mode_;
+  std::uint32_t mode_ = 0;
 };
 
 class UploadFolders : public UploadFileTest {
