@@ -64,7 +64,8 @@ Master::Master(MasterHooks hooks)
                                     kRehearsal.count()),
                                 .process = "the process that read the configuration"})),
       urlTrial_(std::make_unique<QueryRunner>(
-          *loop_, QuerySettings{.most = 1, .process = "the process that tried the URLs"})) {}
+          *loop_, QuerySettings{.most = 1, .process = "the process that tried the URLs"})),
+      followPause_(kLeastFollowPause) {}
 
 Master::~Master() = default;
 

@@ -147,7 +147,7 @@ class Master final : private ManagedMaster {
   std::optional<LogLevel> logLevel_;   ///< asked for at run time; until the next reload
   std::string storageTrouble_;         ///< what was last heard; "": the database is well
   Clock::time_point nextFollowing_{};  ///< before that no worker is replaced for its sandbox's sake
-  Clock::duration followPause_{};      ///< the next one; the least once all are within reach
+  Clock::duration followPause_;        ///< the next one; the least once all are within reach
   Clock::time_point stopAsked_{};
   int exitCode_ = 0;
 };
