@@ -173,6 +173,10 @@ ControlDesk::Answer ControlDesk::query(ClientId client, const ControlRequest& re
   const auto ask = [&] {
     return encodeControlAnswer(askDatabase(*query, generation.config.server, generation.account));
   };
+  return askInProcess(client, ask);
+}
+
+ControlDesk::Answer ControlDesk::askInProcess(ClientId client, const QueryRunner::Work& ask) {
   const auto running = queries_.run(
       ask, [this, client](const Result<std::string>& line) { answerWith(client, line); });
   if (!running) return controlFailure(running.error().message);
@@ -192,10 +196,7 @@ ControlDesk::Answer ControlDesk::content(ClientId client, const ControlRequest& 
   const auto ask = [&] {
     return encodeControlAnswer(askContent(*query, generation.config, generation.account));
   };
-  const auto running = queries_.run(
-      ask, [this, client](const Result<std::string>& line) { answerWith(client, line); });
-  if (!running) return controlFailure(running.error().message);
-  return std::nullopt;
+  return askInProcess(client, ask);
 }
 
 ControlDesk::Answer ControlDesk::restore(ClientId client, const ControlRequest& request) {

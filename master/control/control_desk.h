@@ -59,6 +59,7 @@ class ControlDesk {
   Answer query(ClientId client, const ControlRequest& request);
   Answer content(ClientId client, const ControlRequest& request);
   Answer restore(ClientId client, const ControlRequest& request);
+  Answer askInProcess(ClientId client, const QueryRunner::Work& ask);
   void answerWith(ClientId client, const Result<std::string>& line);
   Answer reload(ClientId client);
   Answer restart(ClientId client, const ControlRequest& request);
