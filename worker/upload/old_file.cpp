@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "common/base/errno_error.h"
@@ -34,7 +35,9 @@ Result<void> OldFile::open(int folder, const std::string& name) {
 }
 
 Result<std::string> OldFile::read() {
-  std::string part(kContentPart, '\0');
+  // What the file grew by since is seen by isStillSo().
+  const std::uint64_t left = static_cast<std::uint64_t>(status_.st_size) - size_;
+  std::string part(std::min<std::uint64_t>(left, kContentPart), '\0');
   std::size_t filled = 0;
   while (filled < part.size()) {
     const ssize_t got = ::read(file_.get(), part.data() + filled, part.size() - filled);
