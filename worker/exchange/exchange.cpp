@@ -375,9 +375,10 @@ void Exchange::end(UniqueFd socket, std::string_view why) {
   context_.counters.add(Counter::kBytesOut, writer_.bytesOut());
   writer_.end();
   if (incoming_) incoming_->stop();
-  if (requestSeen_) writeAccessLog(why);
-  if (!requestSeen_) tellIfLost();
-  if (!requestSeen_) {
+  if (requestSeen_) {
+    writeAccessLog(why);
+  } else {
+    tellIfLost();
     spdlog::debug("{} ended before a request: {}", client_.text(context_.addressMask), why);
   }
   owner_.ended(std::move(socket), skippedBody_);
