@@ -21,8 +21,8 @@ std::string whyRefused(const ControlPeer& peer, const Commanders& commanders) {
   if (!worker && !account && contains(peer.groups, commanders.group)) return "";
   return fmt::format(
       "{} may look, but change nothing, and see no content: ask as root (sudo egalaxyctl ...), as "
-      "the user that the master runs as ({}), or as a member of the control socket's group ({}; usermod -aG {} NAME "
-      "makes one, who has to log in again)",
+      "the user that the master runs as ({}), or as a member of the control socket's group ({}; "
+      "usermod -aG {} NAME makes one, who has to log in again)",
       worker || account ? "the account of the workers" : fmt::format("user {}", peer.uid),
       commanders.owner, commanders.group, commanders.group);
 }
