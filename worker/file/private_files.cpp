@@ -37,9 +37,12 @@ bool PrivateFiles::contains(const struct stat& status) const {
          });
 }
 
+bool PrivateFiles::lieAt(std::string_view root) const { return server_ && server_->lieAt(root); }
+
 bool PrivateFiles::areServers(int fd, const struct stat& status, std::string_view root) const {
   if (!server_) return false;
   if (server_->know(status, FileUse::kServe)) return true;
+  if (root.empty()) return false;
   const auto path = realPathOf(fd);
   return path && server_->cover(*path, root, FileUse::kServe);
 }

@@ -34,7 +34,10 @@ class PrivateFiles {
   /// Also true for files that have got one of the paths since. Waits for the disk.
   bool contains(const struct stat& status) const;
 
-  /// Whether an open file or folder is the server's own, below a root at `root`. Never waits.
+  /// Whether one of the server's own files lies below the root at `root`, or around it, or may.
+  bool lieAt(std::string_view root) const;
+  /// Whether an open file or folder is the server's own, below a root at `root`; "": it cannot be
+  /// by its path, see lieAt(). Never waits.
   bool areServers(int fd, const struct stat& status, std::string_view root) const;
   /// Likewise for what has this name, or would get it, in an open folder.
   bool areServers(int folder, std::string_view name, std::string_view root) const;

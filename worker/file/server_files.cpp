@@ -169,6 +169,13 @@ bool ServerFiles::cover(std::string_view path, std::string_view root, FileUse us
   return false;
 }
 
+bool ServerFiles::lieAt(std::string_view root) const {
+  return std::ranges::any_of(*now(), [root](const ServerFile& file) {
+    return file.kind != FileKind::kPublic &&
+           (isWithin(file.real, root) || isWithin(root, file.real));
+  });
+}
+
 bool ServerFiles::know(const struct stat& status, FileUse use) const {
   const Files files = now();
   const std::pair<dev_t, ino_t> identity{status.st_dev, status.st_ino};

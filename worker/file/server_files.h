@@ -44,6 +44,9 @@ class ServerFiles {
   /// Whether `path`, absolute and without links, is one of them or lies in one of their folders.
   /// `root` is the folder that is served, likewise. Never waits.
   bool cover(std::string_view path, std::string_view root, FileUse use) const;
+  /// Whether one that is never served has its place below `root`, a folder without links, or `root`
+  /// lies in one of their folders.
+  bool lieAt(std::string_view root) const;
   /// Whether it is one of them under another name, as of the last refresh(). Never waits.
   bool know(const struct stat& status, FileUse use) const;
   /// Looks again at where they are. Waits for the disk.

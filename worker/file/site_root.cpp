@@ -58,7 +58,7 @@ std::string_view reasonOf(int error) {
 /// The files that are refused below one root.
 struct Guard {
   const PrivateFiles* files = nullptr;  ///< nullptr: none are, and none is examined
-  std::string_view root = {};           ///< its real path
+  std::string_view root = {};           ///< its real path, as PrivateFiles::areServers() wants it
 };
 
 /// Reads until file.head has `wanted` bytes or the file ends; returns 0 or an errno.
@@ -207,7 +207,7 @@ bool SiteRoot::isReplaced() const {
 Result<OpenFile> SiteRoot::open(std::string_view relative, Waiting waiting) const {
   const std::string path(relative.empty() ? "." : relative);
   Attempt attempt =
-      tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting, {keys_.get(), real_});
+      tryOpen(folder_.get(), path, resolveFlags(symlinks_), waiting, {keys_.get(), guarded_});
   const bool leaves = attempt.error == EXDEV && symlinks_ == SymlinkPolicy::kInside;
   if (leaves && waiting == Waiting::kAllowed) return openThroughLinks(path);
   return resultOf(std::move(attempt), path, waiting);
@@ -223,7 +223,7 @@ Result<OpenFile> SiteRoot::openThroughLinks(const std::string& relative) const {
   const auto inside = root && place ? pathBelow(*root, *place) : std::nullopt;
   if (!inside) return resultOf({{}, EXDEV}, relative, Waiting::kAllowed);
   return resultOf(tryOpen(folder_.get(), *inside, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-                          Waiting::kAllowed, {keys_.get(), real_}),
+                          Waiting::kAllowed, {keys_.get(), guarded_}),
                   relative, Waiting::kAllowed);
 }
 

@@ -77,7 +77,9 @@ class SiteRoot {
         status_(status),
         symlinks_(symlinks),
         keys_(std::move(keys)),
-        real_(realPathOf(folder_.get()).value_or("")) {}
+        real_(realPathOf(folder_.get()).value_or("")),
+        guarded_(symlinks_ == SymlinkPolicy::kFollow || (keys_ && keys_->lieAt(real_)) ? real_
+                                                                                       : "") {}
   Result<OpenFile> openThroughLinks(const std::string& relative) const;
 
   std::filesystem::path path_;
@@ -86,6 +88,7 @@ class SiteRoot {
   SymlinkPolicy symlinks_;
   std::shared_ptr<const PrivateFiles> keys_;  ///< nullptr: files are not examined
   std::string real_;
+  std::string guarded_;  ///< real_ where files must be known by their paths, else ""
 };
 
 }  // namespace egalaxyd

@@ -88,6 +88,14 @@ TEST_F(ServerFilesTest, ARootWithinTheStateFolderIsServedButNotTheDatabase) {
   EXPECT_EQ(fetch(notes, "link"), "refused");
 }
 
+TEST_F(ServerFilesTest, LieAtARootThatHoldsOneOrThatTheyHold) {
+  EXPECT_TRUE(files().lieAt(dir_.path().string()));
+  EXPECT_TRUE(files().lieAt((dir_ / "state/notes").string()));
+  EXPECT_TRUE(files().lieAt("/"));
+  EXPECT_FALSE(files().lieAt(dir_.makeDir("site").string()));
+  EXPECT_FALSE(files().lieAt((dir_ / "stately").string()));
+}
+
 TEST_F(ServerFilesTest, AreRefusedUnderAnyName) {
   fs::create_symlink("egalaxyd.toml", dir_ / "link");
   fs::create_symlink("state", dir_ / "folder");
