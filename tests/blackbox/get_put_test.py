@@ -89,6 +89,18 @@ def fingerprint_in(file):
                                  capture_output=True).stdout)
 
 
+def slow_until(seen):
+    """What a Spartan server does that takes an upload slowly until its progress has been seen."""
+    def take(connection):
+        size = int(read_line(connection).split()[2])
+        while size > 0:
+            if not seen.is_set():
+                seen.wait(0.02)
+            size -= len(connection.recv(16384 if not seen.is_set() else 1 << 20))
+        connection.sendall(b"3 /x\r\n")
+    return take
+
+
 class Client(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -534,15 +546,7 @@ class Client(unittest.TestCase):
     def test_progress_counts_files(self):
         source = self.folder_of("large", {"a": b"x", "b": self.big.read_bytes()})
         seen = threading.Event()
-
-        def slow(connection):
-            size = int(read_line(connection).split()[2])
-            while size > 0:
-                if not seen.is_set():
-                    seen.wait(0.02)
-                size -= len(connection.recv(16384 if not seen.is_set() else 1 << 20))
-            connection.sendall(b"3 /x\r\n")
-        with FakeServer(slow, connections=2) as server:
+        with FakeServer(slow_until(seen), connections=2) as server:
             code, text = self.on_terminal(
                 "put", source, f"spartan://localhost:{server.port}/",
                 until=lambda text: seen.set() if b"%" in text else None)
@@ -592,15 +596,7 @@ class Client(unittest.TestCase):
 
     def test_progress_is_drawn_on_a_terminal_and_wiped(self):
         seen = threading.Event()
-
-        def slow(connection):
-            size = int(read_line(connection).split()[2])
-            while size > 0:
-                if not seen.is_set():
-                    seen.wait(0.02)
-                size -= len(connection.recv(16384 if not seen.is_set() else 1 << 20))
-            connection.sendall(b"3 /x\r\n")
-        with FakeServer(slow) as server:
+        with FakeServer(slow_until(seen)) as server:
             code, text = self.on_terminal(
                 "put", self.big, f"spartan://localhost:{server.port}/x",
                 until=lambda text: seen.set() if b"%" in text else None)
