@@ -18,6 +18,7 @@
 #include <string>
 
 #include "common/loop/signal_source.h"
+#include "common/shared/root_report.h"
 #include "common/system/log.h"
 #include "tests/support/control_client.h"
 #include "tests/support/deadline.h"
@@ -41,6 +42,7 @@ struct Wishes {
   std::atomic<unsigned> failing{0};  ///< bit n: the nth fork from now fails
   std::atomic<Fault> fault{Fault::kFork};
   std::atomic<bool> stubborn{false};   ///< workers forked from now on do not leave when asked to
+  std::atomic<bool> beyond{false};     ///< workers say that their sandbox does not know the root
   std::atomic<bool> badConfig{false};  ///< the configuration of the next reload
   // What happened.
   std::atomic<unsigned> ready{0};    ///< the master said that all workers are
@@ -52,6 +54,10 @@ int pretendToServe(WorkerChannel& channel, Wishes& wishes) {
   using Kind = WorkerChannel::Received::Kind;
   resetSignals();
   const bool stubborn = wishes.stubborn;
+  if (wishes.beyond) {
+    const RootReport report{0, {Presence::Kind::kBeyond, "the sandbox allows no reading there"}};
+    static_cast<void>(channel.send(ChannelMessage::kRoot, report.encode()));
+  }
   static_cast<void>(channel.send(ChannelMessage::kReady));
   for (;;) {
     pollfd readable{channel.fd(), POLLIN, 0};
@@ -123,6 +129,7 @@ class MasterTest : public testing::Test {
     return count;
   }
   void makeWorkersStubborn() { wishes_->stubborn = true; }
+  void putTheRootBeyondTheSandbox() { wishes_->beyond = true; }
   void breakConfiguration() { wishes_->badConfig = true; }
   void mendConfiguration() { wishes_->badConfig = false; }
   unsigned timesReady() const { return wishes_->ready; }
@@ -257,6 +264,15 @@ TEST_F(MasterTest, DrainsEachWorkerWhenItStops) {
   EXPECT_EQ(command("stop"), "{\"ok\":true}");
   EXPECT_EQ(exitCode(), 0);
   EXPECT_EQ(drainedWorkers(), 3u);
+}
+
+TEST_F(MasterTest, ReplacesWorkersOnceWhereThatDoesNotBringARootIntoTheirReach) {
+  putTheRootBeyondTheSandbox();
+  startAndServe();
+  EXPECT_TRUE(eventually([&] { return drainedWorkers() == 2; }));
+  // It looks each second, and waits longer between two rounds.
+  EXPECT_FALSE(eventually([&] { return drainedWorkers() > 2; }, std::chrono::milliseconds(2500)));
+  EXPECT_EQ(stop(), 0);
 }
 
 TEST_F(MasterTest, ServesOnWithTheOldConfigurationWhenTheNewOneIsBad) {
