@@ -7,9 +7,9 @@
 namespace egalaxyd {
 namespace {
 
-using Kind = Presence::Kind;
+using PresenceKind = Presence::Kind;
 
-constexpr std::string_view kNames[] = {"here", "away", "beyond"};
+constexpr std::string_view kPresenceNames[] = {"here", "away", "beyond"};
 
 std::string_view takeWord(std::string_view& text) {
   const std::size_t end = std::min(text.find(' '), text.size());
@@ -21,7 +21,7 @@ std::string_view takeWord(std::string_view& text) {
 }  // namespace
 
 std::string RootReport::encode() const {
-  const auto name = kNames[static_cast<std::size_t>(presence.kind)];
+  const auto name = kPresenceNames[static_cast<std::size_t>(presence.kind)];
   return std::to_string(index).append(" ").append(name).append(" ").append(presence.why);
 }
 
@@ -32,8 +32,9 @@ std::optional<RootReport> RootReport::decode(std::string_view text) {
   const auto [end, error] =
       std::from_chars(number.data(), number.data() + number.size(), report.index);
   if (error != std::errc() || end != number.data() + number.size()) return std::nullopt;
-  for (const Kind kind : {Kind::kHere, Kind::kAway, Kind::kBeyond}) {
-    if (name != kNames[static_cast<std::size_t>(kind)]) continue;
+  for (const PresenceKind kind :
+       {PresenceKind::kHere, PresenceKind::kAway, PresenceKind::kBeyond}) {
+    if (name != kPresenceNames[static_cast<std::size_t>(kind)]) continue;
     report.presence = {kind, std::string(text)};
     return report;
   }

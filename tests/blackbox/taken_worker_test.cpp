@@ -22,7 +22,7 @@ using testing::HasSubstr;
 
 namespace fs = std::filesystem;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef EGALAXYD_SANITIZED
 constexpr bool kIsCaged = false;  // such a build takes no seccomp
 #else
 constexpr bool kIsCaged = true;

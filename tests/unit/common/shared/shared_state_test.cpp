@@ -142,7 +142,7 @@ std::string endOfProcess(const std::function<bool()>& deed) {
   return WEXITSTATUS(status) == 0 ? "" : "exit " + std::to_string(WEXITSTATUS(status));
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef EGALAXYD_SANITIZED
 constexpr bool kReportsFaults = true;  // and exits instead
 #else
 constexpr bool kReportsFaults = false;

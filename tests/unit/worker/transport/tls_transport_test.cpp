@@ -258,7 +258,7 @@ TEST_F(TlsTransportTest, GivesNoTicketAndNoSession) {
 }
 
 TEST_F(TlsTransportTest, KeepsNoBufferForWhatTheSocketTook) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef EGALAXYD_SANITIZED
   GTEST_SKIP() << "the sanitizer's heap tells nothing";
 #endif
   ASSERT_EQ(shakeHands(), IoStatus::kDone);
@@ -429,7 +429,7 @@ TEST_F(TlsFlood, AnyNumberOfRecordsWithDataIsNone) {
 }
 
 TEST_F(TlsFlood, WhoNeverReadsCostsNoMemory) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef EGALAXYD_SANITIZED
   GTEST_SKIP() << "the sanitizer's heap tells nothing";
 #endif
   ASSERT_EQ(shakeHands(), IoStatus::kDone);
