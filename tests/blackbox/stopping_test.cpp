@@ -34,7 +34,10 @@ class Crowd {
     threads_.clear();
   }
   /// One line for each who was connected and not answered; after waitUntilRefused().
-  const std::string& cutOff() const { return cutOff_; }
+  std::string cutOff() const {
+    const MutexLock lock(mutex_);
+    return cutOff_;
+  }
 
  private:
   void ask(std::uint16_t port) {
@@ -58,7 +61,7 @@ class Crowd {
 
   TlsSettings settings_;
   std::atomic<int> answered_{0};
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::string cutOff_ EGALAXYD_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };

@@ -23,7 +23,7 @@ RULES = {
     "total": f'fingerprints = ["*"]\ndelete = true\ntotal_quota = {2 * BLOCK + 100}',
     "few": 'fingerprints = ["*"]\ndelete = true\nfiles = 2',
     "own": 'anyone = true\ndelete = true\noverwrite = "own"',
-    "floor": 'anyone = true\ndelete = true\ncreate_directories = true\nmin_free = "99%"',
+    "floor": 'anyone = true\ndelete = true\ncreate_directories = true\nmin_free = "1000000GiB"',
     "nofloor": 'anyone = true\nmin_free = "0"',
     "keys": 'anyone = true\ndelete = true',
 }

@@ -13,7 +13,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import PATIENCE, Folder, make_certificate, program  # noqa: E402
+from capsule import PATIENCE, Folder, make_certificate, program, sign_as_expired  # noqa: E402
 from fake_server import Host  # noqa: E402
 
 STRANGER = 79
@@ -110,8 +110,11 @@ class Trust(unittest.TestCase):
 
     def test_it_is_the_key_that_counts(self):
         self.assert_ran(self.get(), 0)
-        for name, days in (("renewed", ("-days", "300")), ("expired", ("-days", "-1"))):
-            self.host.certificate = self.signed(name, self.old[1], *days)
+        expired = str(self.folder.path / "expired.crt")
+        sign_as_expired(self.old[1], expired, "expired")
+        for certificate in (self.signed("renewed", self.old[1], "-days", "300"),
+                            (expired, self.old[1])):
+            self.host.certificate = certificate
             self.assert_ran(self.get(), 0)
         self.host.certificate = self.new
         self.assert_ran(self.get(), STRANGER, key_fingerprint(self.old))

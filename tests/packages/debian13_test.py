@@ -21,6 +21,7 @@ TEST_PACKAGES = ("libgtest-dev libgmock-dev libbenchmark-dev openssl gnutls-bin 
 # Its own processes, its own loopback, the sources as they are here.
 ENTER = """
 set -e
+mount --bind {root} {root}  # so that / is a mount inside, which unshare(1) wants
 cd {root}
 mkdir -p src build
 mount -t proc proc proc

@@ -64,10 +64,20 @@ def make_certificate(folder, name, expired=False):
     if not expired:
         _openssl("req", "-x509", *new_key, "-out", cert, "-days", "30", "-subj", f"/CN={name}")
     else:
-        request = folder / f"{name}.csr"
-        _openssl("req", *new_key, "-out", request, "-subj", f"/CN={name}")
-        _openssl("x509", "-req", "-in", request, "-signkey", key, "-out", cert, "-days", "-1")
+        _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
+        sign_as_expired(key, cert, name)
     return str(cert), str(key)
+
+
+def sign_as_expired(key, certificate, name):
+    """A self-signed certificate of that key, whose time is over. OpenSSL 3.5 makes none."""
+    with tempfile.NamedTemporaryFile("w", suffix=".template") as template:
+        template.write(f'cn = "{name}"\nactivation_date = "2024-01-01 00:00:00 UTC"\n'
+                       'expiration_date = "2024-06-01 00:00:00 UTC"\n')
+        template.flush()
+        subprocess.run(["certtool", "--generate-self-signed", "--load-privkey", str(key),
+                        "--template", template.name, "--outfile", str(certificate)],
+                       check=True, capture_output=True)
 
 
 def _openssl(*arguments):

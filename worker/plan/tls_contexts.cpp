@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <iterator>
 #include <new>
 #include <optional>
@@ -79,6 +80,10 @@ int chooseByName(SSL* ssl, int*, void* argument) {
   }
 }
 
+/// SSL_OP_NO_TX_ and NO_RX_CERTIFICATE_COMPRESSION of OpenSSL 3.2 and later; earlier versions
+/// ignore them. Nobody decompresses for a stranger, and the guard reads certificates as they are.
+constexpr std::uint64_t kNoCertificateCompression = std::uint64_t{3} << 32;
+
 int acceptAnyCertificate(X509_STORE_CTX*, void*) { return 1; }
 
 void applySettings(SSL_CTX* context, TlsVersion minVersion) {
@@ -99,7 +104,7 @@ void applySettings(SSL_CTX* context, TlsVersion minVersion) {
                                  static_cast<unsigned>(kSessionContext.size()));
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                   SSL_OP_IGNORE_UNEXPECTED_EOF | kNoCertificateCompression);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   // P-521, the slowest, comes last. It is here for client certificates on that curve: TLS 1.2
   // accepts them only on curves of this list.

@@ -361,13 +361,14 @@ TEST_F(TlsTransportTest, AHandshakeInTooManyRecordsFails) {
     char* bytes = nullptr;
     const long length = BIO_get_mem_data(out, &bytes);
     std::string_view hello = std::string_view(bytes, static_cast<std::size_t>(length)).substr(5);
+    std::string records;
     for (; !hello.empty(); hello.remove_prefix(std::min(size, hello.size()))) {
       const std::string_view piece = hello.substr(0, size);
-      const std::string record =
-          std::string("\x16\x03\x01\0", 4) + static_cast<char>(piece.size()) + std::string(piece);
-      EXPECT_EQ(::send(clientSocket_.get(), record.data(), record.size(), 0),
-                static_cast<ssize_t>(record.size()));
+      records.append("\x16\x03\x01\0", 4) += static_cast<char>(piece.size());
+      records += piece;
     }
+    EXPECT_EQ(::send(clientSocket_.get(), records.data(), records.size(), 0),
+              static_cast<ssize_t>(records.size()));
     return server_->handshake().status;
   };
   EXPECT_EQ(inPieces(30), IoStatus::kBlocked);
