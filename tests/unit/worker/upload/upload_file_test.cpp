@@ -353,7 +353,7 @@ TEST_F(UploadFileTest, AnUploadThatEndsHalfWayLeavesWhatWasThere) {
 
 TEST_F(UploadFileTest, ADiskKeepsWhatIsToStayFree) {
   UploadPlace place = placeAt("page");
-  place.minFree = {0, 99};
+  place.minFree = {0, 100};
   UploadFile full(place);
   EXPECT_EQ(full.append("x").error().code, ErrorCode::kNoSpace);
   place.minFree = {std::uint64_t{1} << 62, 0};
