@@ -35,9 +35,12 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME egalaxyd-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_COMPONENT_DEV_DESCRIPTION
-  "Headers and the CMake package for plug-ins: sites, routers and rate limiters
-that egalaxyd loads.")
+  "Headers, the CMake package and an example for plug-ins: sites, routers and
+rate limiters that egalaxyd loads.")
+# libpoco-dev is one package for all of POCO: it brings default-libmysqlclient-dev and the libraries of
+# PostgreSQL and ODBC, which no plug-in needs.
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS
   "egalaxyd (= ${PROJECT_VERSION}), libpoco-dev, libspdlog-dev")
+set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "g++ (>= 4:12), cmake (>= 3.25), ninja-build | make")
 
 include(CPack)

@@ -18,8 +18,9 @@ sys.path.insert(0, str(SOURCE / "tests/support"))
 from capsule import program  # noqa: E402
 
 MANUAL = SOURCE / "examples/capsule/manual"
-# The welcome page's capsule has the manual too; its commands and its block of TOML are typed likewise.
-PAGES = sorted([*MANUAL.glob("*.gmi"), SOURCE / "examples/welcome/capsule/index.gmi"])
+# What the packages bring to read first is tried likewise.
+PAGES = sorted([*MANUAL.glob("*.gmi"), SOURCE / "examples/welcome/capsule/index.gmi",
+                SOURCE / "systemd/package_readme.md"])
 KINDS = {"toml", "sh", "keys", ""}
 WIDTH = 80  # of preformatted lines: a terminal's
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The packages are built, and the same tree makes the same ones."""
 import hashlib
+import re
 import shutil
 import unittest
 
@@ -38,6 +39,31 @@ class Build(unittest.TestCase):
                      "zsh/vendor-completions/_egalaxyctl",
                      "fish/vendor_completions.d/egalaxyctl.fish"):
             self.assertIn(f" ./usr/share/{file}\n", listed)
+
+    def listed(self, pattern):
+        """The files of a package, as they lie on a machine."""
+        lines = lab.run("dpkg-deb", "--contents", lab.package(pattern)).stdout.splitlines()
+        return {line.split()[5].removeprefix(".").rstrip("/") for line in lines}
+
+    def test_the_readme_speaks_of_the_package_and_names_what_is_there(self):
+        tree = lab.WORK / "unpacked-readme"
+        tree.mkdir(parents=True)
+        self.addCleanup(shutil.rmtree, tree)
+        lab.run("dpkg-deb", "--extract", lab.package("egalaxyd_*.deb"), tree)
+        readme = (tree / "usr/share/doc/egalaxyd/README.md").read_text()
+        for of_a_clone in ("bootstrap", "build/release", "git "):
+            self.assertNotIn(of_a_clone, readme)
+        there = self.listed("egalaxyd_*.deb") | self.listed("egalaxyd-dev_*.deb")
+        named = set(re.findall(r"/(?:usr/share|etc)/[a-z./-]+[a-z]", readme))
+        self.assertGreater(len(named), 4)
+        self.assertLessEqual(named, there)
+        self.assertLessEqual({"/usr/share/egalaxyd/capsule/manual/index.gmi",
+                              "/usr/share/doc/egalaxyd-dev/examples/plugin/CMakeLists.txt"}, there)
+
+    def test_the_headers_suggest_a_compiler(self):
+        fields = lab.run("dpkg-deb", "--field", lab.package("egalaxyd-dev_*.deb"), "Suggests").stdout
+        self.assertIn("g++", fields)
+        self.assertIn("cmake", fields)
 
     def test_the_debian_programs_look_for_libraries_where_debian_has_them(self):
         tree = lab.WORK / "unpacked"
