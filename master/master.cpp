@@ -41,6 +41,15 @@ constexpr Clock::duration kMostFollowPause = std::chrono::minutes(5);
 constexpr auto kRehearsal = std::chrono::seconds(60);
 constexpr std::size_t kRehearsals = 4;
 
+/// What was done before the fork may have replaced stderr (--daemon).
+void renewStandardError(Generation& generation) {
+  const std::vector<LogPlace> places = logPlaces(generation.config);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (places[i].target != "stderr") continue;
+    if (auto log = openLogTarget(places[i].target)) generation.logs[i] = std::move(*log);
+  }
+}
+
 void raiseDescriptorLimit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -126,8 +135,7 @@ int Master::run() {
     spdlog::error("{}", allowed.error().message);
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
-  // beforeFork may have replaced stderr (--daemon).
-  if (auto log = openLogTarget(first.config.log)) first.log = std::move(*log);
+  renewStandardError(first);
   desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
   desk_->open();
   service_.emplace(*loop_);
@@ -232,18 +240,27 @@ void Master::reopenLogs() {
 }
 
 void Master::reopenLog(Generation& generation) {
-  const LogConfig& config = generation.config.log;
-  if (!isLogFile(config)) return;
-  auto opened = openLogTarget(config);
-  if (!opened) return spdlog::warn("the old log stays in use: {}", opened.error().message);
-  generation.log = std::move(*opened);
-  if (generation.number == loggedBy_) {
-    if (auto own = openLogTarget(config)) changeLogTarget(std::move(*own));
+  const std::vector<LogPlace> places = logPlaces(generation.config);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!isLogFile(places[i].target)) continue;
+    auto opened = openLogTarget(places[i].target);
+    if (!opened) {
+      spdlog::warn("the old log stays in use: {}", opened.error().message);
+      continue;
+    }
+    generation.logs[i] = std::move(*opened);
+    handOver(generation, i);
   }
+  if (generation.number != loggedBy_ || !isLogFile(places.front().target)) return;
+  if (auto own = openLogTarget(places.front().target)) changeLogTarget(0, std::move(*own));
+}
+
+/// Sends a log that was opened anew to the generation's workers.
+void Master::handOver(const Generation& generation, std::size_t place) {
   for (auto& [key, process] : processes_) {
     if (key.generation != generation.number) continue;
-    const auto sent =
-        process->worker.channel.send(ChannelMessage::kNewLog, {}, generation.log.get());
+    const auto sent = process->worker.channel.send(ChannelMessage::kNewLog, std::to_string(place),
+                                                   generation.logs[place].get());
     if (sent) continue;
     spdlog::warn("worker {} writes on into the old log: {}", key.number, sent.error().message);
   }
@@ -632,7 +649,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.generation = generation.number;
   setup.account = generation.account;
   setup.logLevel = logLevel_;
-  setup.log = generation.log.get();
+  for (const UniqueFd& log : generation.logs) setup.logs.push_back(log.get());
   setup.storageTrouble = storageTrouble_;
   const std::int64_t id = setup.id;
   auto spawned = [&] {
@@ -691,7 +708,8 @@ void Master::forgetInChild(const Generation& mine) {
     }
   }
   for (const auto& [number, generation] : generations_) {
-    if (generation.get() != &mine) ::close(generation->log.get());
+    if (generation.get() == &mine) continue;
+    for (const UniqueFd& log : generation->logs) ::close(log.get());
   }
   for (const int fd : drop) ::close(fd);
 }

@@ -79,6 +79,7 @@ class Master final : private ManagedMaster {
   std::string underWay() const;
   void reopenLogs();
   void reopenLog(Generation& generation);
+  void handOver(const Generation& generation, std::size_t place);
   void onChannel(Process& process);
   void onMessage(Process& process, const WorkerChannel::Received& received);
   void onEnded(WorkerKey worker);

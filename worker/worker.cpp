@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/base/memory_use.h"
+#include "common/base/number.h"
 #include "common/config/config_loader.h"
 #include "common/loop/signal_source.h"
 #include "common/storage/schema.h"
@@ -159,7 +160,8 @@ class Worker {
         if (const auto level = parseLogLevel(received.text)) setLogLevel(*level);
       }
       if (received.message == ChannelMessage::kNewLog && received.file) {
-        changeLogTarget(std::move(received.file));
+        const auto place = parseNumber(received.text, 0, kMostLogs);
+        if (place) changeLogTarget(static_cast<std::size_t>(*place), std::move(received.file));
       }
     }
   }
@@ -426,7 +428,9 @@ Result<ContentPiece> contentInChild(const Config& config, const std::optional<Ac
 int runWorker(WorkerSetup setup) {
   resetSignals();
   const std::string name = "worker " + std::to_string(setup.workerNumber);
-  useLog(setup.plan->config.log, name, UniqueFd(setup.log));
+  std::vector<UniqueFd> logs;
+  for (const int fd : setup.logs) logs.emplace_back(fd);
+  useLogs(setup.plan->config, name, std::move(logs));
   if (setup.logLevel) setLogLevel(*setup.logLevel);
   MemoryUse memory;
   const auto confined = confine(setup.plan->config, setup.account);

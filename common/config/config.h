@@ -47,7 +47,7 @@ struct ListenAddress {
 enum class SandboxMode { kOff, kAuto, kRequired };
 enum class TlsVersion { k12, k13 };
 enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
-enum class LogFormat { kText, kJson };
+enum class LogFormat { kText, kJson, kCombined };
 enum class SymlinkPolicy { kDeny, kInside, kFollow };
 
 struct ServerConfig {
@@ -67,6 +67,7 @@ struct ListenConfig {
   std::vector<ListenAddress> spartan{{"", 3000}};
   std::vector<std::uint16_t> publicPorts;
   std::vector<Cidr> proxyProtocolFrom;
+  std::vector<Cidr> deny;  ///< whose connections are closed unheard
   bool operator==(const ListenConfig&) const = default;
 };
 
@@ -117,6 +118,7 @@ struct LogConfig {
   LogFormat format = LogFormat::kText;
   bool access = true;
   AddressMask clientIp = AddressMask::kMasked;
+  std::string accessTarget{};  ///< of access lines, likewise; "": `target`
   bool operator==(const LogConfig&) const = default;
 };
 
@@ -290,6 +292,7 @@ struct SiteConfig {
   std::vector<MountConfig> mounts;
   /// Its table as written, sites."example.org"; "" when it is from no file.
   std::string dottedKey{};
+  std::filesystem::path log{};  ///< its access lines' file; "": they go where the others go
 };
 
 struct Config {

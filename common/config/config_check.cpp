@@ -10,6 +10,7 @@
 #include "common/base/path.h"
 #include "common/base/units.h"
 #include "common/config/config_schema.h"
+#include "common/config/log_places.h"
 #include "common/config/redirect_check.h"
 #include "common/shared/rate_table.h"
 #include "common/storage/storage.h"
@@ -184,6 +185,12 @@ class Checker {
     if (config_.log.target.empty()) {
       complain("log.target", R"(found ""; allowed: "stderr", "journal" or a file)");
     }
+    const auto places = logPlaces(config_);
+    if (places.size() <= kMostLogs) return;
+    complaints_.push_back({places[kMostLogs].where,
+                           fmt::format("one log too many; allowed: {} of all sites together, since "
+                                       "each worker keeps them open; sites may share one",
+                                       kMostLogs)});
   }
 
   /// Nobody wants a server that answers everything with 53; this is a file that was cut short.

@@ -17,6 +17,7 @@
 #include "common/base/spelling.h"
 #include "common/config/config_schema.h"
 #include "common/config/home_folder.h"
+#include "common/config/log_places.h"
 #include "common/config/syntax_fault.h"
 
 namespace egalaxyd {
@@ -703,9 +704,9 @@ LoadedConfig parseConfig(std::string_view toml, const path& file) {
   if (!config.rateLimit.module.empty()) {
     reading.resolve(config.rateLimit.module, "rate_limit.module");
   }
-  std::string& target = config.log.target;
-  if (target != "stderr" && target != "journal" && !target.empty()) {
-    reading.resolve(target, "log.target");
+  if (isLogFile(config.log.target)) reading.resolve(config.log.target, "log.target");
+  if (isLogFile(config.log.accessTarget)) {
+    reading.resolve(config.log.accessTarget, "log.access_target");
   }
   return {std::move(reading.config), inOrder(std::move(reading.complaints), reading.guessed)};
 }

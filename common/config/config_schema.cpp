@@ -459,7 +459,8 @@ Form<LogLevel> logLevel() {
 }
 
 Form<LogFormat> logFormat() {
-  return oneOf<LogFormat>({{"text", LogFormat::kText}, {"json", LogFormat::kJson}});
+  return oneOf<LogFormat>(
+      {{"text", LogFormat::kText}, {"json", LogFormat::kJson}, {"combined", LogFormat::kCombined}});
 }
 
 Form<AddressMask> addressMask() {

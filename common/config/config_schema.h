@@ -108,6 +108,7 @@ void describe(V& v, ListenConfig& c) {
   v.list("spartan", c.spartan, forms::listenAddress());
   v.list("public_ports", c.publicPorts, forms::port());
   v.list("proxy_protocol_from", c.proxyProtocolFrom, forms::cidr());
+  v.list("deny", c.deny, forms::cidr());
 }
 
 template <class V>
@@ -151,6 +152,7 @@ template <class V>
 void describe(V& v, LogConfig& c) {
   v.key("level", c.level, forms::logLevel());
   v.key("target", c.target, forms::text());
+  v.key("access_target", c.accessTarget, forms::text());
   v.key("format", c.format, forms::logFormat());
   v.key("access", c.access, forms::flag());
   v.key("client_ip", c.clientIp, forms::addressMask());
@@ -262,6 +264,7 @@ void describe(V& v, SiteConfig& c) {
   v.key("key", c.key, forms::path());
   v.key("lang", c.lang, forms::language());
   v.key("spartan", c.spartan, forms::flag());
+  v.key("log", c.log, forms::path());
 }
 
 template <class V>

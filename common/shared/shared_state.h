@@ -31,6 +31,7 @@ namespace egalaxyd {
 enum class Counter : std::size_t {
   kConnections,         ///< accepted
   kConnectionsRefused,  ///< closed at once: too many from one address
+  kConnectionsDenied,   ///< closed at once: listen.deny
   kHandshakes,          ///< completed
   kHandshakesFailed,
   kRateLimited,  ///< requests answered 44
@@ -60,6 +61,7 @@ inline constexpr std::array<std::pair<Counter, std::string_view>,
                             static_cast<std::size_t>(Counter::kCount_)>
     kCounterNames{{{Counter::kConnections, "connections"},
                    {Counter::kConnectionsRefused, "connections_refused"},
+                   {Counter::kConnectionsDenied, "connections_denied"},
                    {Counter::kHandshakes, "handshakes"},
                    {Counter::kHandshakesFailed, "handshakes_failed"},
                    {Counter::kRequests, "requests"},

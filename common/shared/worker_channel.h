@@ -16,7 +16,7 @@ enum class ChannelMessage : unsigned char {
   kRefused,    ///< worker: cannot serve, and why; it exits next
   kHindered,   ///< likewise, but it may pass by itself
   kDrain,      ///< master: accept nothing new, finish, leave
-  kNewLog,     ///< master: write the log to the file that comes along
+  kNewLog,     ///< master: write this log, "0" being the main one, to the file that comes along
   kLogLevel,   ///< master: log from this level on, "debug"
   kClosed,     ///< worker: accepts nothing new any more
   kStorage,    ///< worker: what ails the database, "" when it is well again

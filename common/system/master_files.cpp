@@ -5,7 +5,7 @@
 #include <system_error>
 #include <variant>
 
-#include "common/system/log.h"
+#include "common/config/log_places.h"
 
 namespace egalaxyd {
 namespace {
@@ -60,7 +60,9 @@ std::vector<fs::path> masterFiles(const Config& config) {
   std::vector<fs::path> files{
       config.file,    config.server.stateDir, config.server.runtimeDir, config.tls.certificate,
       config.tls.key, config.router.module,   config.rateLimit.module};
-  if (isLogFile(config.log)) files.emplace_back(config.log.target);
+  for (const LogPlace& place : logPlaces(config)) {
+    if (isLogFile(place.target)) files.emplace_back(place.target);
+  }
   for (const SiteConfig& site : config.sites) {
     files.push_back(site.certificate);
     files.push_back(site.key);

@@ -11,7 +11,7 @@
 #include <iterator>
 #include <utility>
 
-#include "common/system/log.h"
+#include "common/config/log_places.h"
 #include "common/system/privilege.h"
 #include "master/supervise/account_look.h"
 #include "master/supervise/generation.h"
@@ -25,15 +25,19 @@ bool may(const fs::path& path, int how) {
   return ::faccessat(AT_FDCWD, path.c_str(), how, AT_EACCESS) == 0;
 }
 
-/// A log that the calling process could not open for writing.
-Complaints lookAtLog(const Config& config) {
-  if (!isLogFile(config.log)) return {};
-  const fs::path file = config.log.target;
-  if (may(file, W_OK)) return {};
-  if (errno == ENOENT && may(file.parent_path(), W_OK | X_OK)) return {};
-  const char* const why =
-      errno == ENOENT ? "there is no such folder" : "the account that serves may not write it";
-  return {{config.where("log.target"), fmt::format("{}: {}", file.string(), why)}};
+/// Logs that the calling process could not open for writing.
+Complaints lookAtLogs(const Config& config) {
+  Complaints found;
+  for (const LogPlace& place : logPlaces(config)) {
+    if (!isLogFile(place.target)) continue;
+    const fs::path file = place.target;
+    if (may(file, W_OK)) continue;
+    if (errno == ENOENT && may(file.parent_path(), W_OK | X_OK)) continue;
+    const char* const why =
+        errno == ENOENT ? "there is no such folder" : "the account that serves may not write it";
+    found.push_back({place.where, fmt::format("{}: {}", file.string(), why)});
+  }
+  return found;
 }
 
 void append(Complaints& all, Complaints more) { std::ranges::move(more, std::back_inserter(all)); }
@@ -52,10 +56,10 @@ Findings checkEverything(LoadedConfig loaded, const std::optional<std::string>& 
     return found;
   }
   append(found.warnings, lookAs(*account, [&config] { return lookAtRoots(config); }));
-  // A start opens the log as itself: without it, it fails. Another account may be the one that
+  // A start opens the logs as itself: without them, it fails. Another account may be the one that
   // starts, as a service manager has it.
   append(*account ? found.warnings : found.complaints,
-         lookAs(*account, [&config] { return lookAtLog(config); }));
+         lookAs(*account, [&config] { return lookAtLogs(config); }));
   return found;
 }
 

@@ -39,9 +39,11 @@ std::uint32_t usableCpus() {
 /// A worker that was taken over must not be able to change files that the master, as root, opens.
 void warnAboutReach(const Account& account, const Config& config) {
   std::set<std::filesystem::path> told;
+  std::set<std::filesystem::path> logs;
+  for (const LogPlace& place : logPlaces(config)) logs.insert(place.target);
   for (std::filesystem::path file : masterFiles(config)) {
     // A log may be in a folder of theirs: it is opened with care.
-    if (isLogFile(config.log) && file == config.log.target) file = file.parent_path();
+    if (logs.contains(file)) file = file.parent_path();
     const auto place = placeInReach(account, file);
     if (!place || !told.insert(*place).second) continue;
     spdlog::warn(
@@ -146,10 +148,12 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
     std::ranges::move(seen, std::back_inserter(found.warnings));
   }
   logWarnings(found.warnings);
-  if (auto log = openLogTarget(config.log)) {
-    generation->log = std::move(*log);
-  } else {
-    complaints.push_back(complaintOf(config.where("log.target"), log.error()));
+  for (const LogPlace& place : logPlaces(config)) {
+    if (auto log = openLogTarget(place.target)) {
+      generation->logs.push_back(std::move(*log));
+    } else {
+      complaints.push_back(complaintOf(place.where, log.error()));
+    }
   }
   return generation;
 }

@@ -24,7 +24,7 @@ struct Generation {
   Config config;
   std::uint32_t workers = 1;
   std::optional<Account> account;  ///< that its workers become
-  UniqueFd log;                    ///< what its workers' log goes to
+  std::vector<UniqueFd> logs;      ///< of its workers, in the order of logPlaces()
   ListenerSet listeners;
   ServingPlanPtr plan;
   std::vector<ServedPlace> places;  ///< of the plan
@@ -49,7 +49,7 @@ Findings everyFinding(LoadedConfig loaded);
 void logWarnings(const Complaints& warnings);
 
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
-/// opens the workers' log. Blocking. With complaints it must not serve; warnings are logged, with
+/// opens the workers' logs. Blocking. With complaints it must not serve; warnings are logged, with
 /// `looks` those too that the workers' account finds (lookAs).
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints,
                                               bool looks = true);

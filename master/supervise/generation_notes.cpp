@@ -62,13 +62,15 @@ void noteOpenFiles(const Generation& generation) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
   const std::uint64_t wanted = generation.config.limits.connections;
-  const std::uint64_t most = connectionsWithin(limit.rlim_cur) * generation.workers;
+  const std::uint64_t logs = generation.logs.size();
+  const std::uint64_t files = limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur, logs);
+  const std::uint64_t most = connectionsWithin(files) * generation.workers;
   if (most >= wanted) return;
   spdlog::warn(
       "limits.connections is {}, but {} with {} open files each can hold {}: raise the limit on "
       "open files to {} (LimitNOFILE= in the unit, ulimit -Hn in a shell)",
       wanted, countWorkers(generation.workers), limit.rlim_cur, most,
-      openFilesFor((wanted + generation.workers - 1) / generation.workers));
+      logs + openFilesFor((wanted + generation.workers - 1) / generation.workers));
 }
 
 void noteReady(const Generation& generation, const std::vector<ServedUrl>& urls) {

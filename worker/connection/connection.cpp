@@ -195,6 +195,7 @@ void Connection::takeProxyHeader() {
   }
   if (header->client) {
     client_ = *header->client;
+    if (keeper_.isDenied(client_)) return close();
     holdsAddress_ = keeper_.takeAddress(client_);
     if (!holdsAddress_) return close();
   }

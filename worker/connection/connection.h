@@ -27,6 +27,8 @@ class ConnectionKeeper {
  public:
   virtual const ExchangeContext& exchangeContext() const = 0;
   virtual std::unique_ptr<Transport> makeTransport(ListenerKind listener, UniqueFd socket) = 0;
+  /// Whether the client is of a network that is not served (listen.deny); counted.
+  virtual bool isDenied(const IpAddress& client) = 0;
   /// Counts a client that a proxy has named; false if it has too many connections already.
   virtual bool takeAddress(const IpAddress& client) = 0;
   /// Counts a connection of `client` for the rate limit, before its first message is parsed.

@@ -15,6 +15,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "common/config/log_places.h"
 #include "common/system/listening.h"
 #include "worker/plan/serving_plan.h"
 #include "worker/transport/plain_transport.h"
@@ -44,10 +45,10 @@ AdmissionLimits admissionLimits(unsigned workers) {
           .all = kExchanges};
 }
 
-std::size_t connectionLimit() {
+std::size_t connectionLimit(std::size_t logs) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
-  return connectionsWithin(files.rlim_cur);
+  return connectionsWithin(files.rlim_cur - std::min<rlim_t>(files.rlim_cur, logs));
 }
 
 HostMap<bool> spartanHosts(const Config& config) {
@@ -57,6 +58,23 @@ HostMap<bool> spartanHosts(const Config& config) {
     for (const std::string& alias : site.aliases) hosts.add(alias, site.spartan);
   }
   return hosts;
+}
+
+/// Which log takes the lines of a host.
+HostMap<std::size_t> siteLogs(const Config& config) {
+  const std::vector<LogPlace> places = logPlaces(config);
+  HostMap<std::size_t> hosts;
+  for (const SiteConfig& site : config.sites) {
+    const std::size_t place = accessPlace(config, places, &site);
+    hosts.add(site.host, place);
+    for (const std::string& alias : site.aliases) hosts.add(alias, place);
+  }
+  return hosts;
+}
+
+bool holds(const std::vector<Cidr>& networks, const IpAddress& client) {
+  return std::ranges::any_of(networks,
+                             [&](const Cidr& network) { return network.contains(client); });
 }
 
 }  // namespace
@@ -80,6 +98,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
       gate_(*plan_.router),
       refusals_(plan_.config.log.clientIp),
       lost_(plan_.config.log.clientIp),
+      siteLogs_(siteLogs(plan_.config)),
       exchangeContext_{.gate = gate_,
                        .limits = plan_.config.limits,
                        .addressMask = plan_.config.log.clientIp,
@@ -89,10 +108,11 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
                        .cpuMeter = cpuMeter_,
                        .refusals = refusals_,
                        .lost = lost_,
-                       .rateLimiter = rateLimiter_},
+                       .rateLimiter = rateLimiter_,
+                       .siteLogs = &siteLogs_},
       costs_(std::random_device{}()),
       admission_(admissionLimits(setup.workerCount), [this] { onSlotFreed(); }),
-      connectionLimit_(connectionLimit()),
+      connectionLimit_(connectionLimit(setup.logs.size())),
       resume_(loop_, [this] { resumeAccepting(); }),
       closing_(loop_, [this] { closeListeners(); }),
       makeRoom_(loop_, [this] { makeRoom(); }) {
@@ -216,6 +236,7 @@ Server::Accepted Server::acceptOne(Listener& listener) {
 void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
   WorkerSlot& counters = exchangeContext_.counters;
   counters.add(Counter::kConnections);
+  if (isDenied(client)) return;
   const bool viaProxy = isProxy(client);
   if (freePlaces_.empty()) addPlace();
   const std::uint32_t index = freePlaces_.back();
@@ -252,10 +273,14 @@ RateLimiter* Server::chooseRateLimiter() {
   return &ownRateLimiter_.emplace(config, shared_);
 }
 
+bool Server::isDenied(const IpAddress& client) {
+  if (!holds(plan_.config.listen.deny, client)) return false;
+  exchangeContext_.counters.add(Counter::kConnectionsDenied);
+  return true;
+}
+
 bool Server::isProxy(const IpAddress& client) const {
-  const auto& proxies = plan_.config.listen.proxyProtocolFrom;
-  return std::any_of(proxies.begin(), proxies.end(),
-                     [&](const Cidr& network) { return network.contains(client); });
+  return holds(plan_.config.listen.proxyProtocolFrom, client);
 }
 
 Server::Accepted Server::pauseAccepting(const char* why) {

@@ -69,6 +69,7 @@ class Server final : public ConnectionKeeper {
   void addPlace();
   void accept(UniqueFd socket, ListenerKind listener, const IpAddress& client);
   RateLimiter* chooseRateLimiter();
+  bool isDenied(const IpAddress& client) override;
   bool isProxy(const IpAddress& client) const;
   void closeListener(Listener& listener);
   void closeListeners();
@@ -105,6 +106,7 @@ class Server final : public ConnectionKeeper {
   CpuMeter cpuMeter_;
   Refusals refusals_;
   LostClients lost_;
+  const HostMap<std::size_t> siteLogs_;
   ExchangeContext exchangeContext_;
   TlsIo tlsIo_;
   HandshakeCosts costs_;

@@ -211,6 +211,9 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   auto routed = context_.gate.admit(std::move(line), listener_, transport_->serverName(), client_);
   if (auto* refusal = std::get_if<Response>(&routed)) return refuseAtGate(std::move(*refusal));
   auto& [site, request, takes] = std::get<Routed>(routed);
+  if (context_.siteLogs != nullptr) {
+    if (const std::size_t* log = context_.siteLogs->find(request.host)) log_ = *log;
+  }
   request.tls = transport_->tls();
   request.identity = transport_->identity();
   if (request.upload) {
@@ -399,15 +402,17 @@ void Exchange::writeAccessLog(std::string_view why) const {
   if (refused_ && !context_.refusals.mayLog(client_)) return;
   const auto identity = transport_->identity();
   const std::string client = client_.text(context_.addressMask);
-  logAccess({.protocol = nameOf(protocol_),
-             .url = refused_ ? shortened(url_) : url_,
-             .status = status_,
-             .meta = meta_,
-             .bytes = writer_.bytesOut(),
-             .duration = Clock::now() - accepted_,
-             .client = client,
-             .user = identity ? std::string_view(identity->fingerprint).substr(0, 16) : "",
-             .ended = why});
+  const AccessRecord record{
+      .protocol = nameOf(protocol_),
+      .url = refused_ ? shortened(url_) : url_,
+      .status = status_,
+      .meta = meta_,
+      .bytes = writer_.bytesOut(),
+      .duration = Clock::now() - accepted_,
+      .client = client,
+      .user = identity ? std::string_view(identity->fingerprint).substr(0, 16) : "",
+      .ended = why};
+  logAccess(record, log_);
 }
 
 }  // namespace egalaxyd

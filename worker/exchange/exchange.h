@@ -101,6 +101,7 @@ class Exchange {
   std::string path_;
   int status_ = 0;  ///< of the answer, for the log
   std::string meta_;
+  std::optional<std::size_t> log_;  ///< that of its site, once that is known
 };
 
 }  // namespace egalaxyd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -32,6 +33,9 @@ struct ExchangeContext {
   Refusals& refusals;
   LostClients& lost;
   RateLimiter* rateLimiter = nullptr;  ///< nullptr: none
+  /// Which log (index into logPlaces()) takes the lines of a host. nullptr: all go to the usual
+  /// one.
+  const HostMap<std::size_t>* siteLogs = nullptr;
 };
 
 /// How long a client that asks too often has to wait; nullopt: not at all.

@@ -5,8 +5,8 @@
 #include <system_error>
 #include <variant>
 
+#include "common/config/log_places.h"
 #include "common/storage/schema.h"
-#include "common/system/log.h"
 #include "common/tls/certificate_files.h"
 
 namespace egalaxyd {
@@ -74,7 +74,9 @@ std::vector<ServerFile> filesOf(const Config& config) {
       {"a plug-in", FileKind::kPublic, config.router.module, {}},
       {"a plug-in", FileKind::kPublic, config.rateLimit.module, {}},
   };
-  if (isLogFile(config.log)) files.push_back({"the log", FileKind::kFile, config.log.target, {}});
+  for (const LogPlace& place : logPlaces(config)) {
+    if (isLogFile(place.target)) files.push_back({"the log", FileKind::kFile, place.target, {}});
+  }
   if (!state.empty()) {
     files.push_back({"the database", FileKind::kSealed, state / kDatabaseFolder, {}});
     files.push_back({"the certificates", FileKind::kSealed, state / kCertificatesFolder, {}});

@@ -24,6 +24,7 @@ namespace {
 constexpr auto kCounters = std::to_array<std::pair<std::string_view, Counter>>(
     {{"connections", Counter::kConnections},
      {"connections refused", Counter::kConnectionsRefused},
+     {"connections denied", Counter::kConnectionsDenied},
      {"handshakes", Counter::kHandshakes},
      {"handshakes failed", Counter::kHandshakesFailed},
      {"requests", Counter::kRequests},

@@ -35,7 +35,7 @@ struct WorkerSetup {
   std::uint64_t generation = 1;
   std::optional<Account> account;    ///< to switch to, if the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
-  int log = -1;                      ///< the log's descriptor; the worker owns its copy
+  std::vector<int> logs;             ///< in the order of logPlaces(); the worker owns its copies
   std::string storageTrouble;        ///< the database's last error that the master knows of
   WorkerChannel channel;
 };

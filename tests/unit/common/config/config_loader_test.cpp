@@ -102,13 +102,15 @@ gemini = ["LocalHost:1965", "[::1]:0"]
 titan = [":1966"]
 spartan = []
 public_ports = [1965, 65535]
-proxy_protocol_from = ["10.0.0.0/8", "::1"])")
+proxy_protocol_from = ["10.0.0.0/8", "::1"]
+deny = ["192.0.2.0/24"])")
                                   .listen;
   EXPECT_THAT(listen.gemini,
               ElementsAre(ListenAddress{"localhost", 1965}, ListenAddress{"::1", 0}));
   EXPECT_THAT(listen.titan, ElementsAre(ListenAddress{"", 1966}));
   EXPECT_THAT(listen.spartan, IsEmpty());
   EXPECT_THAT(listen.publicPorts, ElementsAre(1965, 65535));
+  EXPECT_THAT(listen.deny, ElementsAre(*Cidr::parse("192.0.2.0/24")));
   EXPECT_THAT(listen.proxyProtocolFrom,
               ElementsAre(*Cidr::parse("10.0.0.0/8"), *Cidr::parse("::1")));
 }
@@ -174,6 +176,7 @@ target = "journal"
 format = "json"
 access = false
 client_ip = "full"
+access_target = "/var/log/a"
 [router]
 module = "/lib/y.so")");
   RateLimitConfig rate;
@@ -187,8 +190,8 @@ module = "/lib/y.so")");
   EXPECT_EQ(config.users.metadataTtl, std::nullopt);
   EXPECT_EQ(config.users.ttl, milliseconds(86'400'000));
   EXPECT_EQ(config.users.newPerMinute, 7u);
-  EXPECT_EQ(config.log,
-            (LogConfig{LogLevel::kDebug, "journal", LogFormat::kJson, false, AddressMask::kFull}));
+  EXPECT_EQ(config.log, (LogConfig{LogLevel::kDebug, "journal", LogFormat::kJson, false,
+                                   AddressMask::kFull, "/var/log/a"}));
   EXPECT_EQ(config.router.module, "/lib/y.so");
   EXPECT_EQ(good("users.metadata_ttl = \"7d\"").users.metadataTtl, milliseconds(604'800'000));
 }
@@ -198,6 +201,10 @@ TEST(ConfigLoader, ResolvesALogFileAgainstTheFoldersOfTheFile) {
   EXPECT_EQ(good("log.target = \"journal\"").log.target, "journal");
   EXPECT_EQ(good("log.target = \"log/../e.log\"").log.target, "/etc/egalaxyd/e.log");
   EXPECT_EQ(good("log.target = \"/var/log/e\"").log.target, "/var/log/e");
+  EXPECT_EQ(good("log.access_target = \"journal\"").log.accessTarget, "journal");
+  EXPECT_EQ(good("log.access_target = \"a.log\"").log.accessTarget, "/etc/egalaxyd/a.log");
+  EXPECT_EQ(good("sites.h.root = \"/srv\"\nsites.h.log = \"log/h.log\"").sites.at(0).log,
+            "/etc/egalaxyd/log/h.log");
 }
 
 TEST(ConfigLoader, ResolvesPathsAgainstTheWorkingFolderForAFileNamedAlone) {
@@ -554,7 +561,7 @@ const Bad kBadValues[] = {
     {"[users]\nmetadata_ttl = \"never\"", "2: users.metadata_ttl", ", or \"off\""},
     {"[log]\nlevel = \"debgu\"", "2: log.level",
      "found \"debgu\"; allowed: \"trace\", \"debug\", \"info\", \"warn\", \"error\""},
-    {"[log]\nformat = \"xml\"", "2: log.format", "allowed: \"text\", \"json\""},
+    {"[log]\nformat = \"xml\"", "2: log.format", "allowed: \"text\", \"json\", \"combined\""},
     {"[log]\nclient_ip = \"on\"", "2: log.client_ip", "allowed: \"off\", \"masked\", \"full\""},
     {"[sites.\"a..b\"]\nroot = \"/r\"", "1: sites.\"a..b\"",
      "found \"a..b\"; allowed: a host name"},

@@ -3,6 +3,7 @@
 #include <Poco/JSON/Object.h>
 #include <Poco/JSON/Parser.h>
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -124,9 +125,9 @@ TEST_F(LogTest, ReopensItsFileAfterARotation) {
   spdlog::info("still in the old one");
   LogConfig config;
   config.target = (dir_ / "log").string();
-  auto opened = openLogTarget(config);
+  auto opened = openLogTarget(config.target);
   ASSERT_TRUE(opened.ok());
-  changeLogTarget(std::move(*opened));
+  changeLogTarget(0, std::move(*opened));
   spdlog::info("after");
   EXPECT_TRUE(dir_.read("log").ends_with("after\n"));
   EXPECT_TRUE(dir_.read("log.1").ends_with("still in the old one\n"));
@@ -195,9 +196,122 @@ TEST_F(LogTest, TheWriterThreadSaysHowManyLinesAreMissingThoughNothingFollows) {
     ASSERT_TRUE(eventually([&] { return (dropped += takeDroppedLogLines()) == expected; }));
   }
   UniqueFd file(::open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  changeLogTarget(std::move(file));
+  changeLogTarget(0, std::move(file));
   EXPECT_TRUE(eventually(
       [&] { return dir_.read("log").find("3 log lines were dropped") != std::string::npos; }));
+}
+
+TEST_F(LogTest, WritesARequestAsApacheDoes) {
+  open(LogFormat::kCombined);
+  AccessRecord odd = record();
+  odd.url = "gemini://h/\" 59 1 \"-\"\n\\";
+  odd.user = "0123456789abcdef";
+  logAccess(odd);
+  EXPECT_THAT(dir_.read("log"),
+              testing::MatchesRegex(
+                  "192\\.0\\.2\\.0 - 0123456789abcdef "
+                  "\\[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} \\+0000\\] "
+                  R"("gemini://h/\\" 59 1 \\"-\\"\\x0a\\\\" 20 1234 "-" "-")"
+                  "\n"));
+}
+
+TEST_F(LogTest, OfAConnectionWithoutAnAnswerApachesFieldsAreDashes) {
+  open(LogFormat::kCombined);
+  AccessRecord nothing;
+  nothing.client = "-";
+  logAccess(nothing);
+  EXPECT_TRUE(dir_.read("log").starts_with("- - - [")) << dir_.read("log");
+  EXPECT_TRUE(dir_.read("log").ends_with("] \"-\" - 0 \"-\" \"-\"\n")) << dir_.read("log");
+}
+
+TEST_F(LogTest, WhatIsNoRequestIsTextWhereRequestsAreApaches) {
+  open(LogFormat::kCombined);
+  spdlog::warn("the roof is on fire");
+  logMoreRefusals(7, "192.0.2.0");
+  const std::string log = dir_.read("log");
+  EXPECT_NE(log.find("Z warn  worker 0: the roof is on fire\n"), std::string::npos) << log;
+  EXPECT_TRUE(log.ends_with("Z info  worker 0: 7 more refused from 192.0.2.0\n")) << log;
+}
+
+/// A log with places for messages, for requests and for those of one site.
+class LogPlacesOfAWorker : public LogTest {
+ protected:
+  LogPlacesOfAWorker() {
+    config_.log.target = dir_ / "log";
+    config_.log.accessTarget = dir_ / "access";
+    SiteConfig site;
+    site.log = dir_ / "site";
+    config_.sites.push_back(site);
+  }
+  void use(const std::string& access) {
+    std::vector<UniqueFd> fds;
+    for (const std::string& target : {config_.log.target, access, (dir_ / "site").string()}) {
+      auto opened = openLogTarget(target);
+      ASSERT_TRUE(opened.ok());
+      fds.push_back(std::move(*opened));
+    }
+    useLogs(config_, "worker 0", std::move(fds));
+  }
+  std::int64_t lines(const std::string& name) const {
+    const std::string all = dir_.read(name);
+    return std::count(all.begin(), all.end(), '\n');
+  }
+  Config config_;
+};
+
+TEST_F(LogPlacesOfAWorker, TakeWhatIsTheirs) {
+  use(config_.log.accessTarget);
+  spdlog::info("a message");
+  logAccess(record());
+  logMoreRefusals(7, "192.0.2.0");
+  logAccess(record(), 2);
+  EXPECT_EQ(lines("log"), 1);
+  EXPECT_EQ(lines("access"), 2);
+  EXPECT_EQ(lines("site"), 1);
+}
+
+TEST_F(LogPlacesOfAWorker, AreChangedOneByOne) {
+  use(config_.log.accessTarget);
+  startLogWriter();
+  changeLogTarget(2, std::move(*openLogTarget(dir_ / "new")));
+  changeLogTarget(3, std::move(*openLogTarget(dir_ / "none")));
+  logAccess(record());
+  logAccess(record(), 2);
+  closeLog();
+  EXPECT_EQ(lines("access"), 1);
+  EXPECT_EQ(lines("site"), 0);
+  EXPECT_EQ(lines("new"), 1);
+  EXPECT_EQ(lines("none"), 0);
+}
+
+TEST_F(LogPlacesOfAWorker, AFullOneCostsItsOwnLinesAlone) {
+  config_.log.accessTarget = "/dev/full";
+  use("/dev/full");
+  startLogWriter();
+  for (int i = 0; i < 3; ++i) {
+    logAccess(record());
+    logAccess(record(), 2);
+  }
+  closeLog();
+  EXPECT_EQ(lines("site"), 3);
+  EXPECT_EQ(takeDroppedLogLines(), 3u);
+}
+
+TEST_F(LogPlacesOfAWorker, AStuckOneHoldsNoOtherUp) {
+  FullStderr stuck;
+  config_.log.accessTarget = "stderr";
+  use("stderr");
+  startLogWriter();
+  logAccess(record());
+  for (int i = 0; i < 3; ++i) {
+    spdlog::info("a message");
+    EXPECT_TRUE(eventually([&] { return lines("log") == i + 1; }));
+  }
+  EXPECT_EQ(takeDroppedLogLines(), 0u);
+  EXPECT_TRUE(
+      eventually([&] { return stuck.drain().find("gemini://h.test/a") != std::string::npos; }));
+  closeLog();
+  EXPECT_EQ(takeDroppedLogLines(), 0u);
 }
 
 TEST_F(LogTest, NeverWaitsForAReaderAndFollowsNoLink) {
@@ -206,7 +320,7 @@ TEST_F(LogTest, NeverWaitsForAReaderAndFollowsNoLink) {
     const auto odd = dir_ / (isFifo ? "fifo" : "link");
     ASSERT_EQ(isFifo ? ::mkfifo(odd.c_str(), 0600) : ::symlink("log", odd.c_str()), 0);
     config.target = odd.string();
-    const auto opened = openLogTarget(config);
+    const auto opened = openLogTarget(config.target);
     ASSERT_FALSE(opened.ok());
     EXPECT_EQ(opened.error().code, ErrorCode::kInvalid);
     EXPECT_NE(opened.error().message.find(isFifo ? "is a FIFO" : "is a symbolic link"),
@@ -221,7 +335,7 @@ TEST_F(LogTest, WritesToNoFileThatHasASecondName) {
   config.target = (dir_ / "linked").string();
   dir_.write("precious", "precious");
   std::filesystem::create_hard_link(dir_ / "precious", dir_ / "linked");
-  const auto opened = openLogTarget(config);
+  const auto opened = openLogTarget(config.target);
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, ErrorCode::kInvalid);
   EXPECT_NE(opened.error().message.find("has a second name"), std::string::npos);

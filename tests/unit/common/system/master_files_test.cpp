@@ -22,6 +22,7 @@ TEST(MasterFiles, AreAllThatAConfigurationNamesForTheMaster) {
   config.server.stateDir = "/state";
   config.tls.key = "/tls.key";
   config.log.target = "/log";
+  config.log.accessTarget = "/access.log";
   config.router.module = "/router.so";
   SiteConfig site;
   site.certificate = "/site.crt";

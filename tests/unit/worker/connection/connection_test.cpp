@@ -89,6 +89,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
     if (transportFails_) throw std::bad_alloc();
     return std::make_unique<PlainTransport>(std::move(socket));
   }
+  bool isDenied(const IpAddress& client) override { return client == denied_; }
   bool takeAddress(const IpAddress& client) override {
     taken_.push_back(client);
     return true;
@@ -138,6 +139,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
   RateVerdict verdict_;
   bool transportFails_ = false;
   std::vector<IpAddress> taken_;
+  std::optional<IpAddress> denied_;
   int complaints_ = 0;
   int failures_ = 0;
   bool isClosed_ = false;
@@ -208,6 +210,15 @@ TEST_F(ConnectionTest, KnowsTheClientThatAProxyNames) {
   ASSERT_EQ(site_->clients.size(), 1u);
   EXPECT_EQ(site_->clients[0], *IpAddress::parse("198.51.100.9"));
   EXPECT_EQ(taken_, site_->clients);
+}
+
+TEST_F(ConnectionTest, ClosesTheConnectionOfADeniedClientThatAProxyNames) {
+  denied_ = IpAddress::parse("198.51.100.9");
+  connect(ListenerKind::kSpartan, true);
+  clientSends("PROXY TCP4 198.51.100.9 192.0.2.1 1234 300\r\nh.test / 0\r\n");
+  EXPECT_TRUE(isClosed_);
+  EXPECT_TRUE(taken_.empty());
+  EXPECT_EQ(admission_.waiting(), 0u);
 }
 
 TEST_F(ConnectionTest, ClosesAProxysConnectionWithoutAHeader) {

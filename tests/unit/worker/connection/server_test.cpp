@@ -115,6 +115,14 @@ TEST_F(ServerTest, RefusesMoreConnectionsOfAnAddressThanItMayHave) {
   EXPECT_EQ(answer(first), kHello);
 }
 
+TEST_F(ServerTest, ClosesConnectionsOfDeniedNetworksUnheard) {
+  config_.listen.deny = {*Cidr::parse("192.0.2.0/24"), *Cidr::parse("127.0.0.0/8")};
+  start();
+  EXPECT_EQ(answer(connect()), "");
+  EXPECT_EQ(harness_.shared().total(Counter::kConnectionsDenied), 1u);
+  EXPECT_EQ(open(), 0);
+}
+
 TEST_F(ServerTest, LetsOthersWaitBeyondItsConnections) {
   config_.limits.connections = 1;
   start();

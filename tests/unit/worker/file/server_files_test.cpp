@@ -67,6 +67,18 @@ TEST_F(ServerFilesTest, AreThoseThatTheConfigurationNamesAndWhatStandsBesideThem
   }
 }
 
+TEST_F(ServerFilesTest, AreAllLogsAndWhatRotationsLeave) {
+  SiteConfig site;
+  site.log = dir_ / "site.log";
+  config_.sites.push_back(site);
+  config_.log.accessTarget = dir_ / "access.log";
+  for (const char* own : {"egalaxyd.log", "access.log", "access.log.1", "access-20260101.log.gz",
+                          "site.log", "site.log.2.gz"}) {
+    EXPECT_TRUE(covers(own)) << own;
+    EXPECT_TRUE(covers(own, FileUse::kChange)) << own;
+  }
+}
+
 TEST_F(ServerFilesTest, AFileThatNoConfigurationNamesIsAdded) {
   EXPECT_FALSE(covers("egalaxyd.pid"));
   ServerFiles::add("the pid file", dir_ / "egalaxyd.pid");
