@@ -58,6 +58,8 @@ function(stage_debian usr)
     "${configuration}")
   file(WRITE ${usr}/../etc/egalaxyd/egalaxyd.toml "${configuration}")
   file(REMOVE ${usr}/share/egalaxyd/egalaxyd.toml)
+  file(MAKE_DIRECTORY ${usr}/../etc/logrotate.d)
+  file(RENAME ${usr}/share/egalaxyd/egalaxyd.logrotate ${usr}/../etc/logrotate.d/egalaxyd)
 endfunction()
 
 # That of the Debian package which `library` comes from; its name and version join `described`.

@@ -28,6 +28,7 @@ with egalaxyctl.")
 set(CPACK_DEBIAN_SERVER_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS
   "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
+set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "logrotate")
 set(control ${CMAKE_CURRENT_LIST_DIR}/debian)
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
   ${control}/conffiles ${control}/postinst ${control}/prerm ${control}/postrm)

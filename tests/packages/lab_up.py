@@ -61,8 +61,9 @@ def make_machine(bare, root):
     libraries = [one.split()[0] for one in depends.split(",") if "|" not in one]
     lab.run("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y",
             "install", "--no-install-recommends", "systemd", "systemd-sysv", "dbus", "man-db",
-            *libraries)
-    for unit in ("console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer"):
+            "logrotate", *libraries)
+    for unit in ("console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer",
+                 "logrotate.timer"):
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
 
 

@@ -257,6 +257,24 @@ class Configured(unittest.TestCase):
         self.assertEqual(workers(), before)
         self.assertEqual(machine.show("egalaxyd.service", "ActiveState"), "active")
 
+    def test_logrotate_rotates_its_logs_and_no_line_is_lost(self):
+        self.addCleanup(machine.run, "systemctl", "restart", "egalaxyd")
+        self.addCleanup(configure, CONFIGURATION)
+        log = "/var/log/egalaxyd/access.log"
+        configure(CONFIGURATION.replace("[log]", f'[log]\naccess_target = "{log}"'))
+        machine.run("systemctl", "reload", "egalaxyd")
+        for turn in range(1, 4):
+            for number in range(5):
+                self.assertRegex(lab.gemini(f"/rotated/{turn}/{number}")[0], "^51 ")
+            lab.eventually(lambda: machine.read(log).count(f"/rotated/{turn}/") == 5, "five lines")
+            machine.run("logrotate", "--force", "/etc/logrotate.d/egalaxyd")
+            lab.eventually(lambda: machine.path(log).exists(), "a new log")
+            owner = machine.run("stat", "-c", "%U %a", log).stdout.strip()
+            self.assertEqual(owner, "egalaxyd 640")
+        self.assertTrue(machine.path(log + ".2.gz").exists())
+        everything = machine.run("bash", "-c", f"zcat -f {log}*").stdout
+        self.assertEqual(everything.count("/rotated/"), 15)
+
     def test_a_killed_worker_is_replaced_by_the_master(self):
         first, before = master(), workers()
         machine.run("bash", "-c", f"kill -KILL {min(before)}")
