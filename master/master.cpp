@@ -17,6 +17,7 @@
 #include "common/system/listening.h"
 #include "common/system/log.h"
 #include "master/master_process.h"
+#include "master/restore_backup.h"
 #include "master/start/server_paths.h"
 #include "master/supervise/generation_notes.h"
 #include "master/supervise/rehearsal.h"
@@ -111,6 +112,9 @@ std::optional<Failure> Master::takeStateAndLog(const Config& config) {
   auto lock = InstanceLock::take(paths.state);
   if (!lock) return failureOf(lock.error(), EX_CANTCREAT);
   lock_.emplace(std::move(*lock));
+  if (auto whole = noRestoreUnderWay(paths.state); !whole) {
+    return failureOf(whole.error(), EX_CANTCREAT);
+  }
   if (auto opened = openLog(config.log, "master"); !opened) {
     return failureOf(opened.error(), EX_CANTCREAT);
   }

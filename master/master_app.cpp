@@ -24,6 +24,7 @@
 #include "common/system/privilege.h"
 #include "common/tls/certificate_names.h"
 #include "master/master.h"
+#include "master/restore_backup.h"
 #include "master/supervise/check.h"
 #include "master/supervise/effective_config.h"
 #include "worker/worker.h"
@@ -152,6 +153,7 @@ int MasterApp::main(const std::vector<std::string>& arguments) {
     return usageError(chosen.error().message);
   }
   if (!line_.pidFile.empty()) keepFromSites("the pid file", line_.pidFile);
+  if (!line_.restore.empty()) return restore();
   if (line_.check) return check();
   return line_.dump ? dump() : serve();
 }
@@ -194,6 +196,35 @@ int MasterApp::dump() const {
     return fail({EXIT_CONFIG, failureOf(loaded.complaints).messages});
   }
   std::cout << dumpConfig(loaded.config);
+  return EXIT_OK;
+}
+
+int MasterApp::restore() {
+  // On a new machine there is no configuration yet.
+  CommandLine line = line_;
+  std::error_code error;
+  const bool there = std::filesystem::exists(line_.configFile, error);
+  if (!there) line.configFile.clear();
+  const LoadedConfig loaded = effectiveConfig(line, PathEnvironment::ofProcess());
+  if (!loaded.complaints.empty()) return fail({EXIT_CONFIG, failureOf(loaded.complaints).messages});
+  const ServerConfig& server = loaded.config.server;
+  const auto workers = workerAccount(server.user, server.group);
+  if (!workers) return fail(failureOf(workers.error(), EXIT_CONFIG));
+  auto configuration = line_.configFile;
+  if (configuration.empty()) {
+    configuration = line_.directory.value_or(line_.workingDir) / kFolderConfiguration;
+  }
+  const auto restored = restoreBackup({.archive = line_.restore,
+                                       .server = server,
+                                       .workers = *workers,
+                                       .configuration = configuration,
+                                       .force = line_.force});
+  if (!restored) {
+    const auto& [code, message] = restored.error();
+    if (code == ErrorCode::kExists) return fail({EXIT_CANTCREAT, {message}});
+    return fail(failureOf(restored.error(), EXIT_DATAERR));
+  }
+  for (const std::string& what : *restored) std::cout << what << '\n';
   return EXIT_OK;
 }
 

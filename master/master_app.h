@@ -33,6 +33,7 @@ class MasterApp final : public Poco::Util::ServerApplication {
   LoadedConfig load() const;
   int check() const;
   int dump() const;
+  int restore();
   int serve();
   Result<void> beforeFork(const LogConfig& log);
   void onReady(const Generation& first, const std::vector<ServedUrl>& urls);

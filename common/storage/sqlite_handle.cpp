@@ -86,6 +86,15 @@ Result<void> SqliteConnection::runScript(const char* sql) {
   return {};
 }
 
+/// All pages in one step: a copy in several would begin anew with each write of another connection.
+Result<void> SqliteConnection::copyInto(SqliteConnection& target) {
+  sqlite3_backup* copy =
+      sqlite3_backup_init(target.connection_.get(), "main", connection_.get(), "main");
+  if (copy == nullptr) return target.fail();
+  sqlite3_backup_step(copy, -1);
+  return sqlite3_backup_finish(copy) == SQLITE_OK ? Result<void>() : target.fail();
+}
+
 std::uint64_t SqliteConnection::changes() const {
   return static_cast<std::uint64_t>(sqlite3_changes64(connection_.get()));
 }

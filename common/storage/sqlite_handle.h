@@ -39,6 +39,9 @@ class SqliteConnection {
   Result<void> run(std::string_view sql, const Values&... values);
   /// Runs several statements, none of which takes values.
   Result<void> runScript(const char* sql);
+  /// All of it, as it is at this moment, into `target`, an empty database (SQLite's backup
+  /// interface): one read of a snapshot, which holds up no writer.
+  Result<void> copyInto(SqliteConnection& target);
 
   /// Rows that the last statement changed.
   std::uint64_t changes() const;

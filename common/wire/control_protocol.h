@@ -1,5 +1,7 @@
 // What egalaxyctl and the master say to each other on the control socket: one JSON object per line
-// each way. {"v":1,"command":"status"} -> {"ok":true,...} or {"ok":false,"error":"..."}.
+// each way. {"v":1,"command":"status"} -> {"ok":true,...} or {"ok":false,"error":"..."}. Before
+// that, "backup" is answered with lines {"bytes":N}, N bytes behind each: an archive, as
+// backup_archive.h describes it, uncompressed; only {"ok":true} says that it is whole.
 #pragma once
 
 #include <Poco/JSON/Array.h>
@@ -42,6 +44,7 @@ enum class ControlCommand {
   kForgetUser,
   kContent,
   kRestore,
+  kBackup,
   kClearLimits,
   kReload,
   kRestart,
@@ -50,9 +53,10 @@ enum class ControlCommand {
 };
 
 /// By ControlCommand.
-inline constexpr std::array<std::string_view, 16> kControlCommands{
-    "status",      "stats",   "limits",  "certificates", "users",  "user",    "uploads", "upload",
-    "forget_user", "content", "restore", "clear_limits", "reload", "restart", "log",     "stop"};
+inline constexpr std::array<std::string_view, 17> kControlCommands{
+    "status",       "stats",  "limits",      "certificates", "users",   "user",
+    "uploads",      "upload", "forget_user", "content",      "restore", "backup",
+    "clear_limits", "reload", "restart",     "log",          "stop"};
 
 constexpr std::string_view nameOf(ControlCommand command) {
   return kControlCommands[static_cast<std::size_t>(command)];
@@ -98,6 +102,9 @@ std::int64_t unixTime(std::chrono::time_point<std::chrono::system_clock, Duratio
   // Not by nanoseconds, of which 64 bits hold no more than until the year 2262.
   return std::chrono::floor<std::chrono::seconds>(when).time_since_epoch().count();
 }
+
+/// Most bytes behind one {"bytes":N} line.
+inline constexpr std::int64_t kMostControlBytes = 64 * 1024;
 
 /// `answer` as a line with its end.
 std::string encodeControlAnswer(const Poco::JSON::Object& answer);

@@ -48,6 +48,7 @@ struct Command {
   int (*run)(const Invocation&);  ///< gives the exit code
 };
 
+int backUp(const Invocation& invocation);
 int createCertificate(const Invocation& invocation);
 int showCertificate(const Invocation& invocation);
 int listCertificates(const Invocation& invocation);

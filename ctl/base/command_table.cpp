@@ -12,6 +12,8 @@ namespace egalaxyd::ctl {
 namespace {
 
 constexpr Command kCommands[] = {
+    {"backup", "FILE.tar.zst", "all that the running server keeps, checked; keys too", 1, 1, "json",
+     &backUp},
     {"certificate create", "HOST... [--dir DIR]", "make a self-signed certificate and its key", 1,
      kAnyNumber, "dir json", &createCertificate},
     {"certificate list", "", "what the server uses, and which of it expires soon", 0, 0, "json",

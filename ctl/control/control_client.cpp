@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -84,7 +85,7 @@ Result<UniqueFd> connectTo(const std::string& path) {
   return errnoError("connect to " + path, errno);
 }
 
-Result<std::string> exchangeLines(int fd, const std::string& line) {
+Result<void> sendLine(int fd, const std::string& line) {
   for (std::size_t done = 0; done < line.size();) {
     const ssize_t sent = ::send(fd, line.data() + done, line.size() - done, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
@@ -92,16 +93,78 @@ Result<std::string> exchangeLines(int fd, const std::string& line) {
     if (sent < 0) return errnoError("ask the server", errno);
     done += static_cast<std::size_t>(sent);
   }
-  std::string answer;
-  std::array<char, 16 * 1024> bytes;
-  while (answer.find('\n') == std::string::npos) {
-    const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
+  return {};
+}
+
+/// What the server sends.
+class Incoming {
+ public:
+  explicit Incoming(int fd) : fd_(fd) {}
+
+  /// Without its end.
+  Result<std::string> line() {
+    std::size_t end = 0;
+    while ((end = here_.find('\n')) == std::string::npos) {
+      if (auto got = more(); !got) return got.error();
+    }
+    std::string text = here_.substr(0, end);
+    here_.erase(0, end + 1);
+    return text;
+  }
+  Result<void> bytes(std::size_t count, const TakeBytes& take) {
+    while (count > 0) {
+      if (here_.empty()) {
+        if (auto got = more(); !got) return got;
+      }
+      const std::size_t part = std::min(count, here_.size());
+      if (auto taken = take(std::string_view(here_).substr(0, part)); !taken) return taken;
+      here_.erase(0, part);
+      count -= part;
+    }
+    return {};
+  }
+
+ private:
+  Result<void> more() {
+    std::array<char, 64 * 1024> bytes;
+    ssize_t got = 0;
+    do {
+      got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+    } while (got < 0 && errno == EINTR);
     if (got < 0) return errnoError("hear the server", errno);
     if (got == 0) return Error{ErrorCode::kIo, "the server left without an answer"};
-    answer.append(bytes.data(), static_cast<std::size_t>(got));
+    here_.append(bytes.data(), static_cast<std::size_t>(got));
+    return {};
   }
-  return answer.substr(0, answer.find('\n'));
+
+  int fd_;
+  std::string here_;
+};
+
+Result<Poco::JSON::Object::Ptr> readAnswer(const std::string& line) {
+  return guarded("the server's answer", [&] {
+    Poco::JSON::Parser parser(new Poco::JSON::ParseHandler(/*preserveObjectOrder=*/true));
+    return parser.parse(line).extract<Poco::JSON::Object::Ptr>();
+  });
+}
+
+/// The answer, once all bytes before it are taken.
+Result<Poco::JSON::Object::Ptr> hearAnswer(int fd, const TakeBytes& take) {
+  for (Incoming incoming(fd);;) {
+    const auto line = incoming.line();
+    if (!line) return line.error();
+    auto answer = readAnswer(*line);
+    if (!answer || (*answer)->has("ok")) return answer;
+    const auto count = guarded("the server's answer",
+                               [&] { return (*answer)->optValue<std::int64_t>("bytes", 0); });
+    if (!count) return count.error();
+    if (*count < 1 || *count > kMostControlBytes) {
+      return Error{ErrorCode::kIo, "the server's answer is no answer"};
+    }
+    if (auto taken = incoming.bytes(static_cast<std::size_t>(*count), take); !taken) {
+      return taken.error();
+    }
+  }
 }
 
 void printRefusal(const Invocation& invocation, const Poco::JSON::Object& answer) {
@@ -136,16 +199,21 @@ Result<std::string> controlSocketPath(const Invocation& invocation) {
 
 Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
                                           const ControlRequest& request) {
+  return askServer(invocation, request, [](std::string_view) -> Result<void> {
+    return Error{ErrorCode::kIo, "the server's answer is no answer"};
+  });
+}
+
+Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
+                                          const ControlRequest& request, const TakeBytes& take) {
   const auto path = controlSocketPath(invocation);
   if (!path) return path.error();
   const auto connected = connectTo(*path);
   if (!connected) return connected.error();
-  const auto answer = exchangeLines(connected->get(), encodeControlRequest(request));
-  if (!answer) return answer.error();
-  return guarded("the server's answer", [&] {
-    Poco::JSON::Parser parser(new Poco::JSON::ParseHandler(/*preserveObjectOrder=*/true));
-    return parser.parse(*answer).extract<Poco::JSON::Object::Ptr>();
-  });
+  if (auto sent = sendLine(connected->get(), encodeControlRequest(request)); !sent) {
+    return sent.error();
+  }
+  return hearAnswer(connected->get(), take);
 }
 
 int printAnswer(const Invocation& invocation, const Result<Poco::JSON::Object::Ptr>& answer,

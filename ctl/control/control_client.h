@@ -3,7 +3,9 @@
 
 #include <Poco/JSON/Object.h>
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "common/wire/control_protocol.h"
 #include "ctl/base/command.h"
@@ -18,6 +20,12 @@ Result<std::string> controlSocketPath(const Invocation& invocation);
 /// message says how to get the right.
 Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
                                           const ControlRequest& request);
+
+/// Told of the bytes that come before an answer; a failure ends the asking.
+using TakeBytes = std::function<Result<void>(std::string_view)>;
+/// The same for a command that is answered with bytes first.
+Result<Poco::JSON::Object::Ptr> askServer(const Invocation& invocation,
+                                          const ControlRequest& request, const TakeBytes& take);
 
 /// Prints the answer, as JSON where --json is given, else with `print`; or why there is none. The
 /// exit code: 0; 1 when the server refused or failed; 69 without a server.

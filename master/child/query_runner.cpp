@@ -24,13 +24,24 @@ namespace {
 /// Milliseconds for a killed process to be gone when the master leaves.
 constexpr int kLastWait = 100;
 
-/// In the forked process. Closes every descriptor but the standard ones and `out`.
-int work(const QueryRunner::Work& body, int out, std::chrono::seconds patience) {
+/// Closes every descriptor but the standard ones and these; -1 is none.
+void closeAllBut(int one, int other) {
+  int first = STDERR_FILENO + 1;
+  for (const int kept : {std::min(one, other), std::max(one, other)}) {
+    if (kept < first) continue;
+    if (kept > first)
+      ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(kept) - 1, 0);
+    first = kept + 1;
+  }
+  ::close_range(static_cast<unsigned>(first), UINT_MAX, 0);
+}
+
+/// In the forked process.
+int work(const QueryRunner::Work& body, int out, int kept, std::chrono::seconds patience) {
   resetSignals();
   ::prctl(PR_SET_NAME, "egalaxyd-query");  // as ps shows it: not a worker
   spdlog::set_level(spdlog::level::off);   // the log's descriptor goes, too
-  if (out > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(out) - 1, 0);
-  ::close_range(static_cast<unsigned>(out) + 1, UINT_MAX, 0);
+  closeAllBut(out, kept);
   // In case the master has gone by then; alarm(0) is none.
   ::alarm(static_cast<unsigned>(2 * patience.count()));
   return writeAll(out, body()) == 0 ? EX_OK : EX_IOERR;
@@ -100,11 +111,11 @@ QueryRunner::~QueryRunner() {
   }
 }
 
-Result<void> QueryRunner::run(const Work& body, Done done) {
+Result<void> QueryRunner::run(const Work& body, Done done, int kept) {
   if (queries_.size() >= settings_.most) return Error{ErrorCode::kBusy, settings_.busy};
   UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC));
   if (!answer) return errnoError("make a memory file", errno);
-  auto process = forkProcess([&] { return work(body, answer.get(), settings_.patience); });
+  auto process = forkProcess([&] { return work(body, answer.get(), kept, settings_.patience); });
   if (!process) return process.error();
   auto query =
       std::make_unique<Query>(*this, std::move(*process), std::move(answer), std::move(done));
@@ -147,11 +158,12 @@ void QueryRunner::closeInChild() {
   }
 }
 
-Result<std::string> runAndWait(const QueryRunner::Work& body, const std::string& process) {
+Result<std::string> runAndWait(const QueryRunner::Work& body, const std::string& process,
+                               int kept) {
   const UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC));
   if (!answer) return errnoError("make a memory file", errno);
   const auto forked =
-      forkProcess([&] { return work(body, answer.get(), std::chrono::seconds(0)); });
+      forkProcess([&] { return work(body, answer.get(), kept, std::chrono::seconds(0)); });
   if (!forked) return forked.error();
   pollfd end{forked->pidFd.get(), POLLIN, 0};
   while (::poll(&end, 1, -1) < 0 && errno == EINTR) {

@@ -42,8 +42,9 @@ class QueryRunner {
   QueryRunner(const QueryRunner&) = delete;
   QueryRunner& operator=(const QueryRunner&) = delete;
 
-  /// kBusy: too many at once. `done` is then not called.
-  Result<void> run(const Work& work, Done done);
+  /// kBusy: too many at once. `done` is then not called. The process has `kept` open, too, if that
+  /// is a descriptor.
+  Result<void> run(const Work& work, Done done, int kept = -1);
   /// Blocks until none runs any more, or for `most`; for a start, whose loop does not run yet.
   void await(std::chrono::milliseconds most);
 
@@ -61,6 +62,7 @@ class QueryRunner {
 
 /// The same without a loop, for a start and for a process that was forked itself: waits until the
 /// process has ended, however long that takes. `process` names it in what is said when it died.
-Result<std::string> runAndWait(const QueryRunner::Work& work, const std::string& process);
+Result<std::string> runAndWait(const QueryRunner::Work& work, const std::string& process,
+                               int kept = -1);
 
 }  // namespace egalaxyd

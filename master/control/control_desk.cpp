@@ -10,6 +10,7 @@
 #include "common/base/units.h"
 #include "common/config/config_loader.h"
 #include "common/system/log.h"
+#include "master/child/send_backup.h"
 #include "master/child/storage_query.h"
 #include "master/control/certificate_report.h"
 #include "master/control/command_right.h"
@@ -25,6 +26,8 @@ namespace {
 
 /// A gigabyte on a slow disk.
 constexpr std::chrono::seconds kRestorePatience{600};
+/// It gives up earlier when its client takes nothing.
+constexpr std::chrono::hours kBackupPatience{24};
 
 }  // namespace
 
@@ -39,7 +42,12 @@ ControlDesk::ControlDesk(EventLoop& loop, ManagedMaster& master)
                        .patience = kRestorePatience,
                        .busy = "other uploads are being restored; try again",
                        .late = "it took too long, and was given up; the disk may be slow",
-                       .process = "the process that restores uploads"}) {}
+                       .process = "the process that restores uploads"}),
+      backups_(loop, {.most = 1,
+                      .patience = kBackupPatience,
+                      .busy = "another backup is being made; try again when it is done",
+                      .late = "it took more than a day, and was given up",
+                      .process = "the process that makes the backup"}) {}
 
 void ControlDesk::open() {
   const bool first = !std::exchange(opened_, true);
@@ -107,6 +115,11 @@ const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
       {kRestore, true,
        [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
          return desk.restore(client, request);
+       }},
+      // It holds the private keys, and all that members wrote.
+      {kBackup, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest&) {
+         return desk.backup(client);
        }},
       {kClearLimits, true,
        [](ControlDesk& desk, ClientId, const ControlRequest& request) -> Answer {
@@ -216,6 +229,18 @@ ControlDesk::Answer ControlDesk::restore(ClientId client, const ControlRequest& 
   return std::nullopt;
 }
 
+ControlDesk::Answer ControlDesk::backup(ClientId client) {
+  const Generation& generation = master_.view().current;
+  const int socket = server_.socketOf(client);
+  const auto send = [&] {
+    return encodeControlAnswer(sendBackup(socket, generation.config, generation.account));
+  };
+  const auto running = backups_.run(
+      send, [this, client](const Result<std::string>& line) { answerWith(client, line); }, socket);
+  if (!running) return controlFailure(running.error().message);
+  return std::nullopt;
+}
+
 ControlDesk::Answer ControlDesk::reload(ClientId client) {
   if (master_.view().state == MasterState::kStopping) {
     return controlFailure("the server is stopping");
@@ -291,6 +316,7 @@ void ControlDesk::closeInChild() {
   server_.closeInChild();
   queries_.closeInChild();
   restores_.closeInChild();
+  backups_.closeInChild();
 }
 
 /// Those that have gone meanwhile are forgotten, so that there are never more than clients.

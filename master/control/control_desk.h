@@ -59,6 +59,7 @@ class ControlDesk {
   Answer query(ClientId client, const ControlRequest& request);
   Answer content(ClientId client, const ControlRequest& request);
   Answer restore(ClientId client, const ControlRequest& request);
+  Answer backup(ClientId client);
   Answer askInProcess(ClientId client, const QueryRunner::Work& ask);
   void answerWith(ClientId client, const Result<std::string>& line);
   Answer reload(ClientId client);
@@ -71,7 +72,8 @@ class ControlDesk {
   ManagedMaster& master_;
   ControlServer server_;
   QueryRunner queries_;
-  QueryRunner restores_;   ///< which write files, large ones maybe
+  QueryRunner restores_;  ///< which write files, large ones maybe
+  QueryRunner backups_;
   bool opened_ = false;    ///< once
   std::string trouble_;    ///< why egalaxyctl cannot reach us; "": it can
   Waiting reloadAsked_;    ///< for the next reload to begin

@@ -237,6 +237,8 @@ bool ControlServer::has(ClientId id) const {
   return found != clients_.end() && !found->second->gone;
 }
 
+int ControlServer::socketOf(ClientId id) const { return has(id) ? clients_.at(id)->fd.get() : -1; }
+
 void ControlServer::answer(ClientId id, const Poco::JSON::Object& answer) {
   answerLine(id, encodeControlAnswer(answer));
 }

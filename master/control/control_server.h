@@ -56,6 +56,9 @@ class ControlServer {
   gid_t group() const { return group_; }
   /// False: it has gone, and needs no answer.
   bool has(ClientId client) const;
+  /// Its socket, non-blocking, for a process that is forked to write to it before answer(); -1: it
+  /// has gone.
+  int socketOf(ClientId client) const;
   /// Nothing happens when the client has gone meanwhile.
   void answer(ClientId client, const Poco::JSON::Object& answer);
   /// The same with a whole line.

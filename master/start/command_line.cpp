@@ -135,6 +135,11 @@ constexpr ServerOption kOptions[] = {
      "go to the background once all workers are ready"},
     {"pidfile", "", "FILE", false, kPath<&CommandLine::pidFile>,
      "write the master's process id to FILE"},
+    {"restore", "", "FILE", false, kPath<&CommandLine::restore>,
+     "put back what egalaxyctl backup saved, into an empty state folder,\n"
+     "                           and the configuration beside the present one; then end"},
+    {"force", "", "", false, kFlag<&CommandLine::force>,
+     "with --restore: move what the state folder holds aside"},
     {"version", "", "", false, kFlag<&CommandLine::version>, "print the version"},
     {"help", "h", "", false, kFlag<&CommandLine::help>, "print this text"},
 };
@@ -159,6 +164,7 @@ Result<void> applyArguments(CommandLine& line, const std::vector<std::string>& a
 
 Result<void> chooseConfiguration(CommandLine& line) {
   if (line.as && !line.check) return usage("--as is for --check");
+  if (line.force && line.restore.empty()) return usage("--force is for --restore");
   if (line.system && !line.configFile.empty()) {
     return usage("--config and --system exclude each other");
   }

@@ -37,6 +37,8 @@ struct CommandLine {
   bool help = false;
   bool daemon = false;
   std::filesystem::path pidFile;  ///< empty: none
+  std::filesystem::path restore;  ///< a backup; empty: none is to be restored
+  bool force = false;             ///< with `restore`
 };
 
 /// One option of the command line, and what it sets.

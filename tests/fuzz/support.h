@@ -13,6 +13,7 @@ void path(std::string_view input);
 void proxy_header(std::string_view input);
 void encoder(std::string_view input);
 void spartan_encoder(std::string_view input);
+void backup_archive(std::string_view input);
 void control_protocol(std::string_view input);
 void handshake_guard(std::string_view input);
 

@@ -54,6 +54,20 @@ TEST_F(QueryRunnerTest, LeavesTheProcessNoDescriptorOfTheMaster) {
   EXPECT_EQ(open.value(), "1") << "what it writes to";
 }
 
+TEST(RunAndWait, LeavesTheProcessTheDescriptorThatItIsToKeep) {
+  for (const int number : {3, 50, 900}) {
+    UniqueFd kept(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, number));
+    const UniqueFd other(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const auto open = runAndWait(
+        [&] {
+          return std::to_string(::fcntl(kept.get(), F_GETFD) >= 0 ? 1 : 0) +
+                 std::to_string(::fcntl(other.get(), F_GETFD) >= 0 ? 1 : 0);
+        },
+        "the process", kept.get());
+    EXPECT_EQ(open.value(), "10") << number;
+  }
+}
+
 TEST_F(QueryRunnerTest, SaysHowAProcessEndedThatAnsweredNothing) {
   const auto killed = run([]() -> std::string {
     ::raise(SIGKILL);

@@ -126,10 +126,10 @@ class ControlDeskTest : public testing::Test {
 };
 
 /// And one that shows what may be for members of a site only.
-constexpr ControlCommand kChanging[] = {ControlCommand::kForgetUser, ControlCommand::kContent,
-                                        ControlCommand::kRestore,    ControlCommand::kClearLimits,
-                                        ControlCommand::kReload,     ControlCommand::kRestart,
-                                        ControlCommand::kLog,        ControlCommand::kStop};
+constexpr ControlCommand kChanging[] = {
+    ControlCommand::kForgetUser, ControlCommand::kContent,     ControlCommand::kRestore,
+    ControlCommand::kBackup,     ControlCommand::kClearLimits, ControlCommand::kReload,
+    ControlCommand::kRestart,    ControlCommand::kLog,         ControlCommand::kStop};
 
 TEST_F(ControlDeskTest, RefusesEveryCommandThatChangesSomethingByUid) {
   master_.runsAWorker();

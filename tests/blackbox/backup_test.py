@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""egalaxyctl backup of a server under load, egalaxyd --restore into another one: what was acknowledged
+before the backup began is there, to the byte. The programs are those of $EGALAXYD_BIN_DIR.
+
+    backup_test.py [--seconds N] [TEST ...]
+"""
+import contextlib
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from capsule import Capsule, Folder, make_certificate, program, sha256, small_disk  # noqa: E402
+
+# For how long uploads go on around the backup.
+SECONDS = float(sys.argv.pop(sys.argv.index("--seconds") + 1)) if "--seconds" in sys.argv else 1.5
+sys.argv = [word for word in sys.argv if word != "--seconds"]
+SITE = """
+[sites.localhost."/up"]
+module = "directory"
+root = "up"
+[sites.localhost."/up".upload]
+anyone = true
+keep = 1000
+[sites.localhost."/ask"]
+module = "input"
+as_meta = true
+key = "name"
+[sites.localhost."/ask".sites."/"]
+module = "spy"
+"""
+
+
+def restore(archive, state, *words, limit=resource.RLIM_INFINITY):
+    account = ("--user", "root") if os.geteuid() == 0 and "--user" not in words else ()
+    return subprocess.run(
+        [program("egalaxyd"), "--restore", archive, "--state-dir", state, *account, *words],
+        cwd=pathlib.Path(state).parent, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: limit_files(limit))
+
+
+def limit_files(most):
+    """Of this process, before it becomes another program: a write beyond `most` bytes fails."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+class Uploader(threading.Thread):
+    """Writes one page again and again; remembers what was acknowledged, and when."""
+
+    def __init__(self, server, number):
+        super().__init__()
+        self.server, self.path = server, f"/up/{number}"
+        self.acknowledged = []
+        self.slowest = 0
+        self.wrong = None
+        self.ended = threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            body = f"{self.path} {len(self.acknowledged)}\n".encode() * 300
+            before = time.monotonic()
+            answer = self.server.put(self.path, body)
+            self.slowest = max(self.slowest, time.monotonic() - before)
+            if answer.status != 30:
+                self.wrong = answer
+                return
+            self.acknowledged.append(sha256(body))
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = Folder()
+        self.addCleanup(self.folder.remove)
+        self.folder.make("up")
+        self.archive = self.folder.path / "saved.tar.zst"
+
+    def serve(self, settings=None):
+        server = Capsule(SITE, settings, self.folder)
+        self.addCleanup(server.close)
+        return server.start()
+
+    def backup(self, file=None, code=0):
+        asked = subprocess.run(
+            [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", "backup",
+             file or self.archive], capture_output=True, text=True, check=False)
+        self.assertEqual(asked.returncode, code, asked)
+        return asked
+
+    def rows(self, state, table):
+        with contextlib.closing(sqlite3.connect(f"{state}/db/egalaxyd.db")) as database:
+            return sorted(database.execute(f"SELECT * FROM {table}").fetchall())
+
+    def assert_no_archive(self, file=None):
+        file = file or self.archive
+        self.assertEqual([each.name for each in file.parent.iterdir() if "saved" in each.name], [])
+
+
+class UnderLoad(Case):
+    def test_what_was_acknowledged_before_is_restored(self):
+        server = self.serve()
+        person = make_certificate(self.folder.path, "person")
+        self.assertEqual(server.get("/ask?Anna", certificate=person).status, 20)
+        loads = [Uploader(server, number) for number in range(4)]
+        for load in loads:
+            load.start()
+        time.sleep(SECONDS / 3)
+        before = {load.path: list(load.acknowledged) for load in loads}
+        slowest_alone = max(load.slowest for load in loads)
+        begun = time.monotonic()
+        self.backup()
+        took = time.monotonic() - begun
+        time.sleep(SECONDS / 3)
+        for load in loads:
+            load.ended.set()
+        for load in loads:
+            load.join()
+            self.assertIsNone(load.wrong)
+        self.assertTrue(all(before.values()), "no load")
+        print(f"backup of {self.archive.stat().st_size} bytes in {took:.2f} s; slowest of "
+              f"{sum(len(load.acknowledged) for load in loads)} uploads: "
+              f"{max(load.slowest for load in loads):.3f} s, before the backup {slowest_alone:.3f} s")
+        self.assertEqual(stat.S_IMODE(self.archive.stat().st_mode), 0o600)
+        self.assertEqual(server.stop(), [])
+
+        state = self.folder.path / "other"
+        restored = restore(self.archive, state, "--config", self.folder.path / "egalaxyd.toml")
+        self.assertEqual(restored.returncode, 0, restored)
+        for path, sums in before.items():
+            there = [row[10 - 1] for row in sorted(self.rows(state, "uploads")) if row[4] == path]
+            self.assertEqual(there[:len(sums)], sums)
+        self.assertEqual(self.rows(state, "users"), self.rows(server.folder.path / "state", "users"))
+        self.assertEqual(self.rows(state, "metadata"),
+                         self.rows(server.folder.path / "state", "metadata"))
+        self.assert_same_files(server.folder.path / "state/certificates", state / "certificates")
+        self.assertEqual((self.folder.path / "egalaxyd.toml.restored").read_bytes(),
+                         (self.folder.path / "egalaxyd.toml").read_bytes())
+        self.assert_earlier_versions(state, before)
+
+    def assert_same_files(self, one, other):
+        self.assertEqual({file.name: file.read_bytes() for file in one.iterdir()},
+                         {file.name: file.read_bytes() for file in other.iterdir()})
+        self.assertEqual(stat.S_IMODE(other.stat().st_mode), 0o700)
+        self.assertEqual({stat.S_IMODE(file.stat().st_mode) for file in other.iterdir()}, {0o600})
+
+    def assert_earlier_versions(self, state, before):
+        """From a second server with the restored state, through egalaxyctl."""
+        settings = {"server.state_dir": f'"{state}"'}
+        server = Capsule(SITE, settings, self.folder)
+        self.addCleanup(server.close)
+        server.start()
+        socket = self.folder.path / "run/control.sock"
+        ids = {row[0]: (row[4], row[9]) for row in self.rows(state, "uploads")}
+        earlier = [(number, digest) for number, (path, digest) in ids.items()
+                   if digest in before[path][:-1]]
+        for number, digest in earlier[:5] + earlier[-5:]:
+            shown = subprocess.run([program("egalaxyctl"), "--socket", socket, "uploads", "show",
+                                    "--content", str(number)], capture_output=True, check=False)
+            self.assertEqual(shown.returncode, 0, shown)
+            self.assertEqual(sha256(shown.stdout), digest)
+
+
+class Words(Case):
+    def test_without_a_server_it_says_how(self):
+        asked = subprocess.run([program("egalaxyctl"), "--socket", self.folder.path / "none", "backup",
+                                self.archive], capture_output=True, text=True, check=False)
+        self.assertEqual(asked.returncode, 69, asked)
+        self.assertIn("copy the whole state folder", asked.stderr)
+        self.assert_no_archive()
+
+    def test_tar_reads_it_and_its_sums(self):
+        if not shutil.which("zstd"):
+            self.skipTest("no zstd")
+        self.serve()
+        self.backup()
+        unpacked = self.folder.make("unpacked")
+        subprocess.run(["tar", "--zstd", "-xf", self.archive, "-C", unpacked], check=True)
+        subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=unpacked, check=True)
+        self.assertIn(str(self.folder.path / "up"), (unpacked / "MANIFEST").read_text())
+
+    def test_a_full_disk_leaves_no_archive_and_the_old_one(self):
+        server = self.serve()
+        for _ in range(30):
+            self.assertEqual(server.put("/up/page", os.urandom(100_000).hex().encode()).status, 30)
+        small = small_disk(self, self.folder.make("small")) / "saved.tar.zst"
+        asked = self.backup(small, code=73)
+        self.assertIn("No space left", asked.stderr)
+        self.assert_no_archive(small)
+        self.assertEqual(server.put("/up/page", b"still\n").status, 30)
+        self.assertEqual(list((self.folder.path / "state/db").glob("backup.db*")), [])
+        small.write_text("an older one")
+        self.backup(small, code=73)
+        self.assertEqual(small.read_text(), "an older one")
+
+    def test_a_write_that_fails_leaves_no_archive(self):
+        server = self.serve()
+        for _ in range(5):
+            self.assertEqual(server.put("/up/page", os.urandom(100_000).hex().encode()).status, 30)
+        self.backup()
+        size = self.archive.stat().st_size
+        self.archive.unlink()
+        for most in (0, 1, 4096, size // 2, size * 9 // 10):
+            with self.subTest(most=most):
+                asked = subprocess.run(
+                    [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", "backup",
+                     self.archive], capture_output=True, text=True, check=False,
+                    preexec_fn=lambda: limit_files(most))
+                self.assertNotEqual(asked.returncode, 0)
+                self.assertIn(str(self.archive), asked.stderr)
+                self.assert_no_archive()
+
+    def test_a_client_that_goes_costs_nothing(self):
+        server = self.serve()
+        for number in range(10):
+            server.put("/up/page", os.urandom(100_000).hex().encode())
+        for wait in (0, 0.01, 0.03, 0.1):
+            asked = subprocess.Popen([program("egalaxyctl"), "--socket",
+                                      self.folder.path / "run/control.sock", "backup", self.archive],
+                                     stdout=subprocess.DEVNULL)
+            time.sleep(wait)
+            asked.kill()
+            asked.wait()
+        self.assertEqual(server.put("/up/page", b"still\n").status, 30)
+        deadline = time.monotonic() + 20
+        while True:  # the process of one that was killed may not have ended
+            asked = subprocess.run([program("egalaxyctl"), "--socket",
+                                    self.folder.path / "run/control.sock", "backup", self.archive],
+                                   capture_output=True, text=True, check=False)
+            if asked.returncode == 0 or time.monotonic() > deadline:
+                break
+        self.assertEqual(asked.returncode, 0, asked)
+        self.assertEqual(list((self.folder.path / "state/db").glob("backup.db*")), [])
+
+    def test_a_damaged_database_is_no_backup(self):
+        server = self.serve()
+        for number in range(5):
+            server.put("/up/page", os.urandom(100_000).hex().encode())
+        server.stop()
+        database = self.folder.path / "state/db/egalaxyd.db"
+        server.start()
+        with open(database, "r+b") as file:
+            pages = database.stat().st_size // 4096
+            for page in range(3, pages):
+                file.seek(page * 4096)
+                file.write(b"\xff" * 64)
+        asked = self.backup(code=1)
+        self.assertIn("damaged", asked.stderr)
+        self.assert_no_archive()
+        server.kill()
+
+
+class Restoring(Case):
+    def saved(self):
+        server = self.serve()
+        self.assertEqual(server.put("/up/page", b"one\n").status, 30)
+        self.backup()
+        return server
+
+    def test_only_into_an_empty_state_that_no_server_uses(self):
+        server = self.saved()
+        state = self.folder.path / "state"
+        refused = restore(self.archive, state, "--force")
+        self.assertEqual(refused.returncode, 73, refused)
+        self.assertIn("already runs", refused.stderr)
+        self.assertEqual(server.put("/up/page", b"two\n").status, 30)
+        self.assertEqual(server.stop(), [])
+        refused = restore(self.archive, state)
+        self.assertEqual(refused.returncode, 73, refused)
+        self.assertIn("--force", refused.stderr)
+        self.assertEqual(len(self.rows(state, "uploads")), 2)
+        forced = restore(self.archive, state, "--force")
+        self.assertEqual(forced.returncode, 0, forced)
+        self.assertEqual(len(self.rows(state, "uploads")), 1)
+        aside = list(state.glob("replaced-*"))
+        self.assertEqual(len(aside), 1, forced)
+        self.assertEqual(len(self.rows(aside[0], "uploads")), 2)
+        server.start()
+        self.assertEqual(server.put("/up/page", b"three\n").status, 30)
+
+    def test_what_is_broken_leaves_the_folder_empty(self):
+        self.saved()
+        whole = self.archive.read_bytes()
+        state = self.folder.make("other")
+        broken = self.folder.path / "broken.tar.zst"
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        for content in (b"", b"nonsense" * 1000, whole[:len(whole) // 2], whole[:-1], whole + b"x",
+                        whole + whole, bytes(flipped)):
+            with self.subTest(size=len(content)):
+                broken.write_bytes(content)
+                refused = restore(broken, state)
+                self.assertEqual(refused.returncode, 65, refused)
+                self.assertEqual([file.name for file in state.iterdir()], ["egalaxyd.lock"])
+
+    def test_a_write_that_fails_leaves_the_folder_empty(self):
+        server = self.saved()
+        for _ in range(5):
+            server.put("/up/page", os.urandom(100_000).hex().encode())
+        self.backup()
+        state = self.folder.make("other")
+        for most in (100, 4096, 100_000, 400_000):
+            with self.subTest(most=most):
+                refused = restore(self.archive, state, limit=most)
+                self.assertNotIn(refused.returncode, (0, -signal.SIGXFSZ))
+                self.assertEqual([file.name for file in state.iterdir()], ["egalaxyd.lock"])
+        self.assertEqual(restore(self.archive, state).returncode, 0)
+
+    def test_a_database_of_a_newer_version_is_refused(self):
+        if not shutil.which("zstd"):
+            self.skipTest("no zstd")
+        self.saved()
+        unpacked = self.folder.make("unpacked")
+        subprocess.run(["tar", "--zstd", "-xf", self.archive, "-C", unpacked], check=True)
+        with contextlib.closing(sqlite3.connect(unpacked / "db/egalaxyd.db")) as database:
+            database.execute("PRAGMA user_version = 999")
+            database.commit()
+        names = [line.split("  ")[1] for line in (unpacked / "SHA256SUMS").read_text().splitlines()]
+        (unpacked / "SHA256SUMS").write_text("".join(
+            f"{sha256((unpacked / name).read_bytes())}  {name}\n" for name in names))
+        newer = self.folder.path / "newer.tar.zst"
+        subprocess.run(["tar", "--zstd", "--format=ustar", "-cf", newer, "-C", unpacked, *names,
+                        "SHA256SUMS"], check=True)
+        refused = restore(newer, self.folder.make("other"))
+        self.assertEqual(refused.returncode, 65, refused)
+        self.assertIn("999", refused.stderr)
+
+    def test_the_workers_own_the_database_alone(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root gives files to others")
+        self.saved()
+        state = self.folder.path / "other"
+        done = restore(self.archive, state, "--user", "nobody")
+        self.assertEqual(done.returncode, 0, done)
+        nobody = (state / "db").stat().st_uid
+        self.assertNotEqual(nobody, 0)
+        self.assertEqual((state / "db/egalaxyd.db").stat().st_uid, nobody)
+        self.assertEqual((state / "certificates").stat().st_uid, 0)
+        # A state folder of another account, as the unit has it: all of it stays that account's.
+        other = self.folder.path / "theirs"
+        other.mkdir(mode=0o750)
+        os.chown(other, nobody, -1)
+        self.archive.chmod(0o600)
+        done = restore(self.archive, other, "--user", "nobody")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual({file.lstat().st_uid for file in other.rglob("*")}, {nobody})
+
+
+if __name__ == "__main__":
+    unittest.main()
