@@ -336,6 +336,58 @@ class WithTheSockets(unittest.TestCase):
         self.assertEqual(failures(running.result()), "none")
 
 
+    def test_upgrades_under_load_without_a_failed_request(self):
+        self.assertTrue(lab.answers())
+        running = load(seconds=20)
+        self.addCleanup(running.cancel)
+        first = master()
+        install()
+        lab.eventually(lambda: serves_anew(first), "another master")
+        self.assertEqual(failures(running.result()), "none")
+
+
+class BackedUp(unittest.TestCase):
+    ARCHIVE = "/root/saved.tar.zst"
+    PAGE = b"gemini://localhost/\r\n"
+
+    def test_under_load_and_restored_into_another_installation(self):
+        install()
+        self.addCleanup(uninstall)
+        self.addCleanup(machine.run, "rm", "-f", self.ARCHIVE)
+        configure(CONFIGURATION)
+        machine.run("systemctl", "restart", "egalaxyd")
+        lab.eventually(lab.answers, "an answer")
+        certificate = lab.exchange(self.PAGE)[1]
+        for number in range(20):
+            self.assertTrue(upload(f"/srv/saved-{number}", b"# Saved\n").startswith("30 "))
+        running = load()
+        self.addCleanup(running.cancel)
+        self.assertIn("checked", machine.run("egalaxyctl", "backup", self.ARCHIVE).stdout)
+        self.assertEqual(failures(running.result()), "none")
+        self.assertEqual(machine.run("stat", "-c", "%a %U", self.ARCHIVE).stdout.strip(), "600 root")
+
+        machine.run("dpkg", "--purge", "egalaxyd")
+        install()  # with a certificate and a database of its own
+        lab.eventually(lab.answers, "an answer")
+        self.assertNotEqual(lab.exchange(self.PAGE)[1], certificate)
+        restore = ("egalaxyd", "--system", "--restore", self.ARCHIVE)
+        self.assertIn("already runs", machine.run(*restore, "--force", check=False).stdout)
+        machine.run("systemctl", "stop", "egalaxyd")
+        self.assertIn("--force", machine.run(*restore, check=False).stdout)
+        machine.run(*restore, "--force")
+        self.assertEqual(
+            machine.run("find", "/var/lib/egalaxyd", "!", "-user", "egalaxyd").stdout.strip(), "")
+        self.assertEqual(machine.path(FILE + ".restored").read_text(), CONFIGURATION)
+        machine.run("mv", FILE + ".restored", FILE)
+        machine.run("systemctl", "start", "egalaxyd")
+        lab.eventually(lab.answers, "an answer")
+        self.assertEqual(lab.exchange(self.PAGE)[1], certificate)
+        listed = machine.run("egalaxyctl", "uploads", "--path", "/srv").stdout
+        for number in range(20):
+            self.assertIn(f"saved-{number}", listed)
+        self.assertTrue(upload("/srv/after", b"# After\n").startswith("30 "))
+
+
 class Removed(unittest.TestCase):
     """Files of the system that come and go by themselves are left out of the comparison."""
 
