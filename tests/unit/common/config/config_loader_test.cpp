@@ -227,7 +227,7 @@ lang = "de")"));
   DirectoryArgs expected;
   expected.root = "/etc/egalaxyd/capsule";
   expected.index = {"a.gmi"};
-  expected.listing = true;
+  expected.listing.emplace();
   expected.hidden = true;
   expected.symlinks = SymlinkPolicy::kDeny;
   expected.mime = {{".x", "a/b"}, {".y", "c/d"}};
@@ -413,7 +413,7 @@ TEST(ConfigLoader, RemembersTheLineOfEachKey) {
   const Config config = good("[limits]\n\nconnections = 5\n[sites.\"a.b\"]\nroot = \"/r\"\n");
   EXPECT_EQ(config.where("limits.connections"), kFile.string() + ":3: limits.connections");
   EXPECT_EQ(config.where("limits.write_timeout"), kFile.string() + ": limits.write_timeout");
-  EXPECT_EQ(config.lines.at(R"(sites."a.b".root)"), 5U);
+  EXPECT_EQ(config.lines.at(R"(sites."a.b".root)").line, 5U);
   EXPECT_EQ(Config{}.where("limits.connections"), "limits.connections");
 }
 

@@ -85,7 +85,7 @@ TEST_F(DirectorySiteTest, ServesWhatHasGotTheInodeOfAKeyThatIsGone) {
 }
 
 TEST_F(DirectorySiteTest, NeverServesAnythingThatHoldsAPrivateKey) {
-  args_.listing = true;
+  args_.listing.emplace();
   dir_.write("server.key~", keyText());
   dir_.write("both.pem", std::string(30'000, 'x') + "\n" + keyText());
   dir_.write("page.gmi", "fine");
@@ -171,7 +171,7 @@ TEST_F(DirectorySiteTest, AnswersNotFoundWithoutIndexAndListing) {
 TEST_F(DirectorySiteTest, AnswersNotFoundToAFileWithATrailingSlash) {
   dir_.write("page.gmi", "x");
   EXPECT_EQ(get("/page.gmi/").status, 51);
-  args_.listing = true;
+  args_.listing.emplace();
   EXPECT_EQ(get("/page.gmi/").status, 51);
 }
 
@@ -246,7 +246,7 @@ TEST_F(DirectorySiteTest, AnswersBusyWhenThePoolIsFull) {
 }
 
 TEST_F(DirectorySiteTest, ListsAFolderWithoutIndex) {
-  args_.listing = true;
+  args_.listing.emplace();
   args_.lang = "en,fr";
   dir_.write("sub/page.gmi", "x");
   Answer answer = get("/files/sub/", "/files");
@@ -258,13 +258,13 @@ TEST_F(DirectorySiteTest, ListsAFolderWithoutIndex) {
 }
 
 TEST_F(DirectorySiteTest, PrefersAnIndexToAListing) {
-  args_.listing = true;
+  args_.listing.emplace();
   dir_.write("index.gmi", "mine");
   EXPECT_EQ(get("/").body, "mine");
 }
 
 TEST_F(DirectorySiteTest, HoldsOnlySoManyListingsInMemory) {
-  args_.listing = true;
+  args_.listing.emplace();
   dir_.write("HEADER.gmi", std::string(60'000, 'x'));
   const auto tree = site();
   std::vector<Response> unread;
@@ -314,7 +314,7 @@ TEST_F(DirectorySiteTest, FollowsItsRootWhenThatIsReplaced) {
   dir_.write("r1/page.gmi", "first");
   dir_.write("r2/page.gmi", "second");
   fs::create_directory_symlink("r1", dir_ / "current");
-  args_.listing = true;
+  args_.listing.emplace();
   args_.root = dir_ / "current";
   const auto keys = std::make_shared<const PrivateFiles>();
   const auto root = roots.open(args_.root, args_.symlinks, keys).value();
