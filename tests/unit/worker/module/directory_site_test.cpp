@@ -257,6 +257,28 @@ TEST_F(DirectorySiteTest, ListsAFolderWithoutIndex) {
   EXPECT_TRUE(answer.body.starts_with("# /files/\n\n=> ./sub/ sub/  ")) << answer.body;
 }
 
+TEST_F(DirectorySiteTest, ListsALargeFolderInPages) {
+  args_.listing.emplace().page = 2;
+  for (const char* name : {"a", "b", "c", "d", "e"}) dir_.write("sub/" + std::string(name), "x");
+  EXPECT_NE(get("/files/sub/", "/files").body.find("=> ./;page=2 Next page\n"), std::string::npos);
+  const Answer third = get("/files/sub/;page=3", "/files");
+  EXPECT_EQ(third.header(), "20 text/gemini");
+  EXPECT_TRUE(third.body.starts_with("# /files/sub/\n\n=> ../ ../\n=> ./e e  1 B  ")) << third.body;
+  EXPECT_EQ(get("/files/;page=1", "/files").status, 20);
+  for (const char* none : {"/files/sub/;page=4", "/files/sub/;page=0", "/files/sub/;page=x",
+                           "/files/none/;page=2", "/files/sub/a/;page=1"}) {
+    EXPECT_EQ(get(none, "/files").header(), "51 Not found") << none;
+  }
+  dir_.write("sub/;page=2", "a file");
+  EXPECT_EQ(get("/files/sub/;page=2", "/files").body, "a file");
+  fs::remove(dir_ / "sub/;page=2");
+  dir_.write("sub/index.gmi", "x");
+  EXPECT_EQ(get("/files/sub/;page=2", "/files").header(), "51 Not found");
+  args_.listing.reset();
+  fs::remove(dir_ / "sub/index.gmi");
+  EXPECT_EQ(get("/files/sub/;page=2", "/files").header(), "51 Not found");
+}
+
 TEST_F(DirectorySiteTest, PrefersAnIndexToAListing) {
   args_.listing.emplace();
   dir_.write("index.gmi", "mine");
