@@ -182,6 +182,9 @@ int MasterApp::check() const {
   if (!complaints.empty()) return fail({EXIT_CONFIG, failureOf(complaints).messages});
   const std::string file = loaded.config.file.string();
   std::cout << file << (file.empty() ? "" : ": ") << "configuration OK\n";
+  for (const auto& included : loaded.config.included) {
+    std::cout << included.string() << ": included, OK\n";
+  }
   if (line_.configFile.empty()) {
     print({"there is no configuration file in " +
            line_.directory.value_or(line_.workingDir).string() +

@@ -37,10 +37,16 @@ std::vector<MountConfig>* nestedMounts(ModuleArgs& args) {
 }
 
 std::string Config::where(const std::string& key) const {
-  if (const auto line = lines.find(key); line != lines.end() && line->second != kOnCommandLine) {
-    return fmt::format("{}:{}: {}", file.string(), line->second, key);
+  const auto place = lines.find(key);
+  if (place != lines.end() && place->second.line != kOnCommandLine) {
+    return fmt::format("{}: {}", where(place->second), key);
   }
   return file.empty() ? key : fmt::format("{}: {}", file.string(), key);
+}
+
+std::string Config::where(const KeyPlace& place) const {
+  const std::filesystem::path& name = place.file == 0 ? file : included.at(place.file - 1);
+  return fmt::format("{}:{}", name.string(), place.line);
 }
 
 std::vector<SiteConfig> sitesWithCertificates(const Config& config) {

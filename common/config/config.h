@@ -181,11 +181,22 @@ struct UploadArgs {
   bool operator==(const UploadArgs&) const = default;
 };
 
+enum class ListingSort { kName, kTime, kSize };
+
+/// A directory's `listing`: what the pages look like that list a folder.
+struct ListingArgs {
+  ListingSort sort = ListingSort::kName;  ///< by time the newest comes first, by size the largest
+  bool reverse = false;
+  bool titles = false;       ///< the first heading of a gemtext file stands for its name
+  std::uint32_t page = 500;  ///< entries
+  bool operator==(const ListingArgs&) const = default;
+};
+
 /// module = "directory": a static tree.
 struct DirectoryArgs {
   std::filesystem::path root;
   std::vector<std::string> index{"index.gmi", "index.gemini"};
-  bool listing = false;
+  std::optional<ListingArgs> listing;  ///< nullopt: no folder is listed
   bool hidden = false;
   SymlinkPolicy symlinks = SymlinkPolicy::kInside;
   std::map<std::string, std::string> mime;  ///< ".ext" to "type/sub"
@@ -295,11 +306,29 @@ struct SiteConfig {
   std::filesystem::path log{};  ///< its access lines' file; "": they go where the others go
 };
 
+/// Where a key stands.
+struct KeyPlace {
+  std::size_t file = 0;  ///< 0: Config::file, else one more than its place in Config::included
+  std::size_t line = 0;
+  auto operator<=>(const KeyPlace&) const = default;
+};
+
+/// What one pattern of `include` names: the files in `folder` and, where the pattern has more than
+/// one part, below it.
+struct IncludePattern {
+  std::filesystem::path folder;  ///< without wildcards, as complaints name it; "": where we are
+  std::string names;             ///< as glob(3) has them, relative to it: "*.toml"
+  bool operator==(const IncludePattern&) const = default;
+};
+
 struct Config {
   /// The file that was read, as it was named; empty when there was none.
   std::filesystem::path file;
-  /// The line of each key that the file sets, by dotted key: limits.connections.
-  std::map<std::string, std::size_t> lines;
+  /// The files that it includes, in the order in which they were read.
+  std::vector<std::filesystem::path> included;
+  std::vector<IncludePattern> includePatterns;
+  /// The place of each key that the files set, by dotted key: limits.connections.
+  std::map<std::string, KeyPlace> lines;
   /// Dotted keys that have been complained of, and those that unknown keys were likely meant to be:
   /// that such a key is missing is no second fault.
   std::set<std::string> faulty;
@@ -316,6 +345,8 @@ struct Config {
   /// Where `key` stands, for complaints: "egalaxyd.toml:12: limits.connections"; without the line
   /// when it has its default, without the file when there is none.
   std::string where(const std::string& key) const;
+  /// "egalaxyd.toml:12"
+  std::string where(const KeyPlace& place) const;
 };
 
 /// The sites as TLS sees them: a router out of a plug-in may serve without any, which is one for

@@ -2,7 +2,9 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "common/config/config_schema.h"
 
@@ -17,14 +19,14 @@ class Dumper {
  public:
   template <class T>
   void key(std::string_view name, const T& value, const Form<T>& form) {
-    line(name, text(value, form));
+    line(name, valueText(value, form));
   }
 
   template <class T>
   void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
     std::string items;
     for (const T& value : values) {
-      items += (items.empty() ? "" : ", ") + text(value, form);
+      items += (items.empty() ? "" : ", ") + valueText(value, form);
     }
     line(name, fmt::format("[{}]", items));
   }
@@ -52,6 +54,14 @@ class Dumper {
     describe(*this, *values);
   }
 
+  template <class T>
+  void toggle(std::string_view name, std::optional<T>& values) {
+    if (!values) return line(name, "false");
+    Dumper inner;
+    describe(inner, *values);
+    line(name, fmt::format("{{ {} }}", fmt::join(inner.lines_, ", ")));
+  }
+
   void sites(std::string_view name, std::vector<SiteConfig>& sites) {
     for (SiteConfig& site : sites) {
       const std::string key = fmt::format("{}.{}", name, tomlKey(site.host));
@@ -65,11 +75,11 @@ class Dumper {
     mountsOf(fmt::format("{}.{}", mount_, name), mounts);
   }
 
-  std::string take() { return std::move(out_); }
+  std::string text() const { return fmt::format("{}\n", fmt::join(lines_, "\n")); }
 
  private:
   template <class T>
-  static std::string text(const T& value, const Form<T>& form) {
+  static std::string valueText(const T& value, const Form<T>& form) {
     return form.secret ? std::string(kMasked) : tomlText(form.write(value));
   }
 
@@ -83,13 +93,14 @@ class Dumper {
   }
 
   void line(std::string_view name, std::string_view value) {
-    out_ += fmt::format("{} = {}\n", tomlKey(name), value);
+    lines_.push_back(fmt::format("{} = {}", tomlKey(name), value));
   }
   void header(const std::string& name) {
-    out_ += fmt::format("{}[{}]\n", out_.empty() ? "" : "\n", name);
+    if (!lines_.empty()) lines_.emplace_back();
+    lines_.push_back(fmt::format("[{}]", name));
   }
 
-  std::string out_;
+  std::vector<std::string> lines_;
   std::string mount_;  ///< the table of the path that is being written
 };
 
@@ -99,7 +110,7 @@ std::string dumpConfig(const Config& config) {
   Config copy = config;  // visitors see values that a reader may fill
   Dumper dumper;
   describe(dumper, copy);
-  return dumper.take();
+  return dumper.text();
 }
 
 }  // namespace egalaxyd

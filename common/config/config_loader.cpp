@@ -1,9 +1,11 @@
 #include "common/config/config_loader.h"
 
 #include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -17,6 +19,7 @@
 #include "common/base/spelling.h"
 #include "common/config/config_schema.h"
 #include "common/config/home_folder.h"
+#include "common/config/include_files.h"
 #include "common/config/log_places.h"
 #include "common/config/syntax_fault.h"
 
@@ -27,6 +30,8 @@ using std::filesystem::path;
 
 /// A hundred times what ten thousand sites take.
 constexpr std::size_t kMaxConfigBytes = 256 << 20;
+
+constexpr std::string_view kInclude = "include";
 
 std::string_view nodeType(const toml::node& node) {
   switch (node.type()) {
@@ -137,6 +142,7 @@ struct KeyNames {
     names.emplace_back(name);
   }
   void section(std::string_view name, const auto&) { names.emplace_back(name); }
+  void toggle(std::string_view name, const auto&) { names.emplace_back(name); }
   void mounts(std::string_view name, const auto&) { names.emplace_back(name); }
 };
 
@@ -197,39 +203,62 @@ std::string homeOf(std::string_view key) {
 
 using Entry = std::pair<const toml::key*, const toml::node*>;
 
-/// A table's entries in the order of the file.
-std::vector<Entry> inFileOrder(const toml::table& table) {
-  std::vector<Entry> entries;
-  for (const auto& [key, node] : table) entries.emplace_back(&key, &node);
-  std::ranges::stable_sort(entries, [](const Entry& a, const Entry& b) {
-    const auto& x = a.first->source().begin;
-    const auto& y = b.first->source().begin;
-    return std::pair(x.line, x.column) < std::pair(y.line, y.column);
-  });
-  return entries;
-}
+/// One file of the configuration.
+struct SourceFile {
+  path name;                            ///< as complaints name it
+  path folder;                          ///< where its relative paths begin
+  std::vector<std::string> lines = {};  ///< as they were read
+};
 
-/// What the readers of one file share: the result, the complaints and the folder.
+/// What the readers of one configuration share: the result, the complaints and the files.
 struct Reading {
   Config config;
-  std::vector<std::pair<std::size_t, Complaint>> complaints;  ///< with their lines
-  path folder;
-  std::vector<std::string> lines;  ///< of the file, as they were read
+  std::vector<std::pair<KeyPlace, Complaint>> complaints;
+  std::vector<SourceFile> files;  ///< by KeyPlace::file
+  /// The number of each file, by the name under which the parser knows it.
+  std::map<const std::string*, std::size_t> numbers;
   /// Those whose values were guessed. That such a guess is not allowed says it all.
-  std::set<std::size_t> guessed;
+  std::set<KeyPlace> guessed;
 
-  void complain(std::size_t line, const std::string& key, std::string text) {
-    std::string where = fmt::format("{}:{}", config.file.string(), line);
+  explicit Reading(const path& file) {
+    config.file = file;
+    add(file);
+  }
+  void add(const path& file) {
+    std::error_code error;
+    files.push_back({file, std::filesystem::absolute(file, error).parent_path()});
+  }
+
+  KeyPlace placeOf(const toml::source_region& source) const {
+    const auto number = numbers.find(source.path.get());
+    return {number == numbers.end() ? 0 : number->second, source.begin.line};
+  }
+  KeyPlace placeOf(const toml::key& key) const { return placeOf(key.source()); }
+
+  /// A table's entries in the order of the files.
+  std::vector<Entry> inFileOrder(const toml::table& table) const {
+    std::vector<Entry> entries;
+    for (const auto& [key, node] : table) entries.emplace_back(&key, &node);
+    std::ranges::stable_sort(entries, [this](const Entry& a, const Entry& b) {
+      return std::pair(placeOf(*a.first), a.first->source().begin.column) <
+             std::pair(placeOf(*b.first), b.first->source().begin.column);
+    });
+    return entries;
+  }
+
+  void complain(const KeyPlace& place, const std::string& key, std::string text,
+                bool mayPass = false) {
+    std::string where = config.where(place);
     if (!key.empty()) where += ": " + key;
-    complaints.push_back({line, {std::move(where), std::move(text)}});
+    complaints.push_back({place, {std::move(where), std::move(text), mayPass}});
     config.faulty.insert(key);
   }
-  /// Against the file's folder; complains of a home folder that is not known.
-  std::optional<path> resolve(const path& named, const std::string& key, std::size_t line) {
+  /// Against the folder of the file that names it; complains of a home folder that is not known.
+  std::optional<path> resolve(const path& named, const std::string& key, const KeyPlace& place) {
     if (named.empty()) return named;
     auto whole = withHomeFolder(named);
-    if (whole) return (folder / *whole).lexically_normal();
-    complain(line, key, whole.error().message);
+    if (whole) return (files.at(place.file).folder / *whole).lexically_normal();
+    complain(place, key, whole.error().message);
     return std::nullopt;
   }
   /// The same for a path in a text.
@@ -250,7 +279,7 @@ class TableReader {
   void key(std::string_view key, T& value, const Form<T>& form) {
     const toml::node* node = find(key);
     if (!node) return;
-    if (auto read = scalar(*node, lineOf(key), dotted(key), form)) value = std::move(*read);
+    if (auto read = scalar(*node, placeOf(key), dotted(key), form)) value = std::move(*read);
   }
 
   template <class T>
@@ -262,7 +291,7 @@ class TableReader {
       return complain(key, wrongType("an array", *node, "") + asArray(*node, values, form));
     values.clear();
     for (const toml::node& element : *array) {
-      auto read = scalar(element, element.source().begin.line, dotted(key), form);
+      auto read = scalar(element, reading_.placeOf(element.source()), dotted(key), form);
       if (read) values.push_back(std::move(*read));
     }
   }
@@ -273,7 +302,7 @@ class TableReader {
     if (!table) return;
     values.clear();
     TableReader reader(reading_, *table, dotted(key));
-    for (const auto& [name, node] : inFileOrder(*table)) {
+    for (const auto& [name, node] : reading_.inFileOrder(*table)) {
       reader.key(name->str(), values[std::string(name->str())], forms::text());
     }
   }
@@ -292,6 +321,20 @@ class TableReader {
     if (table_.contains(key)) value.emplace();
     T unused;
     section(key, value ? *value : unused);
+  }
+
+  template <class T>
+  void toggle(std::string_view key, std::optional<T>& value) {
+    const toml::node* node = find(key);
+    if (!node) return;
+    if (node->is_table()) {
+      value.emplace();
+      return section(key, *value);
+    }
+    Form<bool> form = forms::flag();
+    form.types += " or a table";
+    const auto isOn = scalar(*node, placeOf(key), dotted(key), form);
+    if (isOn) value = *isOn ? std::optional<T>(T()) : std::nullopt;
   }
 
   void sites(std::string_view key, std::vector<SiteConfig>& sites);
@@ -317,7 +360,7 @@ class TableReader {
   /// `others`: keys of its table that are not the site's.
   SiteConfig site(const std::string& name, const Entry& entry,
                   const std::vector<std::string>& others);
-  void complainOfDots(const std::string& host, std::size_t line);
+  void complainOfDots(const std::string& host, const KeyPlace& place);
   void siteMounts(SiteConfig& site);
   std::vector<MountConfig> paths();
   MountConfig mount(std::string_view key, const std::vector<MountConfig>& earlier);
@@ -330,35 +373,34 @@ class TableReader {
     return name_.empty() ? tomlKey(key) : name_ + "." + tomlKey(key);
   }
   /// Of a key that is there.
-  std::size_t lineOf(std::string_view key) const {
-    return table_.find(key)->first.source().begin.line;
-  }
+  KeyPlace placeOf(std::string_view key) const { return reading_.placeOf(table_.find(key)->first); }
   void complain(std::string_view key, std::string text) {
-    reading_.complain(lineOf(key), dotted(key), std::move(text));
+    reading_.complain(placeOf(key), dotted(key), std::move(text));
   }
   /// The value of a known key, if the file has it.
   const toml::node* find(std::string_view key);
   const toml::table* subTable(std::string_view key);
   /// nullptr: it is none, which has been complained of.
-  const toml::table* tableOf(const toml::node& node, std::size_t line, const std::string& full);
+  const toml::table* tableOf(const toml::node& node, const KeyPlace& place,
+                             const std::string& full);
 
   template <class T>
-  std::optional<T> scalar(const toml::node& node, std::size_t line, const std::string& full,
+  std::optional<T> scalar(const toml::node& node, const KeyPlace& place, const std::string& full,
                           const Form<T>& form) {
     const auto value = scalarOf(node);
     if (!value || form.types.find(typeName(*value)) == std::string::npos) {
-      reading_.complain(line, full,
+      reading_.complain(place, full,
                         wrongType(form.types, node, form.allowed) + writtenOtherwise(node, form));
       return std::nullopt;
     }
     auto read = form.read(*value);
     if (!read) {
       const std::string found = form.secretIfWrong ? "something else" : tomlText(*value);
-      reading_.complain(line, full,
+      reading_.complain(place, full,
                         fmt::format("found {}; allowed: {}{}{}", found, form.allowed,
                                     perhaps(*value, form.names), writtenOtherwise(node, form)));
     } else if constexpr (std::is_same_v<T, path>) {
-      read = reading_.resolve(*read, full, line);
+      read = reading_.resolve(*read, full, place);
     }
     return read;
   }
@@ -375,20 +417,20 @@ const toml::node* TableReader::find(std::string_view key) {
   known_.emplace_back(key);
   const auto entry = table_.find(key);
   if (entry == table_.end()) return nullptr;
-  reading_.config.lines[dotted(key)] = lineOf(key);
+  reading_.config.lines[dotted(key)] = placeOf(key);
   return &entry->second;
 }
 
 const toml::table* TableReader::subTable(std::string_view key) {
   const toml::node* node = find(key);
-  return node ? tableOf(*node, lineOf(key), dotted(key)) : nullptr;
+  return node ? tableOf(*node, placeOf(key), dotted(key)) : nullptr;
 }
 
-const toml::table* TableReader::tableOf(const toml::node& node, std::size_t line,
+const toml::table* TableReader::tableOf(const toml::node& node, const KeyPlace& place,
                                         const std::string& full) {
   if (node.is_table()) return node.as_table();
   const bool doubled = node.is_array_of_tables();
-  reading_.complain(line, full,
+  reading_.complain(place, full,
                     wrongType("a table", node, "") +
                         fmt::format("; write [{}]{}", full,
                                     doubled ? ", in single brackets" : " and its keys below it"));
@@ -397,7 +439,7 @@ const toml::table* TableReader::tableOf(const toml::node& node, std::size_t line
 
 void TableReader::complainOfUnknown() {
   const std::set<std::string, std::less<>> known(known_.begin(), known_.end());
-  for (const auto& [key, node] : inFileOrder(table_)) {
+  for (const auto& [key, node] : reading_.inFileOrder(table_)) {
     const bool isPath = hasPaths_ && key->str().starts_with('/');
     if (isPath || known.contains(key->str())) continue;
     const bool perhapsPath = hasPaths_ && node->is_table() && !isModuleKey(key->str());
@@ -420,6 +462,10 @@ void TableReader::complainOfUnknown() {
 
 void TableReader::complainOfUnknownKey(std::string_view key,
                                        const std::vector<std::string>& known) {
+  if (key == kInclude) {
+    constexpr auto text = "belongs to the top of {}, above the first table";
+    return complain(key, fmt::format(text, reading_.config.file.string()));
+  }
   const auto near = nearNames(key, known);
   for (const std::string& name : near) reading_.config.faulty.insert(dotted(name));
   const bool isOfAnotherModule = name_.starts_with("sites") && isModuleKey(key);
@@ -431,7 +477,8 @@ void TableReader::complainOfUnknownKey(std::string_view key,
 
 /// At the top of the file: perhaps a host.
 void TableReader::complainOfUnknownTable(std::string_view key) {
-  const std::string_view line = reading_.lines.at(lineOf(key) - 1);
+  const KeyPlace place = placeOf(key);
+  const std::string_view line = reading_.files.at(place.file).lines.at(place.line - 1);
   const std::size_t end = line.rfind(']');
   const bool isHost = nearNames(key, known_).empty() && isHeader(line) && end != std::string::npos;
   if (!isHost) return complainOfUnknownKey(key, known_);
@@ -447,7 +494,7 @@ void TableReader::sites(std::string_view key, std::vector<SiteConfig>& sites) {
   const toml::table* table = subTable(key);
   if (!table) return;
   TableReader reader(reading_, *table, dotted(key));
-  for (const auto& entry : inFileOrder(*table)) {
+  for (const auto& entry : reading_.inFileOrder(*table)) {
     reader.hosts(std::string(entry.first->str()), entry, false, sites);
   }
 }
@@ -470,14 +517,14 @@ bool continuesName(const Entry& entry) {
 void TableReader::hosts(const std::string& name, const Entry& entry, bool isCut,
                         std::vector<SiteConfig>& sites) {
   const toml::table* table = entry.second->as_table();
-  const auto entries = table ? inFileOrder(*table) : std::vector<Entry>();
+  const auto entries = table ? reading_.inFileOrder(*table) : std::vector<Entry>();
   std::vector<std::string> rests;
   for (const Entry& inner : entries) {
     const bool mayBeCut = isCut || name.find('.') == std::string::npos;
     if (mayBeCut && continuesName(inner)) rests.emplace_back(inner.first->str());
   }
   if (rests.empty() || rests.size() < entries.size()) {
-    if (isCut) complainOfDots(name, entry.first->source().begin.line);
+    if (isCut) complainOfDots(name, reading_.placeOf(*entry.first));
     sites.push_back(site(name, entry, rests));
   }
   for (const Entry& inner : entries) {
@@ -487,12 +534,13 @@ void TableReader::hosts(const std::string& name, const Entry& entry, bool isCut,
   }
 }
 
-void TableReader::complainOfDots(const std::string& host, std::size_t line) {
+void TableReader::complainOfDots(const std::string& host, const KeyPlace& place) {
   const std::string written = name_ + "." + host;
   const bool perhapsPath = std::ranges::count(host, '.') == 1;
   std::string others;
-  for (std::size_t i = line + 1; i <= reading_.lines.size(); ++i) {
-    std::string_view header = reading_.lines[i - 1];
+  const std::vector<std::string>& lines = reading_.files.at(place.file).lines;
+  for (std::size_t i = place.line + 1; i <= lines.size(); ++i) {
+    std::string_view header = lines[i - 1];
     if (!isHeader(header)) continue;
     header.remove_prefix(header.find('[') + 1);
     const bool same = header.starts_with(written) && header.size() > written.size() &&
@@ -500,7 +548,7 @@ void TableReader::complainOfDots(const std::string& host, std::size_t line) {
     if (same) others += fmt::format("{}{}", others.empty() ? "; likewise in line " : ", ", i);
   }
   reading_.complain(
-      line, written,
+      place, written,
       fmt::format("a host's name with dots stands in quotes: write [{}.{}]{}{}", name_,
                   tomlText(host), perhapsPath ? R"(; a path begins with "/")" : "", others));
 }
@@ -529,18 +577,18 @@ std::string hostWithin(std::string_view text) {
 SiteConfig TableReader::site(const std::string& name, const Entry& entry,
                              const std::vector<std::string>& others) {
   SiteConfig site;
-  const std::size_t line = entry.first->source().begin.line;
+  const KeyPlace place = reading_.placeOf(*entry.first);
   site.dottedKey = dotted(name);
-  reading_.config.lines[site.dottedKey] = line;
+  reading_.config.lines[site.dottedKey] = place;
   site.where = reading_.config.where(site.dottedKey);
   if (auto host = parseSiteHost(name)) {
     site.host = std::move(*host);
   } else {
-    reading_.complain(line, site.dottedKey,
+    reading_.complain(place, site.dottedKey,
                       fmt::format("found {}; allowed: {}{}", tomlText(name), forms::host().allowed,
                                   hostWithin(name)));
   }
-  const toml::table* table = tableOf(*entry.second, line, site.dottedKey);
+  const toml::table* table = tableOf(*entry.second, place, site.dottedKey);
   if (!table) return site;
   TableReader reader(reading_, *table, site.dottedKey);
   reader.known_ = others;
@@ -554,7 +602,7 @@ SiteConfig TableReader::site(const std::string& name, const Entry& entry,
 std::vector<MountConfig> TableReader::paths() {
   hasPaths_ = true;
   std::vector<MountConfig> mounts;
-  for (const auto& [key, node] : inFileOrder(table_)) {
+  for (const auto& [key, node] : reading_.inFileOrder(table_)) {
     if (key->str().starts_with('/')) mounts.push_back(mount(key->str(), mounts));
   }
   return mounts;
@@ -596,7 +644,7 @@ void TableReader::readModule(MountConfig& mount) {
       quotedList(std::vector<std::string>(kModuleNames.begin(), kModuleNames.end()), ", ");
   const toml::node* node = find("module");
   if (!node) return complainWithoutModule(allowed);
-  const auto name = scalar(*node, lineOf("module"), dotted("module"), forms::text());
+  const auto name = scalar(*node, placeOf("module"), dotted("module"), forms::text());
   if (!name) return;
   auto args = moduleArgs(*name);
   if (!args) {
@@ -614,7 +662,7 @@ void TableReader::readModule(MountConfig& mount) {
 void TableReader::complainWithoutModule(std::string_view allowed) {
   const std::vector<std::string>& known = moduleKeys();
   bool isMisspelt = false;
-  for (const auto& [key, node] : inFileOrder(table_)) {
+  for (const auto& [key, node] : reading_.inFileOrder(table_)) {
     if (std::ranges::find(known, key->str()) != known.end()) continue;
     const auto near = nearNames(key->str(), known);
     if (near.empty()) continue;
@@ -622,22 +670,22 @@ void TableReader::complainWithoutModule(std::string_view allowed) {
     complainOfUnknownKey(key->str(), known);
   }
   if (isMisspelt) return;
-  const std::size_t line = reading_.config.lines[name_];
-  reading_.complain(line, name_, fmt::format("module is missing; allowed: {}", allowed));
+  const KeyPlace place = reading_.config.lines[name_];
+  reading_.complain(place, name_, fmt::format("module is missing; allowed: {}", allowed));
 }
 
-/// In the order of the file, each once: a site's `root` and `lang` are read for two.
+/// In the order of the files, each once: a site's `root` and `lang` are read for two.
 /// Of a line that was guessed only the last is left.
-Complaints inOrder(std::vector<std::pair<std::size_t, Complaint>> complaints,
-                   const std::set<std::size_t>& guessed) {
+Complaints inOrder(std::vector<std::pair<KeyPlace, Complaint>> complaints,
+                   const std::set<KeyPlace>& guessed) {
   std::ranges::stable_sort(complaints,
                            [](const auto& a, const auto& b) { return a.first < b.first; });
   Complaints result;
   for (std::size_t i = 0; i < complaints.size(); ++i) {
-    const std::size_t line = complaints[i].first;
+    const KeyPlace place = complaints[i].first;
     Complaint& complaint = complaints[i].second;
-    const bool isMoreToCome = i + 1 < complaints.size() && complaints[i + 1].first == line;
-    if (guessed.contains(line) && isMoreToCome) continue;
+    const bool isMoreToCome = i + 1 < complaints.size() && complaints[i + 1].first == place;
+    if (guessed.contains(place) && isMoreToCome) continue;
     const bool again = std::ranges::any_of(result, [&](const Complaint& other) {
       return other.where == complaint.where && other.text == complaint.text;
     });
@@ -657,46 +705,155 @@ std::vector<std::string> linesOf(std::string_view text) {
 }
 
 /// Complains of what is no TOML and reads on with what was meant, as far as that can be told.
-/// nullopt: it cannot.
+/// nullopt: it cannot. `text` is that of the last file.
 std::optional<toml::table> parseToml(std::string_view text, Reading& reading) {
+  const std::size_t number = reading.files.size() - 1;
   if (const auto fault = encodingFault(text)) {
-    reading.complain(fault->line, fault->key, fault->text);
+    reading.complain({number, fault->line}, fault->key, fault->text);
     return std::nullopt;
   }
-  reading.lines = linesOf(text);
+  std::vector<std::string>& lines = reading.files[number].lines;
+  lines = linesOf(text);
   std::string mended;
   std::size_t last = 0;
   for (int faults = 0; faults < kMostSyntaxFaults; ++faults) {
     try {
-      return toml::parse(text);
+      auto table = toml::parse(text, std::string_view("configuration"));
+      reading.numbers[table.source().path.get()] = number;
+      return table;
     } catch (const toml::parse_error& e) {
-      const auto fault = syntaxFault(reading.lines, e.source().begin.line, e.description());
+      const auto fault = syntaxFault(lines, e.source().begin.line, e.description());
       if (fault.line <= last) return std::nullopt;  // the guess was wrong
       last = fault.line;
-      reading.complain(fault.line, fault.key, fault.text);
+      reading.complain({number, fault.line}, fault.key, fault.text);
       if (!fault.instead) return std::nullopt;
-      if (!isHeader(reading.lines.at(fault.line - 1))) reading.guessed.insert(fault.line);
-      for (std::size_t i = 0; i < fault.lines; ++i) reading.lines.at(fault.line - 1 + i).clear();
-      reading.lines[fault.line - 1] = *fault.instead;
+      if (!isHeader(lines.at(fault.line - 1))) reading.guessed.insert({number, fault.line});
+      for (std::size_t i = 0; i < fault.lines; ++i) lines.at(fault.line - 1 + i).clear();
+      lines[fault.line - 1] = *fault.instead;
     }
     mended.clear();
-    for (const std::string& line : reading.lines) mended.append(line) += '\n';
+    for (const std::string& line : lines) mended.append(line) += '\n';
     text = mended;
   }
   return std::nullopt;
 }
 
-}  // namespace
+/// Moves into `into`, the table `name`, what `from` has; complains of what both have.
+void merge(toml::table& into, toml::table& from, const std::string& name, Reading& reading) {
+  const auto isOpen = [](const toml::node& node) {
+    return node.is_table() && !node.as_table()->is_inline();
+  };
+  for (auto&& [key, node] : from) {
+    const auto present = into.find(key.str());
+    const std::string full = (name.empty() ? "" : name + ".") + tomlKey(key.str());
+    if (present == into.end()) {
+      const toml::key& moved = key;
+      node.visit([&](auto& value) { into.insert(moved, std::move(value)); });
+    } else if (isOpen(present->second) && isOpen(node)) {
+      merge(*present->second.as_table(), *node.as_table(), full, reading);
+    } else {
+      const std::string other = reading.config.where(reading.placeOf(present->first));
+      reading.complain(reading.placeOf(key), full, "is set twice; it stands in " + other + " too");
+    }
+  }
+}
 
-LoadedConfig parseConfig(std::string_view toml, const path& file) {
-  Reading reading;
-  reading.config.file = file;
-  std::error_code error;
-  reading.folder = std::filesystem::absolute(file, error).parent_path();
-  const auto table = parseToml(toml, reading);
-  if (!table)
-    return {std::move(reading.config), inOrder(std::move(reading.complaints), reading.guessed)};
-  TableReader reader(reading, *table, "");
+/// Reads the files that `include` names into the table of the whole configuration.
+class Includer {
+ public:
+  Includer(Reading& reading, toml::table& whole, std::size_t bytesLeft)
+      : reading_(reading), whole_(whole), bytesLeft_(bytesLeft) {}
+
+  void run() {
+    if (!whole_.contains(kInclude)) return;
+    std::vector<std::string> patterns;
+    {
+      TableReader reader(reading_, whole_, "");
+      reader.list(kInclude, patterns, forms::text());
+    }
+    place_ = reading_.config.lines[std::string(kInclude)];
+    whole_.erase(kInclude);
+    noteIfNew(reading_.config.file);
+    for (const std::string& pattern : patterns) take(pattern);
+  }
+
+ private:
+  /// `path`: what it is about, a file or a pattern.
+  void complain(const std::string& path, const Error& error) {
+    reading_.complain(place_, std::string(kInclude), fmt::format("{}: {}", path, error.message),
+                      mayPass(error.code));
+    // What the files say is not known: that it is missing is no second fault.
+    reading_.config.faulty.insert("sites");
+  }
+  void complain(const std::string& path, std::string text) {
+    complain(path, Error{ErrorCode::kInvalid, std::move(text)});
+  }
+
+  void take(const std::string& text) {
+    if (text.empty() || text.ends_with('/') || text.find('\0') != std::string::npos) {
+      return complain(tomlText(text), R"(allowed: files, such as "sites.d/*.toml")");
+    }
+    const auto named = withHomeFolder(text);
+    if (!named) return complain(text, named.error());
+    const IncludePattern pattern = splitPattern(reading_.config.file.parent_path(), *named);
+    reading_.config.includePatterns.push_back(pattern);
+    const auto files = filesOf(pattern);
+    if (!files) return complain(text, files.error());
+    for (const path& file : *files) {
+      if (reading_.config.included.size() == kMostIncluded) {
+        return complain(text, fmt::format("more files than the {} that may be included; write "
+                                          "several sites into one",
+                                          kMostIncluded));
+      }
+      read(file, hasWildcard(pattern));
+    }
+  }
+
+  /// A file that has been read is left out. `isWild`: nobody named it.
+  void read(const path& file, bool isWild) {
+    if (!noteIfNew(file)) {
+      if (!isWild && file == reading_.config.file) {
+        complain(file.string(), "includes itself; leave it out");
+      }
+      return;
+    }
+    const auto text = readRegularFile(file, bytesLeft_);
+    if (!text) return complain(file.string(), text.error());
+    bytesLeft_ -= text->size();
+    reading_.config.included.push_back(file);
+    reading_.add(file);
+    auto table = parseToml(*text, reading_);
+    if (!table) {
+      reading_.config.faulty.insert("sites");
+      return;
+    }
+    if (const auto nested = table->find(kInclude); nested != table->end()) {
+      reading_.complain(
+          reading_.placeOf(nested->first), std::string(kInclude),
+          "an included file includes no others; write it into " + reading_.config.file.string());
+      reading_.config.faulty.insert("sites");
+      table->erase(nested);
+    }
+    merge(whole_, *table, "", reading_);
+  }
+
+  /// Whether no name of this file has been noted before.
+  bool noteIfNew(const path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) return true;  // reading it says why
+    return seen_.emplace(status.st_dev, status.st_ino).second;
+  }
+
+  Reading& reading_;
+  toml::table& whole_;
+  std::size_t bytesLeft_;  ///< that all of them together may have
+  KeyPlace place_;         ///< of `include`
+  std::set<std::pair<dev_t, ino_t>> seen_;
+};
+
+/// What the tables say, once all of them are there.
+void readTables(Reading& reading, const toml::table& whole) {
+  TableReader reader(reading, whole, "");
   describe(reader, reading.config);
   reader.complainOfUnknown();
   Config& config = reading.config;
@@ -707,6 +864,16 @@ LoadedConfig parseConfig(std::string_view toml, const path& file) {
   if (isLogFile(config.log.target)) reading.resolve(config.log.target, "log.target");
   if (isLogFile(config.log.accessTarget)) {
     reading.resolve(config.log.accessTarget, "log.access_target");
+  }
+}
+
+}  // namespace
+
+LoadedConfig parseConfig(std::string_view toml, const path& file) {
+  Reading reading(file);
+  if (auto whole = parseToml(toml, reading)) {
+    Includer(reading, *whole, kMaxConfigBytes - std::min(toml.size(), kMaxConfigBytes)).run();
+    readTables(reading, *whole);
   }
   return {std::move(reading.config), inOrder(std::move(reading.complaints), reading.guessed)};
 }

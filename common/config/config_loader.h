@@ -17,9 +17,10 @@ struct LoadedConfig {
   Complaints complaints;  ///< by line; empty: every key was known and well-formed
 };
 
-/// Reads `file`; a file that cannot be read or parsed is a complaint too. Relative paths in it
-/// become absolute against the file's folder. All complaints are collected, with file, line and
-/// key; a misspelt key gets the nearest known one.
+/// Reads `file` and what it includes; a file that cannot be read or parsed is a complaint too.
+/// Relative paths become absolute against the folder of the file that they stand in. All complaints
+/// are collected, with file, line and key; a misspelt key gets the nearest known one. Waits for the
+/// disk; single-threaded.
 LoadedConfig loadConfig(const std::filesystem::path& file);
 /// The same from text; `file` names it in complaints and anchors relative paths.
 LoadedConfig parseConfig(std::string_view toml, const std::filesystem::path& file);

@@ -474,5 +474,12 @@ Form<SymlinkPolicy> symlinkPolicy() {
                                {"follow", SymlinkPolicy::kFollow}});
 }
 
+Form<ListingSort> listingSort() {
+  return oneOf<ListingSort>(
+      {{"name", ListingSort::kName}, {"time", ListingSort::kTime}, {"size", ListingSort::kSize}});
+}
+
+Form<std::uint32_t> pageEntries() { return wholeNumber<std::uint32_t>(1, 10'000); }
+
 }  // namespace forms
 }  // namespace egalaxyd

@@ -8,6 +8,7 @@
 //                                            a table of strings under keys of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
 //   v.section(name, optional<T>&)            likewise; nullopt where it is missing
+//   v.toggle(name, optional<T>&)             true (T{}), false (nullopt) or a table as a section
 //   v.mounts(name, vector<MountConfig>&)     paths within a path; the last key of its table
 //   v.sites(name, vector<SiteConfig>&)       the site map
 #pragma once
@@ -87,6 +88,8 @@ Form<LogLevel> logLevel();
 Form<LogFormat> logFormat();
 Form<AddressMask> addressMask();
 Form<SymlinkPolicy> symlinkPolicy();
+Form<ListingSort> listingSort();
+Form<std::uint32_t> pageEntries();  ///< 1 to 10,000
 
 }  // namespace forms
 
@@ -186,10 +189,18 @@ void describe(V& v, UploadArgs& c) {
 }
 
 template <class V>
+void describe(V& v, ListingArgs& c) {
+  v.key("sort", c.sort, forms::listingSort());
+  v.key("reverse", c.reverse, forms::flag());
+  v.key("titles", c.titles, forms::flag());
+  v.key("page", c.page, forms::pageEntries());
+}
+
+template <class V>
 void describe(V& v, DirectoryArgs& c) {
   v.key("root", c.root, forms::path());
   v.list("index", c.index, forms::text());
-  v.key("listing", c.listing, forms::flag());
+  v.toggle("listing", c.listing);
   v.key("hidden", c.hidden, forms::flag());
   v.key("symlinks", c.symlinks, forms::symlinkPolicy());
   v.map("mime", c.mime);

@@ -9,7 +9,7 @@ namespace egalaxyd {
 inline constexpr const char* kSystemConfiguration = "/etc/egalaxyd/egalaxyd.toml";
 /// In the folder that is served.
 inline constexpr const char* kFolderConfiguration = "egalaxyd.toml";
-/// In Config::lines: the command line sets this key.
+/// A line in Config::lines: the command line sets this key.
 inline constexpr std::size_t kOnCommandLine = 0;
 
 }  // namespace egalaxyd

@@ -78,6 +78,10 @@ struct KeyKinds {
     T values;
     describe(*this, values);
   }
+  void toggle(std::string_view name, auto& values) {
+    flags.emplace(name);
+    section(name, values);
+  }
   void mounts(std::string_view, const auto&) {}
   void sites(std::string_view, const auto&) {}
 };
@@ -85,6 +89,7 @@ struct KeyKinds {
 const KeyKinds& keyKinds() {
   static const KeyKinds kinds = [] {
     KeyKinds all;
+    all.lists.emplace("include");
     Config config;
     describe(all, config);
     SiteConfig site;

@@ -63,6 +63,10 @@ std::vector<fs::path> masterFiles(const Config& config) {
   for (const LogPlace& place : logPlaces(config)) {
     if (isLogFile(place.target)) files.emplace_back(place.target);
   }
+  files.insert(files.end(), config.included.begin(), config.included.end());
+  for (const IncludePattern& pattern : config.includePatterns) {
+    files.push_back(pattern.folder / pattern.names);  // who may make such a file is in reach, too
+  }
   for (const SiteConfig& site : config.sites) {
     files.push_back(site.certificate);
     files.push_back(site.key);

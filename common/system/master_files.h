@@ -11,8 +11,8 @@
 
 namespace egalaxyd {
 
-/// The configuration, certificates, keys, plug-ins, the log, the state and the run-time folder, as
-/// `config` names them. Pure.
+/// The configuration, what it includes or would include, certificates, keys, plug-ins, the log, the
+/// state and the run-time folder, as `config` names them. Pure.
 std::vector<std::filesystem::path> masterFiles(const Config& config);
 
 /// The first place on the way to `path` that `account` can change: a folder above it that it owns

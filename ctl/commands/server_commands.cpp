@@ -45,7 +45,11 @@ void printStatus(const Invocation& invocation, const Object& answer) {
                        cellOf(*libraries, "sqlite"));
   }
   const auto file = answer.optValue<std::string>("configuration", "");
-  out << (file.empty() ? "no configuration file" : "configuration " + printable(file)) << '\n';
+  out << (file.empty() ? "no configuration file" : "configuration " + printable(file));
+  const auto included = answer.optValue<std::uint64_t>("included", 0);
+  if (included > 0)
+    out << fmt::format(" and {} included file{}", included, included > 1 ? "s" : "");
+  out << '\n';
   for (const auto& each : *answer.getArray("listeners")) {
     const auto& listener = each.extract<Object::Ptr>();
     const bool listens = listener->optValue("listening", true);

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -66,7 +67,9 @@ Result<void> sendFrames(int socket, std::string_view bytes) {
 /// Those that the configuration consists of, its own first.
 std::vector<fs::path> configurationFiles(const Config& config) {
   if (config.file.empty()) return {};
-  return {config.file};
+  std::vector<fs::path> files{config.file};
+  files.insert(files.end(), config.included.begin(), config.included.end());
+  return files;
 }
 
 /// Its name in the backup: below the folder of the configuration's own file, or else by its whole
@@ -92,11 +95,13 @@ void addServed(std::vector<fs::path>& files, const std::vector<MountConfig>& mou
 /// What the configuration names and the backup does not hold.
 std::set<fs::path> operatorsFiles(const Config& config) {
   std::vector<fs::path> files = masterFiles(config);
-  const auto inBackup = [&](const fs::path& file) {
-    return file == config.file || file == config.server.stateDir ||
-           file == config.server.runtimeDir;
-  };
-  std::erase_if(files, inBackup);
+  std::set<fs::path> others{config.server.stateDir, config.server.runtimeDir};
+  std::error_code error;
+  for (const fs::path& file : configurationFiles(config)) others.insert(fs::absolute(file, error));
+  for (const IncludePattern& pattern : config.includePatterns) {
+    others.insert(fs::absolute(pattern.folder / pattern.names, error));
+  }
+  std::erase_if(files, [&](const fs::path& file) { return others.contains(file); });
   for (const SiteConfig& site : config.sites) addServed(files, site.mounts);
   return {files.begin(), files.end()};
 }

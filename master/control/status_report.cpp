@@ -121,6 +121,7 @@ Object describeStatus(const MasterView& master, const std::optional<ReloadFailur
   answer.set("uptime", master.started.age());
   answer.set("generation", master.serving);
   answer.set("configuration", master.current.config.file.string());
+  answer.set("included", master.current.config.included.size());
   answer.set("listeners",
              master.serving == 0 ? Array() : describeListeners(master.current.listeners));
   answer.set("workers", describeWorkers(master));

@@ -50,7 +50,7 @@ Config builtInConfig(const CommandLine& line) {
   const fs::path root = line.directory.value_or(line.workingDir);
   DirectoryArgs directory;
   directory.root = root;
-  directory.listing = line.listing.value_or(true);
+  if (line.listing.value_or(true)) directory.listing.emplace();
   std::vector<std::string> hosts = hostsToServe(line);
   SiteConfig site;
   site.host = hosts.front();
@@ -72,7 +72,7 @@ void applyCommandLine(Config& config, const CommandLine& line) {
   if (line.gemini) config.listen.gemini = *line.gemini;
   if (line.titan) config.listen.titan = *line.titan;
   if (line.spartan) config.listen.spartan = *line.spartan;
-  if (line.spartan) config.lines[kSpartanKey] = kOnCommandLine;
+  if (line.spartan) config.lines[kSpartanKey] = {0, kOnCommandLine};
   if (line.workers) config.server.workers = *line.workers;
   if (line.stateDir) config.server.stateDir = *line.stateDir;
   if (line.runtimeDir) config.server.runtimeDir = *line.runtimeDir;

@@ -14,12 +14,15 @@
 #include <ctime>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "common/base/errno_error.h"
+#include "common/base/number.h"
 #include "common/base/path.h"
 #include "common/system/log.h"
+#include "common/wire/media_type.h"
 #include "worker/file/once_per_file.h"
 #include "worker/file/private_key.h"
 
@@ -33,27 +36,32 @@ struct CloseDir {
 };
 using DirStream = std::unique_ptr<DIR, CloseDir>;
 
+/// A name of the folder, with what its place among the others depends on.
+struct Candidate {
+  std::string name;
+  unsigned char type = DT_UNKNOWN;  ///< as readdir(3) has it
+  std::int64_t rank = 0;            ///< those with a higher one come first
+
+  bool isFolder() const { return type == DT_DIR; }
+  bool operator<(const Candidate& other) const { return name < other.name; }
+};
+
 struct Entry {
   std::string name;
   struct stat status;
+  std::string title;  ///< of its content; "" where it has none
 
   bool isFolder() const { return S_ISDIR(status.st_mode); }
 };
 
-/// The status that a request for this entry would get; nullopt if it would be refused. It is
-/// opened, since only that shows that it is neither a private key nor the server's own.
-Result<std::optional<struct stat>> statusOf(const SiteRoot& root, const std::string& prefix,
-                                            int folder, const std::string& name) {
-  using Status = std::optional<struct stat>;
-  struct stat status {};
-  if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Status();
-  const bool mayBeServed =
-      S_ISDIR(status.st_mode) || S_ISREG(status.st_mode) || S_ISLNK(status.st_mode);
-  if (!mayBeServed) return Status();
-  auto target = root.open(prefix + name, Waiting::kAllowed);
-  if (target) return Status(target->status);
+/// What a request for this entry would get; nullopt if it would be refused. It is opened, since
+/// only that shows that it is neither a private key nor the server's own.
+Result<std::optional<OpenFile>> openEntry(const SiteRoot& root, const std::string& path) {
+  using Opened = std::optional<OpenFile>;
+  auto target = root.open(path, Waiting::kAllowed);
+  if (target) return Opened(std::move(*target));
   const bool forNow = target.error().code == ErrorCode::kNoSpace;  // such as descriptors
-  return forNow ? Result<Status>(std::move(target).error()) : Status();
+  return forNow ? Result<Opened>(std::move(target).error()) : Opened();
 }
 
 Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
@@ -69,7 +77,7 @@ Result<DirStream> openStream(const SiteRoot& root, const std::string& folder) {
 
 /// What a folder holds.
 struct Names {
-  std::vector<std::string> first;  ///< the first of them by name; empty if there are too many
+  std::vector<Candidate> first;  ///< the first of them by name; empty if there are too many
   std::size_t all = 0;
 };
 
@@ -105,12 +113,12 @@ Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
     ++names.all;
     // A max-heap: the last by name of those kept is at the front.
     const bool full = names.first.size() == request.maxEntries;
-    if (full && (names.first.empty() || name >= names.first.front())) continue;
+    if (full && (names.first.empty() || name >= names.first.front().name)) continue;
     if (full) {
       std::pop_heap(names.first.begin(), names.first.end());
       names.first.pop_back();
     }
-    names.first.push_back(std::move(name));
+    names.first.push_back({std::move(name), found->d_type});
     std::push_heap(names.first.begin(), names.first.end());
   }
   struct stat status {};
@@ -119,20 +127,141 @@ Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
   return names;
 }
 
-/// The entries that a request could fetch, folders before files.
-Result<std::vector<Entry>> entriesOf(const SiteRoot& root, const std::string& prefix, int folder,
-                                     std::vector<std::string> names) {
-  std::vector<Entry> entries;
-  for (std::string& name : names) {
-    const auto status = statusOf(root, prefix, folder, name);
-    if (!status) return status.error();
-    if (*status) entries.push_back({std::move(name), **status});
+std::int64_t rankOf(const struct stat& status, const ListingArgs& listing) {
+  std::int64_t rank = 0;
+  if (listing.sort == ListingSort::kTime) {
+    rank = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+  } else if (listing.sort == ListingSort::kSize && !S_ISDIR(status.st_mode)) {
+    rank = status.st_size;
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(!a.isFolder(), std::string_view(a.name)) <
-           std::pair(!b.isFolder(), std::string_view(b.name));
+  return listing.reverse ? -rank : rank;
+}
+
+/// Fills in what a candidate's place depends on; false: it cannot be served. A link has the place
+/// of what it leads to.
+Result<bool> placeCandidate(Candidate& candidate, const SiteRoot& root, const std::string& prefix,
+                            int folder, const ListingArgs& listing) {
+  const bool isKnown = candidate.type == DT_DIR || candidate.type == DT_REG;
+  if (isKnown && listing.sort == ListingSort::kName) return true;
+  struct stat status {};
+  if (::fstatat(folder, candidate.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  if (S_ISLNK(status.st_mode)) {
+    const auto target = openEntry(root, prefix + candidate.name);
+    if (!target) return target.error();
+    if (!*target) return false;
+    status = (*target)->status;
+  }
+  if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) return false;
+  candidate.type = S_ISDIR(status.st_mode) ? DT_DIR : DT_REG;
+  candidate.rank = rankOf(status, listing);
+  return true;
+}
+
+/// Folders before files.
+void sortCandidates(std::vector<Candidate>& all, const ListingArgs& listing) {
+  const bool isBackward = listing.reverse && listing.sort == ListingSort::kName;
+  std::sort(all.begin(), all.end(), [isBackward](const Candidate& a, const Candidate& b) {
+    if (a.isFolder() != b.isFolder()) return a.isFolder();
+    if (a.rank != b.rank) return a.rank > b.rank;
+    return isBackward ? b.name < a.name : a.name < b.name;
   });
+}
+
+Result<std::vector<Candidate>> sortedCandidates(const SiteRoot& root, const std::string& prefix,
+                                                int folder, std::vector<Candidate> all,
+                                                const ListingArgs& listing) {
+  std::vector<Candidate> kept;
+  kept.reserve(all.size());
+  for (Candidate& candidate : all) {
+    const auto isKept = placeCandidate(candidate, root, prefix, folder, listing);
+    if (!isKept) return isKept.error();
+    if (*isKept) kept.push_back(std::move(candidate));
+  }
+  sortCandidates(kept, listing);
+  return kept;
+}
+
+/// A longer heading is none.
+constexpr std::size_t kMaxTitleBytes = 300;
+
+/// The first heading of a gemtext file that begins with `head`; "" where that has none.
+std::string titleIn(std::string_view head, bool isWhole) {
+  constexpr std::string_view kBom = "\xEF\xBB\xBF";
+  if (head.starts_with(kBom)) head.remove_prefix(kBom.size());
+  bool isPreformatted = false;
+  while (!head.empty()) {
+    const std::size_t end = head.find('\n');
+    if (end == std::string_view::npos && !isWhole) return {};
+    std::string_view line = head.substr(0, end);
+    head.remove_prefix(end == std::string_view::npos ? head.size() : end + 1);
+    if (line.starts_with("```")) isPreformatted = !isPreformatted;
+    if (isPreformatted || !line.starts_with('#')) continue;
+    line.remove_prefix(std::min<std::size_t>(line.find_first_not_of('#'), line.size()));
+    while (!line.empty() && std::string_view(" \t\r").find(line.front()) != line.npos) {
+      line.remove_prefix(1);
+    }
+    while (!line.empty() && std::string_view(" \t\r").find(line.back()) != line.npos) {
+      line.remove_suffix(1);
+    }
+    if (!line.empty()) return line.size() > kMaxTitleBytes ? std::string() : pageLabel(line);
+  }
+  return {};
+}
+
+/// The bytes with which the file begins, at most kTitleSearchBytes: those that were examined when
+/// it was opened, if it was.
+std::string titleOf(const OpenFile& file) {
+  constexpr std::size_t kTitleSearchBytes = 4096;
+  std::string head = file.head.substr(0, kTitleSearchBytes);
+  if (head.empty() && file.size() > 0) {
+    head.resize(kTitleSearchBytes);
+    const ssize_t got = ::pread(file.fd.get(), head.data(), head.size(), 0);
+    head.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  }
+  return titleIn(head, head.size() >= file.size());
+}
+
+/// Those of the candidates that a request could fetch.
+Result<std::vector<Entry>> entriesOf(const SiteRoot& root, const std::string& prefix,
+                                     std::span<Candidate> candidates, bool hasTitles) {
+  std::vector<Entry> entries;
+  for (Candidate& candidate : candidates) {
+    const auto opened = openEntry(root, prefix + candidate.name);
+    if (!opened) return opened.error();
+    if (!*opened) continue;
+    const bool isGemtext = mediaTypeOf(candidate.name) == "text/gemini";
+    std::string title;
+    if (hasTitles && isGemtext && !(*opened)->isFolder()) title = titleOf(**opened);
+    entries.push_back({std::move(candidate.name), (*opened)->status, std::move(title)});
+  }
   return entries;
+}
+
+/// Which of the candidates a page has.
+struct Pages {
+  std::size_t all = 1;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+std::optional<Pages> pagesOf(std::size_t entries, const DirectoryPageRequest& request) {
+  const std::size_t length = std::max<std::size_t>(request.listing.page, 1);
+  Pages pages;
+  pages.all = std::max<std::size_t>((entries + length - 1) / length, 1);
+  if (request.page == 0 || request.page > pages.all) return std::nullopt;
+  pages.begin = (request.page - 1) * length;
+  pages.end = std::min(pages.begin + length, entries);
+  return pages;
+}
+
+std::string linksToPages(std::size_t page, std::size_t all) {
+  if (all == 1) return {};
+  std::string links = fmt::format("\nPage {} of {}\n", page, all);
+  if (page < all) links += fmt::format("=> ./{} Next page\n", pageName(page + 1));
+  if (page == 2) links += "=> ./ Previous page\n";
+  if (page > 2)
+    links += fmt::format("=> ./{} Previous page\n=> ./ First page\n", pageName(page - 1));
+  return links;
 }
 
 /// What a page says of the entries that it leaves out.
@@ -205,7 +334,7 @@ std::string describeDate(std::time_t time) {
 void appendEntry(std::string& page, const Entry& entry) {
   const std::string_view slash = entry.isFolder() ? "/" : "";
   page += fmt::format("=> ./{}{} {}{}", percentEncodeSegment(entry.name), slash,
-                      pageLabel(entry.name), slash);
+                      entry.title.empty() ? pageLabel(entry.name) : entry.title, slash);
   if (!entry.isFolder()) {
     page.append("  ").append(describeSize(static_cast<std::uint64_t>(entry.status.st_size)));
   }
@@ -224,7 +353,13 @@ Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageReque
   if (!stream) return std::move(stream).error();
   auto names = readNames(stream->get(), request);
   if (!names) return std::move(names).error();
-  auto entries = entriesOf(root, prefix, ::dirfd(stream->get()), std::move(names->first));
+  auto sorted = sortedCandidates(root, prefix, ::dirfd(stream->get()), std::move(names->first),
+                                 request.listing);
+  if (!sorted) return std::move(sorted).error();
+  const auto pages = pagesOf(sorted->size(), request);
+  if (!pages) return Error{ErrorCode::kNotFound, "no such page"};
+  const auto shown = std::span(*sorted).subspan(pages->begin, pages->end - pages->begin);
+  auto entries = entriesOf(root, prefix, shown, request.listing.titles);
   if (!entries) return std::move(entries).error();
 
   std::string page = readHeader(root, prefix + std::string(kHeaderName));
@@ -232,7 +367,17 @@ Result<std::string> directoryPage(const SiteRoot& root, const DirectoryPageReque
   page.append(page.ends_with("\n\n") ? "" : "\n");
   if (request.hasParent) page.append("=> ../ ../\n");
   for (const Entry& entry : *entries) appendEntry(page, entry);
-  return page + noteOn(*names, request);
+  return page + noteOn(*names, request) + linksToPages(request.page, pages->all);
+}
+
+constexpr std::string_view kPagePrefix = ";page=";
+
+std::string pageName(std::size_t page) { return fmt::format("{}{}", kPagePrefix, page); }
+
+std::optional<std::size_t> pageNamed(std::string_view name) {
+  if (!name.starts_with(kPagePrefix)) return std::nullopt;
+  const auto number = parseNumber(name.substr(kPagePrefix.size()), 1, kMaxListedEntries);
+  return number ? std::optional(static_cast<std::size_t>(*number)) : std::nullopt;
 }
 
 }  // namespace egalaxyd

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <variant>
 
+#include "common/config/include_files.h"
 #include "common/config/log_places.h"
 #include "common/storage/schema.h"
 #include "common/tls/certificate_files.h"
@@ -15,7 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 using FileKind = ServerFile::Kind;
 
-bool isFolder(FileKind kind) { return kind == FileKind::kFolder || kind == FileKind::kSealed; }
+bool isFolder(FileKind kind) {
+  return kind == FileKind::kFolder || kind == FileKind::kSealed || kind == FileKind::kNamed;
+}
 
 /// What follows the name of a file in the names of its earlier and unfinished versions:
 /// "egalaxyd.log.1.gz", "egalaxyd.toml~", "egalaxyd.db-wal".
@@ -47,6 +50,19 @@ bool isFileOrVersion(std::string_view path, std::string_view own) {
          isVersionOf(path.substr(slash), own.substr(slash));
 }
 
+/// Whether `path` is in the folder of `file`, by a name that its pattern has.
+bool isNamed(std::string_view path, const ServerFile& file) {
+  if (path.size() <= file.real.size() || !isWithin(path, file.real)) return false;
+  path.remove_prefix(file.real == "/" ? 1 : file.real.size() + 1);
+  return namesFileOrVersion({{}, file.pattern}, path);
+}
+
+/// Whether files of its pattern may be in `root`, a folder below its own.
+bool reachesInto(const ServerFile& file, std::string_view root) {
+  return file.kind != FileKind::kNamed || file.pattern.find('/') != std::string::npos ||
+         file.real == root;
+}
+
 void addMounts(std::vector<ServerFile>& files, const std::vector<MountConfig>& mounts) {
   for (const MountConfig& mount : mounts) {
     if (const auto* plugin = std::get_if<PluginArgs>(&mount.args)) {
@@ -76,6 +92,13 @@ std::vector<ServerFile> filesOf(const Config& config) {
   };
   for (const LogPlace& place : logPlaces(config)) {
     if (isLogFile(place.target)) files.push_back({"the log", FileKind::kFile, place.target, {}});
+  }
+  for (const IncludePattern& pattern : config.includePatterns) {
+    const fs::path folder = pattern.folder.empty() ? "." : pattern.folder;
+    files.push_back({"an included file", FileKind::kNamed, folder, {}, {}, pattern.names});
+  }
+  for (const fs::path& file : config.included) {
+    files.push_back({"an included file", FileKind::kFile, file, {}});
   }
   if (!state.empty()) {
     files.push_back({"the database", FileKind::kSealed, state / kDatabaseFolder, {}});
@@ -162,6 +185,9 @@ bool ServerFiles::cover(std::string_view path, std::string_view root, FileUse us
       case FileKind::kSealed:
         if (isWithin(path, file.real)) return true;
         break;
+      case FileKind::kNamed:
+        if (isNamed(path, file)) return true;
+        break;
       case FileKind::kPublic:
         if (use == FileUse::kServe) return false;  // the rest is public, too
         if (path == file.real) return true;
@@ -174,7 +200,7 @@ bool ServerFiles::cover(std::string_view path, std::string_view root, FileUse us
 bool ServerFiles::lieAt(std::string_view root) const {
   return std::ranges::any_of(*now(), [root](const ServerFile& file) {
     return file.kind != FileKind::kPublic &&
-           (isWithin(file.real, root) || isWithin(root, file.real));
+           (isWithin(file.real, root) || (isWithin(root, file.real) && reachesInto(file, root)));
   });
 }
 

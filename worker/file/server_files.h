@@ -25,16 +25,19 @@ struct ServerFile {
     kPublic,  ///< may be served, but not changed: a certificate, a plug-in
     kFolder,  ///< with all in it, but for a root that somebody has put into it
     kSealed,  ///< with all in it, always
+    kNamed,   ///< a folder; with the files in it that `pattern` names, and what editors leave there
   };
   std::string name;  ///< for messages, "the log"
   Kind kind;
   std::filesystem::path path;  ///< absolute, as the configuration names it
   std::string real;            ///< without links; what is not there yet included
   std::optional<std::pair<dev_t, ino_t>> identity = {};  ///< of a file that is there
+  std::string pattern = {};                              ///< as IncludePattern::names
 };
 
-/// Configuration, log, pid file, database, state and run-time folder; and what a reload reads:
-/// certificates, plug-ins. Filled in the master before the fork; any thread.
+/// Configuration with what it includes or would include, log, pid file, database, state and
+/// run-time folder; and what a reload reads: certificates, plug-ins. Filled in the master before
+/// the fork; any thread.
 class ServerFiles {
  public:
   explicit ServerFiles(const Config& config);

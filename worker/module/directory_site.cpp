@@ -215,21 +215,28 @@ Result<DirectorySite::Found> DirectorySite::find(const SiteRoot& root, std::stri
                                                  const std::string& title, Waiting waiting) const {
   if (sitePath.empty()) return Found(MissingSlash{});
   const std::string_view relative = sitePath.substr(1);
-  if (sitePath.ends_with('/')) return findInFolder(root, relative, title, waiting);
+  if (sitePath.ends_with('/')) return findInFolder(root, relative, title, waiting, 1);
   auto opened = root.open(relative, waiting);
+  const std::string_view name = relative.substr(relative.rfind('/') + 1);
+  const auto page = pageNamed(name);
+  if (!opened && opened.error().code == ErrorCode::kNotFound && args_.listing && page) {
+    const std::string_view folder = relative.substr(0, relative.size() - name.size());
+    const std::string folderTitle = title.substr(0, title.rfind('/') + 1);
+    return findInFolder(root, folder, folderTitle, waiting, *page);
+  }
   if (!opened) return std::move(opened).error();
   if (opened->isFolder()) return Found(MissingSlash{});
-  const std::string_view name = relative.substr(relative.rfind('/') + 1);
   return Found(FoundFile{std::string(name), std::move(opened).value()});
 }
 
 Result<DirectorySite::Found> DirectorySite::findInFolder(const SiteRoot& root,
                                                          std::string_view folder,
-                                                         const std::string& title,
-                                                         Waiting waiting) const {
+                                                         const std::string& title, Waiting waiting,
+                                                         std::size_t page) const {
   for (const std::string& name : args_.index) {
     auto opened = root.open(std::string(folder) + name, waiting);
     if (opened.ok() && !opened->isFolder()) {
+      if (page != 1) return Error{ErrorCode::kNotFound, "no listing"};
       return Found(FoundFile{name, std::move(opened).value()});
     }
     if (!opened && opened.error().code != ErrorCode::kNotFound) return std::move(opened).error();
@@ -243,9 +250,11 @@ Result<DirectorySite::Found> DirectorySite::findInFolder(const SiteRoot& root,
   wanted.title = title;
   wanted.hidden = args_.hidden;
   wanted.hasParent = !isMount;
-  auto page = directoryPage(root, wanted);
-  if (!page) return std::move(page).error();
-  return Found(Listing{std::move(page).value()});
+  wanted.listing = *args_.listing;
+  wanted.page = page;
+  auto text = directoryPage(root, wanted);
+  if (!text) return std::move(text).error();
+  return Found(Listing{std::move(text).value()});
 }
 
 Response DirectorySite::responseOf(const Request& request, Result<Found> found,

@@ -17,9 +17,9 @@
 
 namespace egalaxyd {
 
-/// A tree of files: files, index files, listings, and uploads where they are allowed. What is in
-/// memory is answered at once, the rest from the pool. A request keeps the root that it began with,
-/// even if that is replaced meanwhile; while there is no root the answer is 41.
+/// A tree of files: files, index files, listings in pages, and uploads where they are allowed. What
+/// is in memory is answered at once, the rest from the pool. A request keeps the root that it began
+/// with, even if that is replaced meanwhile; while there is no root the answer is 41.
 class DirectorySite final : public Site {
  public:
   /// `host`: the site's name, for records. `root` is args.root, open, and never serves the files in
@@ -59,7 +59,7 @@ class DirectorySite final : public Site {
   Result<Found> find(const SiteRoot& root, std::string_view sitePath, const std::string& title,
                      Waiting waiting) const;
   Result<Found> findInFolder(const SiteRoot& root, std::string_view folder,
-                             const std::string& title, Waiting waiting) const;
+                             const std::string& title, Waiting waiting, std::size_t page) const;
   Response responseOf(const Request& request, Result<Found> found, Services& services);
   Response editResponse(Result<Found> found, Services& services) const;
   Response listingResponse(std::string text);

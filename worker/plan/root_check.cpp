@@ -52,8 +52,10 @@ std::string ownFilesIn(const std::string& root, const std::vector<ServerFile>& f
     bool known = false;
     for (const std::string& folder : folders) known = known || isWithin(file.real, folder);
     if (known) continue;
-    folders.insert(file.real);
-    named.push_back(file.name + " " + file.real);
+    const bool hasPattern = file.kind == ServerFile::Kind::kNamed;
+    const std::string shown = hasPattern ? file.real + "/" + file.pattern : file.real;
+    folders.insert(shown);
+    named.push_back(file.name + " " + shown);
   }
   if (named.size() > kMostNamed) named.resize(kMostNamed);
   return fmt::format("{}", fmt::join(named, ", "));

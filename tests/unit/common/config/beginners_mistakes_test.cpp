@@ -258,7 +258,8 @@ const Mistake kMistakes[] = {
      {"3: sites.\"example.org\".listing: a switch is true or false; write listing = true"}},
     {"BoolStr",
      "[sites.\"example.org\"]\nroot=\"/tmp\"\nlisting = \"true\"\n",
-     {"3: sites.\"example.org\".listing: expected a boolean, found a string; write true"}},
+     {"3: sites.\"example.org\".listing: expected a boolean or a table, found a string; write "
+      "true"}},
     {"IntStr",
      "[limits]\nconnections = \"500\"\n[server]\nworkers = "
      "\"4\"\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",

@@ -212,6 +212,31 @@ TEST(ConfigLoader, ResolvesPathsAgainstTheWorkingFolderForAFileNamedAlone) {
   EXPECT_EQ(loaded.config.tls.key, std::filesystem::current_path() / "k");
 }
 
+TEST(ConfigLoader, ReadsAListingAsASwitchOrATable) {
+  const auto listing = [](const std::string& value) {
+    return only<DirectoryArgs>(good("[sites.h]\nroot = \"r\"\nlisting = " + value)).listing;
+  };
+  EXPECT_EQ(listing("false"), std::nullopt);
+  EXPECT_EQ(listing("true"), ListingArgs{});
+  EXPECT_EQ(listing("{}"), ListingArgs{});
+  EXPECT_EQ(listing("{ sort = \"time\", reverse = true, titles = true, page = 50 }"),
+            (ListingArgs{ListingSort::kTime, true, true, 50}));
+  EXPECT_EQ(
+      only<DirectoryArgs>(good("[sites.h]\nroot = \"r\"\n[sites.h.listing]\npage = 1")).listing,
+      (ListingArgs{ListingSort::kName, false, false, 1}));
+  const struct {
+    std::string value, key, text;
+  } faults[] = {{"{ sort = \"date\" }", ".sort", "allowed: \"name\", \"time\", \"size\""},
+                {"{ page = 0 }", ".page", "found 0; allowed: 1 to 10000"},
+                {"{ sorted = true }", ".sorted", "did you mean \"sort\"?"},
+                {"3", "", "expected a boolean or a table, found an integer"}};
+  for (const auto& [value, key, text] : faults) {
+    EXPECT_THAT(load("[sites.h]\nroot = \"r\"\nlisting = " + value).complaints,
+                ElementsAre(complaint("3: sites.h.listing" + key, text)))
+        << value;
+  }
+}
+
 TEST(ConfigLoader, ReadsADirectory) {
   const auto args = only<DirectoryArgs>(good(R"([sites."example.org"."/"]
 module = "directory"
@@ -227,7 +252,7 @@ lang = "de")"));
   DirectoryArgs expected;
   expected.root = "/etc/egalaxyd/capsule";
   expected.index = {"a.gmi"};
-  expected.listing = true;
+  expected.listing.emplace();
   expected.hidden = true;
   expected.symlinks = SymlinkPolicy::kDeny;
   expected.mime = {{".x", "a/b"}, {".y", "c/d"}};
@@ -413,7 +438,7 @@ TEST(ConfigLoader, RemembersTheLineOfEachKey) {
   const Config config = good("[limits]\n\nconnections = 5\n[sites.\"a.b\"]\nroot = \"/r\"\n");
   EXPECT_EQ(config.where("limits.connections"), kFile.string() + ":3: limits.connections");
   EXPECT_EQ(config.where("limits.write_timeout"), kFile.string() + ": limits.write_timeout");
-  EXPECT_EQ(config.lines.at(R"(sites."a.b".root)"), 5U);
+  EXPECT_EQ(config.lines.at(R"(sites."a.b".root)").line, 5U);
   EXPECT_EQ(Config{}.where("limits.connections"), "limits.connections");
 }
 

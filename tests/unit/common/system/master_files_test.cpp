@@ -24,6 +24,8 @@ TEST(MasterFiles, AreAllThatAConfigurationNamesForTheMaster) {
   config.log.target = "/log";
   config.log.accessTarget = "/access.log";
   config.router.module = "/router.so";
+  config.included = {"/etc/sites.d/a.toml"};
+  config.includePatterns = {{"/etc/sites.d", "*.toml"}};
   SiteConfig site;
   site.certificate = "/site.crt";
   AuthenticatedArgs members;
@@ -33,7 +35,7 @@ TEST(MasterFiles, AreAllThatAConfigurationNamesForTheMaster) {
   config.sites.push_back(site);
   const auto files = masterFiles(config);
   for (const char* file : {"/etc/e.toml", "/state", "/tls.key", "/log", "/router.so", "/site.crt",
-                           "/ca.pem", "/plugin.so"}) {
+                           "/ca.pem", "/plugin.so", "/etc/sites.d/a.toml", "/etc/sites.d/*.toml"}) {
     EXPECT_THAT(files, Contains(fs::path(file)));
   }
   EXPECT_THAT(files, Not(Contains(fs::path())));

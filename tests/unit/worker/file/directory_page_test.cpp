@@ -34,6 +34,18 @@ class DirectoryPage : public testing::Test {
     return std::count(text.begin(), text.end(), '\n');
   }
 
+  /// "a b/": where its links lead that are within the folder.
+  static std::string linksOf(const std::string& text) {
+    std::string all;
+    constexpr std::string_view kLink = "\n=> ./";
+    for (std::size_t at = 0; (at = text.find(kLink, at)) != std::string::npos;) {
+      at += kLink.size();
+      const std::string link = text.substr(at, text.find(' ', at) - at);
+      if (!link.empty()) all += (all.empty() ? "" : " ") + link;
+    }
+    return all;
+  }
+
   std::string page(const std::string& folder = "") {
     return page({folder, "/files/", false, false, kMaxListedEntries});
   }
@@ -212,6 +224,96 @@ TEST_F(DirectoryPage, ListsNoneOfAFolderThatIsTooHuge) {
   dir_.write("HEADER.gmi", "Many.\n");
   EXPECT_EQ(page({"", "/", false, false, 2, 2}),
             "# /\n\nMany.\n\n\nThis folder has more than 2 entries. They are not listed.\n");
+}
+
+TEST_F(DirectoryPage, SortsByNameTimeOrSizeWithFoldersFirstAndEqualsByName) {
+  file("b", 10);
+  file("a", 10);
+  file("c", 30);
+  folder("f");
+  folder("e");
+  const timespec late{1'800'000'000, 0};
+  const timespec both[] = {late, late};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (dir_ / "b").c_str(), both, 0), 0);
+  ASSERT_EQ(::utimensat(AT_FDCWD, (dir_ / "f").c_str(), both, 0), 0);
+  const auto order = [&](ListingSort sort, bool reverse) {
+    DirectoryPageRequest request{"", "/", false, false};
+    request.listing.sort = sort;
+    request.listing.reverse = reverse;
+    return linksOf(page(request));
+  };
+  EXPECT_EQ(order(ListingSort::kName, false), "e/ f/ a b c");
+  EXPECT_EQ(order(ListingSort::kName, true), "f/ e/ c b a");
+  EXPECT_EQ(order(ListingSort::kTime, false), "f/ e/ b a c");
+  EXPECT_EQ(order(ListingSort::kTime, true), "e/ f/ a c b");
+  EXPECT_EQ(order(ListingSort::kSize, false), "e/ f/ c a b");
+  EXPECT_EQ(order(ListingSort::kSize, true), "e/ f/ a b c");
+}
+
+TEST_F(DirectoryPage, PlacesALinkAsWhatItLeadsTo) {
+  file("z", 99);
+  file("a", 5);
+  fs::create_symlink("z", dir_ / "link");
+  folder("folder");
+  fs::create_symlink("folder", dir_ / "y");
+  DirectoryPageRequest request{"", "/", false, false};
+  request.listing.sort = ListingSort::kSize;
+  EXPECT_EQ(linksOf(page(request)), "folder/ y/ link z a");
+}
+
+TEST_F(DirectoryPage, ShowsTheHeadingOfGemtextInPlaceOfItsName) {
+  dir_.write("a.gmi", "Text\n```\n# no heading\n```\n##  A title \r\n# Another\n");
+  dir_.write("b.gemini", "\xEF\xBB\xBF# Without an end");
+  dir_.write("c.gmi", "# \xff\n");
+  dir_.write("d.gmi", "#\nnone\n");
+  dir_.write("e.txt", "# Markdown\n");
+  dir_.write("f.gmi", std::string(5000, 'x') + "\n# Too late\n");
+  dir_.write("g.gmi", "# A\tb\xE2\x80\xAE c\n");
+  dir_.write("h.gmi", "# " + std::string(400, 'h') + "\n");
+  DirectoryPageRequest request{"", "/", false, false};
+  const auto label = [&](const std::string& name) {
+    const std::string text = page(request);
+    const std::size_t begin = text.find(" ./" + name + " ") + name.size() + 4;
+    return text.substr(begin, text.find("  ", begin) - begin);
+  };
+  EXPECT_EQ(label("a.gmi"), "a.gmi");
+  request.listing.titles = true;
+  EXPECT_EQ(label("a.gmi"), "A title");
+  EXPECT_EQ(label("b.gemini"), "Without an end");
+  for (const char* name : {"c.gmi", "d.gmi", "e.txt", "f.gmi", "g.gmi", "h.gmi"}) {
+    EXPECT_EQ(label(name).substr(0, 2), std::string(name).substr(0, 2)) << name;
+  }
+}
+
+TEST_F(DirectoryPage, HasPagesThatLinkToEachOther) {
+  for (int i = 10; i < 35; ++i) file(std::to_string(i));
+  folder("z");
+  DirectoryPageRequest request{"", "/", false, true};
+  request.listing.page = 10;
+  const std::string first = page(request);
+  EXPECT_EQ(linksOf(first), "z/ 10 11 12 13 14 15 16 17 18 ;page=2");
+  EXPECT_TRUE(first.ends_with("\n\nPage 1 of 3\n=> ./;page=2 Next page\n")) << first;
+  request.page = 2;
+  EXPECT_EQ(linksOf(page(request)), "19 20 21 22 23 24 25 26 27 28 ;page=3");
+  EXPECT_TRUE(page(request).ends_with("=> ./;page=3 Next page\n=> ./ Previous page\n"));
+  request.page = 3;
+  EXPECT_EQ(linksOf(page(request)), "29 30 31 32 33 34 ;page=2");
+  EXPECT_TRUE(page(request).ends_with("=> ./;page=2 Previous page\n=> ./ First page\n"));
+  for (const std::size_t none : {0U, 4U, 100'000U}) {
+    request.page = none;
+    EXPECT_EQ(page(request), "error: no such page");
+  }
+  request.page = 1;
+  request.listing.page = 26;
+  EXPECT_EQ(page(request).find("Page "), std::string::npos);
+}
+
+TEST_F(DirectoryPage, NamesItsPagesSoThatNoQueryIsNeeded) {
+  EXPECT_EQ(pageNamed(pageName(7)), 7U);
+  for (const char* name : {"page=2", ";page=", ";page=0", ";page=x", ";page=-1", ";page=2x",
+                           ";page=99999999999999999999"}) {
+    EXPECT_FALSE(pageNamed(name)) << name;
+  }
 }
 
 TEST_F(DirectoryPage, FailsWhereThereIsNoFolder) {

@@ -79,6 +79,34 @@ TEST_F(ServerFilesTest, AreAllLogsAndWhatRotationsLeave) {
   }
 }
 
+TEST_F(ServerFilesTest, AreWhatTheConfigurationIncludesOrWouldInclude) {
+  dir_.write("sites.d/here.toml", "tokens");
+  fs::create_hard_link(dir_ / "sites.d/here.toml", dir_ / "second");
+  config_.included = {dir_ / "sites.d/here.toml"};
+  config_.includePatterns = {{dir_ / "sites.d", "*.toml"}, {dir_.path(), "*/own.toml"}};
+  for (const char* own : {"sites.d/here.toml", "sites.d/later.toml", "sites.d/later.toml~",
+                          "sites.d/.later.toml.swp", "a/own.toml", "a/own.toml.bak"}) {
+    EXPECT_TRUE(covers(own)) << own;
+    EXPECT_TRUE(covers(own, FileUse::kChange)) << own;
+  }
+  for (const char* other :
+       {"sites.d/page.gmi", "sites.d/sub/a.toml", "page.toml", "a/b/own.toml"}) {
+    EXPECT_FALSE(covers(other)) << other;
+  }
+  EXPECT_EQ(fetch(root(dir_.path()), "second"), "refused");
+}
+
+TEST_F(ServerFilesTest, APatternReachesIntoTheFoldersThatItNames) {
+  Config config;
+  config.includePatterns = {{dir_ / "etc", "*.toml"}};
+  EXPECT_FALSE(ServerFiles(config).lieAt((dir_ / "etc/capsule").string()));
+  EXPECT_FALSE(ServerFiles(config).lieAt((dir_ / "capsule").string()));
+  EXPECT_TRUE(ServerFiles(config).lieAt((dir_ / "etc").string()));
+  EXPECT_TRUE(ServerFiles(config).lieAt(dir_.path().string()));
+  config.includePatterns = {{dir_ / "etc", "*/own.toml"}};
+  EXPECT_TRUE(ServerFiles(config).lieAt((dir_ / "etc/capsule").string()));
+}
+
 TEST_F(ServerFilesTest, AFileThatNoConfigurationNamesIsAdded) {
   EXPECT_FALSE(covers("egalaxyd.pid"));
   ServerFiles::add("the pid file", dir_ / "egalaxyd.pid");

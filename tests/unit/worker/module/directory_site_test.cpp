@@ -85,7 +85,7 @@ TEST_F(DirectorySiteTest, ServesWhatHasGotTheInodeOfAKeyThatIsGone) {
 }
 
 TEST_F(DirectorySiteTest, NeverServesAnythingThatHoldsAPrivateKey) {
-  args_.listing = true;
+  args_.listing.emplace();
   dir_.write("server.key~", keyText());
   dir_.write("both.pem", std::string(30'000, 'x') + "\n" + keyText());
   dir_.write("page.gmi", "fine");
@@ -171,7 +171,7 @@ TEST_F(DirectorySiteTest, AnswersNotFoundWithoutIndexAndListing) {
 TEST_F(DirectorySiteTest, AnswersNotFoundToAFileWithATrailingSlash) {
   dir_.write("page.gmi", "x");
   EXPECT_EQ(get("/page.gmi/").status, 51);
-  args_.listing = true;
+  args_.listing.emplace();
   EXPECT_EQ(get("/page.gmi/").status, 51);
 }
 
@@ -246,7 +246,7 @@ TEST_F(DirectorySiteTest, AnswersBusyWhenThePoolIsFull) {
 }
 
 TEST_F(DirectorySiteTest, ListsAFolderWithoutIndex) {
-  args_.listing = true;
+  args_.listing.emplace();
   args_.lang = "en,fr";
   dir_.write("sub/page.gmi", "x");
   Answer answer = get("/files/sub/", "/files");
@@ -257,14 +257,36 @@ TEST_F(DirectorySiteTest, ListsAFolderWithoutIndex) {
   EXPECT_TRUE(answer.body.starts_with("# /files/\n\n=> ./sub/ sub/  ")) << answer.body;
 }
 
+TEST_F(DirectorySiteTest, ListsALargeFolderInPages) {
+  args_.listing.emplace().page = 2;
+  for (const char* name : {"a", "b", "c", "d", "e"}) dir_.write("sub/" + std::string(name), "x");
+  EXPECT_NE(get("/files/sub/", "/files").body.find("=> ./;page=2 Next page\n"), std::string::npos);
+  const Answer third = get("/files/sub/;page=3", "/files");
+  EXPECT_EQ(third.header(), "20 text/gemini");
+  EXPECT_TRUE(third.body.starts_with("# /files/sub/\n\n=> ../ ../\n=> ./e e  1 B  ")) << third.body;
+  EXPECT_EQ(get("/files/;page=1", "/files").status, 20);
+  for (const char* none : {"/files/sub/;page=4", "/files/sub/;page=0", "/files/sub/;page=x",
+                           "/files/none/;page=2", "/files/sub/a/;page=1"}) {
+    EXPECT_EQ(get(none, "/files").header(), "51 Not found") << none;
+  }
+  dir_.write("sub/;page=2", "a file");
+  EXPECT_EQ(get("/files/sub/;page=2", "/files").body, "a file");
+  fs::remove(dir_ / "sub/;page=2");
+  dir_.write("sub/index.gmi", "x");
+  EXPECT_EQ(get("/files/sub/;page=2", "/files").header(), "51 Not found");
+  args_.listing.reset();
+  fs::remove(dir_ / "sub/index.gmi");
+  EXPECT_EQ(get("/files/sub/;page=2", "/files").header(), "51 Not found");
+}
+
 TEST_F(DirectorySiteTest, PrefersAnIndexToAListing) {
-  args_.listing = true;
+  args_.listing.emplace();
   dir_.write("index.gmi", "mine");
   EXPECT_EQ(get("/").body, "mine");
 }
 
 TEST_F(DirectorySiteTest, HoldsOnlySoManyListingsInMemory) {
-  args_.listing = true;
+  args_.listing.emplace();
   dir_.write("HEADER.gmi", std::string(60'000, 'x'));
   const auto tree = site();
   std::vector<Response> unread;
@@ -314,7 +336,7 @@ TEST_F(DirectorySiteTest, FollowsItsRootWhenThatIsReplaced) {
   dir_.write("r1/page.gmi", "first");
   dir_.write("r2/page.gmi", "second");
   fs::create_directory_symlink("r1", dir_ / "current");
-  args_.listing = true;
+  args_.listing.emplace();
   args_.root = dir_ / "current";
   const auto keys = std::make_shared<const PrivateFiles>();
   const auto root = roots.open(args_.root, args_.symlinks, keys).value();
