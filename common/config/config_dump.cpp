@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "common/config/config_schema.h"
+#include "common/config/people.h"
 
 namespace egalaxyd {
 namespace {
@@ -15,6 +16,8 @@ constexpr std::string_view kMasked = "\"(masked)\"";
 /// The visitor that writes each key with its value.
 class Dumper {
  public:
+  explicit Dumper(const People& people) : people_(people) {}
+
   template <class T>
   void key(std::string_view name, const T& value, const Form<T>& form) {
     line(name, text(value, form));
@@ -22,11 +25,33 @@ class Dumper {
 
   template <class T>
   void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
+    line(name, array(values, form));
+  }
+
+  void list(std::string_view name, const std::vector<std::string>& values,
+            const Form<std::string>& form) {
+    line(name, array(form.mayBePerson ? withNames(people_, values) : values, form));
+  }
+
+  template <class T>
+  void named(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
+    if (values.empty() || values.front().name.empty()) return list(name, values, form);
     std::string items;
     for (const T& value : values) {
-      items += (items.empty() ? "" : ", ") + text(value, form);
+      items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(value.name),
+                           text(value, form));
     }
-    line(name, fmt::format("[{}]", items));
+    line(name, fmt::format("{{ {} }}", items));
+  }
+
+  void people(std::string_view key, const People& people) {
+    header(std::string(key));
+    const auto form = forms::fingerprint();
+    for (const std::string& name : namesOf(people)) {
+      const auto fingerprints = fingerprintsOf(people, name);
+      line(name,
+           fingerprints.size() == 1 ? text(fingerprints.front(), form) : array(fingerprints, form));
+    }
   }
 
   void map(std::string_view name, const std::map<std::string, std::string>& values,
@@ -73,6 +98,13 @@ class Dumper {
     return form.secret ? std::string(kMasked) : tomlText(form.write(value));
   }
 
+  template <class T>
+  static std::string array(const std::vector<T>& values, const Form<T>& form) {
+    std::string items;
+    for (const T& value : values) items += (items.empty() ? "" : ", ") + text(value, form);
+    return fmt::format("[{}]", items);
+  }
+
   void mountsOf(const std::string& key, std::vector<MountConfig>& mounts) {
     for (MountConfig& mount : mounts) {
       mount_ = fmt::format("{}.{}", key, tomlKey(mount.path));
@@ -89,6 +121,7 @@ class Dumper {
     out_ += fmt::format("{}[{}]\n", out_.empty() ? "" : "\n", name);
   }
 
+  const People& people_;
   std::string out_;
   std::string mount_;  ///< the table of the path that is being written
 };
@@ -97,7 +130,7 @@ class Dumper {
 
 std::string dumpConfig(const Config& config) {
   Config copy = config;  // visitors see values that a reader may fill
-  Dumper dumper;
+  Dumper dumper(config.people);
   describe(dumper, copy);
   return dumper.take();
 }
