@@ -61,6 +61,8 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(Option("json", "", "print values as JSON"));
   options.addOption(
       Option("bytes", "", "token: random bytes in it, 16 to 256; 32 if not given").argument("N"));
+  options.addOption(
+      Option("name", "", "token: whose it is, for lists and the log").argument("NAME"));
   options.addOption(Option("dir", "",
                            "certificate create, identity create: folder of the files; the working "
                            "directory if not given")
@@ -74,7 +76,7 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(Option("current", "", "uploads diff: against what its file holds now"));
   options.addOption(Option("host", "", "uploads: to this host").argument("HOST"));
   options.addOption(Option("path", "", "uploads: to this path, or beneath it").argument("PATH"));
-  options.addOption(Option("user", "", "uploads: of this user").argument("ID"));
+  options.addOption(Option("user", "", "uploads: of this user, or of @NAME").argument("ID"));
   options.addOption(Option("since", "",
                            "uploads: from this time on, 2026-01-31 or 2026-01-31T08:00:00Z, or "
                            "within this span, 2h or 3d")

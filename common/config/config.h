@@ -131,9 +131,14 @@ struct MountConfig;
 
 enum class UploadProtocol { kTitan, kSpartan };
 
+/// The operator's names for certificates, by the SHA-256 of a certificate or of its public key in
+/// lower-case hex. See common/config/people.h.
+using People = std::map<std::string, std::string>;
+
 /// A digest of a secret: 64 lower-case hex digits of its SHA-256.
 struct TokenDigest {
   std::string hex;
+  std::string name = {};  ///< the operator's; "" when it has none
   bool operator==(const TokenDigest&) const = default;
 };
 
@@ -160,6 +165,7 @@ struct KeptVersions {
 struct UploadArgs {
   std::vector<UploadProtocol> over{UploadProtocol::kTitan};
   /// SHA-256 of certificates or public keys, lower-case hex, that may write; "*": any certificate.
+  /// "@NAME" of the file has become what Config::people has under that name.
   std::vector<std::string> fingerprints;
   std::vector<TokenDigest> tokens;
   bool anyone = false;
@@ -338,6 +344,7 @@ struct Config {
   LimitsConfig limits;
   RateLimitConfig rateLimit;
   UsersConfig users;
+  People people;
   LogConfig log;
   RouterConfig router;
   std::vector<SiteConfig> sites;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/config/config_schema.h"
+#include "common/config/people.h"
 
 namespace egalaxyd {
 namespace {
@@ -17,6 +18,8 @@ constexpr std::string_view kMasked = "\"(masked)\"";
 /// The visitor that writes each key with its value.
 class Dumper {
  public:
+  explicit Dumper(const People& people) : people_(people) {}
+
   template <class T>
   void key(std::string_view name, const T& value, const Form<T>& form) {
     line(name, valueText(value, form));
@@ -24,11 +27,33 @@ class Dumper {
 
   template <class T>
   void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
+    line(name, array(values, form));
+  }
+
+  void list(std::string_view name, const std::vector<std::string>& values,
+            const Form<std::string>& form) {
+    line(name, array(form.mayBePerson ? withNames(people_, values) : values, form));
+  }
+
+  template <class T>
+  void named(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
+    if (values.empty() || values.front().name.empty()) return list(name, values, form);
     std::string items;
     for (const T& value : values) {
-      items += (items.empty() ? "" : ", ") + valueText(value, form);
+      items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(value.name),
+                           valueText(value, form));
     }
-    line(name, fmt::format("[{}]", items));
+    line(name, fmt::format("{{ {} }}", items));
+  }
+
+  void people(std::string_view key, const People& people) {
+    header(std::string(key));
+    const auto form = forms::fingerprint();
+    for (const std::string& name : namesOf(people)) {
+      const auto fingerprints = fingerprintsOf(people, name);
+      line(name, fingerprints.size() == 1 ? valueText(fingerprints.front(), form)
+                                          : array(fingerprints, form));
+    }
   }
 
   void map(std::string_view name, const std::map<std::string, std::string>& values,
@@ -83,6 +108,13 @@ class Dumper {
     return form.secret ? std::string(kMasked) : tomlText(form.write(value));
   }
 
+  template <class T>
+  static std::string array(const std::vector<T>& values, const Form<T>& form) {
+    std::string items;
+    for (const T& value : values) items += (items.empty() ? "" : ", ") + valueText(value, form);
+    return fmt::format("[{}]", items);
+  }
+
   void mountsOf(const std::string& key, std::vector<MountConfig>& mounts) {
     for (MountConfig& mount : mounts) {
       mount_ = fmt::format("{}.{}", key, tomlKey(mount.path));
@@ -100,6 +132,7 @@ class Dumper {
     lines_.push_back(fmt::format("[{}]", name));
   }
 
+  const People& people_;
   std::vector<std::string> lines_;
   std::string mount_;  ///< the table of the path that is being written
 };
@@ -108,7 +141,7 @@ class Dumper {
 
 std::string dumpConfig(const Config& config) {
   Config copy = config;  // visitors see values that a reader may fill
-  Dumper dumper;
+  Dumper dumper(config.people);
   describe(dumper, copy);
   return dumper.text();
 }

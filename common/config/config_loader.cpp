@@ -21,6 +21,7 @@
 #include "common/config/home_folder.h"
 #include "common/config/include_files.h"
 #include "common/config/log_places.h"
+#include "common/config/people.h"
 #include "common/config/syntax_fault.h"
 
 namespace egalaxyd {
@@ -138,6 +139,7 @@ struct KeyNames {
   std::vector<std::string> names;
   void key(std::string_view name, const auto&, const auto&) { names.emplace_back(name); }
   void list(std::string_view name, const auto&, const auto&) { names.emplace_back(name); }
+  void named(std::string_view name, const auto&, const auto&) { names.emplace_back(name); }
   void map(std::string_view name, const auto&, Secrecy = Secrecy::kPublic) {
     names.emplace_back(name);
   }
@@ -175,6 +177,7 @@ struct Sections {
       found.push_back(fmt::format("[{}]", name));
     }
   }
+  void people(std::string_view, const auto&) {}
   void sites(std::string_view, const auto&) {
     KeyNames keys;
     SiteConfig site;
@@ -209,6 +212,13 @@ struct SourceFile {
   path folder;                          ///< where its relative paths begin
   std::vector<std::string> lines = {};  ///< as they were read
 };
+
+/// "@ann" of each who has a name.
+std::vector<std::string> peopleIn(const Config& config) {
+  auto names = namesOf(config.people);
+  for (std::string& name : names) name.insert(0, 1, '@');
+  return names;
+}
 
 /// What the readers of one configuration share: the result, the complaints and the files.
 struct Reading {
@@ -290,11 +300,11 @@ class TableReader {
     if (!array)
       return complain(key, wrongType("an array", *node, "") + asArray(*node, values, form));
     values.clear();
-    for (const toml::node& element : *array) {
-      auto read = scalar(element, reading_.placeOf(element.source()), dotted(key), form);
-      if (read) values.push_back(std::move(*read));
-    }
+    for (const toml::node& element : *array) addTo(values, element, dotted(key), form);
   }
+
+  void named(std::string_view key, std::vector<TokenDigest>& values, const Form<TokenDigest>& form);
+  void people(std::string_view key, People& people);
 
   void map(std::string_view key, std::map<std::string, std::string>& values,
            Secrecy = Secrecy::kPublic) {
@@ -361,6 +371,10 @@ class TableReader {
   SiteConfig site(const std::string& name, const Entry& entry,
                   const std::vector<std::string>& others);
   void complainOfDots(const std::string& host, const KeyPlace& place);
+  bool checkName(std::string_view name, const toml::node& node);
+  void person(std::string_view name, const toml::node& node, People& people);
+  std::vector<std::string> fingerprintsBehind(std::string_view person, const KeyPlace& place,
+                                              const std::string& full);
   void siteMounts(SiteConfig& site);
   std::vector<MountConfig> paths();
   MountConfig mount(std::string_view key, const std::vector<MountConfig>& earlier);
@@ -405,6 +419,16 @@ class TableReader {
     return read;
   }
 
+  template <class T>
+  void addTo(std::vector<T>& values, const toml::node& element, const std::string& full,
+             const Form<T>& form) {
+    const KeyPlace place = reading_.placeOf(element.source());
+    auto read = scalar(element, place, full, form);
+    if (read) values.push_back(std::move(*read));
+  }
+  void addTo(std::vector<std::string>& values, const toml::node& element, const std::string& full,
+             Form<std::string> form);
+
   Reading& reading_;
   const toml::table& table_;
   std::string name_;
@@ -419,6 +443,96 @@ const toml::node* TableReader::find(std::string_view key) {
   if (entry == table_.end()) return nullptr;
   reading_.config.lines[dotted(key)] = placeOf(key);
   return &entry->second;
+}
+
+void TableReader::addTo(std::vector<std::string>& values, const toml::node& element,
+                        const std::string& full, Form<std::string> form) {
+  const KeyPlace place = reading_.placeOf(element.source());
+  if (form.mayBePerson) form.names = peopleIn(reading_.config);
+  auto read = scalar(element, place, full, form);
+  if (!read) return;
+  if (!form.mayBePerson || !read->starts_with('@')) return values.push_back(std::move(*read));
+  for (std::string& each : fingerprintsBehind(*read, place, full))
+    values.push_back(std::move(each));
+}
+
+/// Of "@ann"; empty, and complained of, where nobody has that name.
+std::vector<std::string> TableReader::fingerprintsBehind(std::string_view person,
+                                                         const KeyPlace& place,
+                                                         const std::string& full) {
+  const std::string_view name = person.substr(1);
+  const auto& faulty = reading_.config.faulty;
+  auto found = fingerprintsOf(reading_.config.people, name);
+  const bool isFaulty = faulty.contains("people") || faulty.contains("people." + tomlKey(name));
+  if (!found.empty() || isFaulty) return found;
+  const auto known = peopleIn(reading_.config);
+  const std::string nobody = fmt::format(R"(nobody in [people] is "{}")", name);
+  reading_.complain(
+      place, full,
+      known.empty() ? fmt::format(R"({}; write below it {} = "SHA256:…")", nobody, tomlKey(name))
+                    : unknownName(nobody, person, known));
+  return {};
+}
+
+/// Whether `name` may be one that the operator gives; complains if not.
+bool TableReader::checkName(std::string_view name, const toml::node& node) {
+  if (!isName(name)) {
+    complain(name, fmt::format("cannot be a name; allowed: {}", kNameRule));
+    return false;
+  }
+  if (!node.is_table()) return true;
+  complain(name, R"(found a table; a name with dots stands in quotes, as "a.b" does)");
+  return false;
+}
+
+void TableReader::people(std::string_view key, People& people) {
+  const toml::table* table = subTable(key);
+  if (!table) return;
+  TableReader reader(reading_, *table, dotted(key));
+  for (const auto& [name, node] : reading_.inFileOrder(*table))
+    reader.person(name->str(), *node, people);
+}
+
+void TableReader::person(std::string_view name, const toml::node& node, People& people) {
+  if (!checkName(name, node)) return;
+  std::vector<std::string> fingerprints;
+  if (node.is_array()) {
+    list(name, fingerprints, forms::fingerprint());
+  } else {
+    key(name, fingerprints.emplace_back(), forms::fingerprint());
+  }
+  if (reading_.config.faulty.contains(dotted(name))) return;
+  if (fingerprints.empty()) complain(name, "is empty; allowed: one fingerprint or more");
+  for (const std::string& fingerprint : fingerprints) {
+    const auto [known, isNew] = people.emplace(fingerprint, name);
+    if (isNew || known->second == name) continue;
+    complain(name,
+             fmt::format("has a certificate of \"{}\"; a certificate has one name", known->second));
+  }
+}
+
+void TableReader::named(std::string_view key, std::vector<TokenDigest>& values,
+                        const Form<TokenDigest>& form) {
+  const auto entry = table_.find(key);
+  if (entry == table_.end() || !entry->second.is_table()) return list(key, values, form);
+  const toml::table& table = *subTable(key);
+  values.clear();
+  TableReader reader(reading_, table, dotted(key));
+  for (const auto& [name, node] : reading_.inFileOrder(table)) {
+    TokenDigest token;
+    if (!reader.checkName(name->str(), *node)) continue;
+    reader.key(name->str(), token, form);
+    if (token.hex.empty()) continue;
+    token.name = name->str();
+    const auto same = std::ranges::find(values, token.hex, &TokenDigest::hex);
+    if (same == values.end()) {
+      values.push_back(std::move(token));
+    } else {
+      reader.complain(name->str(),
+                      fmt::format("has the token of \"{}\"; a token has one name", same->name));
+    }
+  }
+  if (values.size() < table.size()) reading_.config.faulty.insert(dotted(key));
 }
 
 const toml::table* TableReader::subTable(std::string_view key) {

@@ -13,6 +13,7 @@
 #include "common/base/units.h"
 #include "common/config/config_check.h"
 #include "common/config/config_loader.h"
+#include "common/config/people.h"
 
 namespace egalaxyd {
 namespace {
@@ -123,7 +124,7 @@ std::optional<TokenDigest> parseTokenDigest(std::string_view text) {
   constexpr std::string_view kPrefix = "sha256:";
   if (!text.starts_with(kPrefix)) return std::nullopt;
   auto digits = parseFingerprint(text);
-  return digits ? std::optional(TokenDigest{std::move(*digits)}) : std::nullopt;
+  return digits ? std::optional(TokenDigest{std::move(*digits), ""}) : std::nullopt;
 }
 
 std::optional<ListenAddress> parseListen(std::string_view text) {
@@ -284,20 +285,39 @@ Form<std::string> fingerprint() {
   return form;
 }
 
+namespace {
+
+/// `known`, or what `isOther` takes, as it is.
+template <class IsOther>
+Form<std::string> orElse(const Form<std::string>& known, std::string_view inWords,
+                         IsOther isOther) {
+  Form<std::string> form = known;
+  form.allowed += inWords;
+  form.read = [known, isOther](const Scalar& value) -> std::optional<std::string> {
+    const auto* text = std::get_if<std::string>(&value);
+    return text != nullptr && isOther(*text) ? *text : known.read(value);
+  };
+  form.write = [known, isOther](const std::string& text) {
+    return isOther(text) ? Scalar(text) : known.write(text);
+  };
+  return form;
+}
+
+}  // namespace
+
+Form<std::string> listedFingerprint() {
+  auto form = orElse(fingerprint(), R"(, or "@NAME" of [people])", [](std::string_view text) {
+    return text.starts_with('@') && isName(text.substr(1));
+  });
+  form.mayBePerson = true;
+  return form;
+}
+
 Form<std::string> writerFingerprint() {
-  const auto known = fingerprint();
-  return {known.types,
-          known.allowed + R"(, or "*" for any certificate)",
-          [known](const Scalar& value) -> std::optional<std::string> {
-            return value == Scalar(std::string("*")) ? "*" : known.read(value);
-          },
-          [known](const std::string& digits) {
-            return digits == "*" ? Scalar(digits) : known.write(digits);
-          },
-          known.secret,
-          known.secretIfWrong,
-          {},
-          R"("*")"};
+  auto form = orElse(listedFingerprint(), R"(, or "*" for any certificate)",
+                     [](std::string_view text) { return text == "*"; });
+  form.example = R"("*")";
+  return form;
 }
 
 Form<TokenDigest> tokenDigest() {

@@ -4,6 +4,8 @@
 // A visitor `v` has
 //   v.key(name, T&, Form<T>)                 one value
 //   v.list(name, vector<T>&, Form<T>)        an array of them
+//   v.named(name, vector<T>&, Form<T>)       an array, or a table of them under names
+//   v.people(name, People&)                  a table of names, each with one or more fingerprints
 //   v.map(name, map<string, string>&, Secrecy = kPublic)
 //                                            a table of strings under keys of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
@@ -41,6 +43,7 @@ struct Form {
   bool secretIfWrong = false;        ///< what was found in its place may be a secret: not shown
   std::vector<std::string> names{};  ///< when only these are allowed
   std::string example{};             ///< as TOML, of a list that is empty by default
+  bool mayBePerson = false;          ///< "@NAME" stands for the fingerprints of [people]
 };
 
 /// The type's name as in Form::types: "a boolean", "an integer", "a string".
@@ -73,7 +76,8 @@ Form<std::string> host();         ///< a site's name, in the form that SiteConfi
 Form<std::string> fingerprint();  ///< SHA-256, in the form that AuthenticatedArgs has
 /// "off" (nullopt), "forever" (kForever) or a duration.
 Form<OptionalDuration> cacheDuration();
-Form<std::string> writerFingerprint();  ///< as fingerprint(), or "*"
+Form<std::string> listedFingerprint();  ///< as fingerprint(), or "@NAME"
+Form<std::string> writerFingerprint();  ///< as listedFingerprint(), or "*"
 Form<TokenDigest> tokenDigest();
 Form<UploadProtocol> uploadProtocol();
 Form<std::optional<std::uint64_t>> optionalSize();
@@ -170,7 +174,7 @@ template <class V>
 void describe(V& v, UploadArgs& c) {
   v.list("over", c.over, forms::uploadProtocol());
   v.list("fingerprints", c.fingerprints, forms::writerFingerprint());
-  v.list("tokens", c.tokens, forms::tokenDigest());
+  v.named("tokens", c.tokens, forms::tokenDigest());
   v.key("anyone", c.anyone, forms::flag());
   v.key("max_size", c.maxSize, forms::size());
   v.list("mime", c.mime, forms::text());
@@ -219,7 +223,7 @@ void describe(V& v, FileArgs& c) {
 
 template <class V>
 void describe(V& v, AuthenticatedArgs& c) {
-  v.list("fingerprints", c.fingerprints, forms::fingerprint());
+  v.list("fingerprints", c.fingerprints, forms::listedFingerprint());
   v.key("ca", c.ca, forms::path());
   v.key("prompt", c.prompt, forms::text());
   v.mounts("sites", c.sites);
@@ -286,6 +290,7 @@ void describe(V& v, Config& c) {
   v.section("limits", c.limits);
   v.section("rate_limit", c.rateLimit);
   v.section("users", c.users);
+  v.people("people", c.people);
   v.section("log", c.log);
   v.section("router", c.router);
   v.sites("sites", c.sites);

@@ -66,6 +66,10 @@ struct KeyKinds {
     lists.emplace(name);
     if (form.secret || form.secretIfWrong) secrets.emplace(name);
   }
+  void named(std::string_view name, const auto& values, const auto& form) {
+    list(name, values, form);
+  }
+  void people(std::string_view, const auto&) {}
   void map(std::string_view name, const auto&, Secrecy secrecy = Secrecy::kPublic) {
     if (secrecy == Secrecy::kSecret) secrets.emplace(name);
   }

@@ -156,8 +156,13 @@ constexpr const char* kTables = R"(
     END;
     )";
 
-// What version 6 adds: earlier content of files.
+// What version 6 adds: names, and earlier content of files.
 constexpr const char* kVersionTables = R"(
+    -- What the certificate calls itself.
+    ALTER TABLE users ADD COLUMN claimed TEXT NOT NULL DEFAULT '';
+    -- The operator's name for the certificate or the token, as it was then.
+    ALTER TABLE uploads ADD COLUMN writer TEXT NOT NULL DEFAULT '';
+    ALTER TABLE pending_uploads ADD COLUMN writer TEXT NOT NULL DEFAULT '';
     CREATE TABLE contents(
       id INTEGER PRIMARY KEY,
       sha256 TEXT NOT NULL,    -- '' while it is not whole, and once no version has it

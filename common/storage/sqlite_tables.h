@@ -63,8 +63,8 @@ class SqliteStorage final : public Storage {
 
   Result<std::optional<std::string>> findUser(std::string_view certificate,
                                               std::string_view key) override;
-  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
-                                  WallTime now) override;
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key, WallTime now,
+                                  std::string_view claimed) override;
   Result<void> addVisits(std::span<const Visit> visits) override;
   Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override;
   Result<std::vector<User>> listUsers(std::size_t limit) override;

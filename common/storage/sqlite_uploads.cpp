@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::string_view kUploadColumns =
     "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, previous_sha256, "
-    "outcome, why, blocks FROM uploads ";
+    "outcome, why, blocks, writer FROM uploads ";
 
 /// Blocks that a file is counted with at most; a row with more was not written by this program.
 constexpr std::int64_t kMostBlocks = 1000;
@@ -30,6 +30,7 @@ UploadRecord uploadOf(const SqliteQuery& row) {
   record.outcome = uploadOutcome(row.text(11));
   record.why = text(12);
   record.blocks = std::min(count(row.integer(13)), count(kMostBlocks));
+  record.writer = text(14);
   return record;
 }
 
@@ -95,12 +96,12 @@ Result<void> forgetLatest(SqliteConnection& db, std::string_view host, std::stri
 Result<std::int64_t> insertUpload(SqliteConnection& db, const UploadRecord& record, bool latest) {
   auto done = db.run(
       "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
-      "previous_sha256, outcome, latest, why, blocks) VALUES(?, ?, ?, ?, "
-      "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "previous_sha256, outcome, latest, why, blocks, writer) VALUES(?, ?, ?, ?, "
+      "(SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       seconds(record.time), record.protocol, record.host, record.path, record.user, record.client,
       record.mime, static_cast<std::int64_t>(record.size), record.sha256, record.previousSha256,
       toString(record.outcome), std::int64_t{latest}, record.why,
-      static_cast<std::int64_t>(record.blocks));
+      static_cast<std::int64_t>(record.blocks), record.writer);
   if (!done) return done.error();
   return db.lastRowId();
 }
@@ -126,11 +127,11 @@ Result<std::int64_t> SqliteStorage::announceUpload(const UploadRecord& record) {
   return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
     auto done = db_.run(
         "INSERT INTO pending_uploads(time, protocol, host, path, user, client, mime, size, "
-        "sha256, worker, unfinished, blocks) "
-        "VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)",
+        "sha256, worker, unfinished, blocks, writer) "
+        "VALUES(?, ?, ?, ?, (SELECT id FROM users WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
         seconds(record.time), record.protocol, record.host, record.path, record.user, record.client,
         record.mime, static_cast<std::int64_t>(record.size), record.sha256, record.worker,
-        record.unfinished, static_cast<std::int64_t>(record.blocks));
+        record.unfinished, static_cast<std::int64_t>(record.blocks), record.writer);
     if (!done) return done.error();
     return db_.lastRowId();
   });
@@ -147,8 +148,9 @@ Result<std::int64_t> SqliteStorage::settleUpload(std::int64_t pending, UploadOut
     if (!done) return done.error();
     done = db_.run(
         "INSERT INTO uploads(time, protocol, host, path, user, client, mime, size, sha256, "
-        "previous_sha256, outcome, latest, blocks) SELECT time, protocol, host, path, user, "
-        "client, mime, size, sha256, ?2, ?3, 1, blocks FROM pending_uploads WHERE id = ?1",
+        "previous_sha256, outcome, latest, blocks, writer) SELECT time, protocol, host, path, "
+        "user, "
+        "client, mime, size, sha256, ?2, ?3, 1, blocks, writer FROM pending_uploads WHERE id = ?1",
         pending, previousSha256, toString(outcome));
     if (!done) return done.error();
     if (db_.changes() == 0) return noPending(pending);
@@ -185,16 +187,17 @@ Result<void> SqliteStorage::completeUpload(std::int64_t pending, std::string_vie
 
 Result<std::vector<UploadRecord>> SqliteStorage::pendingUploads(std::int64_t after,
                                                                 std::size_t limit) {
-  SqliteQuery query(db_,
-                    "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, "
-                    "'', '', '', blocks, worker, unfinished FROM pending_uploads WHERE id > ? "
-                    "ORDER BY id LIMIT ?",
-                    after, static_cast<std::int64_t>(limit));
+  SqliteQuery query(
+      db_,
+      "SELECT id, time, protocol, host, path, user, client, mime, size, sha256, "
+      "'', '', '', blocks, writer, worker, unfinished FROM pending_uploads WHERE id > ? "
+      "ORDER BY id LIMIT ?",
+      after, static_cast<std::int64_t>(limit));
   std::vector<UploadRecord> records;
   while (query.next()) {
     records.push_back(uploadOf(query));
-    records.back().worker = query.integer(14);
-    records.back().unfinished = query.text(15);
+    records.back().worker = query.integer(15);
+    records.back().unfinished = query.text(16);
   }
   if (query.failed()) return query.error();
   return records;
@@ -205,11 +208,13 @@ Result<std::vector<UploadRecord>> SqliteStorage::listUploads(const UploadFilter&
   std::string sql = std::string(kUploadColumns) + "WHERE time >= ?";
   if (!filter.host.empty()) sql += " AND host = ?";
   if (!filter.user.empty()) sql += " AND user = ?";
+  if (!filter.writer.empty()) sql += " AND writer = ?";
   if (!range.self.empty()) sql += " AND (path = ? OR (path >= ? AND path < ?))";
   SqliteQuery query(db_, sql + " ORDER BY time DESC, id DESC LIMIT ?", seconds(filter.since));
   int index = 1;
   if (!filter.host.empty()) query.bind(++index, filter.host);
   if (!filter.user.empty()) query.bind(++index, filter.user);
+  if (!filter.writer.empty()) query.bind(++index, filter.writer);
   if (!range.self.empty()) {
     for (const std::string* part : {&range.self, &range.first, &range.last}) {
       query.bind(++index, *part);

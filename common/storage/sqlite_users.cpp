@@ -21,9 +21,10 @@ Result<bool> mayMakeUser(SqliteConnection& db, const StorageLimits& limits, Wall
 }
 
 Result<std::string> makeUser(SqliteConnection& db, std::string_view certificate,
-                             std::string_view key, WallTime now) {
-  if (auto made = db.run("INSERT INTO users VALUES(?, ?, ?, 0) ON CONFLICT DO NOTHING", certificate,
-                         seconds(now), seconds(now));
+                             std::string_view key, WallTime now, std::string_view claimed) {
+  if (auto made = db.run("INSERT INTO users(id, first_seen, last_seen, visits, claimed) "
+                         "VALUES(?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
+                         certificate, seconds(now), seconds(now), claimed);
       !made) {
     return made.error();
   }
@@ -37,8 +38,8 @@ Result<std::vector<User>> selectUsers(SqliteConnection& db, std::string_view whe
                                       std::string_view from, std::string_view to,
                                       std::size_t limit) {
   SqliteQuery query(db,
-                    fmt::format("SELECT id, first_seen, last_seen, visits FROM users WHERE {} "
-                                "LIMIT ?",
+                    fmt::format("SELECT id, first_seen, last_seen, visits, claimed FROM users "
+                                "WHERE {} LIMIT ?",
                                 where),
                     from, to, static_cast<std::int64_t>(limit));
   std::vector<User> users;
@@ -46,7 +47,8 @@ Result<std::vector<User>> selectUsers(SqliteConnection& db, std::string_view whe
     users.push_back({.id = std::string(query.text(0).substr(0, kLongest)),
                      .firstSeen = wallTime(query.integer(1)),
                      .lastSeen = wallTime(query.integer(2)),
-                     .visits = count(query.integer(3))});
+                     .visits = count(query.integer(3)),
+                     .claimed = std::string(query.text(4).substr(0, kLongest))});
     SqliteQuery keys(db, "SELECT key FROM user_keys WHERE user = ? ORDER BY key LIMIT ?",
                      users.back().id, kMostKeys);
     while (keys.next()) users.back().keys.emplace_back(keys.text(0));
@@ -69,7 +71,7 @@ Result<std::optional<std::string>> SqliteStorage::findUser(std::string_view cert
 }
 
 Result<std::string> SqliteStorage::resolveUser(std::string_view certificate, std::string_view key,
-                                               WallTime now) {
+                                               WallTime now, std::string_view claimed) {
   auto found = findUser(certificate, key);
   if (!found) return found.error();
   if (*found) return **found;
@@ -81,7 +83,7 @@ Result<std::string> SqliteStorage::resolveUser(std::string_view certificate, std
     const auto allowed = mayMakeUser(db_, limits_, now);
     if (!allowed) return allowed.error();
     if (!*allowed) return tooManyNewUsers(limits_);
-    return makeUser(db_, certificate, key, now);
+    return makeUser(db_, certificate, key, now, claimed);
   });
 }
 
@@ -94,15 +96,16 @@ Result<void> SqliteStorage::addVisits(std::span<const Visit> visits) {
         const auto allowed = mayMakeUser(db_, limits_, visit.last);
         if (!allowed) return allowed.error();
         if (*allowed) {
-          auto made = makeUser(db_, visit.certificate, visit.key, visit.last);
+          auto made = makeUser(db_, visit.certificate, visit.key, visit.last, visit.claimed);
           if (!made) return made.error();
           *user = std::move(*made);
         }
       }
       if (!*user) continue;
       if (auto done = db_.run("UPDATE users SET visits = visits + ?, "
-                              "last_seen = max(last_seen, ?) WHERE id = ?",
-                              static_cast<std::int64_t>(visit.count), seconds(visit.last), **user);
+                              "last_seen = max(last_seen, ?), claimed = ? WHERE id = ?",
+                              static_cast<std::int64_t>(visit.count), seconds(visit.last),
+                              visit.claimed, **user);
           !done) {
         return done;
       }
@@ -151,8 +154,9 @@ Result<ForgottenUser> SqliteStorage::forgetUser(std::string_view id) {
     const std::pair<const char*, std::uint64_t*> steps[] = {
         {"DELETE FROM metadata WHERE user = ?", &gone.metadata},
         {"DELETE FROM user_keys WHERE user = ?", &gone.keys},
-        {"UPDATE uploads SET user = NULL, client = '' WHERE user = ?", &gone.uploads},
-        {"UPDATE pending_uploads SET user = NULL, client = '' WHERE user = ?", &pending},
+        {"UPDATE uploads SET user = NULL, client = '', writer = '' WHERE user = ?", &gone.uploads},
+        {"UPDATE pending_uploads SET user = NULL, client = '', writer = '' WHERE user = ?",
+         &pending},
         {"DELETE FROM users WHERE id = ?", &users}};
     for (const auto& [sql, count] : steps) {
       if (auto done = db_.run(sql, id); !done) return done.error();

@@ -40,6 +40,16 @@ Result<void> checkMetadata(std::string_view key, std::string_view value) {
   return {};
 }
 
+std::string claimedName(std::string_view commonName) {
+  std::string name;
+  while (!commonName.empty()) {
+    const std::string_view shown = takeShown(commonName);
+    if (name.size() + shown.size() > kMaxClaimedNameBytes) break;
+    name += shown;
+  }
+  return name;
+}
+
 Error tooManyNewUsers(const StorageLimits& limits) {
   return {
       ErrorCode::kBusy,

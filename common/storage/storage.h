@@ -25,6 +25,8 @@ inline WallTime wallNow() {
 /// Longest value and longest key of a user's metadata, in bytes.
 inline constexpr std::size_t kMaxMetadataBytes = 64 * 1024;
 inline constexpr std::size_t kMaxMetadataKeyBytes = 255;
+/// Longest name that is kept of what a certificate calls itself.
+inline constexpr std::size_t kMaxClaimedNameBytes = 64;
 
 struct User {
   std::string id;  ///< SHA-256 of the certificate first seen: 64 lower-case hex digits
@@ -32,6 +34,8 @@ struct User {
   WallTime lastSeen{};
   std::uint64_t visits = 0;
   std::vector<std::string> keys = {};  ///< SHA-256 of the user's public keys, sorted
+  /// What the certificate last called itself, see claimedName(): anybody can claim any.
+  std::string claimed = {};
 };
 
 /// What went with a user, and the upload records that stay.
@@ -55,7 +59,8 @@ struct Visit {
   std::string key;          ///< its public key's fingerprint
   std::uint64_t count = 0;
   WallTime last{};
-  bool admitted = false;  ///< by a site that lets some certificates in only: it makes a user
+  bool admitted = false;     ///< by a site that lets some certificates in only: it makes a user
+  std::string claimed = {};  ///< as User::claimed
 };
 
 struct StorageLimits {
@@ -79,6 +84,7 @@ struct UploadRecord {
   std::string host = {};
   std::string path = {};    ///< decoded, begins with "/"
   std::string user = {};    ///< id; "" when anonymous, or forgotten since
+  std::string writer = {};  ///< the operator's name for the certificate or token then; may be empty
   std::string client = {};  ///< address as the log may show it; may be empty
   std::string mime = {};
   std::uint64_t size = 0;           ///< bytes that the file has since; 0 once deleted
@@ -153,8 +159,9 @@ inline constexpr std::int64_t kMaxRefusedUploads = 10'000;
 /// Empty fields and the epoch match everything.
 struct UploadFilter {
   std::string host = {};
-  std::string path = {};  ///< this path and all beneath it
-  std::string user = {};  ///< id
+  std::string path = {};    ///< this path and all beneath it
+  std::string user = {};    ///< id
+  std::string writer = {};  ///< as UploadRecord::writer
   WallTime since{};
   std::size_t limit = 100;
 };
@@ -185,10 +192,11 @@ class Storage {
   /// The user that this certificate, or an earlier one with the same key, belongs to.
   virtual Result<std::optional<std::string>> findUser(std::string_view certificateFingerprint,
                                                       std::string_view keyFingerprint) = 0;
-  /// As findUser(), and makes one where there is none: for what is about to be kept. kBusy where
-  /// that would be more than StorageLimits::newUsersPerMinute.
+  /// As findUser(), and makes one where there is none, who is `claimed`: for what is about to be
+  /// kept. kBusy where that would be more than StorageLimits::newUsersPerMinute.
   virtual Result<std::string> resolveUser(std::string_view certificateFingerprint,
-                                          std::string_view keyFingerprint, WallTime now) = 0;
+                                          std::string_view keyFingerprint, WallTime now,
+                                          std::string_view claimed = {}) = 0;
   /// Counts visits of users. An admitted one makes a user who is new, as long as the limit on new
   /// ones allows it; other visits of strangers leave no trace.
   virtual Result<void> addVisits(std::span<const Visit> visits) = 0;
@@ -217,8 +225,8 @@ class Storage {
   virtual Result<std::vector<User>> listUsers(std::size_t limit) = 0;
   /// By id or the beginning of one: kNotFound, or kInvalid where it fits several.
   virtual Result<User> showUser(std::string_view idOrPrefix) = 0;
-  /// With keys and metadata, by the whole id. Upload records stay, without the user and the
-  /// address. kNotFound.
+  /// With keys and metadata, by the whole id. Upload records stay, without the user, the writer and
+  /// the address. kNotFound.
   virtual Result<ForgottenUser> forgetUser(std::string_view id) = 0;
 
   /// Returns the record's id. A user who has been forgotten meanwhile is left out. Only a file that
@@ -304,6 +312,8 @@ Result<void> checkFingerprint(std::string_view fingerprint);
 /// A key of 1 to kMaxMetadataKeyBytes in UTF-8 and a value of at most kMaxMetadataBytes, or
 /// kInvalid.
 Result<void> checkMetadata(std::string_view key, std::string_view value);
+/// What is kept of a name that a certificate gives itself: its beginning, fit to be shown.
+std::string claimedName(std::string_view commonName);
 /// What resolveUser() answers at the limit.
 Error tooManyNewUsers(const StorageLimits& limits);
 /// Whether `path` is `prefix` or beneath it, on segment borders; "" and "/" cover everything.

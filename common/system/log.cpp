@@ -122,12 +122,18 @@ void appendCombinedTime(spdlog::memory_buf_t& out, spdlog::log_clock::time_point
                  utc.tm_min, utc.tm_sec);
 }
 
+/// "0123456789abcdef@ann", either half of it, or "-".
+std::string userInText(const AccessRecord& record) {
+  std::string text(record.user);
+  if (!record.name.empty()) text.append("@").append(record.name);
+  return text.empty() ? "-" : text;
+}
+
 /// Apache's: there is neither referer nor user agent in these protocols.
 void appendCombined(spdlog::memory_buf_t& out, const LineStyle& style, const AccessRecord& record) {
   const auto to = fmt::appender(out);
   if (style.journal) fmt::format_to(to, "<{}>", priorityOf(spdlog::level::info));
-  fmt::format_to(to, "{} - {} [", record.client.empty() ? "-" : record.client,
-                 record.user.empty() ? "-" : record.user);
+  fmt::format_to(to, "{} - {} [", record.client.empty() ? "-" : record.client, userInText(record));
   appendCombinedTime(out, spdlog::log_clock::now());
   out.append(std::string_view("] \""));
   appendQuoted(out, record.url.empty() ? "-" : record.url, false);
@@ -141,17 +147,20 @@ void appendCombined(spdlog::memory_buf_t& out, const LineStyle& style, const Acc
 void appendFields(spdlog::memory_buf_t& out, const AccessRecord& record, bool json) {
   const auto to = fmt::appender(out);
   const double spent = std::chrono::duration<double, std::milli>(record.duration).count();
-  const std::string_view user = record.user.empty() ? "-" : record.user;
   fmt::format_to(to, fmt::runtime(json ? R"("protocol":"{}","status":{},"url":")" : R"({} {} ")"),
                  record.protocol, record.status);
   appendQuoted(out, record.url, json);
   out.append(std::string_view(json ? R"(","meta":")" : R"(" ")"));
   appendQuoted(out, record.meta, json);
-  fmt::format_to(
-      to,
-      fmt::runtime(json ? R"(","bytes":{},"ms":{:.3f},"client":"{}","user":"{}","ended":"{}")"
-                        : R"(" {}B {:.3f}ms {} user={} ended="{}")"),
-      record.bytes, spent, record.client, user, record.ended);
+  if (json) {
+    fmt::format_to(to, R"(","bytes":{},"ms":{:.3f},"client":"{}","user":"{}",)", record.bytes,
+                   spent, record.client, record.user.empty() ? "-" : record.user);
+    if (!record.name.empty()) fmt::format_to(to, R"("name":"{}",)", record.name);
+    fmt::format_to(to, R"("ended":"{}")", record.ended);
+  } else {
+    fmt::format_to(to, R"(" {}B {:.3f}ms {} user={} ended="{}")", record.bytes, spent,
+                   record.client, userInText(record), record.ended);
+  }
 }
 
 }  // namespace

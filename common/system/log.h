@@ -60,6 +60,7 @@ struct AccessRecord {
   std::chrono::nanoseconds duration{0};  ///< from accept to the end
   std::string_view client;               ///< masked as configured
   std::string_view user;          ///< first 16 hex digits of the certificate's fingerprint, or ""
+  std::string_view name = {};     ///< the operator's, of the certificate or token; behind '@'
   std::string_view ended = "ok";  ///< or why it ended early: "timeout", "client left", …
 };
 /// `place`: index into logPlaces(); nullopt: where lines of no site go.

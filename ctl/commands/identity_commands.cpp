@@ -5,6 +5,8 @@
 #include <ostream>
 
 #include "common/base/path.h"
+#include "common/config/config_schema.h"
+#include "common/config/people.h"
 #include "common/tls/certificate_json.h"
 #include "common/tls/certificate_names.h"
 #include "common/tls/client_certificate.h"
@@ -49,10 +51,16 @@ void print(const Invocation& invocation, const fs::path& file, const X509* leaf,
   for (const auto& [name, value] : rows) {
     invocation.out << fmt::format("{:<12}{}\n", name, printable(value));
   }
+  const std::string name = nameLike(certificateCommonName(leaf));
   invocation.out << fmt::format(
       "\nAn authenticated site lets it in, and an upload table lets it write, by the line\n"
-      "  fingerprints = [\"SHA256:{}\"]\n",
-      fingerprint);
+      "  fingerprints = [\"SHA256:{}\"]\n"
+      "or, where its holder has a name, which lists and the log show, by these\n"
+      "  [people]\n"
+      "  {} = \"SHA256:{}\"\n"
+      "and\n"
+      "  fingerprints = [\"@{}\"]\n",
+      fingerprint, tomlKey(name), fingerprint, name);
 }
 
 }  // namespace

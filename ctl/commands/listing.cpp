@@ -13,6 +13,15 @@ namespace egalaxyd::ctl {
 
 using Poco::JSON::Object;
 
+namespace {
+
+std::string writerCell(const Object& upload) {
+  const std::string writer = personCell(upload, "writer");
+  return writer == "-" ? shortUser(cellOf(upload, "user")) : writer;
+}
+
+}  // namespace
+
 std::string timeCell(const Object& object, const std::string& name) {
   const std::chrono::seconds seconds(object.getValue<std::int64_t>(name));
   return timeText(std::chrono::sys_seconds(seconds));
@@ -20,12 +29,17 @@ std::string timeCell(const Object& object, const std::string& name) {
 
 std::string shortUser(const std::string& id) { return id.substr(0, 16); }
 
+std::string personCell(const Object& object, const std::string& name) {
+  const auto given = object.optValue<std::string>(name, "");
+  return given.empty() ? "-" : "@" + printable(given);
+}
+
 void printUploads(const Invocation& invocation, const Poco::JSON::Array& records) {
   Table table({"id", "time", "outcome", "bytes", "protocol", "user", "host", "path"});
   for (const auto& each : records) {
     const auto& row = each.extract<Object::Ptr>();
     table.add({cellOf(*row, "id"), timeCell(*row, "time"), cellOf(*row, "outcome"),
-               cellOf(*row, "size"), cellOf(*row, "protocol"), shortUser(cellOf(*row, "user")),
+               cellOf(*row, "size"), cellOf(*row, "protocol"), writerCell(*row),
                cellOf(*row, "host"), cellOf(*row, "path")});
   }
   table.print(invocation.out, invocation.colour);

@@ -18,6 +18,9 @@ std::string timeCell(const Poco::JSON::Object& object, const std::string& name);
 /// The first digits of a user's id: enough for people, and for commands that take one.
 std::string shortUser(const std::string& id);
 
+/// "@ann" for the member `name` that is one which the operator gave; "-" for none.
+std::string personCell(const Poco::JSON::Object& object, const std::string& name);
+
 /// The table of upload records as the server tells them.
 void printUploads(const Invocation& invocation, const Poco::JSON::Array& records);
 /// After a list that was cut.

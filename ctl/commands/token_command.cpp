@@ -6,6 +6,8 @@
 
 #include "common/base/sha256.h"
 #include "common/base/units.h"
+#include "common/config/config_schema.h"
+#include "common/config/people.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 
@@ -43,6 +45,13 @@ int printToken(const Invocation& invocation) {
                       fmt::format("--bytes {} is not a number from {} to {}", given->second,
                                   kMinBytes, kMaxBytes));
   }
+  const auto name = invocation.options.find("name");
+  const bool hasName = name != invocation.options.end();
+  if (hasName && !isName(name->second)) {
+    return refuseLine(
+        invocation, "token",
+        fmt::format("--name {} cannot be a name; allowed: {}", name->second, kNameRule));
+  }
   std::vector<unsigned char> random(static_cast<std::size_t>(*count));
   if (RAND_bytes(random.data(), static_cast<int>(*count)) != 1) {
     return complain(invocation, {ErrorCode::kIo, "the system gives no random bytes"});
@@ -53,7 +62,11 @@ int printToken(const Invocation& invocation) {
     auto object = jsonObject();
     object.set("token", token);
     object.set("accepted", accepted);
+    if (hasName) object.set("name", name->second);
     printJson(invocation.out, object);
+  } else if (hasName) {
+    invocation.out << fmt::format("{}\ntokens = {{ {} = \"{}\" }}\n", token, tomlKey(name->second),
+                                  accepted);
   } else {
     invocation.out << token << '\n' << accepted << '\n';
   }

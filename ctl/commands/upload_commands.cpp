@@ -40,19 +40,13 @@ void printList(const Invocation& invocation, const Object& answer) {
 void printUpload(const Invocation& invocation, const Object& answer) {
   const auto record = answer.getObject("upload");
   const std::pair<const char*, std::string> rows[] = {
-      {"upload", cellOf(*record, "id")},
-      {"time", timeCell(*record, "time")},
-      {"outcome", cellOf(*record, "outcome")},
-      {"why", cellOf(*record, "why")},
-      {"protocol", cellOf(*record, "protocol")},
-      {"host", cellOf(*record, "host")},
-      {"path", cellOf(*record, "path")},
-      {"user", cellOf(*record, "user")},
-      {"client", cellOf(*record, "client")},
-      {"type", cellOf(*record, "mime")},
-      {"bytes", cellOf(*record, "size")},
-      {"SHA-256", cellOf(*record, "sha256")},
-      {"before", cellOf(*record, "previous_sha256")}};
+      {"upload", cellOf(*record, "id")},         {"time", timeCell(*record, "time")},
+      {"outcome", cellOf(*record, "outcome")},   {"why", cellOf(*record, "why")},
+      {"protocol", cellOf(*record, "protocol")}, {"host", cellOf(*record, "host")},
+      {"path", cellOf(*record, "path")},         {"writer", personCell(*record, "writer")},
+      {"user", cellOf(*record, "user")},         {"client", cellOf(*record, "client")},
+      {"type", cellOf(*record, "mime")},         {"bytes", cellOf(*record, "size")},
+      {"SHA-256", cellOf(*record, "sha256")},    {"before", cellOf(*record, "previous_sha256")}};
   for (const auto& [name, value] : rows) {
     if (value != "-") invocation.out << fmt::format("{:<12}{}\n", name, value);
   }

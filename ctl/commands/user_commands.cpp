@@ -19,17 +19,23 @@ using Poco::JSON::Object;
 /// Bytes of a value that a line of the table shows.
 constexpr std::size_t kShownBytes = 60;
 
+/// In quotes, since any certificate can claim any name.
+std::string claimedCell(const Object& user) {
+  const auto claimed = user.optValue<std::string>("claimed", "");
+  return claimed.empty() ? "-" : "\"" + logQuote(claimed) + "\"";
+}
+
 void printUsers(const Invocation& invocation, const Object& answer) {
   const auto users = answer.getArray("users");
   if (users->size() == 0) {
     invocation.out << "no users\n";
     return;
   }
-  Table table({"user", "visits", "first seen", "last seen"});
+  Table table({"user", "name", "visits", "first seen", "last seen", "claims"});
   for (const auto& each : *users) {
     const auto& user = each.extract<Object::Ptr>();
-    table.add({shortUser(cellOf(*user, "id")), cellOf(*user, "visits"),
-               timeCell(*user, "first_seen"), timeCell(*user, "last_seen")});
+    table.add({shortUser(cellOf(*user, "id")), personCell(*user, "name"), cellOf(*user, "visits"),
+               timeCell(*user, "first_seen"), timeCell(*user, "last_seen"), claimedCell(*user)});
   }
   table.print(invocation.out, invocation.colour);
   if (answer.getValue<bool>("users_more")) printMore(invocation.out);
@@ -52,6 +58,8 @@ void printUser(const Invocation& invocation, const Object& answer) {
   std::ostream& out = invocation.out;
   const auto user = answer.getObject("user");
   out << fmt::format("{:<12}{}\n", "user", cellOf(*user, "id"))
+      << fmt::format("{:<12}{}\n", "name", personCell(*user, "name"))
+      << fmt::format("{:<12}{}\n", "claims", claimedCell(*user))
       << fmt::format("{:<12}{}\n", "first seen", timeCell(*user, "first_seen"))
       << fmt::format("{:<12}{}\n", "last seen", timeCell(*user, "last_seen"))
       << fmt::format("{:<12}{}\n", "visits", cellOf(*user, "visits"));

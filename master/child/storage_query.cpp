@@ -13,6 +13,7 @@
 #include "common/base/ascii.h"
 #include "common/base/path.h"
 #include "common/base/units.h"
+#include "common/config/people.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
 #include "master/child/database.h"
@@ -68,6 +69,15 @@ class Arguments {
     return id;
   }
 
+  /// "ann" of "@ann"; "" for anything else, which stays.
+  std::string person(const std::string& name) {
+    const auto found = left_.find(name);
+    if (found == left_.end() || !found->second.starts_with('@')) return "";
+    const std::string person = take(name)->substr(1);
+    if (!isName(person)) complain(fmt::format("\"@{}\" is no name", person));
+    return person;
+  }
+
   void complain(std::string mistake) {
     if (mistake_.empty()) mistake_ = std::move(mistake);
   }
@@ -89,6 +99,7 @@ void readFilter(Arguments& arguments, StorageQuery& query) {
     arguments.complain("\"" + query.filter.path + "\" is no path: it begins with /");
   }
   query.filter.since = WallTime(std::chrono::seconds(arguments.number("since", 0, kYear9999, 0)));
+  query.filter.writer = arguments.person("user");
   query.user = arguments.user("user");
 }
 
@@ -128,7 +139,17 @@ std::string shown(std::string_view text) {
 /// Public keys of a user that are listed.
 constexpr std::size_t kMostKeys = 100;
 
-Object describe(const User& user) {
+/// As the configuration is today. Of a certificate that came later with the same key, the key alone
+/// is known.
+std::string nameOfUser(const User& user, const People& people) {
+  std::string_view name = nameOf(people, user.id, user.id);
+  for (const std::string& key : user.keys) {
+    if (name.empty()) name = nameOf(people, key, key);
+  }
+  return std::string(name);
+}
+
+Object describe(const User& user, const People& people) {
   Object object = jsonObject();
   Array keys;
   for (const std::string& key : user.keys) {
@@ -136,6 +157,8 @@ Object describe(const User& user) {
     keys.add(shown(key));
   }
   object.set("id", shown(user.id));
+  object.set("name", nameOfUser(user, people));
+  object.set("claimed", claimedName(user.claimed));
   object.set("first_seen", unixTime(user.firstSeen));
   object.set("last_seen", unixTime(user.lastSeen));
   object.set("visits", user.visits);
@@ -152,6 +175,7 @@ Object describe(const UploadRecord& record, std::string_view outcome) {
   object.set("host", shown(record.host));
   object.set("path", shown(record.path));
   object.set("user", shown(record.user));
+  object.set("writer", shown(record.writer));
   object.set("client", shown(record.client));
   object.set("mime", shown(record.mime));
   object.set("size", record.size);
@@ -220,7 +244,8 @@ Result<Rows> pendingRows(Storage& storage, const UploadFilter& filter, std::size
     for (const UploadRecord& record : *records) {
       const bool wanted = record.time >= filter.since && isBeneath(record.path, filter.path) &&
                           (filter.host.empty() || record.host == filter.host) &&
-                          (filter.user.empty() || record.user == filter.user);
+                          (filter.user.empty() || record.user == filter.user) &&
+                          (filter.writer.empty() || record.writer == filter.writer);
       if (!wanted) continue;
       const Object row = describe(record, "pending");
       if (!rows.add(row, sizeOf(row))) return rows;
@@ -228,19 +253,19 @@ Result<Rows> pendingRows(Storage& storage, const UploadFilter& filter, std::size
   }
 }
 
-Result<Object> listUsers(const StorageQuery& query, Storage& storage) {
+Result<Object> listUsers(const StorageQuery& query, Storage& storage, const People& people) {
   const auto users = storage.listUsers(query.limit + 1);
   if (!users) return users.error();
   Rows rows(query.limit);
   for (const User& user : *users) {
-    if (!rows.add(describe(user), (std::min(user.keys.size(), kMostKeys) + 1) * 70)) break;
+    if (!rows.add(describe(user, people), (std::min(user.keys.size(), kMostKeys) + 3) * 70)) break;
   }
   Object answer = controlSuccess();
   rows.putInto(answer, "users");
   return answer;
 }
 
-Result<Object> showUser(const StorageQuery& query, Storage& storage) {
+Result<Object> showUser(const StorageQuery& query, Storage& storage, const People& people) {
   const auto user = storage.showUser(query.user);
   if (!user) return user.error();
   const auto metadata = storage.readMetadata(user->id);
@@ -252,7 +277,7 @@ Result<Object> showUser(const StorageQuery& query, Storage& storage) {
   const auto uploads = uploadRows(storage, {.user = user->id}, kLastUploads);
   if (!uploads) return uploads.error();
   Object answer = controlSuccess();
-  answer.set("user", describe(*user));
+  answer.set("user", describe(*user, people));
   values.putInto(answer, "metadata");
   uploads->putInto(answer, "uploads");
   return answer;
@@ -303,12 +328,12 @@ bool isStorageQuery(ControlCommand command) {
   return std::ranges::find(kQueries, command) != kQueries.end();
 }
 
-Result<Object> answerOf(const StorageQuery& query, Storage& storage) {
+Result<Object> answerOf(const StorageQuery& query, Storage& storage, const People& people) {
   switch (query.command) {
     case ControlCommand::kUsers:
-      return listUsers(query, storage);
+      return listUsers(query, storage, people);
     case ControlCommand::kUser:
-      return showUser(query, storage);
+      return showUser(query, storage, people);
     case ControlCommand::kForgetUser:
       return forgetUser(query, storage);
     case ControlCommand::kUploads:
@@ -346,21 +371,21 @@ Result<StorageQuery> readStorageQuery(const ControlRequest& request) {
   return query;
 }
 
-Object answerStorageQuery(const StorageQuery& query, Storage& storage) {
+Object answerStorageQuery(const StorageQuery& query, Storage& storage, const People& people) {
   const Access access =
       query.command == ControlCommand::kForgetUser ? Access::kWrite : Access::kRead;
   const Result<Object> answer =
-      atomically(storage, access, [&] { return answerOf(query, storage); });
+      atomically(storage, access, [&] { return answerOf(query, storage, people); });
   return answer ? *answer : failed(answer.error());
 }
 
-Object askDatabase(const StorageQuery& query, const ServerConfig& server,
+Object askDatabase(const StorageQuery& query, const Config& config,
                    const std::optional<Account>& account) {
-  if (auto confined = confineToDatabase(server, account); !confined) {
+  if (auto confined = confineToDatabase(config.server, account); !confined) {
     return failed(confined.error());
   }
-  const auto storage = openSqliteStorage(server.stateDir / kDatabaseFile, kBusyTimeout);
-  return storage ? answerStorageQuery(query, **storage) : failed(storage.error());
+  const auto storage = openSqliteStorage(config.server.stateDir / kDatabaseFile, kBusyTimeout);
+  return storage ? answerStorageQuery(query, **storage, config.people) : failed(storage.error());
 }
 
 }  // namespace egalaxyd

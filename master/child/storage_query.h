@@ -27,10 +27,12 @@ Result<StorageQuery> readStorageQuery(const ControlRequest& request);
 /// Does what is asked, as one transaction. Blocks as long as the storage does. Lists are cut at the
 /// limit, or where they hold some 256 KiB, and "users_more", "uploads_more", "pending_more" or
 /// "metadata_more" says so. What fails is said in the answer.
-Poco::JSON::Object answerStorageQuery(const StorageQuery& query, Storage& storage);
+/// `people` gives users their names.
+Poco::JSON::Object answerStorageQuery(const StorageQuery& query, Storage& storage,
+                                      const People& people = {});
 /// The same of the server's database, in a process that was forked for it: becomes `account`, keeps
 /// nothing but the database's folder, and waits for a worker's write, some seconds at most.
-Poco::JSON::Object askDatabase(const StorageQuery& query, const ServerConfig& server,
+Poco::JSON::Object askDatabase(const StorageQuery& query, const Config& config,
                                const std::optional<Account>& account);
 
 }  // namespace egalaxyd

@@ -184,7 +184,7 @@ ControlDesk::Answer ControlDesk::query(ClientId client, const ControlRequest& re
   if (!query) return controlFailure(query.error().message);
   const Generation& generation = master_.view().current;
   const auto ask = [&] {
-    return encodeControlAnswer(askDatabase(*query, generation.config.server, generation.account));
+    return encodeControlAnswer(askDatabase(*query, generation.config, generation.account));
   };
   return askInProcess(client, ask);
 }

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Who may write over Titan, what is recorded of it, and how much each may store.
 The programs are those of $EGALAXYD_BIN_DIR."""
+import json
 import pathlib
+import re
+import subprocess
 import sys
 import threading
 import time
@@ -10,7 +13,8 @@ import urllib.parse
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import eventually, fingerprint, make_certificate, sha256  # noqa: E402
+from capsule import (eventually, fingerprint, make_certificate, program,  # noqa: E402
+                     sha256)
 from titan_case import TOKENS, TitanCase  # noqa: E402
 from titan_client import Conversation  # noqa: E402
 
@@ -68,6 +72,57 @@ class Writers(TitanCase):
             for text in (secret, urllib.parse.quote(secret, safe="")):
                 self.assertNotIn(text, self.server.log())
                 self.assertNotIn(text, rows)
+
+    # Names.
+
+    def ctl(self, *words):
+        ran = subprocess.run([program("egalaxyctl"), "--socket",
+                              self.folder.path / "run/control.sock", *words],
+                             capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+        return ran.stdout
+
+    def test_names_of_people_and_tokens(self):
+        for path, options in (("/named/person", {"certificate": self.listed}),
+                              ("/named/token", {"parameters": ";token=named-2e8b"}),
+                              ("/named/both", {"parameters": ";token=named-2e8b",
+                                               "certificate": self.listed})):
+            self.assert_stored(self.server.put(path, b"abc", **options), path, b"abc")
+        # A stranger's certificate calls itself as somebody does who has a name.
+        pretender = make_certificate(self.folder.make("pretender"), "ann")
+        self.assert_stored(self.server.put("/certified/named", b"abc", certificate=pretender),
+                           "/certified/named", b"abc")
+        person, token, both, stranger = (
+            self.records(path)[0]["writer"] for path in ("/named/person", "/named/token",
+                                                         "/named/both", "/certified/named"))
+        self.assertEqual((person, token, both, stranger), ("ann", "desk-1", "ann", ""))
+
+        ids = [fingerprint(self.listed), fingerprint(pretender)]
+        users = eventually(lambda: self.known(ids))
+        self.assertEqual([(user["name"], user["claimed"]) for user in users],
+                         [("ann", "listed"), ("", "ann")])
+        lines = self.ctl("users").splitlines()
+        self.assertRegex(next(line for line in lines if ids[0][:16] in line),
+                         r' @ann .* "listed"$')
+        self.assertRegex(next(line for line in lines if ids[1][:16] in line), r' - .* "ann"$')
+
+        for path, writer in (("/named/person", "ann"), ("/named/token", "desk-1")):
+            listed = self.ctl("uploads", "--path", path, "--user", "@" + writer)
+            self.assertRegex(listed, rf" @{writer} +localhost +{path}\n")
+            number = str(self.records(path)[0]["id"])
+            self.assertRegex(self.ctl("uploads", "show", number), rf"\nwriter +@{writer}\n")
+            answer = json.loads(self.ctl("uploads", "show", number, "--json"))
+            self.assertEqual(answer["upload"]["writer"], writer)
+
+        for path, user in (("person", ids[0][:16] + "@ann"), ("token", "@desk-1"),
+                           ("both", ids[0][:16] + "@ann")):
+            self.assertTrue(eventually(lambda path=path, user=user: re.search(
+                rf'titan 30 "[^"]*/named/{path};.* user={user} ', self.server.log())), user)
+
+    def known(self, ids):
+        users = {user["id"]: user for user in json.loads(self.ctl("users", "--json"))["users"]}
+        return [users[each] for each in ids] if all(
+            each in users and users[each]["claimed"] for each in ids) else None
 
     # Certificates and records.
 

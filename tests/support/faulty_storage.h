@@ -68,10 +68,10 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->findUser(certificate, key);
   }
-  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
-                                  WallTime now) override {
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key, WallTime now,
+                                  std::string_view claimed) override {
     if (fails()) return *trouble_;
-    return inner_->resolveUser(certificate, key, now);
+    return inner_->resolveUser(certificate, key, now, claimed);
   }
   Result<void> addVisits(std::span<const Visit> visits) override {
     if (fails()) return *trouble_;

@@ -79,15 +79,16 @@ class MemoryStorage final : public Storage {
     return std::optional(known->second);
   }
 
-  Result<std::string> resolveUser(std::string_view certificate, std::string_view key,
-                                  WallTime now) override {
+  Result<std::string> resolveUser(std::string_view certificate, std::string_view key, WallTime now,
+                                  std::string_view claimed) override {
     const auto found = findUser(certificate, key);
     if (!found) return found.error();
     if (*found) return **found;
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
     if (!mayMakeUser(now)) return tooManyNewUsers(limits_);
     std::string id(certificate);
-    User& user = state_.users.try_emplace(id, User{id, now, now, 0, {}}).first->second;
+    User& user =
+        state_.users.try_emplace(id, User{id, now, now, 0, {}, std::string(claimed)}).first->second;
     user.keys.emplace_back(key);
     std::sort(user.keys.begin(), user.keys.end());
     state_.userOfKey.emplace(key, id);
@@ -100,10 +101,11 @@ class MemoryStorage final : public Storage {
         const auto known = findUser(visit.certificate, visit.key);
         if (!known) return known.error();
         if (!*known && !(visit.admitted && mayMakeUser(visit.last))) continue;
-        const auto id = resolveUser(visit.certificate, visit.key, visit.last);
+        const auto id = resolveUser(visit.certificate, visit.key, visit.last, visit.claimed);
         if (!id) return id.error();
         User& user = state_.users.at(*id);
         user.visits += visit.count;
+        user.claimed = visit.claimed;
         user.lastSeen = std::max(user.lastSeen, visit.last);
       }
       return {};
@@ -212,6 +214,7 @@ class MemoryStorage final : public Storage {
       if (record.user != id) continue;
       record.user.clear();
       record.client.clear();
+      record.writer.clear();
       ++gone.uploads;
     }
     if (const auto values = state_.metadata.find(id); values != state_.metadata.end()) {
@@ -222,6 +225,7 @@ class MemoryStorage final : public Storage {
       if (record.user != id) continue;
       record.user.clear();
       record.client.clear();
+      record.writer.clear();
     }
     state_.users.erase(found);
     return gone;
@@ -301,7 +305,8 @@ class MemoryStorage final : public Storage {
       const UploadRecord& record = each->second;
       const bool fits = record.time >= filter.since && isBeneath(record.path, filter.path) &&
                         (filter.host.empty() || record.host == filter.host) &&
-                        (filter.user.empty() || record.user == filter.user);
+                        (filter.user.empty() || record.user == filter.user) &&
+                        (filter.writer.empty() || record.writer == filter.writer);
       if (fits) records.push_back(record);
     }
     std::stable_sort(records.begin(), records.end(),

@@ -59,6 +59,16 @@ root = "tokens"
 [sites.localhost."/tokens".upload]
 tokens = [{tokens}]
 
+[people]
+ann = "SHA256:{listed}"
+
+[sites.localhost."/named"]
+module = "directory"
+root = "named"
+[sites.localhost."/named".upload]
+fingerprints = ["@ann"]
+tokens = {{ "desk-1" = "sha256:{named}" }}
+
 [sites.localhost."/either"]
 module = "directory"
 root = "either"
@@ -123,7 +133,7 @@ anyone = true
 """
 
 FOLDERS = ("root", "open", "big", "small", "gemtext", "pictures", "tokens", "either", "listed",
-           "certified", "quota", "parts", "keep", "parents", "spartan", "gate")
+           "certified", "quota", "parts", "keep", "parents", "spartan", "gate", "named")
 
 
 class TitanCase(unittest.TestCase):
@@ -141,7 +151,7 @@ class TitanCase(unittest.TestCase):
         cls.expired = make_certificate(cls.folder.path, "expired", expired=True)
         tokens = ", ".join(f'"sha256:{sha256(token.encode())}"' for token in TOKENS)
         cls.server = Capsule(
-            SITES.format(tokens=tokens, listed=fingerprint(cls.listed),
+            SITES.format(tokens=tokens, named=sha256(b"named-2e8b"), listed=fingerprint(cls.listed),
                          second=fingerprint(cls.second)),
             {"log.level": '"trace"', "listen.titan": '["127.0.0.1:0"]'}, cls.folder)
         cls.addClassCleanup(cls.server.close)

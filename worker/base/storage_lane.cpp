@@ -14,6 +14,7 @@ void merge(Visit& into, const Visit& visit) {
   into.count += visit.count;
   into.last = std::max(into.last, visit.last);
   into.admitted = into.admitted || visit.admitted;
+  into.claimed = visit.claimed;
 }
 
 }  // namespace

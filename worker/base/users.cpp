@@ -9,12 +9,15 @@
 namespace egalaxyd {
 namespace {
 
-/// Copies of a certificate's two fingerprints, for the storage lane.
+/// Copies of a certificate's two fingerprints and of its own name, for the storage lane.
 struct Names {
   explicit Names(const ClientIdentity& identity)
-      : certificate(identity.fingerprint), key(identity.keyFingerprint) {}
+      : certificate(identity.fingerprint),
+        key(identity.keyFingerprint),
+        claimed(claimedName(identity.commonName)) {}
   std::string certificate;
   std::string key;
+  std::string claimed;
 };
 
 /// Calls `read(storage, user)` for the certificate's user; gives `none` if there is no such user.
@@ -32,8 +35,10 @@ auto ofKnownUser(const ClientIdentity& identity, T none, Read read) {
 }  // namespace
 
 void Users::admit(const ClientIdentity& identity) {
-  storage_.recordVisit(
-      {.certificate = identity.fingerprint, .key = identity.keyFingerprint, .admitted = true});
+  storage_.recordVisit({.certificate = identity.fingerprint,
+                        .key = identity.keyFingerprint,
+                        .admitted = true,
+                        .claimed = claimedName(identity.commonName)});
 }
 
 Users::Answer<std::optional<User>> Users::find(const ClientIdentity& identity) {
@@ -65,7 +70,7 @@ Users::Answer<void> Users::write(const ClientIdentity& identity, std::string key
                                  std::string value) {
   return storage_.write([names = Names(identity), key = std::move(key),
                          value = std::move(value)](Storage& storage) -> Result<void> {
-    const auto user = storage.resolveUser(names.certificate, names.key, wallNow());
+    const auto user = storage.resolveUser(names.certificate, names.key, wallNow(), names.claimed);
     if (!user) return user.error();
     return storage.writeMetadata(*user, key, value, wallNow());
   });
@@ -75,7 +80,7 @@ Users::Answer<void> Users::update(const ClientIdentity& identity, std::string ke
                                   std::function<std::string(std::optional<std::string>)> change) {
   return storage_.write([names = Names(identity), key = std::move(key),
                          change = std::move(change)](Storage& storage) -> Result<void> {
-    const auto user = storage.resolveUser(names.certificate, names.key, wallNow());
+    const auto user = storage.resolveUser(names.certificate, names.key, wallNow(), names.claimed);
     if (!user) return user.error();
     auto value = storage.readMetadata(*user, key);
     if (!value) return value.error();

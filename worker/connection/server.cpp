@@ -101,6 +101,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
       siteLogs_(siteLogs(plan_.config)),
       exchangeContext_{.gate = gate_,
                        .limits = plan_.config.limits,
+                       .people = plan_.config.people,
                        .addressMask = plan_.config.log.clientIp,
                        .counters = setup.shared->slot(setup.sharedSlot),
                        .services = services,

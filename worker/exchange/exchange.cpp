@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/path.h"
+#include "common/config/people.h"
 #include "common/system/log.h"
 #include "common/wire/uri.h"
 #include "worker/exchange/scratch.h"
@@ -220,6 +221,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
     const bool granted = isGranted(*site, request);
     if (granted && context_.rateLimiter != nullptr) context_.rateLimiter->giveBack(client_);
     if (!granted && wait_) return refuse(slowDown(*wait_));
+    if (granted) tokenName_ = site->tokenName(request, request.sitePath());
   }
   if (listener_ == ListenerKind::kSpartan) {
     host_ = request.host;
@@ -230,10 +232,12 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
     return refuse(Response::failure(Status::kBadRequest, "The input is longer than 64 KiB"));
   }
   request.users = &context_.services.users;
+  request.name = name();
   if (request.identity) {
     context_.storage.recordVisit({.certificate = request.identity->fingerprint,
                                   .key = request.identity->keyFingerprint,
-                                  .count = 1});
+                                  .count = 1,
+                                  .claimed = claimedName(request.identity->commonName)});
   }
   step_ = Step::kSite;
   pace_.begin(context_.limits.uploadMinRate, kUploadWindow);
@@ -247,6 +251,14 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   }
   if (isInput) return context_.services.tasks.start(readInput(*site, std::move(request)));
   ask(*site, std::move(request));
+}
+
+/// The operator's, for the certificate or else for the token.
+std::string_view Exchange::name() const {
+  const auto identity = transport_->identity();
+  if (!identity) return tokenName_;
+  const auto known = nameOf(context_.people, identity->fingerprint, identity->keyFingerprint);
+  return known.empty() ? tokenName_ : known;
 }
 
 /// Whether a token or a certificate that the operator has let in allows the upload. A client that
@@ -411,6 +423,7 @@ void Exchange::writeAccessLog(std::string_view why) const {
       .duration = Clock::now() - accepted_,
       .client = client,
       .user = identity ? std::string_view(identity->fingerprint).substr(0, 16) : "",
+      .name = name(),
       .ended = why};
   logAccess(record, log_);
 }

@@ -58,6 +58,7 @@ class Exchange {
   void onLine(RequestReader::Line line);
   void onMalformed(Malformed malformed, std::string_view behind);
   void onRequestLine(RequestLine line, std::string_view behind);
+  std::string_view name() const;
   bool isGranted(const Site& site, const Request& request);
   void refuse(Response response);
   void refuseAtGate(Response response);
@@ -99,7 +100,8 @@ class Exchange {
   std::string url_;
   std::string host_;  ///< with path_: Spartan answers are encoded with these
   std::string path_;
-  int status_ = 0;  ///< of the answer, for the log
+  std::string_view tokenName_;  ///< the operator's, of an upload's token
+  int status_ = 0;              ///< of the answer, for the log
   std::string meta_;
   std::optional<std::size_t> log_;  ///< that of its site, once that is known
 };

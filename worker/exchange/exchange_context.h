@@ -25,6 +25,7 @@ namespace egalaxyd {
 struct ExchangeContext {
   const Gate& gate;
   const LimitsConfig& limits;
+  const People& people;
   AddressMask addressMask;
   WorkerSlot& counters;
   Services& services;

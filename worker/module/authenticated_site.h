@@ -23,6 +23,9 @@ class AuthenticatedSite final : public Site {
   AcceptedBody takes(std::string_view sitePath) const override { return sites_.takes(sitePath); }
   /// Within an area for chosen certificates, what is open to all of them is granted.
   UploadRight uploadRight(const Request& request, std::string_view sitePath) const override;
+  std::string_view tokenName(const Request& request, std::string_view sitePath) const override {
+    return sites_.tokenName(request, sitePath);
+  }
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:

@@ -77,6 +77,11 @@ UploadRight DirectorySite::uploadRight(const Request& request, std::string_view)
   return egalaxyd::uploadRight(*args_.upload, request);
 }
 
+std::string_view DirectorySite::tokenName(const Request& request, std::string_view) const {
+  if (!args_.upload || !request.upload) return {};
+  return egalaxyd::tokenName(*args_.upload, request.upload->token);
+}
+
 bool DirectorySite::isHidden(std::string_view sitePath) const {
   const std::string unfinished = std::string("/").append(kUnfinishedPrefix);
   return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos;

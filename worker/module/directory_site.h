@@ -28,6 +28,7 @@ class DirectorySite final : public Site {
                 std::shared_ptr<const PrivateFiles> neverServed);
   void handle(Request request, Responder reply, Services& services) override;
   UploadRight uploadRight(const Request& request, std::string_view) const override;
+  std::string_view tokenName(const Request& request, std::string_view) const override;
   AcceptedBody takes(std::string_view) const override {
     return args_.upload ? AcceptedBody::kUploads : AcceptedBody::kNothing;
   }

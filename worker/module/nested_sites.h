@@ -37,6 +37,12 @@ class NestedSites {
     return match.site->uploadRight(request, sitePath.substr(match.mountLength));
   }
 
+  std::string_view tokenName(const Request& request, std::string_view sitePath) const {
+    const PathMap::Match match = sites_.find(sitePath);
+    if (match.site == nullptr) return {};
+    return match.site->tokenName(request, sitePath.substr(match.mountLength));
+  }
+
   bool hidesQuery(std::string_view sitePath) const {
     const PathMap::Match match = sites_.find(sitePath);
     return match.site != nullptr && match.site->hidesQuery(sitePath.substr(match.mountLength));

@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "common/config/people.h"
 #include "common/system/log.h"
 
 namespace egalaxyd {
@@ -187,6 +188,11 @@ AcceptedBody GuardedSite::takes(std::string_view sitePath) const {
 UploadRight GuardedSite::uploadRight(const Request& request, std::string_view sitePath) const {
   const auto right = contained(name_, [&] { return site_->uploadRight(request, sitePath); });
   return right ? *right : UploadRight::kNone;
+}
+
+std::string_view GuardedSite::tokenName(const Request& request, std::string_view sitePath) const {
+  const auto name = contained(name_, [&] { return site_->tokenName(request, sitePath); });
+  return name && isName(*name) ? *name : std::string_view();
 }
 
 bool GuardedSite::hidesQuery(std::string_view sitePath) const {

@@ -44,6 +44,9 @@ struct Request {
   /// Requested when the answer is no longer wanted; for Tasks::start().
   std::shared_ptr<const Cancellation> cancellation;
   Users* users = nullptr;
+  /// The operator's name for the certificate ([people]), or else for the token of an upload; may be
+  /// empty. It stays as long as the worker.
+  std::string_view name = {};
 
   /// The user that the certificate belongs to; nullopt without a certificate.
   std::optional<RequestUser> user() const {

@@ -69,6 +69,13 @@ class Site {
     static_cast<void>(sitePath);
     return UploadRight::kNone;
   }
+  /// The operator's name for the token of such a request, which uploadRight() has granted; "" where
+  /// it has none. It must stay as long as the site.
+  virtual std::string_view tokenName(const Request& request, std::string_view sitePath) const {
+    static_cast<void>(request);
+    static_cast<void>(sitePath);
+    return {};
+  }
   /// Whether the query of a request for `sitePath` is secret and must not be logged.
   virtual bool hidesQuery(std::string_view sitePath) const {
     static_cast<void>(sitePath);

@@ -199,6 +199,7 @@ Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, st
   request.protocol = Protocol::kTitan;
   request.host = record->host;
   request.path = record->path;
+  request.name = record->writer;
   request.upload = UploadLine{.size = version->size, .mime = record->mime, .token = {}};
   request.body = bodyOf(**storage, *version);
   const Response answer =

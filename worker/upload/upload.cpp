@@ -296,7 +296,8 @@ Result<Upload::Announced> Upload::announceIn(Storage& storage, const std::string
   pending.worker = uploads_.worker_;
   pending.unfinished = file_->unfinishedName();
   if (const auto [certificate, key] = names(); !certificate.empty()) {
-    auto user = storage.resolveUser(certificate, key, pending.time);
+    auto user = storage.resolveUser(certificate, key, pending.time,
+                                    claimedName(request_.identity->commonName));
     if (!user) return user.error();
     pending.user = std::move(*user);
   }

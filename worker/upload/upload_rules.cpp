@@ -26,14 +26,19 @@ bool isOver(const UploadArgs& rules, Protocol protocol) {
   return std::find(rules.over.begin(), rules.over.end(), wanted) != rules.over.end();
 }
 
-bool holdsToken(const UploadArgs& rules, const std::string& token) {
-  if (token.empty()) return false;
+/// nullptr: it is not accepted.
+const TokenDigest* acceptedToken(const UploadArgs& rules, const std::string& token) {
+  if (token.empty()) return nullptr;
   const std::string digest = sha256Hex(token);
-  bool known = false;
+  const TokenDigest* known = nullptr;
   for (const TokenDigest& accepted : rules.tokens) {
-    known |= CRYPTO_memcmp(digest.data(), accepted.hex.data(), digest.size()) == 0;
+    if (CRYPTO_memcmp(digest.data(), accepted.hex.data(), digest.size()) == 0) known = &accepted;
   }
   return known;
+}
+
+bool holdsToken(const UploadArgs& rules, const std::string& token) {
+  return acceptedToken(rules, token) != nullptr;
 }
 
 bool takesAnyCertificate(const UploadArgs& rules) {
@@ -114,6 +119,11 @@ UploadRight uploadRight(const UploadArgs& rules, const Request& request) {
   const bool isKnown =
       request.identity && isListed(rules, *request.identity) && !refuseCertificate(request, {});
   return isKnown ? UploadRight::kGranted : UploadRight::kOpen;
+}
+
+std::string_view tokenName(const UploadArgs& rules, const std::string& token) {
+  const TokenDigest* known = acceptedToken(rules, token);
+  return known == nullptr ? std::string_view() : known->name;
 }
 
 std::uint64_t uploadBlocks(const UploadArgs& rules, const Request& request) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "common/config/config.h"
 #include "worker/site/request.h"
@@ -21,6 +23,10 @@ std::optional<Response> refuseUpload(const UploadArgs& rules, const Request& req
 /// By what the client may write: kGranted by a token, or by a certificate that is listed itself; by
 /// a certificate that only "*" admits, which a stranger makes in no time, kOpen.
 UploadRight uploadRight(const UploadArgs& rules, const Request& request);
+
+/// The operator's name for a token; "" for one without, and for one that is not accepted. It stays
+/// as long as `rules`.
+std::string_view tokenName(const UploadArgs& rules, const std::string& token);
 
 /// The blocks that a file counts in quotas besides its bytes: one for itself and, if uploads may
 /// make folders, one for each folder that it is in.

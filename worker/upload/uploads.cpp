@@ -132,6 +132,7 @@ UploadRecord Uploads::recordOf(const std::string& host, const Request& request,
   record.protocol = request.protocol == Protocol::kSpartan ? "spartan" : "titan";
   record.host = host;
   record.path = request.path;
+  record.writer = request.name;
   record.client = request.client.text(addressMask_);
   record.mime = std::move(mime);
   record.size = request.upload->size;

@@ -9,6 +9,7 @@
 
 #include "common/config/config_check.h"
 #include "common/config/config_dump.h"
+#include "common/config/people.h"
 #include "tests/support/temp_dir.h"
 
 namespace egalaxyd {
@@ -51,6 +52,7 @@ void expectSame(const Config& a, const Config& b) {
   EXPECT_EQ(a.limits, b.limits);
   EXPECT_EQ(a.rateLimit, b.rateLimit);
   EXPECT_EQ(a.users, b.users);
+  EXPECT_EQ(a.people, b.people);
   EXPECT_EQ(a.log, b.log);
   EXPECT_EQ(a.router, b.router);
   ASSERT_EQ(a.sites.size(), b.sites.size());
@@ -513,6 +515,142 @@ TEST(ConfigLoader, NamesMisspeltKeysOfAPathWithoutAModule) {
   EXPECT_THAT(loaded.complaints[0].text, HasSubstr("module is missing"));
   EXPECT_THAT(loaded.complaints[1].text, HasSubstr("did you mean \"root\"?"));
   EXPECT_THAT(loaded.complaints[2].text, HasSubstr("did you mean \"listing\"?"));
+}
+
+// ---- people and named tokens -----------------------------------------------------------------
+
+/// "SHA256:…" of one digit, in TOML.
+std::string sum(char digit) { return "\"SHA256:" + std::string(64, digit) + "\""; }
+std::string token(char digit) { return "\"sha256:" + std::string(64, digit) + "\""; }
+std::string areaFor(const std::string& fingerprints) {
+  return "[sites.a.\"/\"]\nmodule = \"authenticated\"\nfingerprints = [" + fingerprints +
+         "]\nsites.\"/\".module = \"spy\"\n";
+}
+std::string wikiWith(const std::string& upload) {
+  return "[sites.a.\"/\"]\nmodule = \"directory\"\nroot = \"/r\"\nupload." + upload + "\n";
+}
+UploadArgs uploadIn(const Config& config) { return *only<DirectoryArgs>(config).upload; }
+
+TEST(People, StandForTheirFingerprintsWhereverTheTableIs) {
+  const std::string people =
+      "[people]\nann = " + sum('A') + "\n\"b.ob\" = [" + sum('b') + ", " + sum('c') + "]\n";
+  const std::string a(64, 'a'), b(64, 'b'), c(64, 'c'), d(64, 'd');
+  for (const std::string& text : {people + areaFor("\"@b.ob\", \"@ann\", " + sum('d')),
+                                  areaFor("\"@b.ob\", \"@ann\", " + sum('d')) + people}) {
+    const Config config = good(text);
+    EXPECT_EQ(config.people, (People{{a, "ann"}, {b, "b.ob"}, {c, "b.ob"}}));
+    EXPECT_THAT(only<AuthenticatedArgs>(config).fingerprints, ElementsAre(b, c, a, d));
+  }
+  const Config writers = good(people + wikiWith("fingerprints = [\"*\", \"@ann\"]"));
+  EXPECT_THAT(uploadIn(writers).fingerprints, ElementsAre("*", a));
+}
+
+TEST(People, GiveTheirNamesToCertificatesAndKeys) {
+  const std::string a(64, 'a'), b(64, 'b'), c(64, 'c');
+  const People people{{a, "ann"}, {b, "bob"}};
+  EXPECT_EQ(nameOf(people, a, c), "ann");
+  EXPECT_EQ(nameOf(people, c, b), "bob");
+  EXPECT_EQ(nameOf(people, a, b), "ann") << "the certificate says more than its key";
+  EXPECT_EQ(nameOf(people, c, c), "");
+}
+
+TEST(People, HaveNamesOfFewKindsOfCharacters) {
+  for (const char* name : {"a", "Ann", "ann-2", "a.b_c", "-", "0"})
+    EXPECT_TRUE(isName(name)) << name;
+  EXPECT_TRUE(isName(std::string(64, 'x')));
+  for (const char* name : {"", "a b", "@a", "\xc3\xa4", "a\n", "a\"", "a/b", "a=b"}) {
+    EXPECT_FALSE(isName(name)) << name;
+    EXPECT_TRUE(isName(nameLike(name))) << name;
+  }
+  EXPECT_FALSE(isName(std::string(65, 'x')));
+  EXPECT_EQ(nameLike("Ann Lee"), "Ann-Lee");
+}
+
+TEST(NamedTokens, AreATableBesideTheArray) {
+  const UploadArgs named =
+      uploadIn(good(wikiWith("tokens = { ann = " + token('A') + ", bob = " + token('b') + " }")));
+  EXPECT_THAT(named.tokens, ElementsAre(TokenDigest{std::string(64, 'a'), "ann"},
+                                        TokenDigest{std::string(64, 'b'), "bob"}));
+  const UploadArgs unnamed = uploadIn(good(wikiWith("tokens = [" + token('a') + "]")));
+  EXPECT_THAT(unnamed.tokens, ElementsAre(TokenDigest{std::string(64, 'a'), ""}));
+}
+
+TEST(People, AndTokensThatAreWrongAreToldWithWhatToWrite) {
+  const std::string ann = "[people]\nann = " + sum('a') + "\n";
+  const std::string longName(65, 'x');
+  const struct {
+    std::string toml, where, text;
+  } cases[] = {
+      {"[people]\nann = \"SHA256:abc\"", "2: people.ann",
+       "found something else; allowed: the SHA-256 of"},
+      {"[people]\nann = [" + sum('a') + ", \"x\"]", "2: people.ann", "found something else"},
+      {"[people]\nann = 5", "2: people.ann", "expected a string, found an integer"},
+      {"[people]\nann = []", "2: people.ann", "is empty; allowed: one fingerprint or more"},
+      {"[people]\nann = \"@bob\"", "2: people.ann", "found something else"},
+      {"[people]\n\"a b\" = " + sum('a'), "2: people.\"a b\"",
+       "cannot be a name; allowed: 1 to 64 letters, digits"},
+      {"[people]\n" + longName + " = " + sum('a'), "2: people." + longName, "cannot be a name"},
+      {"[people]\nann.lee = " + sum('a'), "2: people.ann",
+       "found a table; a name with dots stands in quotes"},
+      {ann + "bob = " + sum('A'), "3: people.bob",
+       "has a certificate of \"ann\"; a certificate has one name"},
+      {"people = 1", "1: people", "expected a table, found an integer"},
+      {ann + areaFor("\"@an\""), "5: sites.a.\"/\".fingerprints",
+       "nobody in [people] is \"an\"; did you mean \"@ann\"?"},
+      {ann + areaFor("\n\"@zoe\""), "6: sites.a.\"/\".fingerprints",
+       "nobody in [people] is \"zoe\"; allowed: \"@ann\""},
+      {areaFor("\"@ann\""), "3: sites.a.\"/\".fingerprints",
+       "nobody in [people] is \"ann\"; write below it ann = \"SHA256:…\""},
+      {ann + areaFor("\"ann\""), "5: sites.a.\"/\".fingerprints", "did you mean \"@ann\"?"},
+      {ann + wikiWith("fingerprints = [\"@bob\"]"), "6: sites.a.\"/\".upload.fingerprints",
+       "nobody in [people] is \"bob\""},
+      {areaFor("\"@\""), "3: sites.a.\"/\".fingerprints",
+       "found something else; allowed: the SHA-256 of"},
+      {wikiWith("tokens = { ann = \"secret\" }"), "4: sites.a.\"/\".upload.tokens.ann",
+       "found something else; allowed: \"sha256:\" and 64 hex"},
+      {wikiWith("tokens = { \"a b\" = " + token('a') + " }"),
+       "4: sites.a.\"/\".upload.tokens.\"a b\"", "cannot be a name"},
+      {wikiWith("tokens = { ann = " + token('a') + ", bob = " + token('A') + " }"),
+       "4: sites.a.\"/\".upload.tokens.bob", "has the token of \"ann\"; a token has one name"},
+      {wikiWith("tokens = {}"), "4: sites.a.\"/\".upload", "lets nobody write"},
+  };
+  for (const auto& each : cases) {
+    LoadedConfig loaded = load(each.toml);
+    addComplaints(loaded.complaints, checkConfig(loaded.config));
+    std::string all;
+    for (const Complaint& c : loaded.complaints) all += c.where + ": " + c.text + "\n";
+    EXPECT_THAT(all, HasSubstr(each.where + ": ")) << each.toml;
+    EXPECT_THAT(all, HasSubstr(each.text)) << each.toml;
+    EXPECT_THAT(all, testing::Not(HasSubstr("secret"))) << all;
+  }
+}
+
+TEST(People, WhoAreFaultyAreNoSecondFaultWhereTheyAreNamed) {
+  EXPECT_EQ(load("[people]\nann = \"x\"\n" + areaFor("\"@ann\"")).complaints.size(), 1U);
+}
+
+TEST(ConfigDump, NamesPeopleAndLoadsBack) {
+  const std::string people =
+      "[people]\nann = " + sum('A') + "\nbob = [" + sum('c') + ", " + sum('b') + "]\n";
+  const Config config =
+      good(people + areaFor(sum('b') + ", \"@ann\", " + sum('d')) +
+           "[sites.b.\"/\"]\nmodule = \"directory\"\nroot = \"r\"\nupload.fingerprints = [" +
+           sum('c') + ", \"*\", " + sum('b') + "]");
+  const std::string dump = dumpConfig(config);
+  EXPECT_THAT(dump, HasSubstr("\n[people]\nann = " + sum('a') + "\nbob = [" + sum('b') + ", " +
+                              sum('c') + "]\n"));
+  EXPECT_THAT(dump, HasSubstr("fingerprints = [" + sum('b') + ", \"@ann\", " + sum('d') + "]"))
+      << "one of Bob's two is not Bob";
+  EXPECT_THAT(dump, HasSubstr("fingerprints = [\"@bob\", \"*\"]"));
+  const LoadedConfig again = load(dump);
+  EXPECT_THAT(again.complaints, IsEmpty()) << dump;
+  EXPECT_EQ(dumpConfig(again.config), dump);
+}
+
+TEST(ConfigDump, ShowsTheNamesOfTokensAndNotTheirDigests) {
+  const std::string dump = dumpConfig(
+      good(wikiWith("tokens = { ann = " + token('a') + ", \"b.c\" = " + token('b') + " }")));
+  EXPECT_THAT(dump, HasSubstr("tokens = { ann = \"(masked)\", \"b.c\" = \"(masked)\" }\n"));
 }
 
 const Bad kBadTypes[] = {

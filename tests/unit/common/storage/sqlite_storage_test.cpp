@@ -61,16 +61,33 @@ TEST_F(Sqlite, MigrationKeepsWhatIsThere) {
   EXPECT_EQ(must(open()->showUser(user)).id, user);
 }
 
+TEST_F(Sqlite, ADatabaseOfVersion5GetsNamesAndKeepsItsRows) {
+  const std::string user = makeUser(*migratedSqlite(file_));
+  runSql(file_, R"(
+    ALTER TABLE users DROP COLUMN claimed;
+    ALTER TABLE uploads DROP COLUMN writer;
+    ALTER TABLE pending_uploads DROP COLUMN writer;
+    DROP TABLE contents; DROP TABLE content_parts; DROP TABLE versions; DROP TABLE version_sums;
+    PRAGMA user_version = 5;)");
+  must(migrateStorage(file_));
+  EXPECT_EQ(must(open()->showUser(user)).claimed, "");
+  UploadRecord record = stored("/a", 1, user);
+  record.writer = "ann";
+  must(open()->recordUpload(record));
+  EXPECT_EQ(must(open()->listUploads({}))[0].writer, "ann");
+}
+
 TEST_F(Sqlite, NoNumberOfARowIsOutOfRange) {
   const auto storage = migratedSqlite(file_);
   runSql(file_, R"(
-    INSERT INTO uploads VALUES
+    INSERT INTO uploads(id, time, protocol, host, path, user, client, mime, size, sha256,
+      previous_sha256, outcome, latest, why, blocks) VALUES
       (1, -9223372036854775808, '', 'h', '/a', NULL, '', '', 9223372036854775807, '', '', 'stored',
        1, '', 9223372036854775807),
       (2, 9223372036854775807, '', 'h', '/b', NULL, '', '', 9223372036854775807, '', '', 'x', 1, '',
        -1),
       (3, 1, '', 'h', '/c', NULL, '', '', -5, '', '', 'stored', 1, '', 1);
-    INSERT INTO users VALUES('a', -1, 9223372036854775807, -1);
+    INSERT INTO users(id, first_seen, last_seen, visits) VALUES('a', -1, 9223372036854775807, -1);
   )");
   for (const UploadRecord& record : must(storage->listUploads({}))) {
     EXPECT_LT(record.time, at(300'000'000'000)) << record.id;

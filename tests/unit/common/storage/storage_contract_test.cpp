@@ -76,6 +76,49 @@ TEST_P(StorageContract, CountsVisitsOfUsersAndOfThoseWhoWereAdmitted) {
   EXPECT_EQ(must(storage_->showUser(fingerprint("b"))).firstSeen, at(60));
 }
 
+TEST_P(StorageContract, KnowsAUserByWhatTheCertificateLastClaimed) {
+  const std::string user =
+      must(storage_->resolveUser(fingerprint("a"), fingerprint("ea"), at(5), "Ann"));
+  EXPECT_EQ(must(storage_->showUser(user)).claimed, "Ann");
+  must(storage_->resolveUser(fingerprint("a"), fingerprint("ea"), at(6), "Eve"));
+  EXPECT_EQ(must(storage_->showUser(user)).claimed, "Ann") << "that is no visit";
+  const Visit visits[] = {{fingerprint("c"), fingerprint("ea"), 1, at(7), false, "Ann Lee"},
+                          {fingerprint("b"), fingerprint("eb"), 1, at(7), true, "Bob"}};
+  must(storage_->addVisits(visits));
+  EXPECT_EQ(must(storage_->showUser(user)).claimed, "Ann Lee");
+  EXPECT_EQ(must(storage_->showUser(fingerprint("b"))).claimed, "Bob");
+}
+
+TEST(ClaimedName, IsShortAndFitToBeShown) {
+  EXPECT_EQ(claimedName("Ann Lee"), "Ann Lee");
+  EXPECT_EQ(claimedName(""), "");
+  EXPECT_EQ(claimedName("a\x1b[2J\nb\xff"), "a?[2J?b?");
+  EXPECT_EQ(claimedName("a\u202eb"), "a\uFFFDb");
+  EXPECT_EQ(claimedName(std::string(9000, 'x')), std::string(64, 'x'));
+  EXPECT_EQ(claimedName(std::string(63, 'x') + "\u00e4"), std::string(63, 'x')) << "none is cut";
+}
+
+TEST_P(StorageContract, KeepsTheNameOfAnUploadsWriterUntilTheUserIsForgotten) {
+  const std::string user = makeUser("a");
+  UploadRecord record = stored("/a", 3, user);
+  record.writer = "ann";
+  const std::int64_t pending = must(storage_->announceUpload(record));
+  EXPECT_EQ(must(storage_->pendingUploads(0, 9))[0].writer, "ann");
+  const std::int64_t settled = must(storage_->settleUpload(pending, UploadOutcome::kStored, ""));
+  EXPECT_EQ(must(storage_->showUpload(settled)).writer, "ann");
+  UploadRecord byToken = stored("/b", 3);
+  byToken.writer = "bob";
+  const std::int64_t other = must(storage_->recordUpload(byToken));
+  must(storage_->recordUpload(stored("/c", 3, user)));
+  EXPECT_EQ(uploads({.writer = "ann"}), std::vector{settled});
+  EXPECT_EQ(uploads({.writer = "bob"}), std::vector{other});
+  must(storage_->announceUpload(record));
+  must(storage_->forgetUser(user));
+  EXPECT_EQ(must(storage_->showUpload(settled)).writer, "");
+  EXPECT_EQ(must(storage_->pendingUploads(0, 9))[0].writer, "");
+  EXPECT_EQ(must(storage_->showUpload(other)).writer, "bob");
+}
+
 TEST_P(StorageContract, VisitsOfStrangersLeaveNoTrace) {
   const Visit visits[] = {{fingerprint("a"), fingerprint("ea"), 3, at(70)},
                           {fingerprint("b"), fingerprint("eb"), 1, at(70)}};

@@ -67,6 +67,26 @@ TEST_F(LogTest, WritesARequestOnOneLine) {
       << dir_.read("log");
 }
 
+TEST_F(LogTest, WritesTheNameBehindTheFingerprint) {
+  open();
+  AccessRecord named = record();
+  named.name = "ann";
+  logAccess(named);
+  EXPECT_NE(dir_.read("log").find(" user=@ann ended="), std::string::npos) << dir_.read("log");
+  named.user = "0123456789abcdef";
+  logAccess(named);
+  EXPECT_NE(dir_.read("log").find(" user=0123456789abcdef@ann ended="), std::string::npos);
+}
+
+TEST_F(LogTest, WritesTheNameAsAMemberOfItsOwnInJson) {
+  open(LogFormat::kJson);
+  AccessRecord named = record();
+  named.name = "ann";
+  logAccess(named);
+  EXPECT_EQ(json()->getValue<std::string>("name"), "ann");
+  EXPECT_EQ(json()->getValue<std::string>("user"), "-");
+}
+
 TEST_F(LogTest, NoClientCanForgeALine) {
   open();
   AccessRecord forged = record();

@@ -163,6 +163,9 @@ TEST(TokenCommand, PrintsATokenAndTheLineThatAcceptsIt) {
             std::string::npos);
   EXPECT_EQ(ran.out, token + "\nsha256:" + sha256Of(token) + "\n");
   EXPECT_NE(run({"token"}).out, ran.out);
+  const auto named = run({"token"}, {{"name", "a.b"}});
+  EXPECT_TRUE(has(named.out, "\ntokens = { \"a.b\" = \"sha256:")) << named.out;
+  EXPECT_TRUE(has(run({"token"}, {{"name", "a b"}}).err, "--name a b cannot be a name"));
 }
 
 TEST(TokenCommand, MakesTokensOfTheLengthAskedFor) {

@@ -43,8 +43,8 @@ class StorageQueryTest : public testing::Test {
     request.command = command;
     request.arguments = arguments;
     const auto query = readStorageQuery(request);
-    const Object answer =
-        query ? answerStorageQuery(*query, *storage_) : controlFailure(query.error().message);
+    const Object answer = query ? answerStorageQuery(*query, *storage_, people_)
+                                : controlFailure(query.error().message);
     return Poco::JSON::Parser().parse(encodeControlAnswer(answer)).extract<Object::Ptr>();
   }
   std::string refusal(const std::string& command, const Arguments& arguments) {
@@ -62,6 +62,7 @@ class StorageQueryTest : public testing::Test {
   }
 
   std::unique_ptr<Storage> storage_ = makeMemoryStorage();
+  People people_;
 };
 
 TEST_F(StorageQueryTest, KnowsItsCommands) {
@@ -127,6 +128,35 @@ TEST_F(StorageQueryTest, ShowsAUserWithMetadataAndUploads) {
   EXPECT_EQ(metadata->getObject(1)->getValue<std::string>("hex"), "1b5b324a");
   EXPECT_EQ(metadata->getObject(2)->getValue<std::string>("value"), "grüße\n\"🌌\"");
   EXPECT_EQ(metadata->getObject(2)->getValue<int>("bytes"), 14);
+}
+
+TEST_F(StorageQueryTest, UsersHaveTheNamesOfTodaysConfiguration) {
+  people_ = {{fingerprint("def"), "ann"}, {fingerprint("eabc1"), "bob"}};
+  const auto nameOf = [this](const std::string& id) {
+    return ask("user", {{"id", id}})->getObject("user")->getValue<std::string>("name");
+  };
+  EXPECT_EQ(nameOf("def"), "ann");
+  EXPECT_EQ(nameOf("abc1"), "bob") << "by the public key";
+  EXPECT_EQ(nameOf("abc2"), "");
+}
+
+TEST_F(StorageQueryTest, WhatACertificateClaimsIsNoName) {
+  const Visit visit{fingerprint("def"), fingerprint("edef"), 1, at(200), false, "ann\x1b[2J"};
+  must(storage_->addVisits({&visit, 1}));
+  const auto user = ask("user", {{"id", "def"}})->getObject("user");
+  EXPECT_EQ(user->getValue<std::string>("claimed"), "ann?[2J");
+  EXPECT_EQ(user->getValue<std::string>("name"), "");
+}
+
+TEST_F(StorageQueryTest, FindsUploadsByTheNameOfTheirWriter) {
+  UploadRecord record = stored("/named", 5);
+  record.writer = "ann";
+  const std::int64_t id = must(storage_->recordUpload(record));
+  EXPECT_THAT(paths({{"user", "@ann"}}), ElementsAre("/named"));
+  EXPECT_THAT(paths({{"user", "@bob"}}), ElementsAre());
+  EXPECT_THAT(refusal("uploads", {{"user", "@a b"}}), HasSubstr("\"@a b\" is no name"));
+  const auto shown = ask("upload", {{"id", std::to_string(id)}})->getObject("upload");
+  EXPECT_EQ(shown->getValue<std::string>("writer"), "ann");
 }
 
 TEST_F(StorageQueryTest, CutsAnAnswerThatWouldBeTooLong) {
@@ -221,17 +251,18 @@ TEST_F(StorageQueryTest, NoRowKeepsAQueryFromWorking) {
     for (const char* number :
          {"0", "-1", "9223372036854775807", "-9223372036854775808", "1700000000"}) {
       runSql(file,
-             fmt::format("INSERT INTO uploads(time, protocol, host, path, user, client, mime, "
-                         "size, sha256, previous_sha256, outcome, latest, why) VALUES({1}, {0}, "
-                         "{0}, {0}, NULL, {0}, {0}, {1}, {0}, {0}, {0}, 0, {0});"
-                         "INSERT INTO pending_uploads(time, protocol, host, path, user, "
-                         "client, mime, size, sha256, worker, unfinished) VALUES({1}, {0}, "
-                         "{0}, {0}, NULL, {0}, {0}, {1}, {0}, {1}, {0});",
-                         text, number));
+             fmt::format(
+                 "INSERT INTO uploads(time, protocol, host, path, user, client, mime, "
+                 "size, sha256, previous_sha256, outcome, latest, why, writer) VALUES({1}, {0}, "
+                 "{0}, {0}, NULL, {0}, {0}, {1}, {0}, {0}, {0}, 0, {0}, {0});"
+                 "INSERT INTO pending_uploads(time, protocol, host, path, user, "
+                 "client, mime, size, sha256, worker, unfinished, writer) VALUES({1}, "
+                 "{0}, {0}, {0}, NULL, {0}, {0}, {1}, {0}, {1}, {0}, {0});",
+                 text, number));
       runSql(
           file,
-          fmt::format("INSERT OR REPLACE INTO users VALUES({0}, {1}, {1}, {1});"
-                      "INSERT OR REPLACE INTO users VALUES('b' || {0}, {1}, {1}, {1});"
+          fmt::format("INSERT OR REPLACE INTO users VALUES({0}, {1}, {1}, {1}, {0});"
+                      "INSERT OR REPLACE INTO users VALUES('b' || {0}, {1}, {1}, {1}, {0});"
                       "INSERT OR REPLACE INTO user_keys VALUES({0}, '{2}');"
                       "INSERT OR REPLACE INTO metadata VALUES('{2}', {0}, cast({0} AS BLOB), {1});",
                       text, number, user));

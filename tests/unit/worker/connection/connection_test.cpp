@@ -116,6 +116,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
     gate_.emplace(*sites_);
     return {.gate = *gate_,
             .limits = harness_.limits(),
+            .people = people_,
             .addressMask = AddressMask::kFull,
             .counters = harness_.shared().slot(0),
             .services = harness_.services(),
@@ -127,6 +128,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
 
   static inline const IpAddress kAddress = *IpAddress::parse("192.0.2.7");
   SiteHarness harness_;
+  People people_;
   std::shared_ptr<OneSite> site_ = std::make_shared<OneSite>();
   std::shared_ptr<const SiteMap> sites_;
   std::optional<Gate> gate_;

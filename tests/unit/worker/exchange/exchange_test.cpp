@@ -32,6 +32,8 @@ class ScriptedSite final : public Site {
     return request.upload->token == "right" ? UploadRight::kGranted : open;
   }
 
+  std::string_view tokenName(const Request&, std::string_view) const override { return "bob"; }
+
   std::vector<Request> seen;
   AcceptedBody taken = AcceptedBody::kNothing;
   UploadRight open = UploadRight::kNone;  ///< of those without the right token
@@ -75,6 +77,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
     gate_.emplace(*sites_);
     return {.gate = *gate_,
             .limits = limits_,
+            .people = people_,
             .addressMask = AddressMask::kFull,
             .counters = shared_->slot(0),
             .services = services_,
@@ -122,6 +125,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
   ScriptedClient client_;
   std::shared_ptr<ScriptedSite> site_ = std::make_shared<ScriptedSite>();
   LimitsConfig limits_;
+  People people_;
   std::unique_ptr<SharedState> shared_;
   EventLoop loop_;
   Tasks tasks_;
@@ -213,6 +217,29 @@ TEST_F(UploadUnderARateLimit, IsGivenBackWhereItIsGrantedAndNowhereElse) {
   EXPECT_EQ(limiter_.givenBack, 0);
   EXPECT_EQ(refusalOf("right"), "");
   EXPECT_EQ(limiter_.givenBack, 1);
+}
+
+TEST_F(UploadUnderARateLimit, IsNamedByItsCertificateOrElseByItsToken) {
+  const auto nameOf = [this](const std::string& token, const std::string& certificate) {
+    client_ = ScriptedClient();
+    client_.sends = {"titan://h.test/page;size=3;token=" + token + "\r\nabc"};
+    if (!certificate.empty()) {
+      client_.identity = std::make_shared<ClientIdentity>(
+          ClientIdentity{.fingerprint = certificate, .keyFingerprint = std::string(64, 'e')});
+    }
+    site_->taken = AcceptedBody::kUploads;
+    site_->answer = Response::notFound();
+    start();
+    return std::string(site_->seen.back().name);
+  };
+  const std::string known(64, 'a'), stranger(64, 'b');
+  people_ = {{known, "ann"}};
+  EXPECT_EQ(nameOf("right", ""), "bob");
+  EXPECT_EQ(nameOf("right", stranger), "bob");
+  EXPECT_EQ(nameOf("right", known), "ann");
+  EXPECT_EQ(nameOf("wrong", known), "ann");
+  EXPECT_EQ(nameOf("wrong", stranger), "") << "nor does a wrong token lend a name";
+  EXPECT_EQ(nameOf("wrong", ""), "");
 }
 
 TEST_F(UploadUnderARateLimit, PassesDuringAPenaltyWhereItIsGranted) {

@@ -65,6 +65,15 @@ TEST(UploadRules, WhoShowedNothingIsAskedForACertificateOnlyWhereThatWouldDo) {
   EXPECT_EQ(refusal(rules, upload(3, "", "first")), 0);
 }
 
+TEST(UploadRules, ATokenMayHaveAName) {
+  UploadArgs rules;
+  rules.tokens = {{sha256Hex("first"), "ann"}, {sha256Hex("second"), ""}};
+  EXPECT_EQ(tokenName(rules, "first"), "ann");
+  EXPECT_EQ(tokenName(rules, "second"), "");
+  EXPECT_EQ(tokenName(rules, "ann"), "");
+  EXPECT_EQ(tokenName(rules, ""), "");
+}
+
 TEST(UploadRules, ARightIsGrantedByATokenOrAListedCertificateNotByWhatAnybodyHas) {
   const TestCertificate friendly = makeTestCertificate();
   const TestCertificate stranger = makeTestCertificate({.commonName = "Mallory"});

@@ -69,6 +69,7 @@ class UploadsTest : public testing::Test {
   void begin(const std::string& name, Sender& sender) {
     Request request = requestFor("/" + name);
     request.readPort = kGeminiPort;
+    request.name = "ann";
     request.upload = UploadLine{};
     request.upload->size = sender.body->size();
     if (sender.body->size() > 0) request.body = sender.body;
@@ -159,6 +160,12 @@ TEST_F(UploadsTest, StoreWhatCameAndRecordIt) {
   EXPECT_EQ(kept[1].outcome, UploadOutcome::kStored);
   EXPECT_EQ(pendingRecords(), 0u);
   EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(UploadsTest, RecordTheNameOfWhoeverWrote) {
+  upload("a", "abc");
+  ASSERT_EQ(records().size(), 1u);
+  EXPECT_EQ(records()[0].writer, "ann");
 }
 
 TEST_F(UploadsTest, TakeABodyInManyPieces) {
