@@ -51,8 +51,8 @@ void print(const Invocation& invocation, const fs::path& file, const X509* leaf,
   }
   invocation.out << fmt::format(
       "\nAn authenticated site lets it in, and an upload table lets it write, by the line\n"
-      "  fingerprints = [\"SHA256:{}\"]\n",
-      fingerprint);
+      "  fingerprints = [{0}\"SHA256:{1}\"{0}]\n",
+      invocation.terminal ? "\n  " : "", fingerprint);  // one line would be too long there
 }
 
 }  // namespace
