@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <iostream>
 #include <sstream>
 
@@ -15,6 +16,7 @@
 #include "common/base/spelling.h"
 #include "common/base/version.h"
 #include "ctl/base/command_table.h"
+#include "ctl/base/folded_output.h"
 
 namespace egalaxyd::ctl {
 
@@ -26,6 +28,35 @@ namespace {
 bool wantsColour() {
   return ::isatty(STDOUT_FILENO) == 1 && environmentVariable("NO_COLOR").empty() &&
          environmentVariable("TERM") != "dumb";
+}
+
+/// Whether what the command writes is somebody's content, or to be pasted: no line of it is folded.
+bool writesAsItIs(const Invocation& invocation) {
+  const Command* command = findCommand(invocation.arguments);
+  constexpr std::array<std::string_view, 6> kAsItIs{
+      "certificate create", "completion", "get", "put", "token", "uploads diff"};
+  return command == nullptr || invocation.has("content") || invocation.has("json") ||
+         std::ranges::find(kAsItIs, command->words) != kAsItIs.end();
+}
+
+/// Whether the help of a command tells of this option.
+bool takes(const Command& command, const std::string& option) {
+  constexpr std::array<std::string_view, 9> kWithoutServer{
+      "certificate create", "certificate show", "completion", "get",  "help",
+      "identity create",    "identity show",    "put",        "token"};
+  const auto own = splitWords(command.options);
+  if (std::ranges::find(own, option) != own.end()) return true;
+  return option == "socket" &&
+         std::ranges::find(kWithoutServer, command.words) == kWithoutServer.end();
+}
+
+/// `option` as the help of one command tells of it: "stats: text or json" without the name.
+Option ownOption(Option option) {
+  const std::string text = option.description();
+  const auto colon = text.find(": ");
+  const auto comma = text.find_first_of(";-0123456789");
+  if (colon != std::string::npos && colon < comma) option.description(text.substr(colon + 2));
+  return option;
 }
 
 }  // namespace
@@ -120,26 +151,48 @@ int CtlApp::main(const std::vector<std::string>& arguments) {
     std::cout << "egalaxyctl " << kVersion << '\n';
     return EXIT_OK;
   }
-  if (given_.contains("help")) {
-    printHelp(arguments);
-    return EXIT_OK;
+  const bool isAsked = given_.contains("help");
+  const bool asks = !isAsked && !arguments.empty() && arguments.front() == "help";
+  if (asks || isAsked) {
+    return printHelp({arguments.begin() + (asks ? 1 : 0), arguments.end()});
   }
-  const int code = runCommand({arguments, given_, std::cout, std::cerr, wantsColour()});
+  Invocation invocation{arguments, given_,        std::cout,
+                        std::cerr, wantsColour(), ::isatty(STDOUT_FILENO) == 1};
+  const bool folds = invocation.terminal && !writesAsItIs(invocation);
+  FoldedOutput narrow(std::cout);
+  const int code = runCommand({arguments, given_, folds ? narrow : std::cout, std::cerr,
+                               invocation.colour, invocation.terminal});
+  narrow.flush();
   if (std::cout.flush()) return code;
   std::cerr << "egalaxyctl: cannot write to the standard output\n";
   return code == 0 ? kExitIo : code;
 }
 
-void CtlApp::printHelp(const std::vector<std::string>& arguments) const {
-  Poco::Util::HelpFormatter formatter(options());
+int CtlApp::printHelp(const std::vector<std::string>& arguments) const {
+  const Command* command = findCommand(arguments);
+  if (command == nullptr && !arguments.empty()) {
+    return runCommand({arguments, {}, std::cout, std::cerr});  // which says what there is
+  }
+  Poco::Util::OptionSet shown;
+  for (const Option& option : options()) {
+    if (command == nullptr) {
+      shown.addOption(option);
+    } else if (takes(*command, option.fullName())) {
+      shown.addOption(ownOption(option));
+    }
+  }
+  Poco::Util::HelpFormatter formatter(shown);
   formatter.setUnixStyle(true);
   formatter.setAutoIndent();
   formatter.setWidth(80);
   std::ostringstream text;
   formatter.format(text);
-  std::cout << "usage: egalaxyctl [OPTIONS] COMMAND ...\n\n"
-            << commandList(findCommand(arguments))
-            << text.str().substr(text.str().find('\n'));  // behind its own, empty usage line
+  std::cout << (command == nullptr ? "usage: egalaxyctl [OPTIONS] COMMAND ...\n\n"
+                                   : "usage: egalaxyctl [OPTIONS]\n")
+            << commandList(command)
+            << (shown.begin() == shown.end() ? ""  // behind its own, empty usage line
+                                             : text.str().substr(text.str().find('\n')));
+  return EXIT_OK;
 }
 
 }  // namespace egalaxyd::ctl

@@ -21,7 +21,8 @@ class CtlApp : public Poco::Util::Application {
 
  private:
   std::string meantOption(const std::vector<std::string>& words) const;
-  void printHelp(const std::vector<std::string>& arguments) const;
+  /// Gives the exit code.
+  int printHelp(const std::vector<std::string>& arguments) const;
 
   std::map<std::string, std::string> given_;
 };

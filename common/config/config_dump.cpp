@@ -82,7 +82,7 @@ class Dumper {
   template <class T>
   void toggle(std::string_view name, std::optional<T>& values) {
     if (!values) return line(name, "false");
-    Dumper inner;
+    Dumper inner(people_);
     describe(inner, *values);
     line(name, fmt::format("{{ {} }}", fmt::join(inner.lines_, ", ")));
   }

@@ -33,7 +33,8 @@ struct Invocation {
   std::map<std::string, std::string> options;
   std::ostream& out;
   std::ostream& err;
-  bool colour = false;  ///< `out` is a terminal, and NO_COLOR is not set
+  bool colour = false;    ///< `out` is a terminal, and NO_COLOR is not set
+  bool terminal = false;  ///< `out` is one
 
   bool has(const std::string& option) const { return options.contains(option); }
 };
@@ -74,5 +75,6 @@ int diffUpload(const Invocation& invocation);
 int listLimits(const Invocation& invocation);
 int clearLimits(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
+int showHelp(const Invocation& invocation);
 
 }  // namespace egalaxyd::ctl

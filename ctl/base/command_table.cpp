@@ -7,6 +7,7 @@
 
 #include "common/base/path.h"
 #include "common/base/spelling.h"
+#include "ctl/base/folded_output.h"
 
 namespace egalaxyd::ctl {
 namespace {
@@ -26,6 +27,7 @@ constexpr Command kCommands[] = {
      &printCompletion},
     {"get", "URL [--head] [--verbose]", "fetch a gemini:// or spartan:// page", 1, 1,
      "cert connect head key timeout trust verbose", &getUrl},
+    {"help", "[COMMAND]", "what there is, or what a command takes", 0, 2, "", &showHelp},
     {"identity create", "NAME [--dir DIR]", "make a client certificate and its key", 1, 1,
      "dir json", &createIdentity},
     {"identity show", "FILE", "its fingerprints, and the line that lets its holder in", 1, 1,
@@ -192,10 +194,30 @@ std::string commandList(const Command* only) {
   std::string list;
   for (const Command& command : kCommands) {
     if (only != nullptr && only != &command) continue;
-    const std::string usage = fmt::format("{} {}", command.words, command.arguments);
-    list += fmt::format("  {:<40}{}\n", usage, command.summary);
+    std::string line =
+        fmt::format("  {:<40}", fmt::format("{} {}", command.words, command.arguments));
+    for (const std::string& word : splitWords(command.summary)) {
+      if (line.size() + word.size() > kColumns) {
+        list += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
+        line.assign(44, ' ');
+      }
+      line += word + ' ';
+    }
+    list += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
   }
   return list;
+}
+
+/// The program itself shows the options, too.
+int showHelp(const Invocation& invocation) {
+  if (invocation.arguments.empty()) {
+    invocation.out << commandList();
+    return 0;
+  }
+  const Command* command = findCommand(invocation.arguments);
+  if (command == nullptr) return refuseUnknown(invocation);
+  invocation.out << commandList(command);
+  return 0;
 }
 
 int refuseLine(const Invocation& invocation, std::string_view command, std::string_view why) {

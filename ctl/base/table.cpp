@@ -45,11 +45,22 @@ void Table::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
-void Table::print(std::ostream& out, bool colour) const {
+std::vector<std::size_t> Table::columnWidths() const {
   std::vector<std::size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
+  return widths;
+}
+
+std::size_t Table::width() const {
+  std::size_t all = 0;
+  for (const std::size_t one : columnWidths()) all += one + 2;
+  return all - 2;
+}
+
+void Table::print(std::ostream& out, bool colour) const {
+  const std::vector<std::size_t> widths = columnWidths();
   for (const auto& row : rows_) {
     std::string line;
     std::size_t gap = 0;  // spaces that the next cell, if it is not empty, stands behind

@@ -17,10 +17,14 @@ class Table {
   void add(std::vector<std::string> row);
   /// The cells of this column are words for a state, to be shown as stateText() does.
   void showStates(std::size_t column) { states_ = column; }
+  /// Columns that its widest line takes.
+  std::size_t width() const;
   /// In colour: the head is bold, states have theirs.
   void print(std::ostream& out, bool colour = false) const;
 
  private:
+  std::vector<std::size_t> columnWidths() const;
+
   std::vector<std::vector<std::string>> rows_;
   std::size_t states_ = static_cast<std::size_t>(-1);
 };

@@ -52,15 +52,17 @@ void print(const Invocation& invocation, const fs::path& file, const X509* leaf,
     invocation.out << fmt::format("{:<12}{}\n", name, printable(value));
   }
   const std::string name = nameLike(certificateCommonName(leaf));
+  const bool narrow = invocation.terminal;  // one line would be too long there
   invocation.out << fmt::format(
       "\nAn authenticated site lets it in, and an upload table lets it write, by the line\n"
-      "  fingerprints = [\"SHA256:{}\"]\n"
+      "  fingerprints = [{0}\"SHA256:{1}\"{0}]\n"
       "or, where its holder has a name, which lists and the log show, by these\n"
       "  [people]\n"
-      "  {} = \"SHA256:{}\"\n"
+      "  {2} = {4}\"SHA256:{1}\"{5}\n"
       "and\n"
-      "  fingerprints = [\"@{}\"]\n",
-      fingerprint, tomlKey(name), fingerprint, name);
+      "  fingerprints = [\"@{3}\"]\n",
+      narrow ? "\n  " : "", fingerprint, tomlKey(name), name, narrow ? "[\n  " : "",
+      narrow ? "\n  ]" : "");
 }
 
 }  // namespace

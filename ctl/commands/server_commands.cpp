@@ -84,7 +84,20 @@ void printGeneration(const Invocation& invocation, const Object& answer) {
   invocation.out << "generation " << cellOf(answer, "generation") << " serves\n";
 }
 
-void printNothing(const Invocation&, const Object&) {}
+void printStopped(const Invocation& invocation, const Object&) {
+  invocation.out << "stopped; what was begun is finished\n";
+}
+
+void printRestarted(const Invocation& invocation, const Object&) {
+  const std::string& which = invocation.arguments.front();
+  invocation.out << (which == "all" ? "all workers were" : "worker " + which + " was")
+                 << " replaced\n";
+}
+
+void printLevel(const Invocation& invocation, const Object&) {
+  invocation.out << "the log holds level " << invocation.arguments.front()
+                 << " and above until the next reload\n";
+}
 
 }  // namespace
 
@@ -97,13 +110,13 @@ int reloadServer(const Invocation& invocation) {
 }
 
 int stopServer(const Invocation& invocation) {
-  return askAndPrint(invocation, ControlCommand::kStop, &printNothing);
+  return askAndPrint(invocation, ControlCommand::kStop, &printStopped);
 }
 
 int restartWorker(const Invocation& invocation) {
   return askAndPrint(invocation,
                      {ControlCommand::kRestart, {{"worker", invocation.arguments.front()}}},
-                     &printNothing);
+                     &printRestarted);
 }
 
 int changeLogLevel(const Invocation& invocation) {
@@ -111,7 +124,7 @@ int changeLogLevel(const Invocation& invocation) {
   if (!parseLogLevel(level)) {
     return refuseValue(invocation, "log", level, {kLogLevels.begin(), kLogLevels.end()});
   }
-  return askAndPrint(invocation, {ControlCommand::kLog, {{"level", level}}}, &printNothing);
+  return askAndPrint(invocation, {ControlCommand::kLog, {{"level", level}}}, &printLevel);
 }
 
 }  // namespace egalaxyd::ctl

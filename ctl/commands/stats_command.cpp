@@ -2,13 +2,18 @@
 #include <Poco/JSON/Array.h>
 #include <poll.h>
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
+#include <map>
 #include <ostream>
+#include <sstream>
+#include <string_view>
 
 #include "common/base/units.h"
 #include "ctl/base/command_table.h"
+#include "ctl/base/folded_output.h"
 #include "ctl/base/json_output.h"
 #include "ctl/base/table.h"
 #include "ctl/control/control_client.h"
@@ -38,20 +43,34 @@ void forEachProtocol(
   }
 }
 
-void printTotals(std::ostream& out, const Object& answer, bool colour) {
-  const auto totals = answer.getObject("totals");
-  std::vector<std::string> head{"", "total"};
+std::vector<Object::Ptr> workersOf(const Object& answer) {
   std::vector<Object::Ptr> workers;
-  for (const auto& each : *answer.getArray("workers")) {
+  for (const auto& each : *answer.getArray("workers"))
     workers.push_back(each.extract<Object::Ptr>());
-    head.push_back(fmt::format("{}/{}", number(*workers.back(), "generation"),
-                               number(*workers.back(), "slot")));
+  return workers;
+}
+
+/// KiB of master and workers together.
+std::uint64_t memoryOf(const Object& answer) {
+  std::uint64_t sum = answer.optValue<std::uint64_t>("master_pss_kib", 0);
+  for (const auto& worker : workersOf(answer)) sum += worker->optValue<std::uint64_t>("pss_kib", 0);
+  return sum;
+}
+
+/// With a column for each of the first `shown` workers.
+Table totalsTable(const Object& answer, std::size_t shown) {
+  const auto totals = answer.getObject("totals");
+  auto workers = workersOf(answer);
+  workers.resize(shown);
+  std::vector<std::string> head{"", "total"};
+  std::vector<std::string> open{"open", std::to_string(answer.getValue<std::int64_t>("open"))};
+  std::vector<std::string> memory{"memory KiB", std::to_string(memoryOf(answer))};
+  for (const auto& worker : workers) {
+    head.push_back(fmt::format("{}/{}", number(*worker, "generation"), number(*worker, "slot")));
+    open.push_back(std::to_string(worker->getValue<std::int64_t>("open")));
+    memory.push_back(worker->has("pss_kib") ? std::to_string(number(*worker, "pss_kib")) : "-");
   }
   Table table(head);
-  std::vector<std::string> open{"open", std::to_string(answer.getValue<std::int64_t>("open"))};
-  for (const auto& worker : workers) {
-    open.push_back(std::to_string(worker->getValue<std::int64_t>("open")));
-  }
   table.add(open);
   for (const std::string& name : totals->getNames()) {
     std::vector<std::string> row{name, std::to_string(number(*totals, name))};
@@ -60,15 +79,22 @@ void printTotals(std::ostream& out, const Object& answer, bool colour) {
     }
     table.add(row);
   }
-  std::uint64_t sum = answer.optValue<std::uint64_t>("master_pss_kib", 0);
-  std::vector<std::string> memory{"memory KiB", ""};
-  for (const auto& worker : workers) {
-    sum += worker->optValue<std::uint64_t>("pss_kib", 0);
-    memory.push_back(worker->has("pss_kib") ? std::to_string(number(*worker, "pss_kib")) : "-");
-  }
-  memory[1] = std::to_string(sum);
   table.add(memory);
-  table.print(out, colour);
+  return table;
+}
+
+/// On a terminal, as many workers as it has columns for.
+void printTotals(const Invocation& invocation, const Object& answer) {
+  const std::size_t all = workersOf(answer).size();
+  std::size_t shown = all;
+  Table table = totalsTable(answer, shown);
+  while (invocation.terminal && shown > 0 && table.width() > kColumns) {
+    table = totalsTable(answer, --shown);
+  }
+  table.print(invocation.out, invocation.colour);
+  if (shown < all) {
+    invocation.out << fmt::format("and {} more workers, which --format json shows\n", all - shown);
+  }
 }
 
 void printAnswers(std::ostream& out, const Object& answer, bool colour) {
@@ -102,9 +128,132 @@ void printLatencies(std::ostream& out, const Object& answer, bool colour) {
 }
 
 void printText(const Invocation& invocation, const Object& answer) {
-  printTotals(invocation.out, answer, invocation.colour);
+  printTotals(invocation, answer);
   printAnswers(invocation.out, answer, invocation.colour);
   printLatencies(invocation.out, answer, invocation.colour);
+}
+
+/// Lines of a terminal, but for the one that the cursor is in.
+constexpr std::size_t kLines = 23;
+constexpr std::size_t kMovedTotals = 11;
+constexpr std::size_t kMovedSpans = 6;
+
+/// The counts that an earlier look has found.
+using Counts = std::map<std::string, std::uint64_t>;
+
+/// By how much each has grown, the most first; those that stood still, by what they are.
+std::vector<std::pair<std::string, std::uint64_t>> moved(const Counts& now, const Counts& before) {
+  const auto growth = [&](const std::string& name, std::uint64_t count) {
+    const auto earlier = before.find(name);
+    return earlier == before.end() || earlier->second > count ? 0 : count - earlier->second;
+  };
+  std::vector<std::pair<std::string, std::uint64_t>> rows;
+  for (const auto& [name, count] : now) rows.emplace_back(name, growth(name, count));
+  std::ranges::stable_sort(rows, [&](const auto& a, const auto& b) {
+    return std::pair(a.second, now.at(a.first)) > std::pair(b.second, now.at(b.first));
+  });
+  return rows;
+}
+
+/// For a terminal of 80 columns and 24 lines: what moved since the last look comes first, what does
+/// not fit is left out.
+class WatchPage {
+ public:
+  void print(const Invocation& invocation, const Object& answer, std::int64_t interval) {
+    std::ostringstream text;
+    text << fmt::format("open {}, workers {}, generation {}, memory {} KiB\n",
+                        answer.getValue<std::int64_t>("open"), workersOf(answer).size(),
+                        number(answer, "generation"), memoryOf(answer));
+    printCounts(text, answer, interval, invocation.colour);
+    printAnswers(text, answer, invocation.colour);
+    printSpans(text, answer, invocation.colour);
+    std::istringstream lines(text.str());
+    std::size_t left = kLines;
+    for (std::string line; std::getline(lines, line);) {
+      // Of many answers the first fit.
+      std::string_view shown = line;
+      const std::string whole = folded(line);
+      if (const auto end = whole.find('\n'); end != std::string::npos) shown = {whole.data(), end};
+      if (left-- == 0) return;
+      invocation.out << shown << '\n';
+    }
+  }
+
+ private:
+  void printCounts(std::ostream& out, const Object& answer, std::int64_t interval, bool colour) {
+    Counts now;
+    const auto totals = answer.getObject("totals");
+    for (const std::string& name : totals->getNames()) now[name] = number(*totals, name);
+    auto rows = moved(now, totals_);
+    rows.resize(std::min(rows.size(), kMovedTotals));
+    Table table({"", "total", "per second"});
+    for (const auto& [name, growth] : rows) {
+      const double rate = static_cast<double>(growth) / static_cast<double>(interval);
+      table.add(
+          {name, std::to_string(now.at(name)), growth == 0 ? "" : fmt::format("{:.1f}", rate)});
+    }
+    table.print(out, colour);
+    totals_ = std::move(now);
+  }
+
+  void printSpans(std::ostream& out, const Object& answer, bool colour) {
+    Counts now;
+    std::map<std::string, std::vector<std::string>> cells;
+    forEachProtocol(answer, "latencies", [&](const std::string& protocol, const Object& spans) {
+      for (const std::string& span : spans.getNames()) {
+        const auto values = spans.getObject(span);
+        const std::string name = protocol + " " + span;
+        now[name] = number(*values, "count");
+        for (const char* quantile : {"p50", "p90", "p99", "p999"}) {
+          cells[name].push_back(fmt::format("{:.3f}", seconds(*values, quantile) * 1000));
+        }
+      }
+    });
+    auto rows = moved(now, spans_);
+    rows.resize(std::min(rows.size(), kMovedSpans));
+    Table table({"milliseconds", "count", "p50", "p90", "p99", "p99.9"});
+    for (const auto& [name, growth] : rows) {
+      std::vector<std::string> row{name, std::to_string(now.at(name))};
+      row.insert(row.end(), cells.at(name).begin(), cells.at(name).end());
+      table.add(std::move(row));
+    }
+    if (!rows.empty()) table.print(out, colour);
+    spans_ = std::move(now);
+  }
+
+  Counts totals_;
+  Counts spans_;
+};
+
+/// What Prometheus shows beside a counter: what one of it is, and when it is counted.
+constexpr std::pair<std::string_view, const char*> kHelp[] = {
+    {"connections", "Connections that were accepted."},
+    {"connections_refused",
+     "Connections closed at once: too many of one address, or a flood beyond the rate limit."},
+    {"connections_denied", "Connections closed at once: their network is in listen.deny."},
+    {"handshakes", "TLS handshakes that were completed."},
+    {"handshakes_failed", "TLS handshakes that failed or that the client left."},
+    {"requests", "Requests that were answered, whatever the status."},
+    {"rate_limited", "Requests answered 44, slow down: their address asks too often."},
+    {"timeouts", "Connections closed at a deadline of [limits]."},
+    {"bytes_in", "Bytes of requests and uploads received, after decryption."},
+    {"bytes_out", "Bytes of answers sent, before encryption."},
+    {"status_1x", "Requests answered with a status of 10 to 19, input wanted."},
+    {"status_2x", "Requests answered with a status of 20 to 29, success."},
+    {"status_3x", "Requests answered with a status of 30 to 39, redirected."},
+    {"status_4x", "Requests answered with a status of 40 to 49, a failure that may pass."},
+    {"status_5x", "Requests answered with a status of 50 to 59, a failure that stays."},
+    {"status_6x", "Requests answered with a status of 60 to 69, a client certificate wanted."},
+    {"log_lines_dropped", "Log lines that their target did not take, such as on a full disk."},
+    {"uploads_stored", "Uploads that were stored: files written or replaced."},
+    {"uploads_deleted", "Files that uploads deleted."},
+    {"uploads_refused", "Uploads that were refused or failed."},
+    {"upload_bytes", "Bytes of the files that uploads stored."}};
+
+const char* helpOf(std::string_view name) {
+  const auto found =
+      std::ranges::find_if(kHelp, [&](const auto& row) { return row.first == name; });
+  return found == std::end(kHelp) ? "A total since the server started." : found->second;
 }
 
 void metric(std::ostream& out, const std::string& name, const char* type, const char* help) {
@@ -115,21 +264,26 @@ void printPrometheus(const Invocation& invocation, const Object& answer) {
   std::ostream& out = invocation.out;
   const auto totals = answer.getObject("totals");
   for (const std::string& name : totals->getNames()) {
-    metric(out, name + "_total", "counter", "See egalaxyctl stats.");
+    metric(out, name + "_total", "counter", helpOf(name));
     out << fmt::format("egalaxyd_{}_total {}\n", name, number(*totals, name));
   }
-  metric(out, "open_connections", "gauge", "Connections that are open now.");
+  metric(out, "open_connections", "gauge", "Connections that are open now, of all workers.");
   out << fmt::format("egalaxyd_open_connections {}\n", answer.getValue<std::int64_t>("open"));
-  metric(out, "generation", "gauge", "Generation that serves; each reload makes one.");
+  metric(out, "generation", "gauge",
+         "Number of the configuration that serves; each reload that succeeds counts one on.");
   out << fmt::format("egalaxyd_generation {}\n", number(answer, "generation"));
-  metric(out, "answers_total", "counter", "Requests answered, by protocol and status.");
+  metric(out, "answers_total", "counter",
+         "Requests that were answered, by protocol and by status as that protocol writes it.");
   forEachProtocol(answer, "answers", [&](const std::string& protocol, const Object& statuses) {
     for (const std::string& status : statuses.getNames()) {
       out << fmt::format("egalaxyd_answers_total{{protocol=\"{}\",status=\"{}\"}} {}\n", protocol,
                          status, number(statuses, status));
     }
   });
-  metric(out, "latency_seconds", "summary", "How long requests took, by protocol and stretch.");
+  metric(out, "latency_seconds", "summary",
+         "Seconds that requests took since the server started. handshake: from accept to a TLS "
+         "connection; first_byte: from the request line to the answer; request: from accept to the "
+         "end.");
   forEachProtocol(answer, "latencies", [&](const std::string& protocol, const Object& spans) {
     for (const std::string& span : spans.getNames()) {
       const auto values = spans.getObject(span);
@@ -147,14 +301,15 @@ void printPrometheus(const Invocation& invocation, const Object& answer) {
     }
   });
   metric(out, "certificate_not_after_timestamp_seconds", "gauge",
-         "When the certificate of a host ends, in Unix time.");
+         "When the certificate of a host ends, in seconds since 1970.");
   for (const auto& each : *answer.getArray("certificate_ends")) {
     const auto& row = each.extract<Object::Ptr>();
     out << fmt::format("egalaxyd_certificate_not_after_timestamp_seconds{{host=\"{}\"}} {}\n",
                        printable(row->getValue<std::string>("host")),
                        row->getValue<std::int64_t>("not_after"));
   }
-  metric(out, "worker_memory_bytes", "gauge", "Proportional set size of a worker.");
+  metric(out, "worker_memory_bytes", "gauge",
+         "Bytes of memory that a worker uses, what it shares counted in part (PSS).");
   for (const auto& each : *answer.getArray("workers")) {
     const auto& worker = each.extract<Object::Ptr>();
     if (!worker->has("pss_kib")) continue;
@@ -186,11 +341,17 @@ int showStatistics(const Invocation& invocation) {
   if (watch == own.options.end()) return askAndPrint(own, ControlCommand::kStats, print);
   const auto interval = intervalOf(watch->second);
   if (!interval) return refuseLine(own, "stats", "--watch takes whole seconds, 1 to 3600");
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  WatchPage page;
   for (;;) {
-    if (terminal) own.out << "\x1b[H\x1b[2J";
-    const int code = askAndPrint(own, ControlCommand::kStats, print);
-    if (code != 0) return code;
+    const auto answer = askServer(own, ControlCommand::kStats);
+    const bool shows = own.terminal && answer && (*answer)->optValue("ok", false) &&
+                       form == "text" && !own.has("json");
+    if (own.terminal) own.out << "\x1b[H\x1b[2J";
+    if (shows) {
+      page.print(own, **answer, *interval);
+    } else if (const int code = printAnswer(own, answer, print); code != 0) {
+      return code;
+    }
     if (!own.out.flush()) return kExitRefused;
     ::poll(nullptr, 0, static_cast<int>(*interval * 1000));
   }

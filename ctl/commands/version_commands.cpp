@@ -116,6 +116,7 @@ int diffUpload(const Invocation& invocation) {
   const auto status = waitForProgram(*diff);
   if (!status) return complain(invocation, status.error());
   if (!WIFEXITED(*status)) return kExitSoftware;
+  if (WEXITSTATUS(*status) == 0) invocation.out << "no difference\n";
   return WEXITSTATUS(*status) > kDiffer ? kExitIo : WEXITSTATUS(*status);
 }
 

@@ -127,7 +127,7 @@ class Versions(unittest.TestCase):
         self.assertIn(b"-two\n+three\n", self.ask("uploads", "diff", second, code=1))
         self.assertIn(b"-two\n+three\n", self.ask("uploads", "diff", first, "--current", code=1))
         self.assertIn(b"+one\n+two\n", self.ask("uploads", "diff", first, code=1))
-        self.assertEqual(self.ask("uploads", "diff", second, "--current"), b"")
+        self.assertEqual(self.ask("uploads", "diff", second, "--current"), b"no difference\n")
 
     def test_large_content_comes_back_byte_for_byte(self):
         body = os.urandom(5 * MIB + 17)

@@ -64,8 +64,22 @@ TEST(CommandTable, NamesEachCommandOnceAndFitsATerminal) {
   std::set<std::string_view> names;
   for (const Command& command : commands()) {
     EXPECT_TRUE(names.insert(command.words).second) << command.words;
-    EXPECT_LE(commandList(&command).size(), 100U) << command.words;
+    std::istringstream lines(commandList(&command));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
   }
+}
+
+TEST(CommandTable, HelpTellsOfEachCommandAndOfOne) {
+  const auto all = run({"help"});
+  EXPECT_EQ(all.code, 0);
+  for (const Command& command : commands()) EXPECT_TRUE(has(all.out, command.words));
+  const auto one = run({"help", "certificate", "show"});
+  EXPECT_EQ(one.code, 0);
+  EXPECT_TRUE(has(one.out, "  certificate show FILE")) << one.out;
+  EXPECT_FALSE(has(one.out, "certificate create")) << one.out;
+  const auto wrong = run({"help", "tokne"});
+  EXPECT_EQ(wrong.code, kExitUsage);
+  EXPECT_TRUE(has(wrong.err, "  token ")) << wrong.err;
 }
 
 TEST(CommandTable, ListsNearCommandsForAMisspeltOne) {
