@@ -122,6 +122,19 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
+/// A digest of a secret: 64 lower-case hex digits of its SHA-256.
+struct TokenDigest {
+  std::string hex;
+  bool operator==(const TokenDigest&) const = default;
+};
+
+/// The page to look at, and metrics, over HTTP.
+struct StatusConfig {
+  std::vector<ListenAddress> listen;  ///< empty: there is none
+  TokenDigest token;                  ///< empty: nobody is asked for one
+  bool operator==(const StatusConfig&) const = default;
+};
+
 struct RouterConfig {
   std::string module;
   bool operator==(const RouterConfig&) const = default;
@@ -130,12 +143,6 @@ struct RouterConfig {
 struct MountConfig;
 
 enum class UploadProtocol { kTitan, kSpartan };
-
-/// A digest of a secret: 64 lower-case hex digits of its SHA-256.
-struct TokenDigest {
-  std::string hex;
-  bool operator==(const TokenDigest&) const = default;
-};
 
 /// What of a disk stays free: bytes, or this share of it where `percent` is not 0. Neither:
 /// nothing.
@@ -310,6 +317,7 @@ struct Config {
   RateLimitConfig rateLimit;
   UsersConfig users;
   LogConfig log;
+  StatusConfig status;
   RouterConfig router;
   std::vector<SiteConfig> sites;
 

@@ -74,6 +74,7 @@ Form<std::string> fingerprint();  ///< SHA-256, in the form that AuthenticatedAr
 Form<OptionalDuration> cacheDuration();
 Form<std::string> writerFingerprint();  ///< as fingerprint(), or "*"
 Form<TokenDigest> tokenDigest();
+Form<TokenDigest> optionalTokenDigest();  ///< or ""
 Form<UploadProtocol> uploadProtocol();
 Form<std::optional<std::uint64_t>> optionalSize();
 Form<std::optional<std::uint64_t>> optionalCount();  ///< "off" or 0 to 1,000,000,000
@@ -156,6 +157,12 @@ void describe(V& v, LogConfig& c) {
   v.key("format", c.format, forms::logFormat());
   v.key("access", c.access, forms::flag());
   v.key("client_ip", c.clientIp, forms::addressMask());
+}
+
+template <class V>
+void describe(V& v, StatusConfig& c) {
+  v.list("listen", c.listen, forms::listenAddress());
+  v.key("token", c.token, forms::optionalTokenDigest());
 }
 
 template <class V>
@@ -276,6 +283,7 @@ void describe(V& v, Config& c) {
   v.section("rate_limit", c.rateLimit);
   v.section("users", c.users);
   v.section("log", c.log);
+  v.section("status", c.status);
   v.section("router", c.router);
   v.sites("sites", c.sites);
 }

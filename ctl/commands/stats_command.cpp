@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "common/base/units.h"
+#include "common/wire/metrics_text.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/base/table.h"
@@ -107,63 +108,8 @@ void printText(const Invocation& invocation, const Object& answer) {
   printLatencies(invocation.out, answer, invocation.colour);
 }
 
-void metric(std::ostream& out, const std::string& name, const char* type, const char* help) {
-  out << fmt::format("# HELP egalaxyd_{0} {2}\n# TYPE egalaxyd_{0} {1}\n", name, type, help);
-}
-
 void printPrometheus(const Invocation& invocation, const Object& answer) {
-  std::ostream& out = invocation.out;
-  const auto totals = answer.getObject("totals");
-  for (const std::string& name : totals->getNames()) {
-    metric(out, name + "_total", "counter", "See egalaxyctl stats.");
-    out << fmt::format("egalaxyd_{}_total {}\n", name, number(*totals, name));
-  }
-  metric(out, "open_connections", "gauge", "Connections that are open now.");
-  out << fmt::format("egalaxyd_open_connections {}\n", answer.getValue<std::int64_t>("open"));
-  metric(out, "generation", "gauge", "Generation that serves; each reload makes one.");
-  out << fmt::format("egalaxyd_generation {}\n", number(answer, "generation"));
-  metric(out, "answers_total", "counter", "Requests answered, by protocol and status.");
-  forEachProtocol(answer, "answers", [&](const std::string& protocol, const Object& statuses) {
-    for (const std::string& status : statuses.getNames()) {
-      out << fmt::format("egalaxyd_answers_total{{protocol=\"{}\",status=\"{}\"}} {}\n", protocol,
-                         status, number(statuses, status));
-    }
-  });
-  metric(out, "latency_seconds", "summary", "How long requests took, by protocol and stretch.");
-  forEachProtocol(answer, "latencies", [&](const std::string& protocol, const Object& spans) {
-    for (const std::string& span : spans.getNames()) {
-      const auto values = spans.getObject(span);
-      const std::string labels = fmt::format("protocol=\"{}\",span=\"{}\"", protocol, span);
-      const std::pair<const char*, const char*> quantiles[] = {
-          {"0.5", "p50"}, {"0.9", "p90"}, {"0.99", "p99"}, {"0.999", "p999"}};
-      for (const auto& [quantile, member] : quantiles) {
-        out << fmt::format("egalaxyd_latency_seconds{{{},quantile=\"{}\"}} {}\n", labels, quantile,
-                           seconds(*values, member));
-      }
-      out << fmt::format("egalaxyd_latency_seconds_sum{{{}}} {}\n", labels,
-                         seconds(*values, "sum"));
-      out << fmt::format("egalaxyd_latency_seconds_count{{{}}} {}\n", labels,
-                         number(*values, "count"));
-    }
-  });
-  metric(out, "certificate_not_after_timestamp_seconds", "gauge",
-         "When the certificate of a host ends, in Unix time.");
-  for (const auto& each : *answer.getArray("certificate_ends")) {
-    const auto& row = each.extract<Object::Ptr>();
-    out << fmt::format("egalaxyd_certificate_not_after_timestamp_seconds{{host=\"{}\"}} {}\n",
-                       printable(row->getValue<std::string>("host")),
-                       row->getValue<std::int64_t>("not_after"));
-  }
-  metric(out, "worker_memory_bytes", "gauge", "Proportional set size of a worker.");
-  for (const auto& each : *answer.getArray("workers")) {
-    const auto& worker = each.extract<Object::Ptr>();
-    if (!worker->has("pss_kib")) continue;
-    out << fmt::format(
-        "egalaxyd_worker_memory_bytes{{generation=\"{}\",worker=\"{}\",pid=\"{}\"}} "
-        "{}\n",
-        number(*worker, "generation"), number(*worker, "slot"), number(*worker, "pid"),
-        number(*worker, "pss_kib") * 1024);
-  }
+  invocation.out << metricsText(answer);
 }
 
 /// Seconds between two looks; nullopt when it makes no sense.
