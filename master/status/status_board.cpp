@@ -1,6 +1,7 @@
 #include "master/status/status_board.h"
 
 #include <Poco/JSON/Array.h>
+#include <Poco/JSON/ParseHandler.h>
 #include <Poco/JSON/Parser.h>
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
@@ -62,7 +63,7 @@ std::string troubleIn(const Object& status) {
 
 Result<StatusFigures> readFigures(const std::string& json, StatusSample& sample) {
   return guarded("read the figures", [&] {
-    Poco::JSON::Parser parser;
+    Poco::JSON::Parser parser(new Poco::JSON::ParseHandler(true));  // members keep their order
     const auto all = parser.parse(json).extract<Object::Ptr>();
     const Object& statistics = *all->getObject("statistics");
     sample.requests = total(statistics, "requests");

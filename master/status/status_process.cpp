@@ -16,6 +16,8 @@
 #include <chrono>
 #include <climits>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -97,8 +99,8 @@ class StatusProcess {
       : setup_(std::move(setup)), memory_(std::move(memory)) {}
 
   int run() {
-    auto started = guarded("serve the status page", [this] {
-      return std::make_unique<StatusServer>(setup_.listeners, setup_.token, board_);
+    const auto started = guarded("serve the status page", [this] {
+      server_ = std::make_unique<StatusServer>(setup_.listeners, setup_.token, board_);
     });
     if (!started) {
       static_cast<void>(setup_.channel.send(ChannelMessage::kRefused, started.error().message));
@@ -161,6 +163,7 @@ class StatusProcess {
   StatusSetup setup_;
   const MemoryUse memory_;
   StatusBoard board_;
+  std::unique_ptr<StatusServer> server_;  ///< never destroyed: that would wait for its threads
   bool asked_ = false;
   Clock::time_point nextQuestion_{};
   std::array<Latencies, kWindow> earlier_{};  ///< a ring

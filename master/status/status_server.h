@@ -17,7 +17,7 @@ class StatusServer {
  public:
   static constexpr int kThreads = 4;
   static constexpr int kWaiting = 16;
-  static constexpr std::chrono::seconds kConnectionLife{10};
+  static constexpr std::chrono::seconds kConnectionLife{5};
 
   /// `listeners` listen already, and stay the caller's. `board` outlives it. Throws
   /// Poco::Exception.

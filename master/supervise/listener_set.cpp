@@ -187,7 +187,7 @@ const char* nameOf(ListenerKind kind) {
     case ListenerKind::kSpartan:
       return "spartan";
     case ListenerKind::kStatus:
-      return "status";
+      break;
   }
   return "";
 }
@@ -196,6 +196,8 @@ const char* nameOf(ListenerKind kind) {
 std::vector<ListenerSet::Listener> namedListeners(ListenerKind kind,
                                                   const std::vector<InheritedSocket>& inherited) {
   std::vector<ListenerSet::Listener> named;
+  // Who may reach that page is checked in the configuration alone.
+  if (kind == ListenerKind::kStatus) return named;
   for (const InheritedSocket& socket : inherited) {
     if (socket.name != nameOf(kind)) continue;
     named.push_back({{"", localPort(socket.fd->get())}, kind, {socket.fd}});
@@ -209,7 +211,11 @@ Sockets takeKept(std::vector<ListenerSet::Listener>& kept, const ListenAddress& 
   auto found = std::ranges::find_if(
       kept, [&](const auto& old) { return old.address == address && old.kind == kind; });
   if (found == kept.end() && address.port != 0) {
-    found = std::ranges::find(kept, address, &ListenerSet::Listener::address);
+    // Not from workers to the status page or back: they may still be draining it.
+    found = std::ranges::find_if(kept, [&](const auto& old) {
+      return old.address == address &&
+             (old.kind == ListenerKind::kStatus) == (kind == ListenerKind::kStatus);
+    });
   }
   if (found == kept.end()) return {};
   Sockets sockets = std::move(found->sockets);

@@ -42,7 +42,7 @@ class ListenerSet {
   ListenerSet() = default;
 
   /// Opens `config`'s addresses, and those of the status page. Each comes from `inherited` (by its
-  /// address; a socket that systemd named "gemini", "titan", "spartan" or "status" stands in for
+  /// address; a socket that systemd named "gemini", "titan" or "spartan" stands in for
   /// that whole list), else from `previous`, else it is bound. Fails with kExists where an address
   /// is taken, kPermission where this process may not bind, kBusy where this machine has no such
   /// address, or no address for such a name, at this time; the message says which address and what
