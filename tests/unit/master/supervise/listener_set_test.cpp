@@ -109,6 +109,87 @@ TEST(ListenerSet, KeepsTheSocketsOfAddressesThatDidNotChange) {
 }
 
 TEST(ListenerSet, KeepsAnAddressThatMovesToAnotherList) {
+  const ListenerSet first = openOrFail(gemini({kAnyPort}));
+  const ListenAddress address{"127.0.0.1", first.sockets().at(0).port};
+  const ListenerSet old = openOrFail(gemini({address}), {{first.listeners()[0].sockets[0], ""}});
+  ListenConfig config = gemini({});
+  config.titan = {address};
+  const ListenerSet next = openOrFail(config, {}, old);
+  EXPECT_EQ(next.sockets().at(0).fd, old.sockets().at(0).fd);
+  EXPECT_EQ(next.sockets()[0].kind, ListenerKind::kTitan);
+}
+
+TEST(ListenerSet, ClosesWhatNoGenerationUses) {
+  ListenerSet set = openOrFail(gemini({kAnyPort, {"localhost", 0}}));
+  const int dropped = set.sockets().at(1).fd;
+  set = openOrFail(gemini({kAnyPort}), {}, set);
+  EXPECT_EQ(set.sockets().size(), 1u);
+  EXPECT_EQ(::fcntl(dropped, F_GETFD), -1);
+}
+
+TEST(ListenerSet, TakesAnInheritedSocketByItsAddress) {
+  const InheritedSocket socket = passed("egalaxyd.socket");
+  const ListenAddress address{"127.0.0.1", localPort(socket.fd->get())};
+  const auto sockets = openOrFail(gemini({address}), {socket}).sockets();
+  ASSERT_EQ(sockets.size(), 1u);
+  EXPECT_EQ(sockets[0].fd, socket.fd->get());
+}
+
+TEST(ListenerSet, LetsNamedInheritedSocketsStandInForTheirList) {
+  const std::vector<InheritedSocket> passedSockets{passed("titan"), passed("gemini"),
+                                                   passed("spartan")};
+  ListenConfig config = gemini({kAnyPort, kAnyPort});
+  const auto sockets = openOrFail(config, passedSockets).sockets();
+  ASSERT_EQ(sockets.size(), 3u);
+  EXPECT_EQ(sockets[0].fd, passedSockets[1].fd->get());
+  EXPECT_EQ(sockets[0].kind, ListenerKind::kGemini);
+  EXPECT_EQ(sockets[1].fd, passedSockets[0].fd->get());
+  EXPECT_EQ(sockets[1].kind, ListenerKind::kTitan);
+  EXPECT_EQ(sockets[2].fd, passedSockets[2].fd->get());
+  EXPECT_EQ(sockets[2].kind, ListenerKind::kSpartan);
+}
+
+TEST(ListenerSet, RefusesForNowAnAddressThatThisMachineDoesNotHave) {
+  const auto set = ListenerSet::open(gemini({{"192.0.2.1", 0}}), {}, {});  // RFC 5737: no one's
+  ASSERT_FALSE(set.ok());
+  EXPECT_EQ(set.error().code, ErrorCode::kBusy);
+  EXPECT_NE(set.error().message.find("192.0.2.1"), std::string::npos);
+}
+
+TEST(ListenerSet, ServesWithoutSpartanWhereItsAddressIsTakenAndMayBe) {
+  const ListenerSet other = openOrFail(gemini({kAnyPort}));
+  ListenConfig config = gemini({kAnyPort});
+  config.spartan = {{"127.0.0.1", other.sockets()[0].port}};
+  const auto insisting = ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/false);
+  ASSERT_FALSE(insisting.ok());
+  EXPECT_EQ(insisting.error().code, ErrorCode::kExists);
+  const auto without = ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/true);
+  ASSERT_TRUE(without.ok()) << without.error().message;
+  ASSERT_EQ(without->listeners().size(), 1u);
+  EXPECT_EQ(without->listeners()[0].kind, ListenerKind::kGemini);
+  config.gemini = {};  // nothing would be left
+  EXPECT_FALSE(ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/true).ok());
+}
+
+ListenerSet withStatusPage(const std::vector<ListenAddress>& status, const ListenerSet& previous) {
+  auto opened = ListenerSet::open(gemini({kAnyPort}), {}, previous, nullptr, false, status);
+  if (opened.ok()) return std::move(opened).value();
+  ADD_FAILURE() << opened.error().message;
+  return {};
+}
+
+TEST(ListenerSet, KeepsTheStatusPageFromWorkers) {
+  const ListenerSet set = withStatusPage({kAnyPort}, {});
+  ASSERT_EQ(set.sockets().size(), 1u);
+  ASSERT_EQ(set.statusSockets().size(), 1u);
+  EXPECT_NE(set.sockets()[0].fd, set.statusSockets()[0]->get());
+  EXPECT_EQ(set.listeners().size(), 2u) << "the master mends and shows both";
+  const ListenerSet next = withStatusPage({kAnyPort}, set);
+  EXPECT_EQ(next.statusSockets(), set.statusSockets());
+  EXPECT_TRUE(withStatusPage({}, set).statusSockets().empty());
+}
+
+TEST(ListenerSet, ASocketThatWorkersHadDoesNotBecomeTheStatusPages) {
   const std::uint16_t port = openOrFail(gemini({kAnyPort})).sockets()[0].port;  // free again
   const ListenAddress address{"127.0.0.1", port};
   const ListenerSet old = openOrFail(gemini({address}));
