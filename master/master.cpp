@@ -16,6 +16,7 @@
 #include "common/base/path.h"
 #include "common/system/listening.h"
 #include "common/system/log.h"
+#include "common/wire/control_protocol.h"
 #include "master/master_process.h"
 #include "master/restore_backup.h"
 #include "master/start/server_paths.h"
@@ -77,7 +78,7 @@ Master::Master(MasterHooks hooks)
           *loop_, QuerySettings{.most = 1, .process = "the process that tried the URLs"})),
       followPause_(kLeastFollowPause) {}
 
-Master::~Master() = default;
+Master::~Master() { reportFaults(nullptr); }
 
 std::optional<Failure> Master::prepare(const Config& config) {
   if (auto failure = takeStateAndLog(config)) return failure;
@@ -118,6 +119,9 @@ std::optional<Failure> Master::takeStateAndLog(const Config& config) {
   if (auto opened = openLog(config.log, "master"); !opened) {
     return failureOf(opened.error(), EX_CANTCREAT);
   }
+  reportFaults([this](std::int64_t time, bool isError, std::string_view text) {
+    faults_.add(time, isError, text);
+  });
   return std::nullopt;
 }
 
@@ -142,6 +146,8 @@ int Master::run() {
   renewStandardError(first);
   desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
   desk_->open();
+  page_ = std::make_unique<StatusKeeper>(
+      *loop_, *shared_, [this] { return encodeControlAnswer(desk_->figures(faults_)); });
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
@@ -210,6 +216,7 @@ void Master::changeLogLevel(LogLevel level) {
 /// last worker has drained.
 void Master::stop() {
   service_->stopping("Stopping");
+  page_->stop();
   Actions actions = supervisor_.stop(Clock::now());
   for (const auto& [number, generation] : generations_) {
     letNobodyElseIn(*generation, ListenerSet());
@@ -389,6 +396,7 @@ void Master::checkWorkers() {
         key, fmt::format("has not moved for {} s", kMostMissedBeats), Clock::now()));
   }
   if (!supervisor_.stopping()) desk_->keepOpen();
+  page_->look();
   mendListeners();
   followRoots();
   liveness_->setAfter(kLivenessInterval);
@@ -566,8 +574,15 @@ void Master::act(const GenerationServes& action) {
     noteReady(generation, servedUrls(generation));
     service_->ready(status());
   }
+  servePage(generation);
   certificates_->setAfter(hooks_.certificateLooks);
   desk_->reloadSucceeded(generation.number);
+}
+
+void Master::servePage(const Generation& generation) {
+  if (supervisor_.stopping()) return;
+  page_->serve({generation.listeners.statusSockets(), generation.config.status.token,
+                generation.account, generation.config.server.sandbox});
 }
 
 /// The URLs are tried by a process of its own: a name server may take its time.
@@ -695,6 +710,7 @@ void Master::forgetInChild(const Generation& mine) {
   ::close(signals_->fd());
   ::close(lock_->fd());
   desk_->closeInChild();
+  page_->closeInChild();
   rehearsals_->closeInChild();
   urlTrial_->closeInChild();
   uploads_->closeInChild();
@@ -710,6 +726,7 @@ void Master::forgetInChild(const Generation& mine) {
     for (const ListenerSocket& socket : generation->listeners.sockets()) {
       if (!keep.contains(socket.fd)) drop.insert(socket.fd);
     }
+    for (const auto& socket : generation->listeners.statusSockets()) drop.insert(socket->get());
   }
   for (const auto& [number, generation] : generations_) {
     if (generation.get() == &mine) continue;

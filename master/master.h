@@ -14,6 +14,7 @@
 #include "common/config/config_loader.h"
 #include "common/loop/event_loop.h"
 #include "common/loop/signal_source.h"
+#include "common/shared/fault_ring.h"
 #include "common/shared/shared_state.h"
 #include "master/child/query_runner.h"
 #include "master/child/upload_settler.h"
@@ -21,6 +22,7 @@
 #include "master/control/managed_master.h"
 #include "master/start/instance_lock.h"
 #include "master/start/service_manager.h"
+#include "master/status/status_keeper.h"
 #include "master/supervise/generation.h"
 #include "master/supervise/spawner.h"
 #include "master/supervise/supervisor.h"
@@ -116,6 +118,7 @@ class Master final : private ManagedMaster {
   void tellReloadFailed(std::vector<std::string> complaints);
   void letNobodyElseIn(const Generation& generation, const ListenerSet& kept) const;
   void closeOlderListeners(std::uint64_t number);
+  void servePage(const Generation& generation);
   void armTick();
   std::string status() const;
 
@@ -140,6 +143,8 @@ class Master final : private ManagedMaster {
   std::optional<Timer> certificates_;
   std::set<int> deadListeners_;        ///< cannot be made to listen again; the log has said so
   std::unique_ptr<ControlDesk> desk_;  ///< there since run()
+  FaultRing faults_{};                 ///< what the master's own log last said
+  std::unique_ptr<StatusKeeper> page_;
   std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   std::unique_ptr<QueryRunner> urlTrial_;    ///< once, at the start

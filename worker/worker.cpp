@@ -432,6 +432,10 @@ int runWorker(WorkerSetup setup) {
   for (const int fd : setup.logs) logs.emplace_back(fd);
   useLogs(setup.plan->config, name, std::move(logs));
   if (setup.logLevel) setLogLevel(*setup.logLevel);
+  FaultRing& faults = setup.shared->slot(setup.sharedSlot).faults;
+  reportFaults([&faults](std::int64_t time, bool isError, std::string_view text) {
+    faults.add(time, isError, text);
+  });
   MemoryUse memory;
   const auto confined = confine(setup.plan->config, setup.account);
   int code = kWorkerExitRefused;

@@ -122,6 +122,20 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
+/// A digest of a secret: 64 lower-case hex digits of its SHA-256.
+struct TokenDigest {
+  std::string hex;
+  std::string name = {};  ///< the operator's; "" when it has none
+  bool operator==(const TokenDigest&) const = default;
+};
+
+/// The page to look at, and metrics, over HTTP.
+struct StatusConfig {
+  std::vector<ListenAddress> listen;  ///< empty: there is none
+  TokenDigest token;                  ///< empty: nobody is asked for one
+  bool operator==(const StatusConfig&) const = default;
+};
+
 struct RouterConfig {
   std::string module;
   bool operator==(const RouterConfig&) const = default;
@@ -134,13 +148,6 @@ enum class UploadProtocol { kTitan, kSpartan };
 /// The operator's names for certificates, by the SHA-256 of a certificate or of its public key in
 /// lower-case hex. See common/config/people.h.
 using People = std::map<std::string, std::string>;
-
-/// A digest of a secret: 64 lower-case hex digits of its SHA-256.
-struct TokenDigest {
-  std::string hex;
-  std::string name = {};  ///< the operator's; "" when it has none
-  bool operator==(const TokenDigest&) const = default;
-};
 
 /// What of a disk stays free: bytes, or this share of it where `percent` is not 0. Neither:
 /// nothing.
@@ -346,6 +353,7 @@ struct Config {
   UsersConfig users;
   People people;
   LogConfig log;
+  StatusConfig status;
   RouterConfig router;
   std::vector<SiteConfig> sites;
 

@@ -67,6 +67,14 @@ bool collide(const ListenAddress& a, const ListenAddress& b) {
   return isUnspecified(a, v4) || isUnspecified(b, v4);
 }
 
+bool isLoopback(const ListenAddress& address) {
+  const auto parsed = IpAddress::parse(address.host);
+  if (!parsed) return address.host == "localhost";
+  const auto networks = loopbackNetworks();
+  return std::ranges::any_of(networks,
+                             [&](const Cidr& network) { return network.contains(*parsed); });
+}
+
 class Checker {
  public:
   explicit Checker(const Config& config) : config_(config) {}
@@ -74,6 +82,7 @@ class Checker {
   Complaints run() {
     server();
     listeners();
+    statusPage();
     certificate("tls", config_.tls.certificate, config_.tls.key);
     limits();
     others();
@@ -111,10 +120,11 @@ class Checker {
   }
 
   void listeners() {
-    const std::array<std::pair<std::string, const std::vector<ListenAddress>*>, 3> kinds{
+    const std::array<std::pair<std::string, const std::vector<ListenAddress>*>, 4> kinds{
         {{"listen.gemini", &config_.listen.gemini},
          {"listen.titan", &config_.listen.titan},
-         {"listen.spartan", &config_.listen.spartan}}};
+         {"listen.spartan", &config_.listen.spartan},
+         {"status.listen", &config_.status.listen}}};
     std::vector<std::pair<std::string, ListenAddress>> earlier;
     for (const auto& [key, addresses] : kinds) {
       for (const ListenAddress& address : *addresses) {
@@ -127,8 +137,20 @@ class Checker {
         earlier.emplace_back(key, address);
       }
     }
-    if (earlier.empty()) {
+    if (earlier.size() == config_.status.listen.size()) {
       complain("listen", R"(nothing to listen on; set gemini, titan or spartan, e.g. [":1965"])");
+    }
+  }
+
+  /// It shows more than what is served, over a wire without TLS.
+  void statusPage() {
+    if (!config_.status.token.hex.empty() || isFaulty("status", "token")) return;
+    for (const ListenAddress& address : config_.status.listen) {
+      if (isLoopback(address)) continue;
+      complain("status.listen",
+               fmt::format("found \"{}\", which others may reach; allowed: 127.0.0.1, [::1] and "
+                           "localhost, or set status.token (\"egalaxyctl token\" makes one)",
+                           address.text()));
     }
   }
 

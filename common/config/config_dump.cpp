@@ -105,7 +105,9 @@ class Dumper {
  private:
   template <class T>
   static std::string valueText(const T& value, const Form<T>& form) {
-    return form.secret ? std::string(kMasked) : tomlText(form.write(value));
+    const Scalar written = form.write(value);
+    const bool masked = form.secret && written != Scalar(std::string());  // "" is none
+    return masked ? std::string(kMasked) : tomlText(written);
   }
 
   template <class T>

@@ -330,6 +330,18 @@ Form<TokenDigest> tokenDigest() {
   return form;
 }
 
+Form<TokenDigest> optionalTokenDigest() {
+  auto form = tokenDigest();
+  form.allowed += R"(, or "")";
+  form.read = [known = form.read](const Scalar& value) -> std::optional<TokenDigest> {
+    return value == Scalar(std::string()) ? TokenDigest() : known(value);
+  };
+  form.write = [known = form.write](const TokenDigest& digest) {
+    return digest.hex.empty() ? Scalar(std::string()) : known(digest);
+  };
+  return form;
+}
+
 Form<UploadProtocol> uploadProtocol() {
   return oneOf<UploadProtocol>(
       {{"titan", UploadProtocol::kTitan}, {"spartan", UploadProtocol::kSpartan}});

@@ -79,6 +79,7 @@ Form<OptionalDuration> cacheDuration();
 Form<std::string> listedFingerprint();  ///< as fingerprint(), or "@NAME"
 Form<std::string> writerFingerprint();  ///< as listedFingerprint(), or "*"
 Form<TokenDigest> tokenDigest();
+Form<TokenDigest> optionalTokenDigest();  ///< or ""
 Form<UploadProtocol> uploadProtocol();
 Form<std::optional<std::uint64_t>> optionalSize();
 Form<std::optional<std::uint64_t>> optionalCount();  ///< "off" or 0 to 1,000,000,000
@@ -163,6 +164,12 @@ void describe(V& v, LogConfig& c) {
   v.key("format", c.format, forms::logFormat());
   v.key("access", c.access, forms::flag());
   v.key("client_ip", c.clientIp, forms::addressMask());
+}
+
+template <class V>
+void describe(V& v, StatusConfig& c) {
+  v.list("listen", c.listen, forms::listenAddress());
+  v.key("token", c.token, forms::optionalTokenDigest());
 }
 
 template <class V>
@@ -292,6 +299,7 @@ void describe(V& v, Config& c) {
   v.section("users", c.users);
   v.people("people", c.people);
   v.section("log", c.log);
+  v.section("status", c.status);
   v.section("router", c.router);
   v.sites("sites", c.sites);
 }

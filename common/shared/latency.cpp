@@ -43,6 +43,21 @@ void Latencies::add(const LatencyHistogram& histogram) {
   }
 }
 
+void Latencies::add(const Latencies& others) {
+  for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += others.counts_[i];
+  count_ += others.count_;
+}
+
+Latencies Latencies::since(const Latencies& before) const {
+  Latencies later;
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    // Workers write this memory: a count may be less than before.
+    later.counts_[i] = counts_[i] - std::min(before.counts_[i], counts_[i]);
+    later.count_ += later.counts_[i];
+  }
+  return later;
+}
+
 nanoseconds Latencies::sum() const {
   double sum = 0;
   for (std::size_t i = 0; i < counts_.size(); ++i) {

@@ -38,6 +38,9 @@ class LatencyHistogram {
 class Latencies {
  public:
   void add(const LatencyHistogram& histogram);
+  void add(const Latencies& others);
+  /// Of these, those that `before`, an earlier sum of the same histograms, does not have.
+  Latencies since(const Latencies& before) const;
 
   std::uint64_t count() const { return count_; }
   std::chrono::nanoseconds sum() const;

@@ -202,6 +202,14 @@ Latencies SharedState::latencies(Protocol protocol, Span span) const {
   return sum;
 }
 
+std::vector<Fault> SharedState::recentFaults() const {
+  std::vector<Fault> all;
+  for (std::size_t i = 0; i < used(); ++i) {
+    for (Fault& fault : slot(i).faults.recent()) all.push_back(std::move(fault));
+  }
+  return all;
+}
+
 bool SharedState::takeAddress(std::size_t slot, const IpAddress& client, std::uint32_t most) {
   const auto buckets = bucketsOf(client);
   if (most > 0) {

@@ -17,8 +17,10 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/base/result.h"
+#include "common/shared/fault_ring.h"
 #include "common/shared/latency.h"
 #include "common/shared/rate_table.h"
 #include "common/shared/turn_queue.h"
@@ -122,6 +124,8 @@ struct alignas(64) WorkerSlot {
   std::atomic<std::uint64_t> heartbeat;
   /// KiB that the process uses, as it last looked; 0: not yet.
   std::atomic<std::uint64_t> memory;
+  /// What its log last said.
+  FaultRing faults;
   AddressCounts addresses;
 
   void add(Counter counter, std::uint64_t n = 1) {
@@ -195,6 +199,8 @@ class SharedState {
   bool isPlausible(std::size_t index, std::uint64_t most) const;
   std::uint64_t answers(Protocol protocol, int status) const;
   Latencies latencies(Protocol protocol, Span span) const;
+  /// Of all workers that there were, in no order.
+  std::vector<Fault> recentFaults() const;
 
   /// Takes a place for a connection of `client` (its limitKey) in `slot`; false when all
   /// workers together already hold `most` of that client. 0 = no limit.

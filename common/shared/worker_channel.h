@@ -21,6 +21,7 @@ enum class ChannelMessage : unsigned char {
   kClosed,     ///< worker: accepts nothing new any more
   kStorage,    ///< worker: what ails the database, "" when it is well again
   kRoot,       ///< worker: whether a path that is served can be had, a RootReport
+  kFigures,    ///< status page: asks for the figures; master: they are in the file that comes along
 };
 
 /// One end. Passive: the owner watches fd() and calls receive(). Never blocks.

@@ -193,6 +193,8 @@ Result<UniqueFd> openLogTarget(const std::string& target) {
 
 namespace {
 
+std::function<void(std::int64_t, bool, std::string_view)> faultListener;
+
 /// Brings spdlog's messages to the first place of the log.
 class MessageSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
@@ -203,6 +205,10 @@ class MessageSink final : public spdlog::sinks::base_sink<spdlog::details::null_
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t line;
     appendMessage(line, style_, message);
+    if (message.level >= spdlog::level::warn && faultListener) {
+      faultListener(spdlog::log_clock::to_time_t(message.time), message.level >= spdlog::level::err,
+                    {message.payload.data(), message.payload.size()});
+    }
     writer_->write(0, {line.data(), line.size()});
   }
   void flush_() override {}
@@ -302,6 +308,10 @@ void changeLogTarget(std::size_t place, UniqueFd target) {
 void closeLog() {
   if (currentWriter) currentWriter->stopThread();
   accessLog.reset();
+}
+
+void reportFaults(std::function<void(std::int64_t, bool, std::string_view)> tell) {
+  faultListener = std::move(tell);
 }
 
 std::uint64_t takeDroppedLogLines() { return currentWriter ? currentWriter->takeDropped() : 0; }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,10 @@ void startLogWriter();
 void changeLogTarget(std::size_t place, UniqueFd target);
 /// Writes out what is held back and ends the writer thread. Logging afterwards goes to stderr.
 void closeLog();
+/// Warnings and errors are told to `tell` as well from now on, by any thread; set it while there is
+/// one. Empty: to nobody.
+void reportFaults(
+    std::function<void(std::int64_t unixTime, bool isError, std::string_view text)> tell);
 /// Lines dropped since the last call because the target did not take them. Once it takes lines
 /// again, the log itself says how many are missing.
 std::uint64_t takeDroppedLogLines();

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/base/units.h"
+#include "common/wire/metrics_text.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/folded_output.h"
 #include "ctl/base/json_output.h"
@@ -225,100 +226,8 @@ class WatchPage {
   Counts spans_;
 };
 
-/// What Prometheus shows beside a counter: what one of it is, and when it is counted.
-constexpr std::pair<std::string_view, const char*> kHelp[] = {
-    {"connections", "Connections that were accepted."},
-    {"connections_refused",
-     "Connections closed at once: too many of one address, or a flood beyond the rate limit."},
-    {"connections_denied", "Connections closed at once: their network is in listen.deny."},
-    {"handshakes", "TLS handshakes that were completed."},
-    {"handshakes_failed", "TLS handshakes that failed or that the client left."},
-    {"requests", "Requests that were answered, whatever the status."},
-    {"rate_limited", "Requests answered 44, slow down: their address asks too often."},
-    {"timeouts", "Connections closed at a deadline of [limits]."},
-    {"bytes_in", "Bytes of requests and uploads received, after decryption."},
-    {"bytes_out", "Bytes of answers sent, before encryption."},
-    {"status_1x", "Requests answered with a status of 10 to 19, input wanted."},
-    {"status_2x", "Requests answered with a status of 20 to 29, success."},
-    {"status_3x", "Requests answered with a status of 30 to 39, redirected."},
-    {"status_4x", "Requests answered with a status of 40 to 49, a failure that may pass."},
-    {"status_5x", "Requests answered with a status of 50 to 59, a failure that stays."},
-    {"status_6x", "Requests answered with a status of 60 to 69, a client certificate wanted."},
-    {"log_lines_dropped", "Log lines that their target did not take, such as on a full disk."},
-    {"uploads_stored", "Uploads that were stored: files written or replaced."},
-    {"uploads_deleted", "Files that uploads deleted."},
-    {"uploads_refused", "Uploads that were refused or failed."},
-    {"upload_bytes", "Bytes of the files that uploads stored."}};
-
-const char* helpOf(std::string_view name) {
-  const auto found =
-      std::ranges::find_if(kHelp, [&](const auto& row) { return row.first == name; });
-  return found == std::end(kHelp) ? "A total since the server started." : found->second;
-}
-
-void metric(std::ostream& out, const std::string& name, const char* type, const char* help) {
-  out << fmt::format("# HELP egalaxyd_{0} {2}\n# TYPE egalaxyd_{0} {1}\n", name, type, help);
-}
-
 void printPrometheus(const Invocation& invocation, const Object& answer) {
-  std::ostream& out = invocation.out;
-  const auto totals = answer.getObject("totals");
-  for (const std::string& name : totals->getNames()) {
-    metric(out, name + "_total", "counter", helpOf(name));
-    out << fmt::format("egalaxyd_{}_total {}\n", name, number(*totals, name));
-  }
-  metric(out, "open_connections", "gauge", "Connections that are open now, of all workers.");
-  out << fmt::format("egalaxyd_open_connections {}\n", answer.getValue<std::int64_t>("open"));
-  metric(out, "generation", "gauge",
-         "Number of the configuration that serves; each reload that succeeds counts one on.");
-  out << fmt::format("egalaxyd_generation {}\n", number(answer, "generation"));
-  metric(out, "answers_total", "counter",
-         "Requests that were answered, by protocol and by status as that protocol writes it.");
-  forEachProtocol(answer, "answers", [&](const std::string& protocol, const Object& statuses) {
-    for (const std::string& status : statuses.getNames()) {
-      out << fmt::format("egalaxyd_answers_total{{protocol=\"{}\",status=\"{}\"}} {}\n", protocol,
-                         status, number(statuses, status));
-    }
-  });
-  metric(out, "latency_seconds", "summary",
-         "Seconds that requests took since the server started. handshake: from accept to a TLS "
-         "connection; first_byte: from the request line to the answer; request: from accept to the "
-         "end.");
-  forEachProtocol(answer, "latencies", [&](const std::string& protocol, const Object& spans) {
-    for (const std::string& span : spans.getNames()) {
-      const auto values = spans.getObject(span);
-      const std::string labels = fmt::format("protocol=\"{}\",span=\"{}\"", protocol, span);
-      const std::pair<const char*, const char*> quantiles[] = {
-          {"0.5", "p50"}, {"0.9", "p90"}, {"0.99", "p99"}, {"0.999", "p999"}};
-      for (const auto& [quantile, member] : quantiles) {
-        out << fmt::format("egalaxyd_latency_seconds{{{},quantile=\"{}\"}} {}\n", labels, quantile,
-                           seconds(*values, member));
-      }
-      out << fmt::format("egalaxyd_latency_seconds_sum{{{}}} {}\n", labels,
-                         seconds(*values, "sum"));
-      out << fmt::format("egalaxyd_latency_seconds_count{{{}}} {}\n", labels,
-                         number(*values, "count"));
-    }
-  });
-  metric(out, "certificate_not_after_timestamp_seconds", "gauge",
-         "When the certificate of a host ends, in seconds since 1970.");
-  for (const auto& each : *answer.getArray("certificate_ends")) {
-    const auto& row = each.extract<Object::Ptr>();
-    out << fmt::format("egalaxyd_certificate_not_after_timestamp_seconds{{host=\"{}\"}} {}\n",
-                       printable(row->getValue<std::string>("host")),
-                       row->getValue<std::int64_t>("not_after"));
-  }
-  metric(out, "worker_memory_bytes", "gauge",
-         "Bytes of memory that a worker uses, what it shares counted in part (PSS).");
-  for (const auto& each : *answer.getArray("workers")) {
-    const auto& worker = each.extract<Object::Ptr>();
-    if (!worker->has("pss_kib")) continue;
-    out << fmt::format(
-        "egalaxyd_worker_memory_bytes{{generation=\"{}\",worker=\"{}\",pid=\"{}\"}} "
-        "{}\n",
-        number(*worker, "generation"), number(*worker, "slot"), number(*worker, "pid"),
-        number(*worker, "pss_kib") * 1024);
-  }
+  invocation.out << metricsText(answer);
 }
 
 /// Seconds between two looks; nullopt when it makes no sense.

@@ -14,6 +14,7 @@
 #include "master/child/storage_query.h"
 #include "master/control/certificate_report.h"
 #include "master/control/command_right.h"
+#include "master/control/figures_report.h"
 #include "master/control/limit_report.h"
 #include "master/control/version_query.h"
 #include "master/start/server_paths.h"
@@ -310,6 +311,10 @@ void ControlDesk::stopped() {
   answerAll(reloadAsked_, ended);
   answerAll(reloadAwaited_, ended);
   answerAll(stopAwaited_, controlSuccess());
+}
+
+Object ControlDesk::figures(const FaultRing& own) const {
+  return describeFigures(master_.view(), reloadFailure_, own);
 }
 
 void ControlDesk::closeInChild() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/loop/event_loop.h"
+#include "common/shared/fault_ring.h"
 #include "common/wire/control_protocol.h"
 #include "master/child/query_runner.h"
 #include "master/control/control_server.h"
@@ -46,6 +47,9 @@ class ControlDesk {
   void restartEnded(const std::string& failure);
   /// All workers have ended: the last call.
   void stopped();
+
+  /// What the status page shows; `own` are the master's faults.
+  Poco::JSON::Object figures(const FaultRing& own) const;
 
   /// In a forked child: closes all descriptors. The object must not be used or destroyed there.
   void closeInChild();

@@ -177,11 +177,11 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
   auto generation = prepareGeneration(config, complaints, names == nullptr);
   if (!complaints.empty()) return failureOf(complaints);
   generation->number = number;
-  auto listeners =
-      ListenerSet::open(config.listen, inherited, previous, names, !wantsSpartan(config));
+  auto listeners = ListenerSet::open(config.listen, inherited, previous, names,
+                                     !wantsSpartan(config), config.status.listen);
   if (!listeners) return failureOf(listeners.error(), EX_CONFIG);
   generation->listeners = std::move(*listeners);
-  if (generation->listeners.listeners().empty()) {
+  if (generation->listeners.sockets().empty()) {
     return failureOf(Complaints{{"listen.gemini", "nothing to listen on: name an address"}});
   }
   return generation;
@@ -190,7 +190,9 @@ std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
 std::vector<ServedUrl> servedUrls(const Generation& generation) {
   std::vector<ServedUrl> urls;
   for (const ListenerSet::Listener& listener : generation.listeners.listeners()) {
-    if (listener.kind == ListenerKind::kTitan || listener.sockets.empty()) continue;
+    if (listener.kind == ListenerKind::kTitan || listener.kind == ListenerKind::kStatus ||
+        listener.sockets.empty())
+      continue;
     const std::uint16_t port = localPort(listener.sockets.front()->get());
     std::vector<std::string> names = wholeNames(generation.config, listener.kind);
     const bool here = !listener.address.host.empty();

@@ -62,6 +62,8 @@ std::string optionsFor(ListenerKind kind, std::uint16_t port) {
       return fmt::format("--titan :{}, or --titan off (listen.titan)", other);
     case ListenerKind::kSpartan:
       return fmt::format("--spartan :{}, or --spartan off (listen.spartan)", other);
+    case ListenerKind::kStatus:
+      return fmt::format("another one in status.listen, such as 127.0.0.1:{}", other);
   }
   return "";
 }
@@ -184,6 +186,8 @@ const char* nameOf(ListenerKind kind) {
       return "titan";
     case ListenerKind::kSpartan:
       return "spartan";
+    case ListenerKind::kStatus:
+      break;
   }
   return "";
 }
@@ -192,6 +196,8 @@ const char* nameOf(ListenerKind kind) {
 std::vector<ListenerSet::Listener> namedListeners(ListenerKind kind,
                                                   const std::vector<InheritedSocket>& inherited) {
   std::vector<ListenerSet::Listener> named;
+  // Who may reach that page is checked in the configuration alone.
+  if (kind == ListenerKind::kStatus) return named;
   for (const InheritedSocket& socket : inherited) {
     if (socket.name != nameOf(kind)) continue;
     named.push_back({{"", localPort(socket.fd->get())}, kind, {socket.fd}});
@@ -205,7 +211,11 @@ Sockets takeKept(std::vector<ListenerSet::Listener>& kept, const ListenAddress& 
   auto found = std::ranges::find_if(
       kept, [&](const auto& old) { return old.address == address && old.kind == kind; });
   if (found == kept.end() && address.port != 0) {
-    found = std::ranges::find(kept, address, &ListenerSet::Listener::address);
+    // Not from workers to the status page or back: they may still be draining it.
+    found = std::ranges::find_if(kept, [&](const auto& old) {
+      return old.address == address &&
+             (old.kind == ListenerKind::kStatus) == (kind == ListenerKind::kStatus);
+    });
   }
   if (found == kept.end()) return {};
   Sockets sockets = std::move(found->sockets);
@@ -254,7 +264,8 @@ Result<std::vector<InheritedSocket>> takeInheritedSockets() {
 Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
                                       const std::vector<InheritedSocket>& inherited,
                                       const ListenerSet& previous, const ResolvedNames* names,
-                                      bool spartanMayFail) {
+                                      bool spartanMayFail,
+                                      const std::vector<ListenAddress>& status) {
   ListenerSet set;
   std::vector<Listener> kept = previous.listeners_;
   const auto add = [&](ListenerKind kind,
@@ -286,12 +297,14 @@ Result<ListenerSet> ListenerSet::open(const ListenConfig& config,
   if (auto added = add(ListenerKind::kGemini, config.gemini); !added) return added.error();
   if (auto added = add(ListenerKind::kTitan, config.titan); !added) return added.error();
   if (auto added = add(ListenerKind::kSpartan, config.spartan); !added) return added.error();
+  if (auto added = add(ListenerKind::kStatus, status); !added) return added.error();
   return set;
 }
 
-ResolvedNames resolveNames(const ListenConfig& config, const ListenerSet& previous) {
+ResolvedNames resolveNames(const ListenConfig& config, const ListenerSet& previous,
+                           const std::vector<ListenAddress>& status) {
   ResolvedNames names;
-  for (const auto* addresses : {&config.gemini, &config.titan, &config.spartan}) {
+  for (const auto* addresses : {&config.gemini, &config.titan, &config.spartan, &status}) {
     for (const ListenAddress& address : *addresses) {
       const auto& held = previous.listeners();
       if (address.host.empty() || IpAddress::parse(address.host) || names.contains(address.host) ||
@@ -314,9 +327,19 @@ ResolvedNames resolveNames(const ListenConfig& config, const ListenerSet& previo
 std::vector<ListenerSocket> ListenerSet::sockets() const {
   std::vector<ListenerSocket> sockets;
   for (const Listener& listener : listeners_) {
+    if (listener.kind == ListenerKind::kStatus) continue;
     for (const SharedFd& fd : listener.sockets) {
       sockets.push_back({fd->get(), listener.kind, localPort(fd->get())});
     }
+  }
+  return sockets;
+}
+
+std::vector<std::shared_ptr<const ListeningSocket>> ListenerSet::statusSockets() const {
+  Sockets sockets;
+  for (const Listener& listener : listeners_) {
+    if (listener.kind != ListenerKind::kStatus) continue;
+    sockets.insert(sockets.end(), listener.sockets.begin(), listener.sockets.end());
   }
   return sockets;
 }

@@ -110,7 +110,7 @@ Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet&
     if (rehearsal.complaints.empty()) {
       prepareStorage(*generation);
       rehearsal.storageTrouble = generation->storageTrouble;
-      rehearsal.names = resolveNames(loaded.config.listen, previous);
+      rehearsal.names = resolveNames(loaded.config.listen, previous, loaded.config.status.listen);
     }
   } else {
     Findings found = checkEverything(std::move(loaded), std::nullopt);

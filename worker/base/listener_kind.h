@@ -9,6 +9,7 @@ enum class ListenerKind {
   kGemini,   ///< TLS: Gemini, and Titan beside it
   kTitan,    ///< TLS: Titan alone
   kSpartan,  ///< plain
+  kStatus,   ///< HTTP, by the process of the status page; no worker has it
 };
 
 /// For people: "Gemini and Titan".
@@ -20,6 +21,8 @@ constexpr std::string_view protocolsOf(ListenerKind kind) {
       return "Titan";
     case ListenerKind::kSpartan:
       return "Spartan";
+    case ListenerKind::kStatus:
+      return "the status page";
   }
   return "";
 }

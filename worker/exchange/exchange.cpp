@@ -32,6 +32,8 @@ Protocol protocolOf(ListenerKind listener) {
       return Protocol::kTitan;
     case ListenerKind::kSpartan:
       return Protocol::kSpartan;
+    case ListenerKind::kStatus:
+      break;
   }
   return Protocol::kGemini;
 }

@@ -43,6 +43,15 @@ struct Bad {
   std::string text;
 };
 
+TEST(ConfigCheck, TakesAStatusPageThatNobodyElseReachesOrThatHasAToken) {
+  const std::string token = "status.token = \"sha256:" + std::string(64, 'a') + "\"\n";
+  for (const std::string& toml :
+       {std::string("status.listen = [\"127.0.0.2:1\", \"[::1]:1\", \"localhost:2\"]"),
+        token + "status.listen = [\":9965\", \"192.0.2.1:1\"]", token}) {
+    EXPECT_THAT(check(toml), IsEmpty()) << toml;
+  }
+}
+
 class ConfigCheckRefuses : public testing::TestWithParam<Bad> {};
 
 TEST_P(ConfigCheckRefuses, OneThingAndNothingElse) {
@@ -54,6 +63,15 @@ const Bad kListeners[] = {
     {"[listen]\ngemini = []\nspartan = []", "e.toml:1: listen", "nothing to listen on"},
     {"listen.titan = [\":1965\"]", "e.toml:1: listen.titan",
      "found \":1965\", where listen.gemini listens already with \":1965\""},
+    {"status.listen = [\"127.0.0.1:1965\"]", "e.toml:1: status.listen",
+     "listen.gemini listens already"},
+    {"status.listen = [\":9965\"]", "e.toml:1: status.listen",
+     "found \":9965\", which others may reach; allowed: 127.0.0.1, [::1] and localhost, or set "
+     "status.token"},
+    {"status.listen = [\"[::1]:1\", \"192.0.2.1:1\"]", "e.toml:1: status.listen",
+     "found \"192.0.2.1:1\", which others may reach"},
+    {"listen.gemini = []\nlisten.spartan = []\nstatus.listen = [\"localhost:1\"]", "e.toml: listen",
+     "nothing to listen on"},
     {"listen.gemini = [\":1\", \":1\"]", "e.toml:1: listen.gemini",
      "listen.gemini listens already"},
     {"listen.spartan = [\"127.0.0.1:1965\"]", "e.toml:1: listen.spartan",

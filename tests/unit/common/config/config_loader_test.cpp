@@ -967,6 +967,14 @@ TEST(ExampleEverything, ShowsTheDefaultsAboveItsSites) {
   expectSame(config, Config{});
 }
 
+TEST(ConfigDump, TellsWhetherThereIsAStatusTokenAndNotWhich) {
+  EXPECT_THAT(dumpConfig(Config{}), HasSubstr("[status]\nlisten = []\ntoken = \"\"\n"));
+  const std::string digits(64, 'a');
+  const std::string dump = dumpConfig(good("status.token = \"sha256:" + digits + "\""));
+  EXPECT_THAT(dump, HasSubstr("token = \"(masked)\""));
+  EXPECT_THAT(dump, Not(HasSubstr(digits)));
+}
+
 TEST(ConfigDump, LoadsBackToTheSameConfiguration) {
   for (const Config& config :
        {Config{}, example("everything.toml"), example("minimal.toml"), good(R"(

@@ -85,5 +85,16 @@ TEST(Latency, PutsARareLongTimeWhereItBelongs) {
   EXPECT_GT(latencies.quantile(0.991), 9s);
 }
 
+TEST(Latencies, SinceAnEarlierSumAreTheOthers) {
+  const Latencies before = of({microseconds(1), microseconds(1000)});
+  Latencies now = of({microseconds(1), microseconds(1000), microseconds(5), microseconds(5)});
+  const Latencies later = now.since(before);
+  EXPECT_EQ(later.count(), 2u);
+  EXPECT_LT(later.quantile(1), microseconds(6));
+  EXPECT_EQ(before.since(now).count(), 0u) << "counts that went backwards are none";
+  now.add(before);
+  EXPECT_EQ(now.count(), 6u);
+}
+
 }  // namespace
 }  // namespace egalaxyd

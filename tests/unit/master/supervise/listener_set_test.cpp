@@ -171,5 +171,32 @@ TEST(ListenerSet, ServesWithoutSpartanWhereItsAddressIsTakenAndMayBe) {
   EXPECT_FALSE(ListenerSet::open(config, {}, {}, nullptr, /*spartanMayFail=*/true).ok());
 }
 
+ListenerSet withStatusPage(const std::vector<ListenAddress>& status, const ListenerSet& previous) {
+  auto opened = ListenerSet::open(gemini({kAnyPort}), {}, previous, nullptr, false, status);
+  if (opened.ok()) return std::move(opened).value();
+  ADD_FAILURE() << opened.error().message;
+  return {};
+}
+
+TEST(ListenerSet, KeepsTheStatusPageFromWorkers) {
+  const ListenerSet set = withStatusPage({kAnyPort}, {});
+  ASSERT_EQ(set.sockets().size(), 1u);
+  ASSERT_EQ(set.statusSockets().size(), 1u);
+  EXPECT_NE(set.sockets()[0].fd, set.statusSockets()[0]->get());
+  EXPECT_EQ(set.listeners().size(), 2u) << "the master mends and shows both";
+  const ListenerSet next = withStatusPage({kAnyPort}, set);
+  EXPECT_EQ(next.statusSockets(), set.statusSockets());
+  EXPECT_TRUE(withStatusPage({}, set).statusSockets().empty());
+}
+
+TEST(ListenerSet, ASocketThatWorkersHadDoesNotBecomeTheStatusPages) {
+  const std::uint16_t port = openOrFail(gemini({kAnyPort})).sockets()[0].port;  // free again
+  const ListenAddress address{"127.0.0.1", port};
+  const ListenerSet old = openOrFail(gemini({address}));
+  const auto moved = ListenerSet::open(gemini({kAnyPort}), {}, old, nullptr, false, {address});
+  ASSERT_FALSE(moved.ok()) << "old workers may still be draining it";
+  EXPECT_NE(moved.error().message.find("status.listen"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace egalaxyd
