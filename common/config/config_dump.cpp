@@ -12,19 +12,41 @@ namespace {
 /// In place of a secret. No reader takes it for one, so that a dump does not pass for the file.
 constexpr std::string_view kMasked = "\"(masked)\"";
 
+template <class T>
+std::string valueText(const T& value, const Form<T>& form) {
+  return form.secret ? std::string(kMasked) : tomlText(form.write(value));
+}
+
+/// The visitor that writes a table in one line.
+struct InlineTable {
+  std::string items;
+
+  template <class T>
+  void key(std::string_view name, const T& value, const Form<T>& form) {
+    items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", name, valueText(value, form));
+  }
+};
+
+template <class T>
+std::string inlineTable(T& value) {
+  InlineTable table;
+  describe(table, value);
+  return fmt::format("{{ {} }}", table.items);
+}
+
 /// The visitor that writes each key with its value.
 class Dumper {
  public:
   template <class T>
   void key(std::string_view name, const T& value, const Form<T>& form) {
-    line(name, text(value, form));
+    line(name, valueText(value, form));
   }
 
   template <class T>
   void list(std::string_view name, const std::vector<T>& values, const Form<T>& form) {
     std::string items;
     for (const T& value : values) {
-      items += (items.empty() ? "" : ", ") + text(value, form);
+      items += (items.empty() ? "" : ", ") + valueText(value, form);
     }
     line(name, fmt::format("[{}]", items));
   }
@@ -35,6 +57,22 @@ class Dumper {
     std::string items;
     for (const auto& [key, value] : values) {
       items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(key), tomlText(value));
+    }
+    line(name, items.empty() ? "{}" : fmt::format("{{ {} }}", items));
+  }
+
+  template <class T>
+  void tables(std::string_view name, std::vector<T>& values) {
+    std::string items;
+    for (T& value : values) items += (items.empty() ? "" : ", ") + inlineTable(value);
+    line(name, fmt::format("[{}]", items));
+  }
+
+  void rules(std::string_view name, std::vector<FileRule>& values) {
+    std::string items;
+    for (FileRule& rule : values) {
+      items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(rule.pattern),
+                           inlineTable(rule));
     }
     line(name, items.empty() ? "{}" : fmt::format("{{ {} }}", items));
   }
@@ -68,11 +106,6 @@ class Dumper {
   std::string take() { return std::move(out_); }
 
  private:
-  template <class T>
-  static std::string text(const T& value, const Form<T>& form) {
-    return form.secret ? std::string(kMasked) : tomlText(form.write(value));
-  }
-
   void mountsOf(const std::string& key, std::vector<MountConfig>& mounts) {
     for (MountConfig& mount : mounts) {
       mount_ = fmt::format("{}.{}", key, tomlKey(mount.path));

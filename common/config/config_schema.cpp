@@ -474,5 +474,10 @@ Form<SymlinkPolicy> symlinkPolicy() {
                                {"follow", SymlinkPolicy::kFollow}});
 }
 
+Form<Sidecar> sidecar() {
+  return oneOf<Sidecar>(
+      {{"", Sidecar::kNone}, {".meta", Sidecar::kMeta}, {".molly", Sidecar::kMolly}});
+}
+
 }  // namespace forms
 }  // namespace egalaxyd

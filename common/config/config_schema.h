@@ -6,6 +6,8 @@
 //   v.list(name, vector<T>&, Form<T>)        an array of them
 //   v.map(name, map<string, string>&, Secrecy = kPublic)
 //                                            a table of strings under keys of the operator's choice
+//   v.tables(name, vector<T>&)               an array of tables that describe(v, T&) knows
+//   v.rules(name, vector<FileRule>&)         such tables under patterns of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
 //   v.section(name, optional<T>&)            likewise; nullopt where it is missing
 //   v.mounts(name, vector<MountConfig>&)     paths within a path; the last key of its table
@@ -87,6 +89,7 @@ Form<LogLevel> logLevel();
 Form<LogFormat> logFormat();
 Form<AddressMask> addressMask();
 Form<SymlinkPolicy> symlinkPolicy();
+Form<Sidecar> sidecar();
 
 }  // namespace forms
 
@@ -186,6 +189,13 @@ void describe(V& v, UploadArgs& c) {
 }
 
 template <class V>
+void describe(V& v, FileRule& c) {
+  v.key("mime", c.mime, forms::text());
+  v.key("lang", c.lang, forms::language());
+  v.key("charset", c.charset, forms::charset());
+}
+
+template <class V>
 void describe(V& v, DirectoryArgs& c) {
   v.key("root", c.root, forms::path());
   v.list("index", c.index, forms::text());
@@ -196,6 +206,8 @@ void describe(V& v, DirectoryArgs& c) {
   v.key("default_type", c.defaultType, forms::text());
   v.key("charset", c.charset, forms::charset());
   v.key("lang", c.lang, forms::language());
+  v.rules("files", c.files);
+  v.key("sidecar", c.sidecar, forms::sidecar());
   v.section("upload", c.upload);
 }
 
@@ -256,6 +268,13 @@ inline constexpr std::array<std::string_view, std::variant_size_v<ModuleArgs>> k
 /// The named module's arguments with their defaults.
 std::optional<ModuleArgs> moduleArgs(std::string_view name);
 
+template <class V>
+void describe(V& v, PatternRedirect& c) {
+  v.key("from", c.from, forms::text());
+  v.key("to", c.to, forms::text());
+  v.key("permanent", c.permanent, forms::flag());
+}
+
 /// A site's own keys; the others of its table are paths.
 template <class V>
 void describe(V& v, SiteConfig& c) {
@@ -265,6 +284,7 @@ void describe(V& v, SiteConfig& c) {
   v.key("lang", c.lang, forms::language());
   v.key("spartan", c.spartan, forms::flag());
   v.key("log", c.log, forms::path());
+  v.tables("redirects", c.redirects);
 }
 
 template <class V>

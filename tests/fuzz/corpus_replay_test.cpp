@@ -39,6 +39,7 @@ TEST(CorpusReplay, SpartanEncoderKeepsItsProperties) { replay("spartan_encoder",
 TEST(CorpusReplay, ControlProtocolKeepsItsProperties) {
   replay("control_protocol", control_protocol);
 }
+TEST(CorpusReplay, SidecarKeepsItsProperties) { replay("sidecar", sidecar); }
 TEST(CorpusReplay, HandshakeGuardKeepsItsProperties) { replay("handshake_guard", handshake_guard); }
 
 }  // namespace

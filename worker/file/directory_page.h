@@ -25,6 +25,7 @@ struct DirectoryPageRequest {
   bool hasParent = true;  ///< whether ".." belongs to this site and gets a link
   std::size_t maxEntries = kMaxListedEntries;
   std::size_t maxRead = kMaxReadEntries;
+  std::string leftOut = {};  ///< a name that is never listed; "": there is none
 };
 
 /// Title, HEADER.gmi (in place of the title if it begins with a heading; preformatted text that it
