@@ -347,6 +347,19 @@ Result<std::string> confine(const Config& config, const std::optional<Account>& 
   return enterSandbox(config.server.sandbox, workerSandbox(config));
 }
 
+HostMap<std::shared_ptr<PatternRedirects>> redirectsOf(const Config& config) {
+  HostMap<std::shared_ptr<PatternRedirects>> hosts;
+  const auto hasAny = [](const SiteConfig& site) { return !site.redirects.empty(); };
+  if (!std::ranges::any_of(config.sites, hasAny)) return hosts;
+  for (const SiteConfig& site : config.sites) {
+    const auto redirects =
+        hasAny(site) ? std::make_shared<PatternRedirects>(site.redirects) : nullptr;
+    hosts.add(site.host, redirects);
+    for (const std::string& alias : site.aliases) hosts.add(alias, redirects);
+  }
+  return hosts;
+}
+
 }  // namespace
 
 void ServingPlanDelete::operator()(ServingPlan* plan) const { delete plan; }
@@ -357,6 +370,7 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findi
   plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, findings);
   plan->roots = std::make_shared<ServedRoots>();
   auto sites = buildSites(config, *plan->roots, findings);
+  plan->redirects = redirectsOf(config);
   checkServerFiles(config, findings);
   if (config.router.module.empty()) {
     plan->router = std::make_shared<const SiteMap>(std::move(sites));

@@ -49,6 +49,8 @@ enum class TlsVersion { k12, k13 };
 enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
 enum class LogFormat { kText, kJson, kCombined };
 enum class SymlinkPolicy { kDeny, kInside, kFollow };
+/// Whose files beside pages say what those are: agate's ".meta", molly-brown's ".molly".
+enum class Sidecar { kNone, kMeta, kMolly };
 
 struct ServerConfig {
   std::uint32_t workers = 0;  ///< 0: one per CPU that the process may run on
@@ -205,6 +207,15 @@ struct ListingArgs {
   bool operator==(const ListingArgs&) const = default;
 };
 
+/// What a directory says of the files that a pattern covers; "" leaves a value as it is.
+struct FileRule {
+  std::string pattern;  ///< see common/base/glob.h; of the path below the root
+  std::string mime;
+  std::string lang;
+  std::string charset;
+  bool operator==(const FileRule&) const = default;
+};
+
 /// module = "directory": a static tree.
 struct DirectoryArgs {
   std::filesystem::path root;
@@ -216,6 +227,8 @@ struct DirectoryArgs {
   std::string defaultType = "application/octet-stream";
   std::string charset;
   std::string lang;
+  std::vector<FileRule> files;  ///< in the order of the file
+  Sidecar sidecar = Sidecar::kNone;
   std::optional<UploadArgs> upload;  ///< nullopt: read only
   bool operator==(const DirectoryArgs&) const = default;
 };
@@ -305,6 +318,14 @@ struct MountConfig {
 const std::vector<MountConfig>* nestedMounts(const ModuleArgs& args);
 std::vector<MountConfig>* nestedMounts(ModuleArgs& args);
 
+/// One of a site's redirects by pattern, see redirect_rules.h.
+struct PatternRedirect {
+  std::string from;
+  std::string to;
+  bool permanent = false;
+  bool operator==(const PatternRedirect&) const = default;
+};
+
 struct SiteConfig {
   std::string host;  ///< lower-case; "example.org", "*.example.org", "*", an address (no brackets)
   std::string where;
@@ -313,6 +334,7 @@ struct SiteConfig {
   std::filesystem::path key;
   std::string lang;
   bool spartan = true;
+  std::vector<PatternRedirect> redirects;  ///< the first that matches counts
   std::vector<MountConfig> mounts;
   /// Its table as written, sites."example.org"; "" when it is from no file.
   std::string dottedKey{};

@@ -12,6 +12,7 @@
 #include "common/config/config_schema.h"
 #include "common/config/log_places.h"
 #include "common/config/redirect_check.h"
+#include "common/config/redirect_rules.h"
 #include "common/shared/rate_table.h"
 #include "common/storage/storage.h"
 #include "common/wire/media_type.h"
@@ -19,6 +20,9 @@
 
 namespace egalaxyd {
 namespace {
+
+/// Of one directory: each is tried for each page.
+constexpr std::size_t kMostFileRules = 1000;
 
 bool isControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 bool hasControl(std::string_view text) { return std::ranges::any_of(text, isControl); }
@@ -251,7 +255,21 @@ class Checker {
                              R"(serves nothing; set root = "FOLDER", or a path such as )"
                              R"("/" with a module)"});
     }
+    checkRedirectsOf(site);
     checkMounts(site.mounts);
+  }
+
+  void checkRedirectsOf(const SiteConfig& site) {
+    const RedirectRules rules(site.redirects);
+    for (const RedirectRules::Fault& fault : rules.faults()) {
+      const std::string table = site.dottedKey + ".redirects";
+      if (fault.key.empty()) {
+        complain(table, fault.text);
+      } else {
+        const std::string one = fmt::format("{}[{}]", table, fault.rule + 1);
+        complainOf(one, config_.where(one), fault.key, fault.text);
+      }
+    }
   }
 
   void checkMounts(const std::vector<MountConfig>& mounts) {
@@ -285,7 +303,32 @@ class Checker {
       mediaType(mount, key, type);
     }
     mediaType(mount, "default_type", args.defaultType);
+    checkFiles(mount, args);
     if (args.upload) checkUpload(mount, *args.upload);
+  }
+
+  void checkFiles(const MountConfig& mount, const DirectoryArgs& args) {
+    if (args.files.size() > kMostFileRules) {
+      about(
+          mount, "files",
+          fmt::format("found {} patterns; allowed: at most {}", args.files.size(), kMostFileRules));
+    }
+    for (const FileRule& rule : args.files) {
+      const std::string key = "files." + tomlKey(rule.pattern);
+      if (rule.pattern.empty() || rule.pattern.starts_with('/') || rule.pattern.ends_with('/') ||
+          rule.pattern.size() > kMaxUriBytes) {
+        about(mount, key,
+              "is no pattern for a file; allowed: one for its path below the root, such as "
+              R"("notes/**/*.txt", without a slash at its ends)");
+      }
+      if (!rule.mime.empty()) mediaType(mount, key + ".mime", rule.mime);
+    }
+    constexpr std::string_view kSidecars[] = {"", ".meta", ".molly"};
+    const std::string_view sidecar = kSidecars[static_cast<std::size_t>(args.sidecar)];
+    if (!sidecar.empty() && std::ranges::find(args.index, sidecar) != args.index.end()) {
+      about(mount, "index",
+            fmt::format("found \"{}\", which sidecar keeps from being served", sidecar));
+    }
   }
 
   void leastQuota(const MountConfig& mount, std::string_view key,

@@ -15,6 +15,30 @@ namespace {
 /// In place of a secret. No reader takes it for one, so that a dump does not pass for the file.
 constexpr std::string_view kMasked = "\"(masked)\"";
 
+template <class T>
+std::string valueText(const T& value, const Form<T>& form) {
+  const Scalar written = form.write(value);
+  const bool masked = form.secret && written != Scalar(std::string());  // "" is none
+  return masked ? std::string(kMasked) : tomlText(written);
+}
+
+/// The visitor that writes a table in one line.
+struct InlineTable {
+  std::string items;
+
+  template <class T>
+  void key(std::string_view name, const T& value, const Form<T>& form) {
+    items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", name, valueText(value, form));
+  }
+};
+
+template <class T>
+std::string inlineTable(T& value) {
+  InlineTable table;
+  describe(table, value);
+  return fmt::format("{{ {} }}", table.items);
+}
+
 /// The visitor that writes each key with its value.
 class Dumper {
  public:
@@ -67,6 +91,22 @@ class Dumper {
   }
 
   template <class T>
+  void tables(std::string_view name, std::vector<T>& values) {
+    std::string items;
+    for (T& value : values) items += (items.empty() ? "" : ", ") + inlineTable(value);
+    line(name, fmt::format("[{}]", items));
+  }
+
+  void rules(std::string_view name, std::vector<FileRule>& values) {
+    std::string items;
+    for (FileRule& rule : values) {
+      items += fmt::format("{}{} = {}", items.empty() ? "" : ", ", tomlKey(rule.pattern),
+                           inlineTable(rule));
+    }
+    line(name, items.empty() ? "{}" : fmt::format("{{ {} }}", items));
+  }
+
+  template <class T>
   void section(std::string_view name, T& values) {
     header(std::string(name));
     describe(*this, values);
@@ -103,13 +143,6 @@ class Dumper {
   std::string text() const { return fmt::format("{}\n", fmt::join(lines_, "\n")); }
 
  private:
-  template <class T>
-  static std::string valueText(const T& value, const Form<T>& form) {
-    const Scalar written = form.write(value);
-    const bool masked = form.secret && written != Scalar(std::string());  // "" is none
-    return masked ? std::string(kMasked) : tomlText(written);
-  }
-
   template <class T>
   static std::string array(const std::vector<T>& values, const Form<T>& form) {
     std::string items;

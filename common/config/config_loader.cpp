@@ -143,6 +143,8 @@ struct KeyNames {
   void map(std::string_view name, const auto&, Secrecy = Secrecy::kPublic) {
     names.emplace_back(name);
   }
+  void tables(std::string_view name, const auto&) { names.emplace_back(name); }
+  void rules(std::string_view name, const auto&) { names.emplace_back(name); }
   void section(std::string_view name, const auto&) { names.emplace_back(name); }
   void toggle(std::string_view name, const auto&) { names.emplace_back(name); }
   void mounts(std::string_view name, const auto&) { names.emplace_back(name); }
@@ -314,6 +316,44 @@ class TableReader {
     TableReader reader(reading_, *table, dotted(key));
     for (const auto& [name, node] : reading_.inFileOrder(*table)) {
       reader.key(name->str(), values[std::string(name->str())], forms::text());
+    }
+  }
+
+  template <class T>
+  void tables(std::string_view key, std::vector<T>& values) {
+    const toml::node* node = find(key);
+    if (!node) return;
+    const toml::array* array = node->as_array();
+    if (!array) {
+      constexpr auto hint = "; write [[{}]], in double brackets, and its keys below it";
+      return complain(key,
+                      wrongType("an array of tables", *node, "") + fmt::format(hint, dotted(key)));
+    }
+    std::size_t number = 0;
+    for (const toml::node& element : *array) {
+      const std::string name = fmt::format("{}[{}]", dotted(key), ++number);
+      const KeyPlace place = reading_.placeOf(element.source());
+      reading_.config.lines[name] = place;
+      T& value = values.emplace_back();
+      if (!element.is_table()) {
+        reading_.complain(place, name, wrongType("a table", element, ""));
+        continue;
+      }
+      TableReader reader(reading_, *element.as_table(), name);
+      describe(reader, value);
+      reader.complainOfUnknown();
+    }
+  }
+
+  void rules(std::string_view key, std::vector<FileRule>& values) {
+    const toml::table* table = subTable(key);
+    if (!table) return;
+    values.clear();
+    TableReader reader(reading_, *table, dotted(key));
+    for (const auto& [name, node] : reading_.inFileOrder(*table)) {
+      FileRule& rule = values.emplace_back();
+      rule.pattern = name->str();
+      reader.section(name->str(), rule);
     }
   }
 

@@ -513,5 +513,10 @@ Form<ListingSort> listingSort() {
 
 Form<std::uint32_t> pageEntries() { return wholeNumber<std::uint32_t>(1, 10'000); }
 
+Form<Sidecar> sidecar() {
+  return oneOf<Sidecar>(
+      {{"", Sidecar::kNone}, {".meta", Sidecar::kMeta}, {".molly", Sidecar::kMolly}});
+}
+
 }  // namespace forms
 }  // namespace egalaxyd

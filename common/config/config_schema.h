@@ -8,6 +8,8 @@
 //   v.people(name, People&)                  a table of names, each with one or more fingerprints
 //   v.map(name, map<string, string>&, Secrecy = kPublic)
 //                                            a table of strings under keys of the operator's choice
+//   v.tables(name, vector<T>&)               an array of tables that describe(v, T&) knows
+//   v.rules(name, vector<FileRule>&)         such tables under patterns of the operator's choice
 //   v.section(name, T&)                      a table that describe(v, T&) knows
 //   v.section(name, optional<T>&)            likewise; nullopt where it is missing
 //   v.toggle(name, optional<T>&)             true (T{}), false (nullopt) or a table as a section
@@ -95,6 +97,7 @@ Form<AddressMask> addressMask();
 Form<SymlinkPolicy> symlinkPolicy();
 Form<ListingSort> listingSort();
 Form<std::uint32_t> pageEntries();  ///< 1 to 10,000
+Form<Sidecar> sidecar();
 
 }  // namespace forms
 
@@ -208,6 +211,13 @@ void describe(V& v, ListingArgs& c) {
 }
 
 template <class V>
+void describe(V& v, FileRule& c) {
+  v.key("mime", c.mime, forms::text());
+  v.key("lang", c.lang, forms::language());
+  v.key("charset", c.charset, forms::charset());
+}
+
+template <class V>
 void describe(V& v, DirectoryArgs& c) {
   v.key("root", c.root, forms::path());
   v.list("index", c.index, forms::text());
@@ -218,6 +228,8 @@ void describe(V& v, DirectoryArgs& c) {
   v.key("default_type", c.defaultType, forms::text());
   v.key("charset", c.charset, forms::charset());
   v.key("lang", c.lang, forms::language());
+  v.rules("files", c.files);
+  v.key("sidecar", c.sidecar, forms::sidecar());
   v.section("upload", c.upload);
 }
 
@@ -278,6 +290,13 @@ inline constexpr std::array<std::string_view, std::variant_size_v<ModuleArgs>> k
 /// The named module's arguments with their defaults.
 std::optional<ModuleArgs> moduleArgs(std::string_view name);
 
+template <class V>
+void describe(V& v, PatternRedirect& c) {
+  v.key("from", c.from, forms::text());
+  v.key("to", c.to, forms::text());
+  v.key("permanent", c.permanent, forms::flag());
+}
+
 /// A site's own keys; the others of its table are paths.
 template <class V>
 void describe(V& v, SiteConfig& c) {
@@ -287,6 +306,7 @@ void describe(V& v, SiteConfig& c) {
   v.key("lang", c.lang, forms::language());
   v.key("spartan", c.spartan, forms::flag());
   v.key("log", c.log, forms::path());
+  v.tables("redirects", c.redirects);
 }
 
 template <class V>

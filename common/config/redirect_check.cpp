@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "common/base/limits.h"
 #include "common/base/path.h"
+#include "common/config/redirect_rules.h"
 #include "common/wire/uri.h"
 
 namespace egalaxyd {
@@ -21,6 +24,8 @@ namespace {
 constexpr int kMostSteps = 20;
 /// What a request may have behind the mount's path.
 constexpr std::array<std::string_view, 3> kSamples{"", "/", "/x"};
+/// What a group of a pattern may have found.
+constexpr std::array<std::string_view, 3> kGroups{"1", "x", ""};
 /// Stands for the host that was asked.
 constexpr std::string_view kSameHost = "same.invalid";
 
@@ -91,17 +96,30 @@ std::string filledIn(std::string_view to, std::string_view sitePath) {
   return target;
 }
 
+/// `to` of a redirect by pattern, all groups being `group`, without its query.
+std::string withGroups(std::string_view to, std::string_view group) {
+  std::string target;
+  for (std::size_t i = 0; i < to.size() && to[i] != '?'; ++i) {
+    const bool isReference = to[i] == '$' && i + 1 < to.size();
+    if (!isReference) {
+      target += to[i];
+    } else if (to[++i] == '$') {
+      target += '$';
+    } else {
+      target += group;
+    }
+  }
+  return target;
+}
+
 std::optional<Place> placeAt(const SiteConfig* site, std::string_view rawPath) {
   auto path = normalisePath(rawPath.substr(0, rawPath.find('?')));
   if (site == nullptr || std::holds_alternative<PathError>(path)) return std::nullopt;
   return Place{site, std::get<std::string>(std::move(path))};
 }
 
-/// Where the redirect sends who asks for `from`; nullopt: away, or not to be decided.
-std::optional<Place> follow(const Config& config, const Place& from, const Hit& hit) {
-  const auto& to = std::get<RedirectArgs>(hit.mount->args).to;
-  if (to.empty()) return std::nullopt;  // another complaint's
-  const std::string target = filledIn(to, std::string_view(from.path).substr(hit.length));
+/// Where `target` sends who asks for `from`; nullopt: away, or not to be decided.
+std::optional<Place> follow(const Config& config, const Place& from, const std::string& target) {
   if (target.empty() || target.starts_with('/')) return placeAt(from.site, target);
   if (target.starts_with('?')) return from;
   const std::size_t colon = target.find(':');
@@ -119,21 +137,32 @@ bool isRedirect(const Hit& hit) {
   return hit.mount != nullptr && std::holds_alternative<RedirectArgs>(hit.mount->args);
 }
 
-/// Whether the way from there never ends.
-bool circles(const Config& config, Place at) {
-  for (int step = 0; step < kMostSteps; ++step) {
-    const Hit hit = find(at.site->mounts, at.path);
-    if (!isRedirect(hit)) return false;
-    auto next = follow(config, at, hit);
-    if (!next) return false;
-    at = std::move(*next);
-  }
-  return true;
-}
-
 struct Checker {
   const Config& config;
+  std::map<const SiteConfig*, RedirectRules> rules = {};  ///< of each site
   Complaints complaints = {};
+
+  /// Where who asks for that is sent; nullopt: it is no redirect, leads away, or cannot be decided.
+  std::optional<Place> next(const Place& at) const {
+    if (const auto target = rules.at(at.site).find(at.path)) {
+      return follow(config, at, target->url.substr(0, target->url.find('?')));
+    }
+    const Hit hit = find(at.site->mounts, at.path);
+    if (!isRedirect(hit)) return std::nullopt;
+    const auto& to = std::get<RedirectArgs>(hit.mount->args).to;
+    if (to.empty()) return std::nullopt;  // another complaint's
+    return follow(config, at, filledIn(to, std::string_view(at.path).substr(hit.length)));
+  }
+
+  /// Whether the way from there never ends.
+  bool circles(Place at) const {
+    for (int step = 0; step < kMostSteps; ++step) {
+      auto further = next(at);
+      if (!further) return false;
+      at = std::move(*further);
+    }
+    return true;
+  }
 
   void checkMounts(const SiteConfig& site, const std::vector<MountConfig>& mounts,
                    const std::string& above) {
@@ -148,13 +177,31 @@ struct Checker {
     for (const std::string_view sample : kSamples) {
       const std::string asked = path.empty() && sample.empty() ? "/" : path + std::string(sample);
       if (find(site.mounts, asked).mount != &mount) continue;
-      if (!circles(config, {&site, asked})) continue;
-      complaints.push_back(
-          {config.where(mount.dottedKey + ".to"),
-           fmt::format("sends who asks for \"{}\" in circles: it leads to a redirect that leads "
-                       "back; name a place that is no redirect",
-                       asked)});
-      return;
+      if (rules.at(&site).match(asked) || !circles({&site, asked})) continue;
+      return complain(mount.dottedKey + ".to", asked);
+    }
+  }
+
+  void complain(const std::string& key, const std::string& asked) {
+    complaints.push_back(
+        {config.where(key),
+         fmt::format("sends who asks for \"{}\" in circles: it leads to a redirect that leads "
+                     "back; name a place that is no redirect",
+                     asked)});
+  }
+
+  /// Which paths a pattern matches is not known; looked at is where it leads, and whether it
+  /// matches there again.
+  void checkPatterns(const SiteConfig& site) {
+    for (std::size_t i = 0; i < site.redirects.size(); ++i) {
+      for (const std::string_view sample : kGroups) {
+        const auto place = follow(config, {&site, "/"}, withGroups(site.redirects[i].to, sample));
+        if (!place || place->site != &site) continue;
+        const RedirectRules alone(std::vector<PatternRedirect>{site.redirects[i]});
+        if (!alone.match(place->path) || !circles(*place)) continue;
+        complain(fmt::format("{}.redirects[{}].to", site.dottedKey, i + 1), place->path);
+        break;
+      }
     }
   }
 };
@@ -163,7 +210,11 @@ struct Checker {
 
 Complaints checkRedirects(const Config& config) {
   Checker checker{config};
-  for (const SiteConfig& site : config.sites) checker.checkMounts(site, site.mounts, "");
+  for (const SiteConfig& site : config.sites) checker.rules.try_emplace(&site, site.redirects);
+  for (const SiteConfig& site : config.sites) {
+    checker.checkMounts(site, site.mounts, "");
+    checker.checkPatterns(site);
+  }
   return std::move(checker.complaints);
 }
 

@@ -74,6 +74,12 @@ struct KeyKinds {
     if (secrecy == Secrecy::kSecret) secrets.emplace(name);
   }
   template <class T>
+  void tables(std::string_view, std::vector<T>&) {
+    T values;
+    describe(*this, values);
+  }
+  void rules(std::string_view, const auto&) {}
+  template <class T>
   void section(std::string_view, T& values) {
     describe(*this, values);
   }

@@ -4,8 +4,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/path.h"
+#include "common/config/redirect_rules.h"
 #include "common/wire/uri.h"
 #include "worker/protocol/gemini_encoder.h"
 #include "worker/protocol/gemini_parser.h"
@@ -73,6 +75,18 @@ void findsASite(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(map.find(path));
 }
 BENCHMARK(findsASite)->ArgName("mounts")->Arg(10)->Arg(1'000)->Arg(10'000);
+
+/// What redirects by pattern cost a page that none of them matches.
+void passesRedirects(benchmark::State& state) {
+  std::vector<PatternRedirect> redirects;
+  for (int i = 0; i < state.range(0); ++i) {
+    redirects.push_back({"^/old" + std::to_string(i) + R"(/(\d+)$)", "/new/$1"});
+  }
+  const RedirectRules rules(redirects);
+  const std::string path = "/gemlog/2024/a page.gmi";
+  for (auto _ : state) benchmark::DoNotOptimize(rules.match(path));
+}
+BENCHMARK(passesRedirects)->ArgName("patterns")->Arg(0)->Arg(1)->Arg(100)->Arg(1'000);
 
 }  // namespace
 }  // namespace egalaxyd

@@ -40,6 +40,7 @@ TEST(CorpusReplay, ControlProtocolKeepsItsProperties) {
   replay("control_protocol", control_protocol);
 }
 TEST(CorpusReplay, BackupArchiveKeepsItsProperties) { replay("backup_archive", backup_archive); }
+TEST(CorpusReplay, SidecarKeepsItsProperties) { replay("sidecar", sidecar); }
 TEST(CorpusReplay, HandshakeGuardKeepsItsProperties) { replay("handshake_guard", handshake_guard); }
 
 }  // namespace

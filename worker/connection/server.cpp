@@ -127,6 +127,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
   }
   gate_.setPorts(std::move(ports), readPort);
   gate_.setSpartanHosts(spartanHosts(plan_.config));
+  gate_.setRedirects(plan_.redirects);
 }
 
 Server::~Server() { refusals_.tell(); }

@@ -104,7 +104,9 @@ Result<Names> readNames(DIR* stream, const DirectoryPageRequest& request) {
       return errnoError("list " + logQuote(request.folder), errno);
     if (found == nullptr) break;
     std::string name = found->d_name;
-    if (name == "." || name == ".." || name == kHeaderName) continue;
+    if (name == "." || name == ".." || name == kHeaderName || name == request.leftOut) {
+      continue;
+    }
     if (name.starts_with('.') && !request.hidden) continue;
     if (!isPrintable(name)) {
       if (odd++ == 0) example = std::move(name);

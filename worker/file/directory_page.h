@@ -28,7 +28,8 @@ struct DirectoryPageRequest {
   std::size_t maxEntries = kMaxListedEntries;
   std::size_t maxRead = kMaxReadEntries;
   ListingArgs listing = {};
-  std::size_t page = 1;  ///< which of the pages, if there are several
+  std::size_t page = 1;      ///< which of the pages, if there are several
+  std::string leftOut = {};  ///< a name that is never listed; "": there is none
 };
 
 /// Title, HEADER.gmi (in place of the title if it begins with a heading; preformatted text that it

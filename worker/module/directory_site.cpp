@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/ascii.h"
+#include "common/base/glob.h"
 #include "common/wire/media_type.h"
 #include "worker/base/lane.h"
 #include "worker/file/directory_page.h"
@@ -24,10 +25,15 @@ Response rootIsAway() {
   return Response::failure(Status::kServerUnavailable, "Away for a moment, try again soon");
 }
 
-DirectoryArgs withLowerCaseExtensions(DirectoryArgs args) {
+/// Ready to be asked for each file.
+DirectoryArgs inOrder(DirectoryArgs args) {
   std::map<std::string, std::string> types;
   for (const auto& [extension, type] : args.mime) types.emplace(lowerCase(extension), type);
   args.mime = std::move(types);
+  std::ranges::sort(args.files, [](const FileRule& a, const FileRule& b) {
+    return std::pair(b.pattern.size(), std::string_view(a.pattern)) <
+           std::pair(a.pattern.size(), std::string_view(b.pattern));
+  });
   return args;
 }
 
@@ -58,9 +64,10 @@ DirectorySite::DirectorySite(std::string host, DirectoryArgs args,
                              std::shared_ptr<const ServedRoot> root,
                              std::shared_ptr<const PrivateFiles> neverServed)
     : host_(std::move(host)),
-      args_(withLowerCaseExtensions(std::move(args))),
+      args_(inOrder(std::move(args))),
       root_(std::move(root)),
-      neverServed_(std::move(neverServed)) {}
+      neverServed_(std::move(neverServed)),
+      sidecars_(args_.sidecar) {}
 
 void DirectorySite::handle(Request request, Responder reply, Services& services) {
   Root root = root_->now();
@@ -84,12 +91,12 @@ std::string_view DirectorySite::tokenName(const Request& request, std::string_vi
 
 bool DirectorySite::isHidden(std::string_view sitePath) const {
   const std::string unfinished = std::string("/").append(kUnfinishedPrefix);
-  return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos;
+  return sitePath.find(args_.hidden ? unfinished : "/.") != std::string_view::npos ||
+         sidecars_.isNamedBy(sitePath);
 }
 
 void DirectorySite::serve(Root root, Request request, Responder reply, Services& services) {
-  const std::string_view path = request.sitePath();
-  auto found = find(*root, path, request.path, Waiting::kNever);
+  auto found = find(*root, request, Waiting::kNever);
   if (found.ok() || found.error().code != ErrorCode::kBusy) {
     return answer(std::move(root), std::move(request), std::move(reply), std::move(found),
                   services);
@@ -103,9 +110,7 @@ void DirectorySite::serve(Root root, Request request, Responder reply, Services&
 /// Finds on the pool what is not in memory.
 Task<void> DirectorySite::serveLate(Root root, Request request, Responder reply,
                                     Services& services) {
-  const auto look = [&] {
-    return find(*root, request.sitePath(), request.path, Waiting::kAllowed);
-  };
+  const auto look = [&] { return find(*root, request, Waiting::kAllowed); };
   auto found = co_await services.pool.run(look);
   answer(std::move(root), std::move(request), std::move(reply), std::move(found), services);
 }
@@ -216,35 +221,48 @@ std::optional<Response> DirectorySite::refuse(const Request& request) const {
   return isHidden(request.sitePath()) ? std::optional(Response::notFound()) : std::nullopt;
 }
 
-Result<DirectorySite::Found> DirectorySite::find(const SiteRoot& root, std::string_view sitePath,
-                                                 const std::string& title, Waiting waiting) const {
-  if (sitePath.empty()) return Found(MissingSlash{});
-  const std::string_view relative = sitePath.substr(1);
-  if (sitePath.ends_with('/')) return findInFolder(root, relative, title, waiting, 1);
-  auto opened = root.open(relative, waiting);
+Result<DirectorySite::Found> DirectorySite::find(const SiteRoot& root, const Request& request,
+                                                 Waiting waiting) const {
+  const std::string_view path = request.sitePath();
+  if (path.empty()) return Found(MissingSlash{});
+  const std::string_view relative = path.substr(1);
+  if (path.ends_with('/')) return findInFolder(root, request, relative, waiting, 1);
+  auto found = findFile(root, std::string(relative), request.upload.has_value(), waiting);
   const std::string_view name = relative.substr(relative.rfind('/') + 1);
   const auto page = pageNamed(name);
-  if (!opened && opened.error().code == ErrorCode::kNotFound && args_.listing && page) {
-    const std::string_view folder = relative.substr(0, relative.size() - name.size());
-    const std::string folderTitle = title.substr(0, title.rfind('/') + 1);
-    return findInFolder(root, folder, folderTitle, waiting, *page);
+  if (!found && found.error().code == ErrorCode::kNotFound && args_.listing && page) {
+    return findInFolder(root, request, relative.substr(0, relative.size() - name.size()), waiting,
+                        *page);
   }
+  if (!found) return std::move(found).error();
+  return *found ? std::move(**found) : Found(MissingSlash{});
+}
+
+Result<std::optional<DirectorySite::Found>> DirectorySite::findFile(const SiteRoot& root,
+                                                                    const std::string& relative,
+                                                                    bool isEdit,
+                                                                    Waiting waiting) const {
+  using Perhaps = std::optional<Found>;
+  auto note = sidecars_.of(root, relative, waiting);
+  if (!note) return std::move(note).error();
+  if (note->status != 0 && !isEdit) return Perhaps(Header{note->status, std::move(note->meta)});
+  auto opened = root.open(relative, waiting);
   if (!opened) return std::move(opened).error();
-  if (opened->isFolder()) return Found(MissingSlash{});
-  return Found(FoundFile{std::string(name), std::move(opened).value()});
+  if (opened->isFolder()) return Perhaps();
+  return Perhaps(FoundFile{mediaTypeFor(relative, *note), std::move(opened).value()});
 }
 
 Result<DirectorySite::Found> DirectorySite::findInFolder(const SiteRoot& root,
-                                                         std::string_view folder,
-                                                         const std::string& title, Waiting waiting,
+                                                         const Request& request,
+                                                         std::string_view folder, Waiting waiting,
                                                          std::size_t page) const {
   for (const std::string& name : args_.index) {
-    auto opened = root.open(std::string(folder) + name, waiting);
-    if (opened.ok() && !opened->isFolder()) {
+    auto found = findFile(root, std::string(folder) + name, request.upload.has_value(), waiting);
+    if (found.ok() && *found) {
       if (page != 1) return Error{ErrorCode::kNotFound, "no listing"};
-      return Found(FoundFile{name, std::move(opened).value()});
+      return std::move(**found);
     }
-    if (!opened && opened.error().code != ErrorCode::kNotFound) return std::move(opened).error();
+    if (!found && found.error().code != ErrorCode::kNotFound) return std::move(found).error();
   }
   if (!args_.listing) return Error{ErrorCode::kNotFound, "no index"};
   if (waiting == Waiting::kNever) return Error{ErrorCode::kBusy, "a listing takes time"};
@@ -252,11 +270,12 @@ Result<DirectorySite::Found> DirectorySite::findInFolder(const SiteRoot& root,
   if (!isMount) folder.remove_suffix(1);
   DirectoryPageRequest wanted;
   wanted.folder = folder;
-  wanted.title = title;
+  wanted.title = request.path.substr(0, request.path.rfind('/') + 1);
   wanted.hidden = args_.hidden;
   wanted.hasParent = !isMount;
   wanted.listing = *args_.listing;
   wanted.page = page;
+  wanted.leftOut = sidecars_.name();
   auto text = directoryPage(root, wanted);
   if (!text) return std::move(text).error();
   return Found(Listing{std::move(text).value()});
@@ -267,7 +286,14 @@ Response DirectorySite::responseOf(const Request& request, Result<Found> found,
   if (request.upload) return editResponse(std::move(found), services);
   if (!found) return openFailure(found.error());
   if (auto* hit = std::get_if<FoundFile>(&*found)) {
-    return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
+    return fileResponse(std::move(hit->file), std::move(hit->type), services);
+  }
+  if (auto* header = std::get_if<Header>(&*found)) {
+    const auto status = static_cast<Status>(header->status);
+    if (status == Status::kSuccess) {
+      return Response::success(std::move(header->meta), std::make_unique<StringBody>(""));
+    }
+    return {status, std::move(header->meta), nullptr};
   }
   if (auto* listing = std::get_if<Listing>(&*found)) {
     return listingResponse(std::move(listing->text));
@@ -279,7 +305,7 @@ Response DirectorySite::editResponse(Result<Found> found, Services& services) co
   if (!found) return openFailure(found.error());
   auto* hit = std::get_if<FoundFile>(&*found);
   if (hit == nullptr) return Response::failure(Status::kBadRequest, "A folder cannot be edited");
-  return fileResponse(std::move(hit->file), mediaTypeFor(hit->name), services);
+  return fileResponse(std::move(hit->file), std::move(hit->type), services);
 }
 
 Response DirectorySite::listingResponse(std::string text) {
@@ -288,20 +314,30 @@ Response DirectorySite::listingResponse(std::string text) {
                            std::make_unique<ListingBody>(std::move(text), listingBytes_));
 }
 
-std::string DirectorySite::mediaTypeFor(std::string_view fileName) const {
+/// `note`: what sidecars say; what they do not say is the operator's.
+std::string DirectorySite::mediaTypeFor(std::string_view relative, const FileNote& note) const {
+  const auto rule = std::ranges::find_if(
+      args_.files, [&](const FileRule& each) { return fitsGlob(each.pattern, relative); });
+  const bool isRuled = rule != args_.files.end();
+  std::string type = note.type;
+  if (type.empty() && isRuled) type = rule->mime;
+  if (type.empty()) type = typeByName(relative.substr(relative.rfind('/') + 1));
+  type += note.parameters;
+  const std::string& charset = isRuled && !rule->charset.empty() ? rule->charset : args_.charset;
+  const std::string& lang = isRuled && !rule->lang.empty() ? rule->lang : args_.lang;
+  return describeMediaType(type, note.charset.value_or(charset), note.lang.value_or(lang));
+}
+
+std::string_view DirectorySite::typeByName(std::string_view fileName) const {
   const std::string name = lowerCase(fileName);
-  std::string_view type;
   // The leftmost dot begins the longest extension; a leading dot only hides the file.
   for (auto dot = name.find('.', 1); dot != std::string::npos && !args_.mime.empty();
        dot = name.find('.', dot + 1)) {
     const auto known = args_.mime.find(name.substr(dot));
-    if (known == args_.mime.end()) continue;
-    type = known->second;
-    break;
+    if (known != args_.mime.end()) return known->second;
   }
-  if (type.empty()) type = mediaTypeOf(fileName);
-  if (type.empty()) type = args_.defaultType;
-  return describeMediaType(type, args_.charset, args_.lang);
+  const std::string_view type = mediaTypeOf(fileName);
+  return type.empty() ? std::string_view(args_.defaultType) : type;
 }
 
 }  // namespace egalaxyd

@@ -11,6 +11,7 @@
 #include "common/config/config.h"
 #include "worker/file/private_files.h"
 #include "worker/file/served_root.h"
+#include "worker/file/sidecars.h"
 #include "worker/file/site_root.h"
 #include "worker/site/site.h"
 #include "worker/upload/upload_file.h"
@@ -35,14 +36,19 @@ class DirectorySite final : public Site {
 
  private:
   struct FoundFile {
-    std::string name;
+    std::string type;  ///< as META has it
     OpenFile file;
+  };
+  /// What a sidecar says in place of a file.
+  struct Header {
+    int status;
+    std::string meta;
   };
   struct MissingSlash {};
   struct Listing {
     std::string text;
   };
-  using Found = std::variant<FoundFile, MissingSlash, Listing>;
+  using Found = std::variant<FoundFile, MissingSlash, Listing, Header>;
   using Root = std::shared_ptr<const SiteRoot>;
 
   void serve(Root root, Request request, Responder reply, Services& services);
@@ -56,20 +62,26 @@ class DirectorySite final : public Site {
   void answer(Root root, Request request, Responder reply, Result<Found> found, Services& services);
   UploadPlace placeOf(Root root, const Request& request) const;
   bool isHidden(std::string_view sitePath) const;
-  /// Any thread. `sitePath` as Request::sitePath, `title` for a listing. kBusy: ask the pool.
-  Result<Found> find(const SiteRoot& root, std::string_view sitePath, const std::string& title,
-                     Waiting waiting) const;
-  Result<Found> findInFolder(const SiteRoot& root, std::string_view folder,
-                             const std::string& title, Waiting waiting, std::size_t page) const;
+  /// Any thread. kBusy: ask the pool.
+  Result<Found> find(const SiteRoot& root, const Request& request, Waiting waiting) const;
+  /// nullopt: a folder.
+  Result<std::optional<Found>> findFile(const SiteRoot& root, const std::string& relative,
+                                        bool isEdit, Waiting waiting) const;
+  /// `folder`: below the root, "" or with a slash at its end; `page`: of its listing.
+  Result<Found> findInFolder(const SiteRoot& root, const Request& request, std::string_view folder,
+                             Waiting waiting, std::size_t page) const;
   Response responseOf(const Request& request, Result<Found> found, Services& services);
   Response editResponse(Result<Found> found, Services& services) const;
   Response listingResponse(std::string text);
-  std::string mediaTypeFor(std::string_view fileName) const;
+  std::string mediaTypeFor(std::string_view relative, const FileNote& note) const;
+  std::string_view typeByName(std::string_view fileName) const;
 
   const std::string host_;
-  const DirectoryArgs args_;  ///< the extensions in `mime` are lower-case
+  /// The extensions in `mime` are lower-case, the longest pattern of `files` comes first.
+  const DirectoryArgs args_;
   const std::shared_ptr<const ServedRoot> root_;
   const std::shared_ptr<const PrivateFiles> neverServed_;
+  mutable Sidecars sidecars_;
   std::size_t listingBytes_ = 0;  ///< of listings that are being sent; loop thread only
 };
 

@@ -16,6 +16,8 @@ struct ServingPlan {
   const Config& config;  ///< the generation's, which outlives the plan
   std::unique_ptr<TlsContexts> tls = {};
   std::shared_ptr<const Router> router = {};
+  /// By host; nullptr for one without, none at all when no site has any.
+  HostMap<std::shared_ptr<PatternRedirects>> redirects = {};
   std::shared_ptr<ServedRoots> roots = {};  ///< of its sites; a worker's loop looks after them
   /// Out of a plug-in; nullptr: the built-in one, or none.
   std::shared_ptr<RateLimiter> rateLimiter = {};

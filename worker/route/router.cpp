@@ -70,6 +70,15 @@ std::optional<Response> Gate::refuse(const Uri& uri, Protocol protocol, std::uin
   return std::nullopt;
 }
 
+PathMap::Match Gate::find(const RequestLine& line, const std::string& host,
+                          const std::string& path) const {
+  const auto* redirects = line.upload ? nullptr : redirects_.find(host);
+  if (redirects != nullptr && *redirects != nullptr && (*redirects)->cover(path)) {
+    return {redirects->get(), 0};
+  }
+  return router_.find(host, path);
+}
+
 std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listener,
                                            std::string_view serverName,
                                            const IpAddress& client) const {
@@ -85,7 +94,7 @@ std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listen
     return Response::failure(Status::kBadRequest, "The path climbs above the root");
   }
   std::string& path = std::get<std::string>(normalised);
-  const PathMap::Match match = router_.find(uri.host, path);
+  const PathMap::Match match = find(line, uri.host, path);
   if (match.site == nullptr) return Response::notFound();
 
   Request request;

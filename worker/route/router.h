@@ -14,6 +14,7 @@
 
 #include "common/base/limits.h"
 #include "worker/base/listener_kind.h"
+#include "worker/route/pattern_redirects.h"
 #include "worker/site/request.h"
 #include "worker/site/request_line.h"
 #include "worker/site/response.h"
@@ -130,6 +131,11 @@ class Gate {
   /// Sets whether a host's sites are answered over Spartan; hosts that no name here covers are.
   void setSpartanHosts(HostMap<bool> hosts) { spartanHosts_ = std::move(hosts); }
 
+  /// Sets the redirects that come before the paths; they do not concern uploads and edits.
+  void setRedirects(HostMap<std::shared_ptr<PatternRedirects>> redirects) {
+    redirects_ = std::move(redirects);
+  }
+
   bool serves(std::string_view host) const { return router_.serves(host); }
   bool servesPort(std::uint16_t port) const {
     return port == kGeminiPort || port == kSpartanPort || ports_.contains(port);
@@ -143,11 +149,14 @@ class Gate {
  private:
   std::optional<Response> refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
                                  std::string_view serverName) const;
+  PathMap::Match find(const RequestLine& line, const std::string& host,
+                      const std::string& path) const;
 
   const Router& router_;
   std::unordered_set<std::uint16_t> ports_;
   std::uint16_t readPort_ = kGeminiPort;
   HostMap<bool> spartanHosts_;
+  HostMap<std::shared_ptr<PatternRedirects>> redirects_;
 };
 
 }  // namespace egalaxyd

@@ -197,6 +197,15 @@ const Bad kDirectories[] = {
      "e.toml:4: sites.a.\"/\".upload.depth", "or create_directories = false"},
 };
 
+const Bad kFileRules[] = {
+    {"[sites.a]\nroot = \"/\"\nfiles = { \"/x\" = { lang = \"de\" } }",
+     "e.toml:3: sites.a.files.\"/x\"", "without a slash at its ends"},
+    {"[sites.a]\nroot = \"/\"\n[sites.a.files.\"*.x\"]\nmime = \"nonsense\"",
+     "e.toml:4: sites.a.files.\"*.x\".mime", "allowed: a media type"},
+    {"[sites.a]\nroot = \"/\"\nsidecar = \".meta\"\nindex = [\".meta\"]", "e.toml:4: sites.a.index",
+     "sidecar keeps from being served"},
+};
+
 const Bad kFiles[] = {
     {mount("module = \"file\""), "e.toml:1: sites.a.\"/\"", "path is missing"},
     {mount("module = \"file\"\npath = \"/f\"\nmime = \"x\""), "e.toml:4: sites.a.\"/\".mime",
@@ -260,6 +269,37 @@ const Bad kCircles[] = {
      "e.toml:5: sites.a.\"/x\".sites.\"/\".to", "in circles"},
 };
 
+std::string pattern(const std::string& from, const std::string& to) {
+  return "[[sites.a.redirects]]\nfrom = '" + from + "'\nto = \"" + to + "\"\n";
+}
+
+const std::string kPage = "[sites.a.\"/\"]\nmodule = \"info\"\n";
+
+const Bad kPatterns[] = {
+    {kPage + pattern("^/(a", "/"), "e.toml:4: sites.a.redirects[1].from", "missing ): ^/(a"},
+    {kPage + pattern("^/(a)", "/$1") + pattern("^/a", "/b/$1"), "e.toml:8: sites.a.redirects[2].to",
+     "from has 0 groups"},
+    {kPage + pattern("^/(a)", "gemini://$1/"), "e.toml:5: sites.a.redirects[1].to",
+     "group in the host"},
+    {kPage + "[[sites.a.redirects]]\nto = \"/\"\n", "e.toml:3: sites.a.redirects[1]",
+     "from is missing or empty"},
+    {kPage + pattern(R"(^/log/(\d+)$)", "/log/$1"), "e.toml:5: sites.a.redirects[1].to",
+     "sends who asks for \"/log/1\" in circles"},
+    {kPage + pattern("^/(.*)$", "/new/$1"), "e.toml:5: sites.a.redirects[1].to", "in circles"},
+    {kPage + pattern("^/x", "gemini://a/x?$$"), "e.toml:5: sites.a.redirects[1].to", "in circles"},
+};
+
+TEST(ConfigCheck, RefusesPatternsAndPathsThatLeadToEachOther) {
+  EXPECT_THAT(check(redirectAt("a", "/x", "/y") + pattern("^/y", "/x")),
+              ElementsAre(complaint("e.toml:3: sites.a.\"/x\".to", "in circles")));
+}
+
+TEST(ConfigCheck, TakesPatternsThatLeadSomewhere) {
+  EXPECT_THAT(check(kPage + pattern(R"(^/log/(\d+)$)", "/gemlog/$1") +
+                    pattern("^/gemlog/x(.*)", "/gemlog/$1") + pattern("^/(.*)$", "gemini://b/$1")),
+              IsEmpty());
+}
+
 TEST(ConfigCheck, RefusesRedirectsThatLeadToEachOther) {
   EXPECT_THAT(check(redirectAt("a", "/x", "/y%path%") + redirectAt("a", "/y", "/x%path%")),
               ElementsAre(complaint("e.toml:3: sites.a.\"/x\".to", "in circles"),
@@ -289,6 +329,7 @@ TEST(ConfigCheck, TakesRedirectsThatLeadSomewhere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Circles, ConfigCheckRefuses, testing::ValuesIn(kCircles));
+INSTANTIATE_TEST_SUITE_P(Patterns, ConfigCheckRefuses, testing::ValuesIn(kPatterns));
 INSTANTIATE_TEST_SUITE_P(Listeners, ConfigCheckRefuses, testing::ValuesIn(kListeners));
 INSTANTIATE_TEST_SUITE_P(Certificates, ConfigCheckRefuses, testing::ValuesIn(kCertificates));
 INSTANTIATE_TEST_SUITE_P(Limits, ConfigCheckRefuses, testing::ValuesIn(kLimits));
@@ -296,6 +337,7 @@ INSTANTIATE_TEST_SUITE_P(PlugIns, ConfigCheckRefuses, testing::ValuesIn(kPlugIns
 INSTANTIATE_TEST_SUITE_P(Nested, ConfigCheckRefuses, testing::ValuesIn(kNested));
 INSTANTIATE_TEST_SUITE_P(Sites, ConfigCheckRefuses, testing::ValuesIn(kSites));
 INSTANTIATE_TEST_SUITE_P(Directories, ConfigCheckRefuses, testing::ValuesIn(kDirectories));
+INSTANTIATE_TEST_SUITE_P(FileRules, ConfigCheckRefuses, testing::ValuesIn(kFileRules));
 INSTANTIATE_TEST_SUITE_P(Files, ConfigCheckRefuses, testing::ValuesIn(kFiles));
 INSTANTIATE_TEST_SUITE_P(Redirects, ConfigCheckRefuses, testing::ValuesIn(kRedirects));
 INSTANTIATE_TEST_SUITE_P(Replies, ConfigCheckRefuses, testing::ValuesIn(kReplies));

@@ -1009,6 +1009,19 @@ sites."/".module = "spy"
 module = "file"
 path = "p"
 cache = "forever"
+[[sites.h.redirects]]
+from = '^/log/(\d+)$'
+to = "/gemlog/$1"
+[[sites.h.redirects]]
+from = "^/\"x\""
+to = "gemini://b/"
+permanent = true
+[sites.h."/d"]
+module = "directory"
+root = "r"
+sidecar = ".molly"
+files = { "notes/**/*.txt" = { mime = "text/gemini", lang = "de" }, "a b" = { charset = "x" } }
+upload.anyone = true
 [sites.h."/p"]
 module = "plugin"
 library = "l"
@@ -1019,6 +1032,26 @@ class = "C")")}) {
     expectSame(config, again.config);
     EXPECT_EQ(dumpConfig(again.config), dump);
   }
+}
+
+TEST(ConfigLoader, NamesTheRedirectAndTheLine) {
+  const auto complaintsOf = [](const std::string& toml) { return load(toml).complaints; };
+  const auto says = [](const std::string& where, const std::string& text) {
+    return testing::AllOf(testing::Field(&Complaint::where, testing::EndsWith(where)),
+                          testing::Field(&Complaint::text, HasSubstr(text)));
+  };
+  const std::string site = "[sites.h]\nroot = \"r\"\n";
+  EXPECT_THAT(complaintsOf(site + "[sites.h.redirects]\nfrom = \"a\""),
+              testing::ElementsAre(says(":3: sites.h.redirects", "write [[sites.h.redirects]]")));
+  EXPECT_THAT(complaintsOf(site + "[[sites.h.redirects]]\nfrom = 1\nfrm = \"a\""),
+              testing::ElementsAre(says(":4: sites.h.redirects[1].from", "expected a string"),
+                                   says(":5: sites.h.redirects[1].frm", "did you mean \"from\"?")));
+  EXPECT_THAT(complaintsOf(site + "redirects = [1]"),
+              testing::ElementsAre(says(":3: sites.h.redirects[1]", "expected a table")));
+  EXPECT_THAT(complaintsOf(site + "files = { \"*.x\" = \"a/b\" }"),
+              testing::ElementsAre(says(":3: sites.h.files.\"*.x\"", "expected a table")));
+  EXPECT_THAT(complaintsOf(site + "sidecar = \".mta\""),
+              testing::ElementsAre(says(":3: sites.h.sidecar", "did you mean \".meta\"?")));
 }
 
 TEST(ConfigDump, MasksWhatMayBeSecret) {

@@ -50,6 +50,123 @@ TEST_F(DirectorySiteTest, ServesAFileByteForByte) {
   EXPECT_EQ(answer.body, bytes);
 }
 
+TEST_F(DirectorySiteTest, TheLongestPatternOfFilesThatFitsCounts) {
+  for (const char* name : {"notes/a.txt", "notes/x/y/b.txt", "c.txt", "notes/d.gmi", "e/f.gmi"}) {
+    dir_.write(name, "x");
+  }
+  args_.lang = "en";
+  args_.charset = "utf-8";
+  args_.files = {{"**/*.txt", "text/x-short", "", ""},
+                 {"notes/**/*.txt", "text/gemini", "de", "latin1"},
+                 {"*/f.gmi", "", "fi", ""},
+                 {"?/f.gmi", "", "sv", ""}};
+  EXPECT_EQ(get("/notes/a.txt").header(), "20 text/gemini; charset=latin1; lang=de");
+  EXPECT_EQ(get("/notes/x/y/b.txt").header(), "20 text/gemini; charset=latin1; lang=de");
+  EXPECT_EQ(get("/m/c.txt", "/m").header(), "20 text/x-short; charset=utf-8");
+  EXPECT_EQ(get("/notes/d.gmi").header(), "20 text/gemini; charset=utf-8; lang=en");
+  EXPECT_EQ(get("/e/f.gmi").header(), "20 text/gemini; charset=utf-8; lang=fi")
+      << "by the alphabet";
+}
+
+TEST_F(DirectorySiteTest, ASidecarSaysWhatItsFolderHolds) {
+  args_.lang = "en";
+  args_.sidecar = Sidecar::kMeta;
+  args_.files = {{"*", "text/x-operator", "", ""}};
+  dir_.write(".meta",
+             "a.gmi: ;lang=de\nb: text/html\ngone.gmi: 52 Gone for good\n**/*.fi: ;lang=fi");
+  dir_.write("a.gmi", "x");
+  dir_.write("b", "x");
+  dir_.write("c.gmi", "x");
+  dir_.write("sub/a.gmi", "x");
+  dir_.write("sub/b.fi", "x");
+  dir_.write("index.gmi", "x");
+  args_.mime = {{".fi", "text/gemini"}};
+  EXPECT_EQ(get("/a.gmi").header(), "20 text/x-operator; lang=de");
+  EXPECT_EQ(get("/b").header(), "20 text/html");
+  EXPECT_EQ(get("/c.gmi").header(), "20 text/x-operator");
+  EXPECT_EQ(get("/gone.gmi").header(), "52 Gone for good");
+  EXPECT_EQ(get("/sub/a.gmi").header(), "20 text/gemini; lang=en") << "of its own folder alone";
+  EXPECT_EQ(get("/sub/b.fi").header(), "20 text/gemini; lang=fi");
+  dir_.write("sub/.meta", "b.fi: 51 Not any more");
+  EXPECT_EQ(get("/sub/b.fi").header(), "51 Not any more") << "the nearest counts";
+}
+
+TEST_F(DirectorySiteTest, ASidecarThatChangesIsReadAgain) {
+  args_.sidecar = Sidecar::kMeta;
+  dir_.write("a", "x");
+  const auto tree = site();
+  const auto header = [&] { return harness_.ask(*tree, requestFor("/a")).header(); };
+  EXPECT_EQ(header(), "20 application/octet-stream");
+  dir_.write(".meta", "a: text/plain");
+  const Deadline deadline;
+  while (header() != "20 text/plain") ASSERT_FALSE(deadline.passed());
+  dir_.write(".meta", "a: text/html # longer");
+  while (header() != "20 text/html") ASSERT_FALSE(deadline.passed());
+  std::filesystem::remove(dir_ / ".meta");
+  while (header() != "20 application/octet-stream") ASSERT_FALSE(deadline.passed());
+}
+
+TEST_F(DirectorySiteTest, ASidecarThatIsHugeOrBrokenSaysNothing) {
+  args_.sidecar = Sidecar::kMeta;
+  dir_.write("a.gmi", "x");
+  dir_.write(".meta", "a.gmi: text/plain\n" + std::string(64 * 1024, '#'));
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(get("/a.gmi").header(), "20 text/gemini");
+  dir_.write(".meta", "what?\na.gmi: text/plain");
+  EXPECT_EQ(get("/a.gmi").header(), "20 text/plain");
+  const std::string log = testing::internal::GetCapturedStdout();
+  EXPECT_NE(log.find(".meta: it counts for nothing"), std::string::npos) << log;
+  EXPECT_NE(log.find(".meta: line 1: is no"), std::string::npos) << log;
+}
+
+TEST_F(DirectorySiteTest, ASidecarIsNeitherServedNorListedNorWritten) {
+  args_.sidecar = Sidecar::kMeta;
+  args_.hidden = true;
+  args_.listing = true;
+  args_.upload.emplace().anyone = true;
+  dir_.write(".meta", "x: text/plain");
+  dir_.write("sub/.meta", "x: text/plain");
+  dir_.write(".other", "x");
+  EXPECT_EQ(get("/.meta").status, 51);
+  EXPECT_EQ(get("/sub/.meta").status, 51);
+  EXPECT_EQ(get("/.other").status, 20);
+  EXPECT_EQ(get("/").body.find(".meta"), std::string::npos);
+  EXPECT_NE(get("/").body.find(".other"), std::string::npos);
+  for (const char* path : {"/.meta", "/sub/.meta", "/.meta/x"}) {
+    Request request = requestFor(path);
+    request.upload.emplace().size = 1;
+    EXPECT_EQ(ask(std::move(request)).status, 51) << path;
+  }
+}
+
+TEST_F(DirectorySiteTest, WhatIsEditedHasItsTypeAndNoOtherHeader) {
+  args_.sidecar = Sidecar::kMeta;
+  args_.upload.emplace().anyone = true;
+  dir_.write(".meta", "a.gmi: ;lang=de\nb.gmi: 52 Gone");
+  dir_.write("a.gmi", "x");
+  dir_.write("b.gmi", "x");
+  for (const auto& [path, header] :
+       {std::pair("/a.gmi", "20 text/gemini; lang=de"), std::pair("/b.gmi", "20 text/gemini")}) {
+    Request request = requestFor(path);
+    request.upload.emplace().edit = true;
+    EXPECT_EQ(ask(std::move(request)).header(), header);
+  }
+}
+
+TEST_F(DirectorySiteTest, AMollyFileSpeaksForTheFoldersBelowToo) {
+  args_.sidecar = Sidecar::kMolly;
+  args_.lang = "en";
+  dir_.write(".molly", "DefaultLang = \"fi\"\nDefaultEncoding = \"utf-8\"");
+  dir_.write("sub/.molly", "DefaultLang = \"sv\"\n[MimeOverrides]\n'x$' = \"text/x\"");
+  dir_.write("a.gmi", "x");
+  dir_.write("sub/deep/a.gmi", "x");
+  dir_.write("sub/x", "x");
+  EXPECT_EQ(get("/a.gmi").header(), "20 text/gemini; charset=utf-8; lang=fi");
+  EXPECT_EQ(get("/sub/deep/a.gmi").header(), "20 text/gemini; charset=utf-8; lang=sv");
+  EXPECT_EQ(get("/sub/x").header(), "20 text/x; charset=utf-8");
+  EXPECT_EQ(get("/sub/.molly").status, 51);
+}
+
 TEST_F(DirectorySiteTest, NeverServesAPrivateKeyUnderAnyName) {
   neverServed_.add(dir_.write("server.key", "secret"));
   std::filesystem::create_symlink("server.key", dir_ / "link.txt");

@@ -121,6 +121,45 @@ TEST(Router, AnswersEveryWellFormedUrl) {
   for (const auto& c : cases) EXPECT_EQ(statusOf(c.url), c.status) << c.url;
 }
 
+std::variant<Routed, Response> redirected(const std::string& url,
+                                          ListenerKind listener = ListenerKind::kGemini) {
+  static const SiteMap sites = exampleSites();
+  Gate gate(sites);
+  gate.setPorts({11965}, 11965);
+  HostMap<std::shared_ptr<PatternRedirects>> redirects;
+  redirects.add("h", std::make_shared<PatternRedirects>(
+                         std::vector<PatternRedirect>{{R"(^/log/(\d+)$)", "/gemlog/$1"}}));
+  redirects.add("empty", nullptr);
+  redirects.add(
+      "*", std::make_shared<PatternRedirects>(std::vector<PatternRedirect>{{".", "/elsewhere"}}));
+  gate.setRedirects(redirects);
+  RequestLine line{url, std::get<Uri>(parseUri(url))};
+  if (line.uri.scheme == "titan") line.upload.emplace();
+  return gate.admit(std::move(line), listener, "", *IpAddress::parse("192.0.2.7"));
+}
+
+bool isRedirected(const std::string& url, ListenerKind listener = ListenerKind::kGemini) {
+  const auto result = redirected(url, listener);
+  const auto* routed = std::get_if<Routed>(&result);
+  return routed != nullptr && dynamic_cast<PatternRedirects*>(routed->site) != nullptr;
+}
+
+TEST(Router, RedirectsByPatternComeBeforeThePathsOfTheirHost) {
+  EXPECT_TRUE(isRedirected("gemini://h/log/7"));
+  EXPECT_TRUE(isRedirected("gemini://h:11965/%6Cog/./7?q"));
+  EXPECT_TRUE(isRedirected("spartan://h/log/7", ListenerKind::kSpartan));
+  EXPECT_FALSE(isRedirected("gemini://h/log/x"));
+  EXPECT_FALSE(isRedirected("gemini://h/wiki"));
+  EXPECT_FALSE(isRedirected("gemini://empty/wiki")) << "\"*\" is for other hosts";
+  EXPECT_TRUE(isRedirected("gemini://127.0.0.1/wiki"));
+  EXPECT_FALSE(isRedirected("gemini://h/../log/7"));
+}
+
+TEST(Router, RedirectsByPatternDoNotConcernUploads) {
+  const auto result = redirected("titan://h/log/7");
+  EXPECT_EQ(std::get<Response>(result).meta, "Uploads are not enabled here");
+}
+
 TEST(Router, ATitanListenerSpeaksTitanAlone) {
   const auto gemini = routed("gemini://h/", "", ListenerKind::kTitan);
   EXPECT_EQ(std::get<Response>(gemini).status, Status::kProxyRequestRefused);
