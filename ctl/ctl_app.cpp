@@ -118,7 +118,9 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
   options.addOption(
       Option("timeout", "", "get, put: give up after SEC seconds without progress; 10 if not given")
           .argument("SEC"));
-  options.addOption(Option("cert", "", "get, put: certificate to show to the server, PEM or DER")
+  options.addOption(Option("cert", "",
+                           "get, put: certificate to show to the server, PEM or DER; certificate "
+                           "install: the one for HOST, with its chain")
                         .argument("FILE"));
   options.addOption(
       Option("key", "",

@@ -16,6 +16,7 @@
 #include "common/base/path.h"
 #include "common/system/listening.h"
 #include "common/system/log.h"
+#include "common/tls/certificate_names.h"
 #include "common/wire/control_protocol.h"
 #include "master/master_process.h"
 #include "master/restore_backup.h"
@@ -42,6 +43,12 @@ constexpr Clock::duration kMostFollowPause = std::chrono::minutes(5);
 /// several may exist at once.
 constexpr auto kRehearsal = std::chrono::seconds(60);
 constexpr std::size_t kRehearsals = 4;
+
+/// How long after a start, a renewal or a change that is not whole yet files are looked at again.
+constexpr auto kWatchPause = std::chrono::seconds(2);
+/// And after certificates could not be taken up.
+constexpr auto kWatchRetry = std::chrono::minutes(10);
+constexpr auto kLookPatience = std::chrono::seconds(60);
 
 /// What was done before the fork may have replaced stderr (--daemon).
 void renewStandardError(Generation& generation) {
@@ -76,6 +83,13 @@ Master::Master(MasterHooks hooks)
                                 .process = "the process that read the configuration"})),
       urlTrial_(std::make_unique<QueryRunner>(
           *loop_, QuerySettings{.most = 1, .process = "the process that tried the URLs"})),
+      looks_(std::make_unique<QueryRunner>(
+          *loop_,
+          QuerySettings{.most = 1,
+                        .patience = kLookPatience,
+                        .busy = "the last look still waits for something that does not answer",
+                        .late = "the disk or the mount that they are on does not answer",
+                        .process = "the process that looked at them"})),
       followPause_(kLeastFollowPause) {}
 
 Master::~Master() { reportFaults(nullptr); }
@@ -152,6 +166,7 @@ int Master::run() {
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
   certificates_.emplace(*loop_, [this] { lookAtCertificates(); });
+  watchTimer_.emplace(*loop_, [this] { lookForRenewed(); });
   tick_.emplace(*loop_, [this] { perform(supervisor_.tick(Clock::now())); });
   perform(
       supervisor_.start(newest_, first.workers, first.config.server.drainTimeout, Clock::now()));
@@ -194,7 +209,12 @@ std::string Master::underWay() const {
                      fmt::join(waitedFor, " and "), most.count());
 }
 
-void Master::reload() { perform(supervisor_.reload(Clock::now())); }
+void Master::reload() {
+  readConfiguration_ = true;
+  renew();
+}
+
+void Master::renew() { perform(supervisor_.reload(Clock::now())); }
 
 Result<void> Master::restartWorkers(std::optional<std::uint32_t> number) {
   auto actions = supervisor_.restartWorkers(number, Clock::now());
@@ -434,6 +454,55 @@ void Master::lookAtCertificates() {
   certificates_->setAfter(hooks_.certificateLooks);
 }
 
+/// tls.watch.
+void Master::lookForRenewed() {
+  const Generation& generation = current();
+  const OptionalDuration& pause = generation.config.tls.watch;
+  if (!pause || supervisor_.stopping()) return;
+  watchTimer_->setAfter(*pause);
+  const auto begun = looks_->run(
+      [this] {
+        const Generation& mine = current();
+        return watch_.look(servedCertificates(*mine.plan), mine.config.server.stateDir);
+      },
+      [this, number = generation.number](const Result<std::string>& found) {
+        if (current().number == number && !supervisor_.stopping()) onLook(found);
+      });
+  if (!begun) onLook(begun.error());
+}
+
+void Master::onLook(const Result<std::string>& found) {
+  const std::string trouble = found ? "" : found.error().message;
+  if (trouble != std::exchange(lookTrouble_, trouble) && !found) {
+    spdlog::warn("changed certificates are not noticed: {}", trouble);
+  }
+  if (!found) return;
+  const auto outcome = watch_.judge(*found, servedCertificates(*current().plan));
+  for (const std::string& warning : outcome.warnings) spdlog::warn("{}", warning);
+  for (const std::string& news : outcome.news) spdlog::info("{}", news);
+  const OptionalDuration& pause = current().config.tls.watch;
+  if (outcome.again && pause) watchTimer_->setAfter(std::min<Clock::duration>(*pause, kWatchPause));
+  if (outcome.renew) renew();
+}
+
+/// Whoever has pinned a key (trust on first use) is warned of the new one by his client, and asks.
+void Master::noteKeys(const Generation& serving) {
+  std::map<std::string, std::string> keys;
+  for (const ServedCertificate& each : servedCertificates(*serving.plan)) {
+    const std::string key = publicKeyFingerprint(each.leaf);
+    for (const std::string& host : each.hosts) {
+      keys.emplace(host, key);
+      const auto before = publicKeys_.find(host);
+      if (before == publicKeys_.end() || before->second == key) continue;
+      spdlog::warn(
+          "{} has another public key: clients that remember the old one warn their users, who may "
+          "want to compare; SHA-256 of the public key, old: {}, new: {}",
+          host, before->second, key);
+    }
+  }
+  publicKeys_ = std::move(keys);
+}
+
 Master::Process* Master::processOf(WorkerKey key) const {
   const auto found = processes_.find(key);
   return found == processes_.end() ? nullptr : found->second.get();
@@ -498,18 +567,24 @@ void Master::act(const KillWorker& action) {
 /// Starts the rehearsal in a process of its own, so that status, respawns, stop and the watchdog go
 /// on.
 void Master::act(const BuildGeneration&) {
+  renewing_ = !std::exchange(readConfiguration_, false);
   service_->reloading();
   desk_->reloadBegins();
   const auto begun = rehearsals_->run(
       [this] {
-        return rehearse([this] { return loadForReload(false); }, current().listeners).encode();
+        return rehearse([this] { return loadForReload(false); }, current().listeners, keptPlan())
+            .encode();
       },
       [this](const Result<std::string>& answer) { onRehearsed(answer); });
   if (!begun) rejectReload(failureOf(begun.error(), EX_OSERR));
 }
 
+/// A renewal serves on with a certificate whose files are broken; a reload is refused.
+const ServingPlan* Master::keptPlan() const { return renewing_ ? current().plan.get() : nullptr; }
+
 /// state_dir and runtime_dir keep their values until a restart.
 LoadedConfig Master::loadForReload(bool tell) const {
+  if (renewing_) return {current().config, {}};
   const ServerConfig& serving = current().config.server;
   LoadedConfig loaded = hooks_.load();
   ServerConfig& server = loaded.config.server;
@@ -537,7 +612,7 @@ void Master::onRehearsed(const Result<std::string>& answer) {
   const auto level = spdlog::default_logger()->level();
   spdlog::default_logger()->set_level(spdlog::level::off);  // the rehearsal has said it all
   auto built = buildGeneration(newest_ + 1, loaded.config, inherited_, current().listeners,
-                               &rehearsal->names);
+                               &rehearsal->names, keptPlan());
   spdlog::default_logger()->set_level(level);
   if (const auto* failure = std::get_if<Failure>(&built)) return rejectReload(*failure);
   auto& generation = std::get<std::unique_ptr<Generation>>(built);
@@ -545,7 +620,7 @@ void Master::onRehearsed(const Result<std::string>& answer) {
   const auto drainTimeout = generation->config.server.drainTimeout;
   storageTrouble_ = generation->storageTrouble = rehearsal->storageTrouble;
   generations_[++newest_] = std::move(generation);
-  logLevel_.reset();
+  if (!renewing_) logLevel_.reset();
   perform(supervisor_.generationBuilt(newest_, workers, drainTimeout, Clock::now()));
 }
 
@@ -566,6 +641,7 @@ void Master::act(const GenerationServes& action) {
     if (auto opened = openLog(generation.config.log, "master"); !opened) {
       spdlog::warn("the master's log stays as it was: {}", opened.error().message);
     }
+    if (logLevel_) setLogLevel(*logLevel_);
     loggedBy_ = generation.number;
     noteListeners(generation, inherited_);
     noteOpenFiles(generation);
@@ -576,7 +652,14 @@ void Master::act(const GenerationServes& action) {
   }
   servePage(generation);
   certificates_->setAfter(hooks_.certificateLooks);
-  desk_->reloadSucceeded(generation.number);
+  noteKeys(generation);
+  if (renewing_) {
+    watch_.startOver();
+  } else {
+    watch_ = {};  // all of them could be read
+  }
+  watchTimer_->setAfter(kWatchPause);
+  desk_->reloadSucceeded(generation.number, renewing_);
 }
 
 void Master::servePage(const Generation& generation) {
@@ -609,9 +692,12 @@ void Master::tell(const Generation& first, const std::vector<ServedUrl>& urls) {
 }
 
 void Master::tellReloadFailed(std::vector<std::string> complaints) {
-  spdlog::error("reload failed: generation {} serves on", supervisor_.serving());
+  spdlog::error("{} failed: generation {} serves on",
+                renewing_ ? "taking up certificates" : "reload", supervisor_.serving());
+  watch_.startOver();
+  watchTimer_->setAfter(renewing_ ? Clock::duration(kWatchRetry) : kWatchPause);
   service_->ready(status());
-  desk_->reloadFailed(std::move(complaints));
+  desk_->reloadFailed(std::move(complaints), renewing_);
 }
 
 /// No worker accepts on them any more. Closing them refuses clients now, rather than when the last
@@ -713,6 +799,7 @@ void Master::forgetInChild(const Generation& mine) {
   page_->closeInChild();
   rehearsals_->closeInChild();
   urlTrial_->closeInChild();
+  looks_->closeInChild();
   uploads_->closeInChild();
   for (const auto& [key, process] : processes_) {
     ::close(process->worker.pidFd.get());
@@ -772,7 +859,9 @@ MasterView Master::view() const {
                   .started = started_,
                   .owner = ::geteuid(),
                   .storageTrouble = storageTrouble_,
-                  .away = placesAway()};
+                  .away = placesAway(),
+                  .certificateTroubles = watch_.troubles()};
+  if (!lookTrouble_.empty()) view.certificateTroubles.push_back(lookTrouble_);
   for (const auto& [number, generation] : generations_) {
     if (generation->account) view.workerAccounts.push_back(generation->account->uid);
   }

@@ -23,6 +23,7 @@
 #include "master/start/instance_lock.h"
 #include "master/start/service_manager.h"
 #include "master/status/status_keeper.h"
+#include "master/supervise/certificate_watch.h"
 #include "master/supervise/generation.h"
 #include "master/supervise/spawner.h"
 #include "master/supervise/supervisor.h"
@@ -70,6 +71,7 @@ class Master final : private ManagedMaster {
 
   MasterView view() const override;
   void reload() override;
+  void renew() override;
   Result<void> restartWorkers(std::optional<std::uint32_t> number) override;
   void stop() override;
   void changeLogLevel(LogLevel level) override;
@@ -91,6 +93,9 @@ class Master final : private ManagedMaster {
   std::vector<ServedPlace> placesAway() const;
   void followRoots();
   void lookAtCertificates();
+  void lookForRenewed();
+  void onLook(const Result<std::string>& found);
+  void noteKeys(const Generation& serving);
 
   /// Carries out `actions` in order, those included that carrying out brings about.
   void perform(Actions actions);
@@ -103,6 +108,7 @@ class Master final : private ManagedMaster {
   void tell(const Generation& first, const std::vector<ServedUrl>& urls);
   void onRehearsed(const Result<std::string>& answer);
   LoadedConfig loadForReload(bool tell) const;
+  const ServingPlan* keptPlan() const;
   void act(const GenerationServes& action);
   void act(const GenerationFailed& action);
   void act(const GenerationGone& action);
@@ -141,6 +147,7 @@ class Master final : private ManagedMaster {
   std::optional<Timer> tick_;
   std::optional<Timer> liveness_;
   std::optional<Timer> certificates_;
+  std::optional<Timer> watchTimer_;    ///< for the next lookForRenewed()
   std::set<int> deadListeners_;        ///< cannot be made to listen again; the log has said so
   std::unique_ptr<ControlDesk> desk_;  ///< there since run()
   FaultRing faults_{};                 ///< what the master's own log last said
@@ -148,6 +155,12 @@ class Master final : private ManagedMaster {
   std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   std::unique_ptr<QueryRunner> urlTrial_;    ///< once, at the start
+  std::unique_ptr<QueryRunner> looks_;       ///< one lookForRenewed() at a time
+  CertificateWatch watch_;
+  std::string lookTrouble_;                        ///< why the last look came to nothing; ""
+  std::map<std::string, std::string> publicKeys_;  ///< by host, of the generation that serves
+  bool readConfiguration_ = false;                 ///< the next reload is not a mere renewal
+  bool renewing_ = false;                          ///< the reload under way is one
   const Beginning started_;
   std::uint64_t loggedBy_ = 1;         ///< the generation whose [log] is the master's
   std::optional<LogLevel> logLevel_;   ///< asked for at run time; until the next reload

@@ -364,10 +364,12 @@ HostMap<std::shared_ptr<PatternRedirects>> redirectsOf(const Config& config) {
 
 void ServingPlanDelete::operator()(ServingPlan* plan) const { delete plan; }
 
-ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings) {
+ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings,
+                                const ServingPlan* kept) {
   readMediaTypes();
   ServingPlanPtr plan(new ServingPlan{.config = config});
-  plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, findings);
+  plan->tls = TlsContexts::build(config, purpose == PlanPurpose::kServe, findings,
+                                 kept == nullptr ? nullptr : kept->tls.get());
   plan->roots = std::make_shared<ServedRoots>();
   auto sites = buildSites(config, *plan->roots, findings);
   plan->redirects = redirectsOf(config);

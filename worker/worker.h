@@ -32,9 +32,11 @@ using ServingPlanPtr = std::unique_ptr<ServingPlan, ServingPlanDelete>;
 enum class PlanPurpose { kServe, kCheck };
 
 /// Reads certificates, opens roots, builds the site map. With complaints the plan must not serve.
-/// `config` has to outlive it.
+/// `config` has to outlive it. A certificate that cannot be read is taken from `kept`, if that has
+/// it.
 /// kCheck leaves no trace on disk. Single-threaded; master only.
-ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings);
+ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findings& findings,
+                                const ServingPlan* kept = nullptr);
 
 /// A file of the master that no configuration names, such as its pid file, belongs to what no site
 /// serves or changes. Before any plan is built.

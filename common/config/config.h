@@ -73,10 +73,14 @@ struct ListenConfig {
   bool operator==(const ListenConfig&) const = default;
 };
 
+/// How often tls.watch = true looks.
+inline constexpr milliseconds kUsualWatch{30'000};
+
 struct TlsConfig {
   std::filesystem::path certificate;
   std::filesystem::path key;
   bool autoCertificates = true;
+  OptionalDuration watch = kUsualWatch;  ///< between two looks for changed files; nullopt: none
   TlsVersion minVersion = TlsVersion::k12;
   bool operator==(const TlsConfig&) const = default;
 };

@@ -276,6 +276,24 @@ Form<OptionalDuration> cacheDuration() {
           }};
 }
 
+Form<OptionalDuration> watch() {
+  const auto duration = optionalDuration();
+  return {"a boolean or a string", "true, false, or how often to look, from \"1s\" to \"1h\"",
+          [duration](const Scalar& value) -> std::optional<OptionalDuration> {
+            if (const bool* wanted = std::get_if<bool>(&value)) {
+              return *wanted ? OptionalDuration(kUsualWatch) : OptionalDuration();
+            }
+            const auto given = duration.read(value);
+            const bool fits = given && *given && **given >= std::chrono::seconds(1) &&
+                              **given <= std::chrono::hours(1);
+            return fits ? given : std::nullopt;
+          },
+          [duration](const OptionalDuration& value) -> Scalar {
+            if (!value || value == kUsualWatch) return value.has_value();
+            return duration.write(value);
+          }};
+}
+
 Form<std::string> fingerprint() {
   auto form = stringForm<std::string>(
       R"(the SHA-256 of a certificate or of its public key: "SHA256:" and 64 hex digits)",

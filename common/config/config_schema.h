@@ -75,6 +75,7 @@ Form<Cidr> cidr();
 Form<std::string> language();     ///< tags that META may carry, or ""
 Form<std::string> charset();      ///< likewise
 Form<std::string> host();         ///< a site's name, in the form that SiteConfig::host has
+Form<OptionalDuration> watch();   ///< true (kUsualWatch), false (nullopt) or a duration from 1 s on
 Form<std::string> fingerprint();  ///< SHA-256, in the form that AuthenticatedArgs has
 /// "off" (nullopt), "forever" (kForever) or a duration.
 Form<OptionalDuration> cacheDuration();
@@ -127,6 +128,7 @@ void describe(V& v, TlsConfig& c) {
   v.key("certificate", c.certificate, forms::path());
   v.key("key", c.key, forms::path());
   v.key("auto_certificates", c.autoCertificates, forms::flag());
+  v.key("watch", c.watch, forms::watch());
   v.key("min_version", c.minVersion, forms::tlsVersion());
 }
 

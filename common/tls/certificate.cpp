@@ -26,9 +26,11 @@
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
 #include "common/base/regular_file.h"
+#include "common/base/sha256.h"
 #include "common/base/unique_fd.h"
 #include "common/base/write_all.h"
 #include "common/system/log.h"
+#include "common/tls/certificate_names.h"
 #include "common/tls/client_certificate.h"
 #include "common/tls/openssl_support.h"
 #include "common/wire/ip_address.h"
@@ -218,9 +220,17 @@ fs::path folderOf(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
-/// `file` appears complete, or not at all; one that is there stays as it is.
-Result<void> publish(const fs::path& temporary, const fs::path& file) {
-  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, file.c_str(), RENAME_NOREPLACE) != 0) {
+/// What becomes of a file that is there already.
+enum class Present { kStays, kIsReplaced };
+
+/// `file` appears complete, or not at all.
+Result<void> publish(const fs::path& temporary, const fs::path& file, Present present) {
+  if (present == Present::kIsReplaced) {
+    if (::rename(temporary.c_str(), file.c_str()) != 0) {
+      return errnoError("replace " + file.string(), errno);
+    }
+  } else if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, file.c_str(), RENAME_NOREPLACE) !=
+             0) {
     // Where renameat2(2) knows no RENAME_NOREPLACE, link(2) is the call that never replaces.
     if (errno != EINVAL && errno != ENOSYS) return errnoError("create " + file.string(), errno);
     if (::link(temporary.c_str(), file.c_str()) != 0) {
@@ -231,24 +241,24 @@ Result<void> publish(const fs::path& temporary, const fs::path& file) {
   const UniqueFd folder(::open(folderOf(file).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder || ::fsync(folder.get()) != 0) {
     const int failure = errno;
-    ::unlink(file.c_str());
+    if (present == Present::kStays) ::unlink(file.c_str());
     return errnoError("sync " + folderOf(file).string(), failure);
   }
   return {};
 }
 
 Result<void> fillAndPublish(int fd, std::string_view bytes, mode_t mode, const fs::path& temporary,
-                            const fs::path& file) {
+                            const fs::path& file, Present present) {
   // The umask took from the mode; nothing secret is in the file yet.
   if (::fchmod(fd, mode) != 0) return errnoError("chmod " + temporary.string(), errno);
   if (const int failed = writeAll(fd, bytes); failed != 0) {
     return errnoError("write " + temporary.string(), failed);
   }
   if (::fsync(fd) != 0) return errnoError("sync " + temporary.string(), errno);
-  return publish(temporary, file);
+  return publish(temporary, file, present);
 }
 
-Result<void> writeNewFile(const fs::path& file, std::string_view bytes, mode_t mode) {
+Result<void> writeFile(const fs::path& file, std::string_view bytes, mode_t mode, Present present) {
   std::uint64_t random = 0;
   if (RAND_bytes(reinterpret_cast<unsigned char*>(&random), sizeof random) != 1) {  // NOLINT
     return opensslError("random number");
@@ -257,7 +267,7 @@ Result<void> writeNewFile(const fs::path& file, std::string_view bytes, mode_t m
       folderOf(file) / fmt::format(".{}.{:016x}", file.filename().string(), random);
   const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd) return errnoError("create a file in " + folderOf(file).string(), errno);
-  auto done = fillAndPublish(fd.get(), bytes, mode, temporary, file);
+  auto done = fillAndPublish(fd.get(), bytes, mode, temporary, file, present);
   if (!done) ::unlink(temporary.c_str());
   return done;
 }
@@ -280,7 +290,8 @@ std::string chainPem(const std::vector<X509Ptr>& chain) {
 }
 
 /// Behind `before`, which is not secret.
-Result<void> writeKey(EVP_PKEY* key, std::string_view before, const fs::path& file) {
+Result<void> writeKey(EVP_PKEY* key, std::string_view before, const fs::path& file,
+                      Present present = Present::kStays) {
   const BioPtr bio(BIO_new(BIO_s_secmem()));  // wiped when freed
   char* pem = nullptr;
   std::size_t written = 0;
@@ -290,7 +301,7 @@ Result<void> writeKey(EVP_PKEY* key, std::string_view before, const fs::path& fi
     return opensslError("encode the private key");
   }
   const long size = BIO_get_mem_data(bio.get(), &pem);
-  return writeNewFile(file, {pem, static_cast<std::size_t>(size)}, 0600);
+  return writeFile(file, {pem, static_cast<std::size_t>(size)}, 0600, present);
 }
 
 }  // namespace
@@ -355,6 +366,12 @@ Result<KeyedCertificate> readKeyedCertificate(const fs::path& certificate, const
   return KeyedCertificate{std::move(*chain), std::move(*privateKey)};
 }
 
+std::string chainDigest(const std::vector<X509Ptr>& chain) {
+  std::string all;
+  for (const X509Ptr& certificate : chain) all += certificateFingerprint(certificate.get());
+  return sha256Hex(all);
+}
+
 Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& wanted) {
   if (auto checked = checkNames(wanted); !checked) return checked.error();
   const std::vector<std::string> names = canonicalNames(wanted);
@@ -379,9 +396,16 @@ Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::p
     if (isThere(file)) return notReplaced(file);
   }
   if (auto written = writeKey(identity.key.get(), "", key); !written) return written;
-  auto written = writeNewFile(certificate, pem, 0644);
+  auto written = writeFile(certificate, pem, 0644, Present::kStays);
   if (!written) ::unlink(key.c_str());  // ours: it was not there before
   return written;
+}
+
+Result<void> replaceKeyedCertificate(const KeyedCertificate& identity, const fs::path& file) {
+  const ErrorQueue errors;
+  const std::string pem = chainPem(identity.chain);
+  if (pem.empty()) return opensslError("encode the certificate");
+  return writeKey(identity.key.get(), pem, file, Present::kIsReplaced);
 }
 
 Result<void> writeIdentity(const KeyedCertificate& identity, const fs::path& file) {

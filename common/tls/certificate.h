@@ -29,12 +29,33 @@ struct KeyedCertificate {
   KeyPtr key;
 };
 
+/// Who put a certificate where the server finds it: the operator, who names it in the
+/// configuration; egalaxyctl certificate install; the server itself.
+enum class CertificateOrigin { kConfigured, kInstalled, kAutomatic };
+/// "configured".
+constexpr const char* nameOf(CertificateOrigin origin) {
+  return origin == CertificateOrigin::kConfigured  ? "configured"
+         : origin == CertificateOrigin::kInstalled ? "installed"
+                                                   : "automatic";
+}
+
+/// A certificate and its key; one file may hold both.
+struct CertificateFiles {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  CertificateOrigin origin = CertificateOrigin::kConfigured;
+};
+
 /// A certificate that the server uses.
 struct ServedCertificate {
-  std::vector<std::string> hosts;  ///< that it answers for, as the configuration names them
-  std::filesystem::path file;
-  std::string where;           ///< for complaints: where the configuration asks for it
+  std::vector<std::string> hosts = {};  ///< that it answers for, as the configuration names them
+  std::filesystem::path file = {};
+  std::string where = {};      ///< for complaints: where the configuration asks for it
   const X509* leaf = nullptr;  ///< stays with whoever told
+  std::filesystem::path key = {};
+  CertificateOrigin origin = CertificateOrigin::kConfigured;
+  std::string owner = {};   ///< the host whose files in the state folder they are; "": configured
+  std::string digest = {};  ///< chainDigest()
 };
 
 /// Every certificate of a PEM file in order, or the one of a DER file.
@@ -44,6 +65,9 @@ Result<KeyPtr> readPrivateKey(const std::filesystem::path& file);
 /// Both, and checks that the key belongs to the first certificate. The message names the file.
 Result<KeyedCertificate> readKeyedCertificate(const std::filesystem::path& certificate,
                                               const std::filesystem::path& key);
+
+/// SHA-256 of the whole chain, lower-case hex: whether two are the same.
+std::string chainDigest(const std::vector<X509Ptr>& chain);
 
 /// ECDSA P-256, X.509 v3, self-signed, a SAN for each name (DNS or IP), valid from 2020 to
 /// 4096-01-01. Names are ASCII; "*.example.org" is one. The subject's first CN is the first name
@@ -57,5 +81,9 @@ Result<KeyedCertificate> makeSelfSigned(const std::vector<std::string>& names);
 Result<void> writeKeyedCertificate(const KeyedCertificate& identity,
                                    const std::filesystem::path& certificate,
                                    const std::filesystem::path& key);
+/// Writes the chain and behind it the key into one `file` (0600), in place of one that may be
+/// there: a reader sees the old one or the new one whole, and so does a start after a power cut.
+Result<void> replaceKeyedCertificate(const KeyedCertificate& identity,
+                                     const std::filesystem::path& file);
 
 }  // namespace egalaxyd

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "common/tls/certificate_names.h"
 
@@ -63,14 +64,19 @@ std::vector<std::string> certificateAdvice(const X509* certificate,
         "and at this machine's clock",
         certificateNotBeforeText(certificate)));
   }
-  if (const auto key = uselessKey(certificate)) {
-    advice.push_back(fmt::format(
-        "the certificate's key is {} that no client takes: make one with a key on P-256, as "
-        "\"egalaxyctl certificate create\" does",
-        *key));
-  }
+  if (auto key = uselessKeyAdvice(certificate); !key.empty()) advice.push_back(std::move(key));
   ERR_clear_error();
   return advice;
+}
+
+std::string uselessKeyAdvice(const X509* certificate) {
+  const auto key = uselessKey(certificate);
+  ERR_clear_error();
+  if (!key) return "";
+  return fmt::format(
+      "the certificate's key is {} that no client takes: make one with a key on P-256, as "
+      "\"egalaxyctl certificate create\" does",
+      *key);
 }
 
 }  // namespace egalaxyd

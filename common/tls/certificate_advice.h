@@ -19,4 +19,8 @@ inline constexpr int kExpiresSoonDays = 30;
 std::vector<std::string> certificateAdvice(const X509* certificate,
                                            std::chrono::system_clock::time_point now);
 
+/// Why no client takes the certificate's key, in words that end "...that no client takes: make
+/// one..."; "": clients do take it.
+std::string uselessKeyAdvice(const X509* certificate);
+
 }  // namespace egalaxyd

@@ -47,16 +47,18 @@ enum class ControlCommand {
   kBackup,
   kClearLimits,
   kReload,
+  kInstallPlace,
+  kRenew,
   kRestart,
   kLog,
   kStop,
 };
 
 /// By ControlCommand.
-inline constexpr std::array<std::string_view, 17> kControlCommands{
-    "status",       "stats",  "limits",      "certificates", "users",   "user",
-    "uploads",      "upload", "forget_user", "content",      "restore", "backup",
-    "clear_limits", "reload", "restart",     "log",          "stop"};
+inline constexpr std::array<std::string_view, 19> kControlCommands{
+    "status",        "stats",       "limits",  "certificates", "users",  "user",         "uploads",
+    "upload",        "forget_user", "content", "restore",      "backup", "clear_limits", "reload",
+    "install_place", "renew",       "restart", "log",          "stop"};
 
 constexpr std::string_view nameOf(ControlCommand command) {
   return kControlCommands[static_cast<std::size_t>(command)];

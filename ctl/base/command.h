@@ -15,6 +15,7 @@ namespace egalaxyd::ctl {
 inline constexpr int kExitUsage = 64;
 inline constexpr int kExitData = 65;
 inline constexpr int kExitNoInput = 66;
+inline constexpr int kExitNoHost = 68;
 inline constexpr int kExitUnavailable = 69;
 inline constexpr int kExitSoftware = 70;
 inline constexpr int kExitCannotCreate = 73;
@@ -52,6 +53,7 @@ struct Command {
 int backUp(const Invocation& invocation);
 int createCertificate(const Invocation& invocation);
 int showCertificate(const Invocation& invocation);
+int installCertificate(const Invocation& invocation);
 int listCertificates(const Invocation& invocation);
 int printToken(const Invocation& invocation);
 int getUrl(const Invocation& invocation);

@@ -17,6 +17,8 @@ constexpr Command kCommands[] = {
      &backUp},
     {"certificate create", "HOST... [--dir DIR]", "make a self-signed certificate and its key", 1,
      kAnyNumber, "dir json", &createCertificate},
+    {"certificate install", "HOST --cert --key", "hand a certificate to the server", 1, 1,
+     "cert json key", &installCertificate},
     {"certificate list", "", "what the server uses, and which of it expires soon", 0, 0, "json",
      &listCertificates},
     {"certificate show", "FILE", "names, fingerprints and dates of certificates", 1, 1, "json",

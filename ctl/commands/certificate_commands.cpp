@@ -60,6 +60,7 @@ void printServed(const Invocation& invocation, const Object& answer) {
     const std::pair<const char*, std::string> lines[] = {
         {"file", cellOf(*row, "file")},
         {"hosts", wordsOf(*row, "hosts")},
+        {"from", cellOf(*row, "origin")},
         {"names", wordsOf(*row, "names")},
         {"not after", cellOf(*row, "not_after") + (usual ? "" : "  " + validity)},
         {"SHA-256", cellOf(*row, "sha256")},

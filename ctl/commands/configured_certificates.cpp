@@ -21,10 +21,10 @@ namespace {
 using Poco::JSON::Array;
 using Poco::JSON::Object;
 
-std::filesystem::path fileOf(const SiteConfig& site, const Config& config) {
-  if (!site.certificate.empty()) return site.certificate;
-  if (!config.tls.certificate.empty()) return config.tls.certificate;
-  return AutomaticFiles(config.server.stateDir, site.host).certificate;
+CertificateFiles filesOf(const SiteConfig& site, const Config& config) {
+  if (!site.certificate.empty()) return {site.certificate, site.key};
+  if (!config.tls.certificate.empty()) return {config.tls.certificate, config.tls.key};
+  return AutomaticFiles(config.server.stateDir, site.host).inUse();
 }
 
 struct Row {
@@ -48,13 +48,16 @@ Row rowOf(const std::filesystem::path& file) {
 Object configuredCertificates(const Config& config) {
   std::vector<std::filesystem::path> files;
   std::map<std::filesystem::path, Array> hosts;
+  std::map<std::filesystem::path, CertificateOrigin> origins;  // of those that are not configured
   const auto add = [&](const std::filesystem::path& file) -> Array& {
     if (!hosts.contains(file)) files.push_back(file);
     return hosts[file];
   };
   if (!config.tls.certificate.empty()) add(config.tls.certificate);
   for (const SiteConfig& site : sitesWithCertificates(config)) {
-    Array& names = add(fileOf(site, config));
+    const CertificateFiles used = filesOf(site, config);
+    origins[used.certificate] = used.origin;
+    Array& names = add(used.certificate);
     names.add(site.host);
     for (const std::string& alias : site.aliases) names.add(alias);
   }
@@ -63,6 +66,7 @@ Object configuredCertificates(const Config& config) {
     found.push_back(rowOf(file));
     found.back().object.set("hosts", hosts[file]);
     found.back().object.set("file", file.string());
+    found.back().object.set("origin", nameOf(origins[file]));
   }
   std::ranges::stable_sort(found, {}, &Row::end);
   Array rows;

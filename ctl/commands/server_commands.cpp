@@ -62,6 +62,11 @@ void printStatus(const Invocation& invocation, const Object& answer) {
   if (storage->has("error")) out << ": " << cellOf(*storage, "error");
   out << '\n';
   printAway(out, answer);
+  if (const auto troubles = answer.getArray("certificate_troubles")) {
+    for (const auto& each : *troubles) {
+      out << "certificate not taken up: " << printable(each.toString()) << '\n';
+    }
+  }
   out << '\n';
   Table table({"worker", "generation", "pid", "state", "up", "open", "restarts", "last cause"});
   table.showStates(3);

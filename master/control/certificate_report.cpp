@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "common/config/install_place.h"
 #include "common/tls/certificate_json.h"
 #include "common/tls/certificate_names.h"
 #include "common/wire/control_protocol.h"
@@ -55,11 +58,26 @@ Object describeCertificates(const ServingPlan& plan) {
     Object row = describeCertificate(served[index].leaf);
     row.set("hosts", jsonArray(served[index].hosts));
     row.set("file", served[index].file.string());
+    row.set("origin", nameOf(served[index].origin));
     rows.add(row);
   }
   Object answer = controlSuccess();
   answer.set("total", served.size());
   answer.set("certificates", rows);
+  return answer;
+}
+
+Object describeInstallPlace(const Config& config, const std::string& host) {
+  const auto place = placeToInstall(config, host);
+  Object answer = place ? controlSuccess() : controlFailure(place.error().message);
+  if (place) {
+    answer.set("host", place->host);
+    answer.set("names", jsonArray(place->names));
+    std::error_code ignored;  // then it stays as it was given
+    answer.set("state", std::filesystem::absolute(config.server.stateDir, ignored).string());
+  } else {
+    answer.set("unknown_host", place.error().code == ErrorCode::kNotFound);
+  }
   return answer;
 }
 

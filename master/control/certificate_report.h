@@ -4,6 +4,9 @@
 #include <Poco/JSON/Array.h>
 #include <Poco/JSON/Object.h>
 
+#include <string>
+
+#include "common/config/config.h"
 #include "worker/worker.h"
 
 namespace egalaxyd {
@@ -14,5 +17,9 @@ Poco::JSON::Object describeCertificates(const ServingPlan& plan);
 /// [{"host":"example.org","not_after":1790000000}, ...]: when the certificate of each host ends. Of
 /// many hosts those whose certificate ends first.
 Poco::JSON::Array describeCertificateEnds(const ServingPlan& plan);
+
+/// {"ok":true,"host":...,"names":[...],"state":FOLDER}: placeToInstall(). A refusal has
+/// "unknown_host", which is true when no site serves `host`.
+Poco::JSON::Object describeInstallPlace(const Config& config, const std::string& host);
 
 }  // namespace egalaxyd

@@ -129,7 +129,15 @@ const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
        }},
       {kReload, true,
        [](ControlDesk& desk, ClientId client, const ControlRequest&) {
-         return desk.reload(client);
+         return desk.reload(client, &ManagedMaster::reload);
+       }},
+      {kInstallPlace, false,
+       [](ControlDesk& desk, ClientId, const ControlRequest& request) -> Answer {
+         return describeInstallPlace(desk.master_.view().current.config, request.argument("host"));
+       }},
+      {kRenew, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest&) {
+         return desk.reload(client, &ManagedMaster::renew);
        }},
       {kRestart, true,
        [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
@@ -242,12 +250,12 @@ ControlDesk::Answer ControlDesk::backup(ClientId client) {
   return std::nullopt;
 }
 
-ControlDesk::Answer ControlDesk::reload(ClientId client) {
+ControlDesk::Answer ControlDesk::reload(ClientId client, void (ManagedMaster::*begin)()) {
   if (master_.view().state == MasterState::kStopping) {
     return controlFailure("the server is stopping");
   }
   await(reloadAsked_, client);
-  master_.reload();
+  (master_.*begin)();
   return std::nullopt;
 }
 
@@ -286,17 +294,18 @@ void ControlDesk::reloadBegins() {
   std::ranges::move(std::exchange(reloadAsked_, {}), std::back_inserter(reloadAwaited_));
 }
 
-void ControlDesk::reloadSucceeded(std::uint64_t generation) {
-  reloadFailure_.reset();
+void ControlDesk::reloadSucceeded(std::uint64_t generation, bool renewal) {
+  if (!renewal) reloadFailure_.reset();
   Object answer = controlSuccess();
   answer.set("generation", generation);
   answerAll(reloadAwaited_, answer);
 }
 
-void ControlDesk::reloadFailed(std::vector<std::string> complaints) {
+void ControlDesk::reloadFailed(std::vector<std::string> complaints, bool renewal) {
   answerAll(reloadAwaited_, controlFailure(fmt::format("reload failed: generation {} serves on",
                                                        master_.view().serving),
                                            complaints));
+  if (renewal) return;
   reloadFailure_ = ReloadFailure{std::chrono::system_clock::now(), std::move(complaints)};
 }
 

@@ -40,9 +40,10 @@ class ControlDesk {
   // The master tells how things go on. Whoever waits for that is answered.
   /// Who asks for a reload from now on waits for the next one.
   void reloadBegins();
-  void reloadSucceeded(std::uint64_t generation);
-  /// The generation that served serves on. `status` tells of it until a reload succeeds.
-  void reloadFailed(std::vector<std::string> complaints);
+  /// `renewal`: it was a mere renewal of certificates (ManagedMaster::renew).
+  void reloadSucceeded(std::uint64_t generation, bool renewal = false);
+  /// The generation that served serves on. `status` tells of a reload until one succeeds.
+  void reloadFailed(std::vector<std::string> complaints, bool renewal = false);
   /// `failure` is "" when all workers were replaced.
   void restartEnded(const std::string& failure);
   /// All workers have ended: the last call.
@@ -66,7 +67,7 @@ class ControlDesk {
   Answer backup(ClientId client);
   Answer askInProcess(ClientId client, const QueryRunner::Work& ask);
   void answerWith(ClientId client, const Result<std::string>& line);
-  Answer reload(ClientId client);
+  Answer reload(ClientId client, void (ManagedMaster::*begin)());
   Answer restart(ClientId client, const ControlRequest& request);
   Answer stop(ClientId client);
   Poco::JSON::Object changeLogLevel(const ControlRequest& request);

@@ -62,6 +62,7 @@ struct MasterView {
   std::vector<WorkerStatus> workers = {};  ///< of all generations
   std::string storageTrouble = {};         ///< why the database does not work; "": it does
   std::vector<ServedPlace> away = {};      ///< what cannot be served now
+  std::vector<std::string> certificateTroubles = {};  ///< why changed ones are not taken up
 };
 
 /// Master only, on its loop. How reload, restart and stop end is told to the desk later, or before
@@ -70,6 +71,8 @@ class ManagedMaster {
  public:
   virtual MasterView view() const = 0;
   virtual void reload() = 0;
+  /// As reload(), but with the configuration that runs: certificates are read anew.
+  virtual void renew() = 0;
   /// One worker of the generation that serves; none: all of them. Fails, in words for the client,
   /// when there is no such worker or something else is under way.
   virtual Result<void> restartWorkers(std::optional<std::uint32_t> number) = 0;

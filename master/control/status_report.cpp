@@ -127,6 +127,9 @@ Object describeStatus(const MasterView& master, const std::optional<ReloadFailur
   answer.set("workers", describeWorkers(master));
   answer.set("storage", describeStorage(master.storageTrouble));
   answer.set("away", describeAway(master));
+  if (!master.certificateTroubles.empty()) {
+    answer.set("certificate_troubles", jsonArray(master.certificateTroubles));
+  }
   if (failure) {
     Object object = jsonObject();
     object.set("time", unixTime(failure->when));

@@ -127,7 +127,7 @@ void logWarnings(const Complaints& warnings) {
 }
 
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints,
-                                              bool looks) {
+                                              bool looks, const ServingPlan* kept) {
   auto generation = std::make_unique<Generation>();
   generation->config = config;
   generation->workers =
@@ -140,7 +140,7 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
     complaints.push_back(complaintOf("server.user", account.error()));
   }
   Findings found;
-  generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found);
+  generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found, kept);
   std::ranges::move(found.complaints, std::back_inserter(complaints));
   generation->places = servedPlaces(*generation->plan);
   if (looks && account) {
@@ -172,9 +172,9 @@ void prepareStorage(Generation& generation) {
 
 std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
-    const ListenerSet& previous, const ResolvedNames* names) {
+    const ListenerSet& previous, const ResolvedNames* names, const ServingPlan* kept) {
   Complaints complaints;
-  auto generation = prepareGeneration(config, complaints, names == nullptr);
+  auto generation = prepareGeneration(config, complaints, names == nullptr, kept);
   if (!complaints.empty()) return failureOf(complaints);
   generation->number = number;
   auto listeners = ListenerSet::open(config.listen, inherited, previous, names,

@@ -50,9 +50,9 @@ void logWarnings(const Complaints& warnings);
 
 /// All but the sockets: reads certificates and makes missing ones, opens roots, loads plug-ins,
 /// opens the workers' logs. Blocking. With complaints it must not serve; warnings are logged, with
-/// `looks` those too that the workers' account finds (lookAs).
+/// `looks` those too that the workers' account finds (lookAs). `kept` as in buildServingPlan().
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints,
-                                              bool looks = true);
+                                              bool looks = true, const ServingPlan* kept = nullptr);
 /// Makes the database ready: prepareDatabase(). The server starts without it, too: a failure is
 /// logged and noted in `generation`, and requests that need the database are answered with an
 /// error.
@@ -62,7 +62,7 @@ void prepareStorage(Generation& generation);
 /// in ListenerSet::open(); where there are some, a rehearsal has looked at the roots.
 std::variant<std::unique_ptr<Generation>, Failure> buildGeneration(
     std::uint64_t number, const Config& config, const std::vector<InheritedSocket>& inherited,
-    const ListenerSet& previous, const ResolvedNames* names);
+    const ListenerSet& previous, const ResolvedNames* names, const ServingPlan* kept = nullptr);
 
 /// "gemini://example.org:1966/" for each Gemini and Spartan socket and each host that is a whole
 /// name and answered there; where any host is answered, for the address that was configured, too.

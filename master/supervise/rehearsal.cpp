@@ -101,12 +101,13 @@ Result<Rehearsal> Rehearsal::decode(std::string_view text) {
   return rehearsal;
 }
 
-Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet& previous) {
+Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet& previous,
+                   const ServingPlan* kept) {
   Rehearsal rehearsal;
   LogCatcher log;
   LoadedConfig loaded = load();
   if (loaded.complaints.empty()) {
-    const auto generation = prepareGeneration(loaded.config, rehearsal.complaints);
+    const auto generation = prepareGeneration(loaded.config, rehearsal.complaints, true, kept);
     if (rehearsal.complaints.empty()) {
       prepareStorage(*generation);
       rehearsal.storageTrouble = generation->storageTrouble;

@@ -9,6 +9,7 @@
 
 #include "common/config/config_loader.h"
 #include "master/supervise/listener_set.h"
+#include "worker/worker.h"
 
 namespace egalaxyd {
 
@@ -29,8 +30,9 @@ struct Rehearsal {
 };
 
 /// Loads the configuration, makes missing certificates, opens and reads what it names, prepares the
-/// database, and resolves the names of addresses that `previous` does not hold. Blocking: for a
-/// process that ends with it.
-Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet& previous);
+/// database, and resolves the names of addresses that `previous` does not hold. `kept` as in
+/// buildServingPlan(). Blocking: for a process that ends with it.
+Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet& previous,
+                   const ServingPlan* kept = nullptr);
 
 }  // namespace egalaxyd

@@ -2,6 +2,7 @@
 """The Debian package in a real systemd: installed, reloaded, killed, frozen, stopped, removed."""
 import re
 import shutil
+import ssl
 import unittest
 
 import lab
@@ -101,6 +102,10 @@ def upload(path, body):
 
 def load(seconds=4):
     return Load(lab.BIN, "gemini://localhost/", seconds=seconds, connections=8)
+
+
+def served_certificate():
+    return ssl.get_server_certificate(("127.0.0.1", 1965))
 
 
 def serves_anew(old):
@@ -227,6 +232,43 @@ class Configured(unittest.TestCase):
         machine.run("systemctl", "restart", "egalaxyd")
         self.assertIn("# Served from /srv", lab.gemini()[1])
         self.assertIn("expired.crt: the certificate expired at ", machine.journal())
+
+    def test_certbots_hook_hands_over_a_key_that_only_root_reads(self):
+        """Its layout: archive/ with root's keys, live/ with links to the newest."""
+        home = machine.path("/etc/letsencrypt")
+        self.addCleanup(shutil.rmtree, home)
+        self.addCleanup(machine.run, "systemctl", "restart", "egalaxyd")
+        installed = "/var/lib/egalaxyd/certificates/localhost.pem"
+        self.addCleanup(lambda: machine.path(installed).unlink(missing_ok=True))
+        hook = home / "renewal-hooks/deploy/egalaxyd"
+        hook.parent.mkdir(parents=True)
+        hooks = "/usr/share/doc/egalaxyd/examples/hooks"
+        machine.run("install", f"{hooks}/certbot-deploy", "/etc/letsencrypt/renewal-hooks/deploy/egalaxyd")
+        for name in ("archive", "live"):
+            (home / name / "localhost").mkdir(parents=True)
+            (home / name).chmod(0o700)
+        before = served_certificate()
+        for renewal in (1, 2):
+            cert, key = lab.capsule.make_certificate(home / "archive/localhost", "localhost")
+            for made, file in ((cert, "fullchain"), (key, "privkey")):
+                shutil.move(made, home / f"archive/localhost/{file}{renewal}.pem")
+                link = home / f"live/localhost/{file}.pem"
+                link.unlink(missing_ok=True)
+                link.symlink_to(f"../../archive/localhost/{file}{renewal}.pem")
+            (home / f"archive/localhost/privkey{renewal}.pem").chmod(0o600)
+            said = machine.run("env", "RENEWED_LINEAGE=/etc/letsencrypt/live/localhost",
+                               "RENEWED_DOMAINS=localhost web.test",
+                               "/etc/letsencrypt/renewal-hooks/deploy/egalaxyd").stdout
+            self.assertIn("localhost: installed, and served", said)
+            after = served_certificate()
+            self.assertNotEqual(after, before)
+            before = after
+        self.assertIn("localhost has another public key", machine.journal())
+        shown = machine.run("stat", "--format=%U:%G %a", installed).stdout
+        self.assertEqual(shown.strip(), "egalaxyd:egalaxyd 600")
+        machine.run("systemctl", "restart", "egalaxyd")
+        lab.eventually(lab.answers, "an answer after the restart")
+        self.assertEqual(served_certificate(), before)
 
     def test_a_user_without_rights_is_told_how_to_get_them(self):
         asked = machine.run("runuser", "-u", "nobody", "--", "egalaxyctl", "reload", check=False)

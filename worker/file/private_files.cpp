@@ -16,7 +16,8 @@ PrivateFiles PrivateFiles::of(const Config& config) {
   std::error_code unreadable;  // there are no automatic certificates then
   for (const auto& entry : std::filesystem::directory_iterator(
            config.server.stateDir / kCertificatesFolder, unreadable)) {
-    if (entry.path().extension() == ".key") keys.add(entry.path());
+    const auto kind = entry.path().extension();
+    if (kind == ".key" || kind == ".pem") keys.add(entry.path());
   }
   return keys;
 }

@@ -189,7 +189,7 @@ std::string missingNames(const std::vector<std::string>& names, const NamedHosts
 /// The stored certificate of a host, or a new one.
 Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const AutomaticFiles& files,
                                               bool keep) {
-  const auto& [folder, certificate, key] = files;
+  const auto& [folder, certificate, key, installed] = files;
   std::error_code ignored;
   if (std::filesystem::exists(certificate, ignored)) return readKeyedCertificate(certificate, key);
   auto made = makeSelfSigned(certificateNamesOf(site));
@@ -203,6 +203,23 @@ Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const Auto
   spdlog::info("made a self-signed certificate for {}: {}, SHA-256 {}", site.host,
                certificate.string(), certificateFingerprint(made->chain.front().get()));
   return made;
+}
+
+/// What is in use in `context`.
+KeyedCertificate identityIn(SSL_CTX* context) {
+  KeyedCertificate identity;
+  const auto add = [&identity](X509* certificate) {
+    X509_up_ref(certificate);
+    identity.chain.emplace_back(certificate);
+  };
+  add(SSL_CTX_get0_certificate(context));
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(context, &chain);
+  for (int i = 0; i < sk_X509_num(chain); ++i) add(sk_X509_value(chain, i));
+  EVP_PKEY* key = SSL_CTX_get0_privatekey(context);
+  EVP_PKEY_up_ref(key);
+  identity.key.reset(key);
+  return identity;
 }
 
 }  // namespace
@@ -228,13 +245,24 @@ Complaints TlsContexts::warnings(std::chrono::system_clock::time_point now) cons
 }
 
 std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeMissing,
-                                                Findings& findings) {
+                                                Findings& findings, const TlsContexts* kept) {
   std::unique_ptr<TlsContexts> built(new TlsContexts);
   State& state = *built->state_;
   std::vector<NamedHosts> named;  // by context
 
-  const auto add = [&](Result<KeyedCertificate> identity, const std::filesystem::path& file,
-                       const std::string& where) -> std::optional<std::size_t> {
+  // `owner`: the host whose files in the state folder they are.
+  const auto add = [&](Result<KeyedCertificate> identity, const CertificateFiles& files,
+                       const std::string& where,
+                       const std::string& owner) -> std::optional<std::size_t> {
+    if (!identity && kept != nullptr) {
+      const auto before = std::ranges::find_if(kept->served(), [&](const ServedCertificate& each) {
+        return each.file == files.certificate && each.key == files.key;
+      });
+      if (before != kept->served().end()) {
+        identity =
+            identityIn(kept->state_->at(static_cast<std::size_t>(before - kept->served().begin())));
+      }
+    }
     auto context = identity ? makeContext(*identity, config.tls)
                             : Result<ContextPtr>(std::move(identity).error());
     if (!context) {
@@ -243,7 +271,13 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     }
     const X509* leaf = SSL_CTX_get0_certificate((*context)->sslContext());
     state.contexts.push_back(*context);
-    state.served.push_back({{}, file, where, leaf});
+    state.served.push_back({.file = files.certificate,
+                            .where = where,
+                            .leaf = leaf,
+                            .key = files.key,
+                            .origin = files.origin,
+                            .owner = owner,
+                            .digest = chainDigest(identity->chain)});
     named.emplace_back(leaf);
     return state.served.size() - 1;
   };
@@ -253,8 +287,8 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
                             const std::filesystem::path& key) {
     auto identity = readKeyedCertificate(certificate, key);
     const bool keyIsAtFault = !identity && readCertificates(certificate).ok();
-    return add(std::move(identity), certificate,
-               config.where(table + (keyIsAtFault ? ".key" : ".certificate")));
+    return add(std::move(identity), {certificate, key},
+               config.where(table + (keyIsAtFault ? ".key" : ".certificate")), "");
   };
 
   // A certificate without its key, or the reverse, has been complained of already.
@@ -268,10 +302,15 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     if (!site.certificate.empty() && site.key.empty()) continue;
     if (!site.certificate.empty()) {
       context = addNamed(site.dottedKey, site.certificate, site.key);
+    } else if (const AutomaticFiles own(config.server.stateDir, site.host);
+               !haveDefault && own.inUse().origin == CertificateOrigin::kInstalled) {
+      context = add(readKeyedCertificate(own.installed, own.installed), own.inUse(), site.where,
+                    site.host);
     } else if (!haveDefault && config.tls.autoCertificates) {
       automatic = true;
-      const AutomaticFiles files(config.server.stateDir, site.host);
-      context = add(automaticCertificate(site, files, makeMissing), files.certificate, site.where);
+      context =
+          add(automaticCertificate(site, own, makeMissing),
+              {own.certificate, own.key, CertificateOrigin::kAutomatic}, site.where, site.host);
     } else if (!haveDefault) {
       findings.complaints.push_back({site.where,
                                      "no certificate: set certificate and key here or in [tls], or "

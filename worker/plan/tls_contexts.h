@@ -25,9 +25,10 @@ class TlsContexts {
  public:
   /// `makeMissing`: create and keep automatic certificates in `<state>/certificates`; without it
   /// (--check) a missing one is made for this process only. A router without sites gets one for
-  /// this machine's name. What cannot be read is a complaint.
+  /// this machine's name. What cannot be read is a complaint; where `kept` was made from the same
+  /// files it is taken from there instead, silently.
   static std::unique_ptr<TlsContexts> build(const Config& config, bool makeMissing,
-                                            Findings& findings);
+                                            Findings& findings, const TlsContexts* kept = nullptr);
   ~TlsContexts();
 
   /// The context that handshakes begin with; its servername callback switches to the host's own.

@@ -42,6 +42,7 @@ class FakeMaster final : public ManagedMaster {
             .workers = workers};
   }
   void reload() override { asked.emplace_back("reload"); }
+  void renew() override { asked.emplace_back("renew"); }
   Result<void> restartWorkers(std::optional<std::uint32_t> number) override {
     asked.push_back("restart " + (number ? std::to_string(*number) : "all"));
     return restart;
@@ -126,10 +127,11 @@ class ControlDeskTest : public testing::Test {
 };
 
 /// And one that shows what may be for members of a site only.
-constexpr ControlCommand kChanging[] = {
-    ControlCommand::kForgetUser, ControlCommand::kContent,     ControlCommand::kRestore,
-    ControlCommand::kBackup,     ControlCommand::kClearLimits, ControlCommand::kReload,
-    ControlCommand::kRestart,    ControlCommand::kLog,         ControlCommand::kStop};
+constexpr ControlCommand kChanging[] = {ControlCommand::kForgetUser,  ControlCommand::kContent,
+                                        ControlCommand::kRestore,     ControlCommand::kBackup,
+                                        ControlCommand::kClearLimits, ControlCommand::kReload,
+                                        ControlCommand::kRenew,       ControlCommand::kRestart,
+                                        ControlCommand::kLog,         ControlCommand::kStop};
 
 TEST_F(ControlDeskTest, RefusesEveryCommandThatChangesSomethingByUid) {
   master_.runsAWorker();
