@@ -11,6 +11,12 @@ if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})
   endif()
 endif()
 
+# Packages for another architecture: dpkg-shlibdeps and what looks for libraries have to know.
+if(CPACK_EGALAXYD_HOST_ARCH)
+  set(ENV{DEB_HOST_ARCH} ${CPACK_EGALAXYD_HOST_ARCH})
+  set(CMAKE_OBJDUMP ${CPACK_EGALAXYD_OBJDUMP})
+endif()
+
 function(compress)
   execute_process(COMMAND gzip -9nf ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()

@@ -63,7 +63,7 @@ class Machine:
         """The same configuration with its paths led here, where what they name has been made."""
         text = re.sub(r'(= "|^\s+")/(srv|etc|var|home)/', rf"\1{self.path}/\2/", text, flags=re.M)
         folders = re.findall(r'root = "([^"]+)"', text)
-        folders += [os.path.dirname(file) for file in re.findall(r'target = "(/[^"]+)"', text)]
+        folders += [os.path.dirname(file) for file in re.findall(r'(?:target|log) = "(/[^"]+)"', text)]
         for folder in map(pathlib.Path, folders):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o777)  # whichever account the workers have
