@@ -19,7 +19,7 @@ std::string folded(std::string_view line, std::size_t width = kColumns);
 /// A stream that folds each line on its way to another.
 class FoldedOutput : public std::ostream {
  public:
-  explicit FoldedOutput(std::ostream& out) : std::ostream(nullptr), buffer_(out) {
+  explicit FoldedOutput(std::ostream& target) : std::ostream(nullptr), buffer_(target) {
     rdbuf(&buffer_);
   }
   ~FoldedOutput() override { flush(); }
@@ -27,7 +27,7 @@ class FoldedOutput : public std::ostream {
  private:
   class Buffer : public std::streambuf {
    public:
-    explicit Buffer(std::ostream& out) : out_(out) {}
+    explicit Buffer(std::ostream& target) : out_(target) {}
 
    protected:
     int_type overflow(int_type c) override;
