@@ -17,8 +17,8 @@ struct Fault {
   std::string text;
 };
 
-/// Written by the threads of one process, read by all: lives in zeroed shared memory. A text that is
-/// written while it is read may come out mixed.
+/// Written by the threads of one process, read by all: lives in zeroed shared memory. A text that
+/// is written while it is read may come out mixed.
 class FaultRing {
  public:
   static constexpr std::size_t kKept = 8;
