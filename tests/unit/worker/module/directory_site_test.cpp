@@ -122,7 +122,7 @@ TEST_F(DirectorySiteTest, ASidecarThatIsHugeOrBrokenSaysNothing) {
 TEST_F(DirectorySiteTest, ASidecarIsNeitherServedNorListedNorWritten) {
   args_.sidecar = Sidecar::kMeta;
   args_.hidden = true;
-  args_.listing = true;
+  args_.listing.emplace();
   args_.upload.emplace().anyone = true;
   dir_.write(".meta", "x: text/plain");
   dir_.write("sub/.meta", "x: text/plain");
