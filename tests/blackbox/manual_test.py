@@ -109,7 +109,7 @@ class Typed(unittest.TestCase):
     def setUpClass(cls):
         told = help_of("egalaxyctl")
         cls.rows = [re.match(r"(?:[a-z]+ ?)+", line.strip()).group().split()
-                    for line in told.split("\n-h, --help")[0].splitlines()[1:] if line.strip()]
+                    for line in told.split("\n-h, --help")[0].splitlines()[1:] if re.match("  [a-z]", line)]
         cls.options = {"egalaxyctl": set(re.findall(r"--[a-z-]+", told)),
                        "egalaxyd": set(re.findall(r"--[a-z-]+", help_of("egalaxyd")))}
 

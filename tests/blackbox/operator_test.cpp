@@ -370,7 +370,8 @@ TEST_F(OperatorOfCertificates, ListsThoseOfTheConfigurationWhereNoServerRuns) {
   const Finished listed = list();
   EXPECT_EQ(listed.status.code, 0) << listed.all();
   EXPECT_THAT(listed.err, HasSubstr("no server runs"));
-  EXPECT_THAT(listed.out, HasSubstr("hosts       localhost localhost.localdomain\nerror       "));
+  EXPECT_THAT(listed.out, HasSubstr("hosts       localhost localhost.localdomain\n"
+                                    "from        automatic\nerror       "));
   EXPECT_LT(listed.out.find("soon.example"), listed.out.find("localhost"))
       << "in the server's order";
   EXPECT_THAT(listed.out, HasSubstr("soon.crt\nhosts       soon.example\n"));

@@ -97,7 +97,7 @@ TEST_F(Start, SaysWhichLimitOnOpenFilesIsTooLow) {
   EXPECT_TRUE(eventually([&] { return readAll(err).find("ready") != std::string::npos; }));
   EXPECT_THAT(readAll(err), HasSubstr("limits.connections is 20000, but 2 workers with 512 open "
                                       "files each can hold 768: raise the limit on open files to "
-                                      "12764 (LimitNOFILE="));
+                                      "12765 (LimitNOFILE="));
   server.signal(SIGTERM);
   EXPECT_TRUE(server.wait());
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/path.h"
+#include "worker/route/pattern_redirects.h"
 
 namespace egalaxyd {
 

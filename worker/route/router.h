@@ -14,13 +14,14 @@
 
 #include "common/base/limits.h"
 #include "worker/base/listener_kind.h"
-#include "worker/route/pattern_redirects.h"
 #include "worker/site/request.h"
 #include "worker/site/request_line.h"
 #include "worker/site/response.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {
+
+class PatternRedirects;
 
 /// The sites of one host by path prefix.
 class PathMap {

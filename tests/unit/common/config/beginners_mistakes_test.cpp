@@ -317,7 +317,7 @@ const Mistake kMistakes[] = {
     {"TopPort",
      "port = 1965\nworkers = 4\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",
      {"1: port: unknown key; allowed: \"server\", \"listen\", \"tls\", \"limits\", \"rate_limit\", "
-      "\"users\", \"log\", \"status\", \"router\", \"sites\"",
+      "\"users\", \"people\", \"log\", \"status\", \"router\", \"sites\"",
       "2: workers: unknown key here; it belongs to [server]"}},
     {"WrongSection",
      "[limits]\nrequests = 5\nlevel = \"info\"\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -110,11 +113,15 @@ TEST_F(DirectorySiteTest, ASidecarThatIsHugeOrBrokenSaysNothing) {
   args_.sidecar = Sidecar::kMeta;
   dir_.write("a.gmi", "x");
   dir_.write(".meta", "a.gmi: text/plain\n" + std::string(64 * 1024, '#'));
-  testing::internal::CaptureStdout();
+  std::ostringstream out;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::ostream_sink_mt>(out)));
   EXPECT_EQ(get("/a.gmi").header(), "20 text/gemini");
   dir_.write(".meta", "what?\na.gmi: text/plain");
   EXPECT_EQ(get("/a.gmi").header(), "20 text/plain");
-  const std::string log = testing::internal::GetCapturedStdout();
+  spdlog::set_default_logger(before);
+  const std::string log = out.str();
   EXPECT_NE(log.find(".meta: it counts for nothing"), std::string::npos) << log;
   EXPECT_NE(log.find(".meta: line 1: is no"), std::string::npos) << log;
 }
