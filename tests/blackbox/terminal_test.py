@@ -29,10 +29,10 @@ module = "directory"
 root = "{'z' * 100}/{'z' * 100}"
 """
 COMMANDS = ("backup", "certificate create", "certificate install", "certificate list",
-            "certificate show", "check", "completion", "get", "help", "identity create", "identity show", "limits", "limits clear", "log", "put",
-            "reload", "stats", "status", "stop", "token", "uploads", "uploads diff",
-            "uploads restore", "uploads show", "users", "users forget", "users show",
-            "worker restart")
+            "certificate show", "check", "completion", "get", "help", "identity create",
+            "identity show", "limits", "limits clear", "log", "put", "reload", "stats", "status",
+            "stop", "token", "uploads", "uploads diff", "uploads restore", "uploads show", "users",
+            "users forget", "users show", "worker restart")
 
 
 def columns(line):
