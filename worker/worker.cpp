@@ -27,6 +27,7 @@
 #include "worker/plan/sandbox_rules.h"
 #include "worker/plan/serving_plan.h"
 #include "worker/plugin/plugin_loader.h"
+#include "worker/route/pattern_redirects.h"
 #include "worker/upload/upload_recovery.h"
 #include "worker/upload/uploads.h"
 

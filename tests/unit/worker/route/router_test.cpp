@@ -1,3 +1,4 @@
+#include "worker/route/pattern_redirects.h"
 #include "worker/route/router.h"
 
 #include <gtest/gtest.h>
