@@ -1,4 +1,3 @@
-#include "worker/route/pattern_redirects.h"
 #include "worker/route/router.h"
 
 #include <gtest/gtest.h>
@@ -6,6 +5,7 @@
 #include <string>
 
 #include "common/base/path.h"
+#include "worker/route/pattern_redirects.h"
 
 namespace egalaxyd {
 namespace {
