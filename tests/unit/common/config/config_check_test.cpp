@@ -394,6 +394,7 @@ TEST(ConfigCheck, ComplainsOfAConfigurationThatCameFromNoFile) {
                           .certificate = {},
                           .key = {},
                           .lang = {},
+                          .redirects = {},
                           .mounts = {}});
   config.sites[0].mounts.push_back({"/", "the folder", DirectoryArgs{}});
   EXPECT_THAT(checkConfig(config),
