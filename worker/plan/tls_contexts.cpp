@@ -263,8 +263,8 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
             identityIn(kept->state_->at(static_cast<std::size_t>(before - kept->served().begin())));
       }
     }
-    auto context = identity ? makeContext(*identity, config.tls)
-                            : Result<ContextPtr>(std::move(identity).error());
+    auto context =
+        identity ? makeContext(*identity, config.tls) : Result<ContextPtr>(identity.error());
     if (!context) {
       findings.complaints.push_back(complaintOf(where, context.error()));
       return std::nullopt;
