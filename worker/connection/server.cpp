@@ -60,8 +60,11 @@ HostMap<bool> spartanHosts(const Config& config) {
   return hosts;
 }
 
-/// Which log takes the lines of a host.
-HostMap<std::size_t> siteLogs(const Config& config) {
+/// Which log takes the lines of a host; nullopt where no site has one of its own, so that no
+/// request is looked up.
+std::optional<HostMap<std::size_t>> siteLogs(const Config& config) {
+  const auto hasOwn = [](const SiteConfig& site) { return !site.log.empty(); };
+  if (std::ranges::none_of(config.sites, hasOwn)) return std::nullopt;
   const std::vector<LogPlace> places = logPlaces(config);
   HostMap<std::size_t> hosts;
   for (const SiteConfig& site : config.sites) {
@@ -110,7 +113,7 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
                        .refusals = refusals_,
                        .lost = lost_,
                        .rateLimiter = rateLimiter_,
-                       .siteLogs = &siteLogs_},
+                       .siteLogs = siteLogs_ ? &*siteLogs_ : nullptr},
       costs_(std::random_device{}()),
       admission_(admissionLimits(setup.workerCount), [this] { onSlotFreed(); }),
       connectionLimit_(connectionLimit(setup.logs.size())),

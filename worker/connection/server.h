@@ -106,7 +106,7 @@ class Server final : public ConnectionKeeper {
   CpuMeter cpuMeter_;
   Refusals refusals_;
   LostClients lost_;
-  const HostMap<std::size_t> siteLogs_;
+  const std::optional<HostMap<std::size_t>> siteLogs_;
   ExchangeContext exchangeContext_;
   TlsIo tlsIo_;
   HandshakeCosts costs_;
