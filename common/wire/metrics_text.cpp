@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -24,16 +23,6 @@ void put(std::string& out, fmt::format_string<Values...> form, Values&&... value
 
 std::uint64_t number(const Object& object, const std::string& name) {
   return object.getValue<std::uint64_t>(name);
-}
-
-/// Every protocol's `member` object, e.g. what "answers" holds of "gemini".
-void forEachProtocol(
-    const Object& answer, const std::string& member,
-    const std::function<void(const std::string& protocol, const Object& values)>& visit) {
-  const auto protocols = answer.getObject(member);
-  for (const std::string& protocol : protocols->getNames()) {
-    visit(protocol, *protocols->getObject(protocol));
-  }
 }
 
 /// What Prometheus shows beside a counter: what one of it is, and when it is counted.
@@ -72,6 +61,15 @@ void metric(std::string& out, const std::string& name, const char* type, const c
 }
 
 }  // namespace
+
+void forEachProtocol(
+    const Object& answer, const std::string& member,
+    const std::function<void(const std::string& protocol, const Object& values)>& visit) {
+  const auto protocols = answer.getObject(member);
+  for (const std::string& protocol : protocols->getNames()) {
+    visit(protocol, *protocols->getObject(protocol));
+  }
+}
 
 std::string metricsText(const Object& answer) {
   std::string out;

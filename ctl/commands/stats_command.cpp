@@ -4,7 +4,6 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <functional>
 #include <iterator>
 #include <map>
 #include <ostream>
@@ -32,16 +31,6 @@ std::uint64_t number(const Object& object, const std::string& name) {
 
 double seconds(const Object& object, const std::string& name) {
   return object.getValue<double>(name);
-}
-
-/// Every protocol's `member` object, e.g. what "answers" holds of "gemini".
-void forEachProtocol(
-    const Object& answer, const std::string& member,
-    const std::function<void(const std::string& protocol, const Object& values)>& visit) {
-  const auto protocols = answer.getObject(member);
-  for (const std::string& protocol : protocols->getNames()) {
-    visit(protocol, *protocols->getObject(protocol));
-  }
 }
 
 std::vector<Object::Ptr> workersOf(const Object& answer) {
