@@ -2,7 +2,7 @@
 """egalaxyctl backup of a server under load, egalaxyd --restore into another one: what was acknowledged
 before the backup began is there, to the byte. The programs are those of $EGALAXYD_BIN_DIR.
 
-    backup_test.py [--seconds N] [TEST ...]
+    backup_test.py [--pages N] [TEST ...]
 """
 import contextlib
 import os
@@ -20,11 +20,12 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import Capsule, Folder, make_certificate, program, sha256, small_disk  # noqa: E402
+from capsule import (Capsule, Folder, eventually, make_certificate, program,  # noqa: E402
+                     sha256, small_disk)
 
-# For how long uploads go on around the backup.
-SECONDS = float(sys.argv.pop(sys.argv.index("--seconds") + 1)) if "--seconds" in sys.argv else 1.5
-sys.argv = [word for word in sys.argv if word != "--seconds"]
+# That each uploader stores before and after the backup.
+PAGES = int(sys.argv.pop(sys.argv.index("--pages") + 1)) if "--pages" in sys.argv else 20
+sys.argv = [word for word in sys.argv if word != "--pages"]
 SITE = """
 [sites.localhost."/up"]
 module = "directory"
@@ -107,6 +108,13 @@ class Case(unittest.TestCase):
 
 
 class UnderLoad(Case):
+    def wait_for_more(self, loads):
+        """Until each has stored some more pages, or has failed."""
+        counts = [len(load.acknowledged) + PAGES for load in loads]
+        self.assertTrue(eventually(
+            lambda: all(load.wrong or len(load.acknowledged) >= count
+                        for load, count in zip(loads, counts))), "no load")
+
     def test_what_was_acknowledged_before_is_restored(self):
         server = self.serve()
         person = make_certificate(self.folder.path, "person")
@@ -114,13 +122,13 @@ class UnderLoad(Case):
         loads = [Uploader(server, number) for number in range(4)]
         for load in loads:
             load.start()
-        time.sleep(SECONDS / 3)
+        self.wait_for_more(loads)
         before = {load.path: list(load.acknowledged) for load in loads}
         slowest_alone = max(load.slowest for load in loads)
         begun = time.monotonic()
         self.backup()
         took = time.monotonic() - begun
-        time.sleep(SECONDS / 3)
+        self.wait_for_more(loads)
         for load in loads:
             load.ended.set()
         for load in loads:
