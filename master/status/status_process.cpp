@@ -50,8 +50,8 @@ void closeOthers(std::vector<int> kept) {
   ::close_range(next, UINT_MAX, 0);
 }
 
-/// Data and stacks in the sixth column, in pages.
-std::optional<rlim_t> dataInUse() {
+/// Data and stacks in the sixth column, in pages. A build with a sanitizer does not ask.
+[[maybe_unused]] std::optional<rlim_t> dataInUse() {
   std::FILE* file = std::fopen("/proc/self/statm", "re");
   if (file == nullptr) return std::nullopt;
   unsigned long pages = 0;
