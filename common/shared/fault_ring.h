@@ -33,7 +33,8 @@ class FaultRing {
   struct Entry {
     std::atomic<std::int64_t> time;  ///< 0: none
     std::atomic<std::uint16_t> size;
-    std::atomic<bool> isError;
+    /// A number, since a bool with any other value than 0 or 1 must not be read.
+    std::atomic<std::uint8_t> isError;
     std::array<std::atomic<char>, kMostText> text;
   };
   std::array<Entry, kKept> entries_;
