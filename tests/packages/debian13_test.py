@@ -22,6 +22,7 @@ cmake --build /build -j $(nproc)
 """
 
 SERVE = """
+export HOME=/tmp  # whose known hosts go with the run, while the root is kept
 mkdir /tmp/capsule
 echo '# Debian' $(cat /etc/debian_version) >/tmp/capsule/index.gmi
 /build/bin/egalaxyd --user nobody --state-dir /tmp/state --runtime-dir /run/egalaxyd \
