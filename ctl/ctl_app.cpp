@@ -43,8 +43,8 @@ bool writesAsItIs(const Invocation& invocation) {
   constexpr std::array<std::string_view, 6> kAsItIs{
       "certificate create", "completion", "get", "put", "token", "uploads diff"};
   const auto format = invocation.options.find("format");
-  const bool isForProgram = invocation.has("json") || (format != invocation.options.end() &&
-                                                       format->second != "text");
+  const bool isForProgram =
+      invocation.has("json") || (format != invocation.options.end() && format->second != "text");
   return command == nullptr || invocation.has("content") || isForProgram ||
          std::ranges::find(kAsItIs, command->words) != kAsItIs.end();
 }

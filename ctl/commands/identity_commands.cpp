@@ -57,8 +57,9 @@ void print(const Invocation& invocation, const fs::path& file, const X509* leaf,
   const std::string name = nameLike(certificateCommonName(leaf));
   // For a terminal in lines of their own, which may be pasted as they are.
   const std::string cut = invocation.terminal ? "\n  " : "";
-  const std::string value = invocation.terminal ? fmt::format("[\n  \"SHA256:{}\"\n  ]", fingerprint)
-                                                : fmt::format("\"SHA256:{}\"", fingerprint);
+  const std::string value = invocation.terminal
+                                ? fmt::format("[\n  \"SHA256:{}\"\n  ]", fingerprint)
+                                : fmt::format("\"SHA256:{}\"", fingerprint);
   invocation.out << fmt::format(
       "\nAn authenticated site lets it in, and an upload table lets it write, by the line\n"
       "  fingerprints = [{0}\"SHA256:{1}\"{0}]\n"

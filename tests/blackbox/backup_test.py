@@ -280,11 +280,16 @@ class Stopped(Case):
         self.given = self.folder.make("given")
         self.ctl("certificate", "create", "localhost", "--dir", self.given).check_returncode()
 
-    def ctl(self, *words, **options):
-        line = [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", *words]
+    def begin(self, *words, **options):
         environment = {**os.environ, "HOME": str(self.made), "TMPDIR": str(self.temporary)}
-        return subprocess.run(line, capture_output=True, text=True, check=False, env=environment,
-                              timeout=60, **options)
+        return subprocess.Popen(
+            [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", *words],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+    def ctl(self, *words, **options):
+        running = self.begin(*words, **options)
+        said = running.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, running.returncode, *said)
 
     def commands(self):
         """Each that writes files, with the bytes that it can write before it is stopped."""
@@ -327,13 +332,12 @@ class Stopped(Case):
                 with self.subTest(words=words, number=number):
                     self.server.signal(signal.SIGSTOP)
                     try:
-                        asked = subprocess.Popen(
-                            [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", *words],
-                            env={**os.environ, "TMPDIR": str(self.temporary)},
-                            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+                        asked = self.begin(
+                            *words, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
                         self.assertTrue(eventually(lambda: list(folder.iterdir())))
                         asked.send_signal(number)
-                        self.assertEqual(asked.wait(60), -number)
+                        asked.communicate(timeout=60)
+                        self.assertEqual(asked.returncode, -number)
                     finally:
                         self.server.signal(signal.SIGCONT)
                     self.assertEqual(list(folder.iterdir()), [])
@@ -341,16 +345,14 @@ class Stopped(Case):
     def test_what_is_compared_is_nobody_elses_to_read(self):
         self.server.signal(signal.SIGSTOP)
         try:
-            asked = subprocess.Popen(
-                [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", "uploads", "diff", "2"],
-                env={**os.environ, "TMPDIR": str(self.temporary)}, stdout=subprocess.PIPE, umask=0)
+            asked = self.begin("uploads", "diff", "2", umask=0)
             self.assertTrue(eventually(lambda: list(self.temporary.iterdir())))
             modes = {stat.S_IMODE(file.stat().st_mode) for file in self.temporary.iterdir()}
         finally:
             self.server.signal(signal.SIGCONT)
         said, _ = asked.communicate(timeout=60)
         self.assertEqual(modes, {0o600})
-        self.assertIn(b"+two", said)
+        self.assertIn("+two", said)
         self.assertEqual(list(self.temporary.iterdir()), [])
 
 
