@@ -15,6 +15,7 @@ import sys
 import termios
 import threading
 import time
+import tomllib
 import unicodedata
 import unittest
 import urllib.parse
@@ -119,6 +120,16 @@ class Terminal(Case):
         said = self.run_on_terminal("identity", "create", "somebody")
         self.assert_narrow(said)
         self.assertRegex(said, r'fingerprints = \[\n *"SHA256:[0-9A-Fa-f]{64}"\n *\]')
+
+    def test_the_lines_for_an_identity_can_be_pasted_however_long_its_name_is(self):
+        for name in ("short", "n" * 50, "n" * 51, NAME):
+            with self.subTest(name=name):
+                said = self.run_on_terminal("identity", "create", name)
+                self.assert_narrow(said)
+                lines = said[said.index("\n\n"):said.index("\negalaxyctl get")].split("\n")
+                pasted = tomllib.loads("\n".join(line for line in lines if line.startswith("  ")))
+                self.assertEqual(pasted["people"][name], pasted["fingerprints"])
+                self.assertEqual(pasted["people"]["fingerprints"], ["@" + name])
 
     def test_stats_that_are_watched_fit_80_columns_and_24_lines(self):
         said = self.run_on_terminal("stats", "--watch=1", until=1.6)
