@@ -30,12 +30,22 @@ bool wantsColour() {
          environmentVariable("TERM") != "dumb";
 }
 
-/// Whether what the command writes is somebody's content, or to be pasted: no line of it is folded.
+/// The standard error: on a terminal its lines are folded, whatever the command.
+std::ostream& complaints() {
+  static FoldedOutput narrow(std::cerr);
+  return ::isatty(STDERR_FILENO) == 1 ? narrow : std::cerr;
+}
+
+/// Whether what the command writes is somebody's content, for a program, or to be pasted: no line
+/// of it is folded.
 bool writesAsItIs(const Invocation& invocation) {
   const Command* command = findCommand(invocation.arguments);
   constexpr std::array<std::string_view, 6> kAsItIs{
       "certificate create", "completion", "get", "put", "token", "uploads diff"};
-  return command == nullptr || invocation.has("content") || invocation.has("json") ||
+  const auto format = invocation.options.find("format");
+  const bool isForProgram =
+      invocation.has("json") || (format != invocation.options.end() && format->second != "text");
+  return command == nullptr || invocation.has("content") || isForProgram ||
          std::ranges::find(kAsItIs, command->words) != kAsItIs.end();
 }
 
@@ -64,8 +74,8 @@ Option ownOption(Option option) {
 bool CtlApp::readCommandLine(int argc, char** argv) {
   const auto read = guarded("egalaxyctl", [&] { init(argc, argv); });
   if (!read) {
-    std::cerr << read.error().message << meantOption({argv, argv + argc})
-              << " See egalaxyctl --help.\n";
+    complaints() << read.error().message << meantOption({argv, argv + argc})
+                 << " See egalaxyctl --help.\n";
   }
   return read.ok();
 }
@@ -158,22 +168,22 @@ int CtlApp::main(const std::vector<std::string>& arguments) {
   if (asks || isAsked) {
     return printHelp({arguments.begin() + (asks ? 1 : 0), arguments.end()});
   }
-  Invocation invocation{arguments, given_,        std::cout,
-                        std::cerr, wantsColour(), ::isatty(STDOUT_FILENO) == 1};
+  Invocation invocation{arguments,    given_,        std::cout,
+                        complaints(), wantsColour(), ::isatty(STDOUT_FILENO) == 1};
   const bool folds = invocation.terminal && !writesAsItIs(invocation);
   FoldedOutput narrow(std::cout);
-  const int code = runCommand({arguments, given_, folds ? narrow : std::cout, std::cerr,
+  const int code = runCommand({arguments, given_, folds ? narrow : std::cout, complaints(),
                                invocation.colour, invocation.terminal});
   narrow.flush();
   if (std::cout.flush()) return code;
-  std::cerr << "egalaxyctl: cannot write to the standard output\n";
+  complaints() << "egalaxyctl: cannot write to the standard output\n";
   return code == 0 ? kExitIo : code;
 }
 
 int CtlApp::printHelp(const std::vector<std::string>& arguments) const {
   const Command* command = findCommand(arguments);
   if (command == nullptr && !arguments.empty()) {
-    return runCommand({arguments, {}, std::cout, std::cerr});  // which says what there is
+    return runCommand({arguments, {}, std::cout, complaints()});  // which says what there is
   }
   Poco::Util::OptionSet shown;
   for (const Option& option : options()) {

@@ -7,7 +7,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <spdlog/fmt/fmt.h>
@@ -17,7 +16,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <optional>
@@ -27,6 +25,7 @@
 #include "common/base/path.h"
 #include "common/base/regular_file.h"
 #include "common/base/sha256.h"
+#include "common/base/unfinished_file.h"
 #include "common/base/unique_fd.h"
 #include "common/base/write_all.h"
 #include "common/system/log.h"
@@ -249,7 +248,7 @@ Result<void> publish(const fs::path& temporary, const fs::path& file, Present pr
 
 Result<void> fillAndPublish(int fd, std::string_view bytes, mode_t mode, const fs::path& temporary,
                             const fs::path& file, Present present) {
-  // The umask took from the mode; nothing secret is in the file yet.
+  // Whatever the umask is.
   if (::fchmod(fd, mode) != 0) return errnoError("chmod " + temporary.string(), errno);
   if (const int failed = writeAll(fd, bytes); failed != 0) {
     return errnoError("write " + temporary.string(), failed);
@@ -259,16 +258,12 @@ Result<void> fillAndPublish(int fd, std::string_view bytes, mode_t mode, const f
 }
 
 Result<void> writeFile(const fs::path& file, std::string_view bytes, mode_t mode, Present present) {
-  std::uint64_t random = 0;
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(&random), sizeof random) != 1) {  // NOLINT
-    return opensslError("random number");
-  }
-  const fs::path temporary =
-      folderOf(file) / fmt::format(".{}.{:016x}", file.filename().string(), random);
-  const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (!fd) return errnoError("create a file in " + folderOf(file).string(), errno);
-  auto done = fillAndPublish(fd.get(), bytes, mode, temporary, file, present);
-  if (!done) ::unlink(temporary.c_str());
+  UnfinishedFile temporary(
+      unfinishedName((folderOf(file) / ("." + file.filename().string() + ".")).string()));
+  const auto fd = temporary.make();
+  if (!fd) return fd.error();
+  auto done = fillAndPublish(fd->get(), bytes, mode, temporary.name(), file, present);
+  if (done) temporary.keep();
   return done;
 }
 
@@ -396,8 +391,9 @@ Result<void> writeKeyedCertificate(const KeyedCertificate& identity, const fs::p
     if (isThere(file)) return notReplaced(file);
   }
   if (auto written = writeKey(identity.key.get(), "", key); !written) return written;
+  UnfinishedFile lonely(key);  // ours: it was not there before
   auto written = writeFile(certificate, pem, 0644, Present::kStays);
-  if (!written) ::unlink(key.c_str());  // ours: it was not there before
+  if (written) lonely.keep();
   return written;
 }
 

@@ -20,7 +20,7 @@ std::size_t pieceLength(std::string_view text) {
 }
 
 /// At most: scripts of East Asia take two columns for a character.
-std::size_t columnsOf(std::string_view piece) {
+std::size_t pieceColumns(std::string_view piece) {
   if (piece.front() == '\x1b') return 0;
   return static_cast<unsigned char>(piece.front()) < 0xe1 ? 1 : 2;
 }
@@ -31,7 +31,7 @@ std::size_t fitting(std::string_view line, std::size_t width) {
   std::size_t space = 0;
   for (std::size_t at = 0; at < line.size();) {
     const std::size_t length = pieceLength(line.substr(at));
-    columns += columnsOf(line.substr(at, length));
+    columns += pieceColumns(line.substr(at, length));
     if (columns > width) {
       // A line is not cut in its own indentation.
       const bool isIndent = line.find_first_not_of(' ') >= space;
@@ -44,6 +44,16 @@ std::size_t fitting(std::string_view line, std::size_t width) {
 }
 
 }  // namespace
+
+std::size_t columnsOf(std::string_view text) {
+  std::size_t columns = 0;
+  while (!text.empty()) {
+    const std::size_t length = pieceLength(text);
+    columns += pieceColumns(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  return columns;
+}
 
 std::string folded(std::string_view line, std::size_t width) {
   std::string out;

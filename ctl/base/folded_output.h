@@ -12,6 +12,9 @@ namespace egalaxyd::ctl {
 /// The least that a terminal has.
 inline constexpr std::size_t kColumns = 80;
 
+/// Columns that `text` takes, at most. Colours take none.
+std::size_t columnsOf(std::string_view text);
+
 /// `line` in lines of at most `width` columns, cut behind spaces where there are some; those that
 /// continue it are indented. Nothing is left out. Colours take no columns.
 std::string folded(std::string_view line, std::size_t width = kColumns);

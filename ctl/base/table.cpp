@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/path.h"
+#include "ctl/base/folded_output.h"
 
 namespace egalaxyd::ctl {
 
@@ -48,7 +49,7 @@ void Table::add(std::vector<std::string> row) {
 std::vector<std::size_t> Table::columnWidths() const {
   std::vector<std::size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columnsOf(row[i]));
   }
   return widths;
 }
@@ -71,7 +72,7 @@ void Table::print(std::ostream& out, bool colour) const {
         line += &row == &rows_.front() ? boldText(row[i], colour)
                                        : stateText(row[i], colour && i == states_);
       }
-      gap += widths[i] + 2 - row[i].size();
+      gap += widths[i] + 2 - columnsOf(row[i]);
     }
     out << line << '\n';
   }

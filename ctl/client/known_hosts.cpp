@@ -16,6 +16,7 @@
 #include "common/base/environment.h"
 #include "common/base/errno_error.h"
 #include "common/base/regular_file.h"
+#include "common/base/unfinished_file.h"
 #include "common/base/unique_fd.h"
 #include "common/base/units.h"
 #include "common/base/write_all.h"
@@ -97,17 +98,18 @@ std::string withLine(std::string_view text, const KnownHosts::Name& host, const 
 /// The caller holds the lock, so nobody else uses the temporary name, and what a killed process
 /// left there goes.
 Result<void> replace(const fs::path& file, std::string_view text) {
-  const std::string temporary = file.string() + ".new";
-  ::unlink(temporary.c_str());
-  const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd) return errnoError("open " + temporary, errno);
-  int failed = writeAll(fd.get(), text);
-  if (failed == 0 && (::fsync(fd.get()) != 0 || ::rename(temporary.c_str(), file.c_str()) != 0)) {
+  UnfinishedFile temporary(file.string() + ".new");
+  ::unlink(temporary.name().c_str());
+  const auto fd = temporary.make();
+  if (!fd) return fd.error();
+  int failed = writeAll(fd->get(), text);
+  if (failed == 0 &&
+      (::fsync(fd->get()) != 0 || ::rename(temporary.name().c_str(), file.c_str()) != 0)) {
     failed = errno;
   }
-  if (failed == 0) return {};
-  ::unlink(temporary.c_str());
-  return errnoError("write " + file.string(), failed);
+  if (failed != 0) return errnoError("write " + file.string(), failed);
+  temporary.keep();
+  return {};
 }
 
 /// Several egalaxyctl write one after the other.

@@ -6,28 +6,16 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 
 #include "common/base/errno_error.h"
+#include "common/base/unfinished_file.h"
 #include "common/base/write_all.h"
 
 namespace egalaxyd::ctl {
 namespace {
 
-Result<UniqueFd> makeTemporary() {
-  std::error_code unknown;  // then in /tmp
-  auto folder = std::filesystem::temp_directory_path(unknown);
-  if (unknown) folder = "/tmp";
-  std::string name = (folder / "egalaxyctl-XXXXXX").string();
-  UniqueFd file(::mkostemp(name.data(), O_CLOEXEC));
-  if (!file) return errnoError("make a temporary file in " + folder.string(), errno);
-  ::unlink(name.c_str());
-  return file;
-}
-
 Result<UploadSource> spool(int from, const std::string& name) {
-  auto file = makeTemporary();
+  auto file = UnfinishedFile(temporaryName()).make();  // without a name from here on
   if (!file) return file.error();
   std::array<char, 64 * 1024> chunk;
   std::uint64_t size = 0;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <ostream>
 #include <string>
@@ -14,6 +13,7 @@
 #include "common/archive/backup_archive.h"
 #include "common/archive/zstd_file.h"
 #include "common/base/errno_error.h"
+#include "common/base/unfinished_file.h"
 #include "common/base/unique_fd.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
@@ -28,29 +28,27 @@ using Poco::JSON::Object;
 /// Beside `file`, of which it takes the place once it is whole; else it goes.
 class NewFile {
  public:
-  explicit NewFile(fs::path file) : file_(std::move(file)), name_(file_.string() + ".part-XXXXXX") {
-    fd_.reset(::mkostemp(name_.data(), O_CLOEXEC));  // mode 0600
-    failed_ = fd_ ? 0 : errno;
-  }
-  ~NewFile() {
-    if (fd_) ::unlink(name_.c_str());
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
+  explicit NewFile(fs::path file)
+      : file_(std::move(file)), part_(unfinishedName(file_.string() + ".part-")) {}
 
-  Result<void> made() const { return fd_ ? Result<void>() : errnoError("make " + name_, failed_); }
+  Result<void> make() {
+    auto made = part_.make();
+    if (!made) return made.error();
+    fd_ = std::move(*made);
+    return {};
+  }
   int fd() const { return fd_.get(); }
   /// From then on reading it means reading the disk.
   Result<void> sync() const {
-    if (::fsync(fd()) != 0) return errnoError("sync " + name_, errno);
+    if (::fsync(fd()) != 0) return errnoError("sync " + part_.name(), errno);
     ::posix_fadvise(fd(), 0, 0, POSIX_FADV_DONTNEED);
     return {};
   }
   Result<void> takePlace() {
-    if (::rename(name_.c_str(), file_.c_str()) != 0) {
-      return errnoError("rename " + name_ + " to " + file_.string(), errno);
+    if (::rename(part_.name().c_str(), file_.c_str()) != 0) {
+      return errnoError("rename " + part_.name() + " to " + file_.string(), errno);
     }
-    fd_.reset();
+    part_.keep();
     const fs::path folder = file_.has_parent_path() ? file_.parent_path() : ".";
     const UniqueFd opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!opened || ::fsync(opened.get()) != 0) return errnoError("sync " + folder.string(), errno);
@@ -59,9 +57,8 @@ class NewFile {
 
  private:
   fs::path file_;
-  std::string name_;
+  UnfinishedFile part_;
   UniqueFd fd_;
-  int failed_ = 0;
 };
 
 /// Of an archive that is only checked.
@@ -123,7 +120,7 @@ void printMade(const Invocation& invocation, const Object& answer) {
 /// The answer with what was made, or as it is where the server refused.
 Result<Object::Ptr> makeBackup(const Invocation& invocation, const fs::path& file) {
   NewFile made(file);
-  if (const auto there = made.made(); !there)
+  if (const auto there = made.make(); !there)
     return Error{ErrorCode::kExists, there.error().message};
   Counted counted;
   BackupReader reader(counted);

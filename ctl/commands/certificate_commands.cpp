@@ -111,7 +111,7 @@ int listCertificates(const Invocation& invocation) {
     return printAnswer(invocation, served, &printServed);
   }
   const LikelyConfiguration likely = likelyConfiguration();
-  const auto dumped = dumpedConfiguration(likely);
+  const auto dumped = dumpedConfiguration(likely, invocation.err);
   if (!dumped) return complain(invocation, dumped.error());
   const Object answer = configuredCertificates(parseConfig(*dumped, "egalaxyd --dump").config);
   if (invocation.has("json")) {

@@ -1,4 +1,5 @@
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <optional>
@@ -48,13 +49,13 @@ int checkConfiguration(const Invocation& invocation) {
   if (!options) return code;
   std::vector<std::string> line{serverProgram(), "--check"};
   line.insert(line.end(), options->begin(), options->end());
-  const auto child = startProgram(std::move(line));
-  if (!child) {
-    complain(invocation, child.error());
+  // A terminal gets it by way of us, who fold it.
+  const auto status = runProgram(std::move(line), invocation.terminal ? &invocation.out : nullptr,
+                                 ::isatty(STDERR_FILENO) == 1 ? &invocation.err : nullptr);
+  if (!status) {
+    complain(invocation, status.error());
     return kExitUnavailable;
   }
-  const auto status = waitForProgram(*child);
-  if (!status) return complain(invocation, status.error());
   if (WIFEXITED(*status)) return WEXITSTATUS(*status);
   invocation.err << "egalaxyctl: egalaxyd was ended by a signal: " << ::strsignal(WTERMSIG(*status))
                  << '\n';

@@ -32,6 +32,9 @@ Result<void> checkName(const std::string& name) {
                            name)};
 }
 
+/// Bytes of a name with which its line is never wider than a terminal.
+constexpr std::size_t kShortName = 50;
+
 /// `key` says where the private key is, or why it is nowhere.
 void print(const Invocation& invocation, const fs::path& file, const X509* leaf,
            const std::string& key) {
@@ -52,17 +55,20 @@ void print(const Invocation& invocation, const fs::path& file, const X509* leaf,
     invocation.out << fmt::format("{:<12}{}\n", name, printable(value));
   }
   const std::string name = nameLike(certificateCommonName(leaf));
-  const bool narrow = invocation.terminal;  // one line would be too long there
+  // For a terminal in lines of their own, which may be pasted as they are.
+  const std::string cut = invocation.terminal ? "\n  " : "";
+  const std::string value = invocation.terminal
+                                ? fmt::format("[\n  \"SHA256:{}\"\n  ]", fingerprint)
+                                : fmt::format("\"SHA256:{}\"", fingerprint);
   invocation.out << fmt::format(
       "\nAn authenticated site lets it in, and an upload table lets it write, by the line\n"
       "  fingerprints = [{0}\"SHA256:{1}\"{0}]\n"
       "or, where its holder has a name, which lists and the log show, by these\n"
       "  [people]\n"
-      "  {2} = {4}\"SHA256:{1}\"{5}\n"
+      "  {2} = {3}\n"
       "and\n"
-      "  fingerprints = [\"@{3}\"]\n",
-      narrow ? "\n  " : "", fingerprint, tomlKey(name), name, narrow ? "[\n  " : "",
-      narrow ? "\n  ]" : "");
+      "  fingerprints = [{4}\"@{5}\"{4}]\n",
+      cut, fingerprint, tomlKey(name), value, name.size() > kShortName ? cut : "", name);
 }
 
 }  // namespace

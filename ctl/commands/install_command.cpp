@@ -75,7 +75,7 @@ PlaceOrExit refused(const Invocation& invocation, const Error& error) {
 }
 
 PlaceOrExit placeInConfiguration(const Invocation& invocation, const std::string& host) {
-  const auto dumped = dumpedConfiguration(likelyConfiguration());
+  const auto dumped = dumpedConfiguration(likelyConfiguration(), invocation.err);
   if (!dumped) return {std::nullopt, complain(invocation, dumped.error())};
   const Config config = parseConfig(*dumped, "egalaxyd --dump").config;
   const auto place = placeToInstall(config, host);

@@ -1,7 +1,6 @@
 #include "ctl/commands/version_commands.h"
 
 #include <Poco/Base64Decoder.h>
-#include <Poco/TemporaryFile.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/wait.h>
 
@@ -12,6 +11,7 @@
 
 #include "common/base/poco_seam.h"
 #include "common/base/sha256.h"
+#include "common/base/unfinished_file.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/control/control_client.h"
@@ -61,16 +61,17 @@ class ContentFile {
  public:
   Result<void> fetch(const Invocation& invocation, const std::string& upload,
                      const std::string& which) {
-    std::ofstream out(file_.path(), std::ios::binary);
+    if (const auto made = file_.make(); !made) return made.error();  // nobody else may read it
+    std::ofstream out(path(), std::ios::binary);
     auto fetched = fetchContent(invocation, upload, which, out);
     out.close();
-    if (fetched && !out) return Error{ErrorCode::kNoSpace, "cannot write " + file_.path()};
+    if (fetched && !out) return Error{ErrorCode::kNoSpace, "cannot write " + path()};
     return fetched;
   }
-  const std::string& path() const { return file_.path(); }
+  const std::string& path() const { return file_.name(); }
 
  private:
-  Poco::TemporaryFile file_;
+  UnfinishedFile file_{temporaryName()};
 };
 
 }  // namespace
@@ -110,10 +111,8 @@ int diffUpload(const Invocation& invocation) {
     if (!fetched) return complain(invocation, fetched.error());
   }
   invocation.out.flush();
-  const auto diff = startProgram({"diff", "-u", "--label", sides[0].second, "--label",
+  const auto status = runProgram({"diff", "-u", "--label", sides[0].second, "--label",
                                   sides[1].second, "--", files[0].path(), files[1].path()});
-  if (!diff) return complain(invocation, diff.error());
-  const auto status = waitForProgram(*diff);
   if (!status) return complain(invocation, status.error());
   if (!WIFEXITED(*status)) return kExitSoftware;
   if (WEXITSTATUS(*status) == 0) invocation.out << "no difference\n";

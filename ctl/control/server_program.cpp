@@ -1,6 +1,7 @@
 #include "ctl/control/server_program.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +9,9 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <ostream>
+#include <sstream>
+#include <utility>
 
 #include "common/base/errno_error.h"
 #include "common/base/unique_fd.h"
@@ -18,16 +22,60 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<std::string> readToEnd(int fd) {
-  std::string text;
-  std::array<char, 16 * 1024> bytes;
-  for (;;) {
-    const ssize_t got = ::read(fd, bytes.data(), bytes.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errnoError("hear egalaxyd", errno);
-    if (got == 0) return text;
-    text.append(bytes.data(), static_cast<std::size_t>(got));
+/// A pipe from a program to a stream; without one there is none.
+class Heard {
+ public:
+  explicit Heard(std::ostream* to) : to_(to) {}
+
+  Result<void> open() {
+    std::array<int, 2> ends{};
+    if (to_ == nullptr) return {};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errnoError("make a pipe", errno);
+    ours_ = UniqueFd(ends[0]);
+    theirs_ = UniqueFd(ends[1]);
+    return {};
   }
+  int theirs() const { return theirs_.get(); }
+  void programHasIt() { theirs_.reset(); }
+  bool isOpen() const { return static_cast<bool>(ours_); }
+  /// -1, which poll() passes over, when it has ended.
+  pollfd wanted() const { return {ours_.get(), POLLIN, 0}; }
+  /// Some of it, when there is some.
+  void pass() {
+    std::array<char, 16 * 1024> bytes;
+    const ssize_t got = ::read(ours_.get(), bytes.data(), bytes.size());
+    if (got > 0) to_->write(bytes.data(), got);
+    if (got == 0 || (got < 0 && errno != EINTR)) ours_.reset();
+  }
+
+ private:
+  std::ostream* to_;
+  UniqueFd ours_;
+  UniqueFd theirs_;
+};
+
+Result<pid_t> start(std::vector<std::string> line, int out, int err) {
+  std::vector<char*> arguments;
+  for (std::string& argument : line) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  if (out >= 0) ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  if (err >= 0) ::posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  pid_t child = 0;
+  const int failed =
+      ::posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) return errnoError("start " + line.front(), failed);
+  return child;
+}
+
+Result<int> waitFor(pid_t program, const std::string& name) {
+  int status = 0;
+  while (::waitpid(program, &status, 0) < 0) {
+    if (errno != EINTR) return errnoError("wait for " + name, errno);
+  }
+  return status;
 }
 
 }  // namespace
@@ -42,27 +90,28 @@ std::string serverProgram() {
   return "egalaxyd";
 }
 
-Result<pid_t> startProgram(std::vector<std::string> line, int out) {
-  std::vector<char*> arguments;
-  for (std::string& argument : line) arguments.push_back(argument.data());
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  if (out >= 0) ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-  pid_t child = 0;
-  const int failed =
-      ::posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) return errnoError("start " + line.front(), failed);
-  return child;
-}
-
-Result<int> waitForProgram(pid_t program) {
-  int status = 0;
-  while (::waitpid(program, &status, 0) < 0) {
-    if (errno != EINTR) return errnoError("wait for egalaxyd", errno);
+Result<int> runProgram(std::vector<std::string> line, std::ostream* out, std::ostream* err) {
+  const std::string name = line.front();
+  Heard output(out);
+  Heard errors(err);
+  for (Heard* each : {&output, &errors}) {
+    if (auto opened = each->open(); !opened) return opened.error();
   }
-  return status;
+  const auto program = start(std::move(line), output.theirs(), errors.theirs());
+  output.programHasIt();
+  errors.programHasIt();
+  if (!program) return program.error();
+  while (output.isOpen() || errors.isOpen()) {
+    // Complaints first: what is last of the output is the verdict.
+    std::array<pollfd, 2> both{errors.wanted(), output.wanted()};
+    if (::poll(both.data(), both.size(), -1) < 0 && errno != EINTR) break;
+    if (both[0].revents != 0) {
+      errors.pass();
+    } else if (both[1].revents != 0) {
+      output.pass();
+    }
+  }
+  return waitFor(*program, name);
 }
 
 LikelyConfiguration likelyConfiguration() {
@@ -73,21 +122,13 @@ LikelyConfiguration likelyConfiguration() {
   return {{}, "the built-in configuration for this folder"};
 }
 
-Result<std::string> dumpedConfiguration(const LikelyConfiguration& likely) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errnoError("make a pipe", errno);
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+Result<std::string> dumpedConfiguration(const LikelyConfiguration& likely, std::ostream& err) {
   std::vector<std::string> line{serverProgram(), "--dump"};
   line.insert(line.end(), likely.options.begin(), likely.options.end());
-  const auto program = startProgram(std::move(line), theirs.get());
-  theirs.reset();
-  if (!program) return program.error();
-  auto text = readToEnd(ours.get());
-  const auto status = waitForProgram(*program);
-  if (!text) return text;
+  std::ostringstream text;
+  const auto status = runProgram(std::move(line), &text, &err);
   if (!status) return status.error();
-  if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return text;
+  if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return text.str();
   return Error{ErrorCode::kInvalid, "egalaxyd --dump tells no configuration"};
 }
 

@@ -1,8 +1,7 @@
 // Runs the program egalaxyd, for --check and --dump.
 #pragma once
 
-#include <sys/types.h>
-
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -14,12 +13,11 @@ namespace egalaxyd::ctl {
 /// PATH.
 std::string serverProgram();
 
-/// Starts a program, `line` being its arguments with its name first. `out` becomes its standard
-/// output; -1: ours.
-Result<pid_t> startProgram(std::vector<std::string> line, int out = -1);
-
-/// Waits for it: its status as waitpid gives it.
-Result<int> waitForProgram(pid_t program);
+/// Runs a program to its end, `line` being its arguments with its name first. What it writes goes
+/// to these streams as it comes; nullptr: where our own output and errors go. Its status as waitpid
+/// gives it.
+Result<int> runProgram(std::vector<std::string> line, std::ostream* out = nullptr,
+                       std::ostream* err = nullptr);
 
 /// The configuration that is meant where no server runs and no file is named: this folder's, else
 /// the system's, else the built-in one for this folder.
@@ -29,8 +27,7 @@ struct LikelyConfiguration {
 };
 LikelyConfiguration likelyConfiguration();
 
-/// What egalaxyd --dump prints for it. kInvalid when it has complaints, which it prints on our
-/// standard error.
-Result<std::string> dumpedConfiguration(const LikelyConfiguration& likely);
+/// What egalaxyd --dump prints for it. kInvalid when it has complaints, which go to `err`.
+Result<std::string> dumpedConfiguration(const LikelyConfiguration& likely, std::ostream& err);
 
 }  // namespace egalaxyd::ctl

@@ -267,6 +267,95 @@ class Words(Case):
         server.kill()
 
 
+class Stopped(Case):
+    """A command of egalaxyctl that is ended while it writes a file leaves nothing of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.serve()
+        for text in (b"one\n" * 1000, b"two\n" * 1000):
+            self.assertEqual(self.server.put("/up/page", text).status, 30)
+        self.made = self.folder.make("made")
+        self.temporary = self.folder.make("temporary")
+        self.given = self.folder.make("given")
+        self.ctl("certificate", "create", "localhost", "--dir", self.given).check_returncode()
+
+    def begin(self, *words, **options):
+        environment = {**os.environ, "HOME": str(self.made), "TMPDIR": str(self.temporary)}
+        return subprocess.Popen(
+            [program("egalaxyctl"), "--socket", self.folder.path / "run/control.sock", *words],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+    def ctl(self, *words, **options):
+        running = self.begin(*words, **options)
+        said = running.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, running.returncode, *said)
+
+    def commands(self):
+        """Each that writes files, with the bytes that it can write before it is stopped."""
+        pair = ("--cert", self.given / "localhost.crt", "--key", self.given / "localhost.key")
+        return [(10, "backup", self.made / "saved.tar.zst"),
+                (10, "certificate", "create", "a.test", "--dir", self.made),
+                (300, "certificate", "create", "a.test", "--dir", self.made),  # the key is written
+                (10, "identity", "create", "Ann", "--dir", self.made),
+                (10, "certificate", "install", "localhost", *pair),
+                (10, "get", f"gemini://localhost:{self.server.port}/up/page"),
+                (10, "uploads", "diff", "2")]
+
+    def files(self):
+        certificates = self.folder.path / "state/certificates"
+        found = [file for folder in (self.made, self.temporary, certificates)
+                 for file in folder.rglob("*") if file.is_file()]
+        return sorted(str(file) for file in found
+                      if not file.name.endswith((".lock", "known_hosts")))
+
+    def test_at_a_limit_on_files_whether_it_is_a_signal_or_an_error(self):
+        before = self.files()
+        for most, *words in self.commands():
+            for action in (signal.SIG_DFL, signal.SIG_IGN):
+                with self.subTest(words=words[:2], most=most, action=action):
+                    ended = self.ctl(*words, preexec_fn=lambda: (
+                        signal.signal(signal.SIGXFSZ, action),
+                        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+                        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))))
+                    if action == signal.SIG_DFL:
+                        self.assertEqual(ended.returncode, -signal.SIGXFSZ, ended)
+                    elif words[0] != "get":  # which only warns
+                        self.assertGreater(ended.returncode, 0, ended)
+                    self.assertEqual(self.files(), before)
+
+    def test_by_a_signal_while_the_server_says_nothing(self):
+        """The server is held, so that the command waits with its file begun."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for folder, words in ((self.made, ("backup", self.made / "saved.tar.zst")),
+                                  (self.temporary, ("uploads", "diff", "2"))):
+                with self.subTest(words=words, number=number):
+                    self.server.signal(signal.SIGSTOP)
+                    try:
+                        asked = self.begin(
+                            *words, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+                        self.assertTrue(eventually(lambda: list(folder.iterdir())))
+                        asked.send_signal(number)
+                        asked.communicate(timeout=60)
+                        self.assertEqual(asked.returncode, -number)
+                    finally:
+                        self.server.signal(signal.SIGCONT)
+                    self.assertEqual(list(folder.iterdir()), [])
+
+    def test_what_is_compared_is_nobody_elses_to_read(self):
+        self.server.signal(signal.SIGSTOP)
+        try:
+            asked = self.begin("uploads", "diff", "2", umask=0)
+            self.assertTrue(eventually(lambda: list(self.temporary.iterdir())))
+            modes = {stat.S_IMODE(file.stat().st_mode) for file in self.temporary.iterdir()}
+        finally:
+            self.server.signal(signal.SIGCONT)
+        said, _ = asked.communicate(timeout=60)
+        self.assertEqual(modes, {0o600})
+        self.assertIn("+two", said)
+        self.assertEqual(list(self.temporary.iterdir()), [])
+
+
 class Restoring(Case):
     def saved(self):
         server = self.serve()

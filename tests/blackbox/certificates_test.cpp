@@ -123,7 +123,7 @@ TEST_F(Certificates, StayAsTheyAreWithoutTheWatchUntilAReload) {
   EXPECT_TRUE(comesToServe(second));
 }
 
-TEST_F(Certificates, ThatAreInstalledAreServedAtOnceAndAfterARestart) {
+TEST_F(Certificates, ThatAreInstalledAreServedAtOnce) {
   capsule.start();
   const std::string automatic = served();
   const std::string made = make("new");
@@ -139,6 +139,24 @@ TEST_F(Certificates, ThatAreInstalledAreServedAtOnceAndAfterARestart) {
   EXPECT_EQ(again.status.code, 0) << again.all();
   EXPECT_THAT(again.out, HasSubstr("installed already"));
   EXPECT_FALSE(capsule.logContains("generation 3"));
+}
+
+TEST_F(Certificates, ThatAreInstalledAreServedAfterARestartAndRenewedStill) {
+  capsule.start();
+  std::string made = make("new");
+  EXPECT_EQ(install("localhost", "new").status.code, 0);
+  for (int restart = 0; restart < 2; ++restart) {
+    EXPECT_TRUE(comesToServe(made)) << capsule.log();
+    capsule.stop();
+    capsule.start();
+    EXPECT_EQ(served(), made) << "after a start nothing is served before it";
+    EXPECT_THAT(capsule.ctl({"certificate", "list"}).out, HasSubstr("installed"));
+    made = make("new");
+    const Finished renewed = install("localhost", "new");
+    EXPECT_EQ(renewed.status.code, 0) << renewed.all();
+    EXPECT_THAT(renewed.out, HasSubstr("localhost: installed, and served"));
+  }
+  EXPECT_TRUE(comesToServe(made)) << capsule.log();
 }
 
 TEST_F(Certificates, AreNotInstalledWhereTheyDoNotBelong) {

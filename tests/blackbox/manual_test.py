@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What examples/capsule/manual tells to type and to paste is right: `egalaxyd --check` takes each block of
-TOML, each command of ours and each option exists, each key in a table of keys is in egalaxyd.toml(5), and
-each page is linked. The programs are those of $EGALAXYD_BIN_DIR."""
+TOML, each command of ours and each option exists, each key in a table of keys is in egalaxyd.toml(5), a
+server heeds the files beside pages, and each page is linked. The programs are those of $EGALAXYD_BIN_DIR."""
 import itertools
 import os
 import pathlib
@@ -15,13 +15,14 @@ import unittest
 sys.dont_write_bytecode = True
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/support"))
-from capsule import program  # noqa: E402
+from capsule import Capsule, program  # noqa: E402
 
 MANUAL = SOURCE / "examples/capsule/manual"
 # What the packages bring to read first is tried likewise.
 PAGES = sorted([*MANUAL.glob("*.gmi"), SOURCE / "examples/welcome/capsule/index.gmi",
                 SOURCE / "systemd/package_readme.md"])
-KINDS = {"toml", "sh", "keys", ""}
+KINDS = {"toml", "sh", "keys", "meta", "molly", ""}
+PLACE = re.compile(r"# /etc/egalaxyd/(\S+)\n")  # what an included file begins with
 WIDTH = 80  # of preformatted lines: a terminal's
 
 
@@ -85,6 +86,14 @@ class Machine:
             subprocess.run(["openssl", *what, "-in", made, "-outform", "DER", "-out", file], check=True)
         else:
             shutil.copy(made, file)
+
+    def include(self, text):
+        """The file that `text` names in its first line, there."""
+        place = self.path / PLACE.match(text)[1]
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(self.take(text))
+        for file, pattern in re.findall(r'= "(\w[^"]*\.(crt|key))"', text):
+            self.write(place.parent / file, f"*.{pattern}")
 
     def check(self, text):
         (self.path / "egalaxyd.toml").write_text(text)
@@ -153,13 +162,62 @@ class Pasted(unittest.TestCase):
     def test_each_configuration_is_taken_without_a_word(self):
         seen = 0
         for where, text in all_blocks("toml"):
+            if PLACE.match(text):
+                continue  # tried with the one that includes it
             with self.subTest(where=where):
-                done = self.machine.check(self.machine.take(text))
-                said = [line for line in (done.stdout + done.stderr).splitlines()
-                        if "configuration OK" not in line and "server.user" not in line]
-                self.assertEqual((done.returncode, said), (0, []))
+                self.assert_taken(self.machine.take(text))
                 seen += 1
         self.assertGreater(seen, 25)
+
+    def assert_taken(self, text):
+        """Gives the output."""
+        done = self.machine.check(text)
+        said = [line for line in (done.stdout + done.stderr).splitlines()
+                if not line.endswith(("configuration OK", "included, OK")) and "server.user" not in line]
+        self.assertEqual((done.returncode, said), (0, []))
+        return done.stdout
+
+    def test_files_that_belong_together_are_taken_together(self):
+        seen = 0
+        for page in PAGES:
+            texts = [text for kind, _, text in blocks(page) if kind == "toml"]
+            parts = [text for text in texts if PLACE.match(text)]
+            if not parts:
+                continue
+            with self.subTest(page=page.name):
+                for part in parts:
+                    self.machine.include(part)
+                first, = (text for text in texts if text.startswith("include = "))
+                self.assertEqual(self.assert_taken(self.machine.take(first)).count("included, OK"), len(parts))
+                seen += 1
+        self.assertGreater(seen, 0)
+
+    def test_files_beside_pages_are_heeded(self):
+        meta, molly = ([text for _, text in all_blocks(kind)] for kind in ("meta", "molly"))
+        server = Capsule("".join(f'''
+[sites.localhost."/{name}"]
+module = "directory"
+root = "{name}"
+sidecar = ".{name}"
+''' for name in ("meta", "molly")))
+        self.addCleanup(server.close)
+        for name, text in (("meta", *meta), ("molly", *molly)):
+            server.folder.make(name)
+            (server.folder.path / name / f".{name}").write_text(text)
+            for file in ("index.gmi", "a.de.gmi", "LICENSE", "other.gmni", "atom.xml"):
+                (server.folder.path / name / file).write_text("# A page\n")
+        server.start()
+        for path, header in (("/meta/", "20 text/gemini; lang=en-GB"),
+                             ("/meta/a.de.gmi", "20 text/gemini; lang=de"),
+                             ("/meta/LICENSE", "20 text/plain; charset=UTF-8"),
+                             ("/meta/gone.gmi", "52 This file is no longer here, sorry."),
+                             ("/molly/", "20 text/gemini; charset=utf-8; lang=de"),
+                             ("/molly/other.gmni", "20 text/gemini; charset=utf-8; lang=de"),
+                             ("/molly/atom.xml", "20 application/atom+xml")):
+            with self.subTest(path=path):
+                answer = server.get(path)
+                self.assertEqual(f"{answer.status} {answer.meta}", header)
+        self.assertNotIn("is skipped", server.log())
 
     def test_a_wrong_configuration_would_be_noticed(self):
         done = self.machine.check('[sites."example.org"]\nrot = "/srv"\n')

@@ -317,6 +317,8 @@ class Browser(Case):
         self.assertRegex(page, r'class="pill (good|warn)"[^>]*>Serving')
         self.assertIn(f"127.0.0.1:{self.port}", page)
         self.assertEqual(page.count('role="img"'), 4, "a chart is there")
+        self.assertIn('class="s-a"', page)
+        self.assertNotIn('class="s-d"', page, "nothing has failed, so no red line")
         for text in ("Requests per second", "Time to the first byte", "1 in all", "2/2",
                      "the status page", "localhost"):
             self.assertIn(text, page)

@@ -16,6 +16,16 @@ TEST(Table, AlignsColumnsAndEndsLinesWithoutSpaces) {
   EXPECT_EQ(out.str(), "worker  state\n0       ready\n10\n");
 }
 
+TEST(Table, AlignsByColumnsNotByBytes) {
+  Table table({"path", "x"});
+  table.add({"äöü", "1"});
+  table.add({"日本", "2"});
+  std::ostringstream out;
+  table.print(out);
+  EXPECT_EQ(out.str(), "path  x\näöü   1\n日本  2\n");
+  EXPECT_EQ(table.width(), 7U);
+}
+
 TEST(Table, PaintsHeadAndStatesWithoutMovingAColumn) {
   Table table({"worker", "state", "cause"});
   table.showStates(1);
