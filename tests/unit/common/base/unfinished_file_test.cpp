@@ -19,11 +19,14 @@ namespace fs = std::filesystem;
 
 class UnfinishedFiles : public testing::Test {
  protected:
-  /// How a process ends that runs `work`.
+  /// How a process ends that runs `work`, with no signal blocked, as other tests may have left it.
   template <class Work>
   static int ending(Work work) {
     const pid_t child = ::fork();
     if (child == 0) {
+      sigset_t none;
+      sigemptyset(&none);
+      ::sigprocmask(SIG_SETMASK, &none, nullptr);
       work();
       ::_exit(0);
     }
