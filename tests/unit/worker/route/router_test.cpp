@@ -127,12 +127,16 @@ std::variant<Routed, Response> redirected(const std::string& url,
   static const SiteMap sites = exampleSites();
   Gate gate(sites);
   gate.setPorts({11965}, 11965);
-  HostMap<std::shared_ptr<PatternRedirects>> redirects;
-  redirects.add("h", std::make_shared<PatternRedirects>(
-                         std::vector<PatternRedirect>{{R"(^/log/(\d+)$)", "/gemlog/$1"}}));
-  redirects.add("empty", nullptr);
-  redirects.add(
-      "*", std::make_shared<PatternRedirects>(std::vector<PatternRedirect>{{".", "/elsewhere"}}));
+  // The site that is found is one of these, so they stay.
+  static const HostMap<std::shared_ptr<PatternRedirects>> redirects = [] {
+    HostMap<std::shared_ptr<PatternRedirects>> all;
+    all.add("h", std::make_shared<PatternRedirects>(
+                     std::vector<PatternRedirect>{{R"(^/log/(\d+)$)", "/gemlog/$1"}}));
+    all.add("empty", nullptr);
+    all.add("*",
+            std::make_shared<PatternRedirects>(std::vector<PatternRedirect>{{".", "/elsewhere"}}));
+    return all;
+  }();
   gate.setRedirects(redirects);
   RequestLine line{url, std::get<Uri>(parseUri(url))};
   if (line.uri.scheme == "titan") line.upload.emplace();
