@@ -64,11 +64,11 @@ std::string unfinishedName(const std::string& before) {
   return fmt::format("{}{:016x}", before, randomNumber());
 }
 
-std::string temporaryName() {
+std::string temporaryName(const std::string& program) {
   std::error_code unknown;  // then in /tmp
   auto folder = std::filesystem::temp_directory_path(unknown);
   if (unknown) folder = "/tmp";
-  return unfinishedName((folder / "egalaxyctl-").string());
+  return unfinishedName((folder / (program + "-")).string());
 }
 
 void removeUnfinishedFilesAtSignals() {

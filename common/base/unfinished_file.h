@@ -31,8 +31,8 @@ class UnfinishedFile {
 
 /// `before` and what no other file's name ends with.
 std::string unfinishedName(const std::string& before);
-/// For a file that nobody looks for: in $TMPDIR, else in /tmp.
-std::string temporaryName();
+/// For a file of `program` that nobody looks for: in $TMPDIR, else in /tmp.
+std::string temporaryName(const std::string& program);
 
 /// From then on signals that end the process (Ctrl-C, a pipe without reader, a limit on file sizes)
 /// remove the files first. Those that are ignored stay so. For programs that handle none of them.

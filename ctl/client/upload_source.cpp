@@ -15,7 +15,7 @@ namespace egalaxyd::ctl {
 namespace {
 
 Result<UploadSource> spool(int from, const std::string& name) {
-  auto file = UnfinishedFile(temporaryName()).make();  // without a name from here on
+  auto file = UnfinishedFile(temporaryName("egalaxyctl")).make();  // without a name from here on
   if (!file) return file.error();
   std::array<char, 64 * 1024> chunk;
   std::uint64_t size = 0;

@@ -71,7 +71,7 @@ class ContentFile {
   const std::string& path() const { return file_.name(); }
 
  private:
-  UnfinishedFile file_{temporaryName()};
+  UnfinishedFile file_{temporaryName("egalaxyctl")};
 };
 
 }  // namespace
