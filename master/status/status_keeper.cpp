@@ -136,7 +136,7 @@ void StatusKeeper::start() {
 }
 
 void StatusKeeper::tryLater(const std::string& why) {
-  spdlog::warn("the status page is not served for now: {}; tried again in {:.1f} s", why,
+  spdlog::warn("the status page is away: {}; tried again in {:.1f} s", why,
                std::chrono::duration<double>(pause_).count());
   retry_.setAfter(pause_);
   pause_ = std::min(2 * pause_, kLongestStatusPause);
