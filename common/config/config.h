@@ -142,6 +142,17 @@ struct StatusConfig {
   bool operator==(const StatusConfig&) const = default;
 };
 
+/// What scripts and applications of all sites share.
+struct DynamicConfig {
+  std::uint32_t requests = 512;       ///< answered by them at once, all workers together
+  std::uint32_t requestsPerIp = 16;   ///< of these of one address, or IPv6 /64
+  std::uint32_t processes = 0;        ///< scripts at once; 0: 8 per CPU, at least 16
+  std::uint32_t queue = 64;           ///< scripts that may wait for a place
+  milliseconds queueTimeout{10'000};  ///< how long
+  std::string account;                ///< of scripts; "": see scriptAccount()
+  bool operator==(const DynamicConfig&) const = default;
+};
+
 struct RouterConfig {
   std::string module;
   bool operator==(const RouterConfig&) const = default;
@@ -300,9 +311,112 @@ struct PluginArgs {
   bool operator==(const PluginArgs&) const = default;
 };
 
+/// Whose spelling of the variables a script or an application expects.
+enum class ScriptStyle { kJetforce, kGmid, kMollyBrown, kGmcapsule };
+
+/// How long a script or an application, or another capsule, may take.
+struct ProgramTimes {
+  milliseconds header{20'000};      ///< from the start to a whole header
+  OptionalDuration idle{60'000};    ///< of silence while we wait for more
+  OptionalDuration whole{120'000};  ///< without the time in which the client held it up
+  bool operator==(const ProgramTimes&) const = default;
+};
+
+/// Who may send bodies to an application: a directory's rules, of which deletion, folders, quotas
+/// and versions have no meaning here; or it decides itself.
+struct ProgramUpload {
+  UploadArgs rules;
+  bool scriptDecides = false;  ///< decides = "script": anyone may, the program looks itself
+  bool operator==(const ProgramUpload&) const = default;
+};
+
+/// The same of scripts.
+struct ScriptUpload : ProgramUpload {
+  std::string nameSuffix;  ///< of the script that is run for Titan; "": the same script
+  bool operator==(const ScriptUpload&) const = default;
+};
+
+/// What `cgi`, `scgi` and `fastcgi` have in common.
+struct ProgramArgs {
+  ScriptStyle style = ScriptStyle::kJetforce;
+  std::map<std::string, std::string> env;  ///< more variables
+  bool sensitive = false;                  ///< queries are in no log
+  ProgramTimes times;
+  std::optional<ProgramUpload> upload;  ///< nullopt: uploads are 50
+  bool operator==(const ProgramArgs&) const = default;
+};
+
+/// module = "cgi": scripts. Exactly one of `root` and `script` is set.
+struct CgiArgs {
+  ProgramArgs program;
+  std::filesystem::path root;     ///< each executable file below it is a script
+  std::filesystem::path script;   ///< or: the one program for all
+  std::vector<std::string> args;  ///< of `script`
+  std::vector<std::string> index{"index.cgi", "index.gmi", "index.gemini"};
+  SymlinkPolicy symlinks = SymlinkPolicy::kInside;
+  bool hidden = false;
+  std::vector<std::string> pass;  ///< names of the server's own variables
+  std::filesystem::path cwd;      ///< "": the script's folder
+  std::string account;            ///< "": that of [dynamic]
+  std::uint32_t processes = 0;    ///< at once; 0: 8, or the server's number if that is smaller
+  OptionalDuration cpuTime{30'000};
+  std::optional<ScriptUpload> upload;  ///< nullopt: uploads are 50
+  bool operator==(const CgiArgs&) const = default;
+};
+
+/// The applications, or capsules, that answer for one mount.
+struct UpstreamArgs {
+  /// "unix:/run/app.sock", "127.0.0.1:4000", "[::1]:4000", "name:4000"; a proxy's without scheme.
+  std::vector<std::string> to;
+  std::uint32_t connections = 64;  ///< at once, all workers together
+  milliseconds connectTimeout{3'000};
+  milliseconds retryAfter{5'000};  ///< until a dead one is tried again
+  bool operator==(const UpstreamArgs&) const = default;
+};
+
+/// module = "scgi".
+struct ScgiArgs {
+  ProgramArgs program;
+  UpstreamArgs upstream;
+  std::optional<ProgramUpload> upload;
+  bool operator==(const ScgiArgs&) const = default;
+};
+
+/// module = "fastcgi".
+struct FastcgiArgs {
+  ProgramArgs program;
+  UpstreamArgs upstream;
+  std::uint32_t keep = 4;      ///< idle connections per worker and upstream
+  std::string scriptFilename;  ///< SCRIPT_FILENAME; may use %root% and %path%
+  std::filesystem::path root;  ///< DOCUMENT_ROOT, PATH_TRANSLATED
+  std::optional<ProgramUpload> upload;
+  bool operator==(const FastcgiArgs&) const = default;
+};
+
+enum class ProxyProtocol { kOff, kV1, kV2 };
+
+/// module = "proxy": another capsule.
+struct ProxyArgs {
+  UpstreamArgs upstream;
+  bool tls = true;
+  bool keepHost = true;    ///< the URL goes on unchanged; else with host and port of `to`
+  bool strip = false;      ///< the mount is cut from the path, and put back in redirects
+  std::string serverName;  ///< SNI; "": host of `to`, or with keepHost of the URL
+  std::vector<std::string> fingerprints;  ///< lower-case hex: certificate or key of the upstream
+  std::filesystem::path ca;
+  std::filesystem::path certificate;  ///< what we show to it
+  std::filesystem::path key;
+  ProxyProtocol proxyProtocol = ProxyProtocol::kOff;
+  bool titan = false;  ///< uploads go through
+  bool sensitive = false;
+  ProgramTimes times;
+  bool operator==(const ProxyArgs&) const = default;
+};
+
 /// What answers below one path; in the order of kModuleNames.
-using ModuleArgs = std::variant<DirectoryArgs, FileArgs, AuthenticatedArgs, InputArgs, SpyArgs,
-                                InfoArgs, RedirectArgs, ReplyArgs, PluginArgs>;
+using ModuleArgs =
+    std::variant<DirectoryArgs, FileArgs, AuthenticatedArgs, InputArgs, SpyArgs, InfoArgs,
+                 RedirectArgs, ReplyArgs, PluginArgs, CgiArgs, ScgiArgs, FastcgiArgs, ProxyArgs>;
 
 /// Levels of `sites` within `sites`, the host's own paths being the first.
 inline constexpr std::size_t kMaxMountDepth = 16;
@@ -380,6 +494,7 @@ struct Config {
   People people;
   LogConfig log;
   StatusConfig status;
+  DynamicConfig dynamic;
   RouterConfig router;
   std::vector<SiteConfig> sites;
 

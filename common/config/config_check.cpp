@@ -307,6 +307,22 @@ class Checker {
     if (args.upload) checkUpload(mount, *args.upload);
   }
 
+  void check(const MountConfig& mount, const CgiArgs& args) {
+    if (args.root.empty() == args.script.empty()) {
+      about(
+          mount, args.root.empty() ? "root" : "script",
+          "exactly one of root, a folder of scripts, and script, one program for all, must be set");
+    }
+  }
+
+  void check(const MountConfig& mount, const ScgiArgs& args) { upstreams(mount, args.upstream); }
+  void check(const MountConfig& mount, const FastcgiArgs& args) { upstreams(mount, args.upstream); }
+  void check(const MountConfig& mount, const ProxyArgs& args) { upstreams(mount, args.upstream); }
+
+  void upstreams(const MountConfig& mount, const UpstreamArgs& args) {
+    if (args.to.empty()) about(mount, "to", "is missing or empty; allowed: one address or several");
+  }
+
   void checkFiles(const MountConfig& mount, const DirectoryArgs& args) {
     if (args.files.size() > kMostFileRules) {
       about(

@@ -10,6 +10,8 @@ namespace egalaxyd {
 
 /// Two generations must find room in the shared memory at once.
 inline constexpr std::uint32_t kMostWorkers = SharedState::kSlots / 2;
+/// Scripts that may run at once.
+inline constexpr std::uint32_t kMostProcesses = 4096;
 
 /// Duplicate hosts and aliases, a certificate without its key, two listeners on one address, limits
 /// that contradict each other, statuses and media types that do not exist, and so on.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/ascii.h"
+#include "common/base/limits.h"
 #include "common/base/units.h"
 #include "common/config/config_check.h"
 #include "common/config/config_loader.h"
@@ -44,6 +45,18 @@ Form<T> wholeNumber(T least, T most) {
             return static_cast<T>(*number);
           },
           [](const T& value) -> Scalar { return std::int64_t{value}; }};
+}
+
+/// "auto" (0), or 1 to `most`.
+Form<std::uint32_t> autoOrNumber(std::uint32_t most) {
+  const auto number = wholeNumber<std::uint32_t>(1, most);
+  return {"an integer or a string", "\"auto\" or " + number.allowed,
+          [number](const Scalar& value) {
+            return value == Scalar(std::string("auto")) ? 0 : number.read(value);
+          },
+          [number](const std::uint32_t& value) {
+            return value == 0 ? Scalar(std::string("auto")) : number.write(value);
+          }};
 }
 
 /// One of a few names.
@@ -145,6 +158,24 @@ std::optional<ListenAddress> parseListen(std::string_view text) {
   return result;
 }
 
+/// The address of an application as UpstreamArgs has it; `usualPort` where it names none, 0: it
+/// has to.
+std::optional<std::string> parseUpstream(std::string_view text, std::uint16_t usualPort) {
+  constexpr std::string_view kUnix = "unix:";
+  if (text.starts_with(kUnix)) {
+    // sun_path of sockaddr_un, with its zero.
+    const bool legal =
+        text.size() > kUnix.size() && text[kUnix.size()] == '/' && text.size() - kUnix.size() < 108;
+    return legal ? std::optional(std::string(text)) : std::nullopt;
+  }
+  const bool hasPort = text.rfind(':') != std::string_view::npos && !text.ends_with(']');
+  std::string whole(text);
+  if (!hasPort && usualPort != 0) whole += ":" + std::to_string(usualPort);
+  const auto address = parseListen(whole);
+  if (!address || address->host.empty() || address->port == 0) return std::nullopt;
+  return address->text();
+}
+
 }  // namespace
 
 std::string_view typeName(const Scalar& value) {
@@ -224,16 +255,8 @@ Form<std::uint16_t> port() {
   return form;
 }
 
-Form<std::uint32_t> workers() {
-  const auto number = wholeNumber<std::uint32_t>(1, kMostWorkers);
-  return {"an integer or a string", "\"auto\" or " + number.allowed,
-          [number](const Scalar& value) {
-            return value == Scalar(std::string("auto")) ? 0 : number.read(value);
-          },
-          [number](const std::uint32_t& value) {
-            return value == 0 ? Scalar(std::string("auto")) : number.write(value);
-          }};
-}
+Form<std::uint32_t> workers() { return autoOrNumber(kMostWorkers); }
+Form<std::uint32_t> processes() { return autoOrNumber(kMostProcesses); }
 
 Form<std::uint64_t> size() {
   return {"a string or an integer", R"(a size such as "64KiB" or "10MiB" (B, KiB, MiB, GiB))",
@@ -534,6 +557,39 @@ Form<std::uint32_t> pageEntries() { return wholeNumber<std::uint32_t>(1, 10'000)
 Form<Sidecar> sidecar() {
   return oneOf<Sidecar>(
       {{"", Sidecar::kNone}, {".meta", Sidecar::kMeta}, {".molly", Sidecar::kMolly}});
+}
+
+Form<ScriptStyle> scriptStyle() {
+  return oneOf<ScriptStyle>({{"jetforce", ScriptStyle::kJetforce},
+                             {"gmid", ScriptStyle::kGmid},
+                             {"molly-brown", ScriptStyle::kMollyBrown},
+                             {"gmcapsule", ScriptStyle::kGmcapsule}});
+}
+
+Form<bool> decides() { return oneOf<bool>({{"server", false}, {"script", true}}); }
+
+Form<bool> upstreamHost() { return oneOf<bool>({{"keep", true}, {"upstream", false}}); }
+
+Form<ProxyProtocol> proxyProtocol() {
+  return oneOf<ProxyProtocol>(
+      {{"off", ProxyProtocol::kOff}, {"v1", ProxyProtocol::kV1}, {"v2", ProxyProtocol::kV2}});
+}
+
+Form<std::string> applicationAddress() {
+  return stringForm<std::string>(R"("unix:/run/app.sock", "127.0.0.1:4000" or "name:4000")",
+                                 [](std::string_view text) { return parseUpstream(text, 0); },
+                                 [](const std::string& text) { return text; });
+}
+
+Form<std::string> capsuleAddress() {
+  const auto parse = [](std::string_view text) {
+    constexpr std::string_view kScheme = "gemini://";
+    if (text.starts_with(kScheme)) text.remove_prefix(kScheme.size());
+    if (text.ends_with('/') && !text.starts_with("unix:")) text.remove_suffix(1);
+    return parseUpstream(text, kGeminiPort);
+  };
+  return stringForm<std::string>(R"("gemini://127.0.0.1:1966", "gemini://name" or "unix:/path")",
+                                 parse, [](const std::string& text) { return text; });
 }
 
 }  // namespace forms

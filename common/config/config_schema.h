@@ -99,6 +99,13 @@ Form<SymlinkPolicy> symlinkPolicy();
 Form<ListingSort> listingSort();
 Form<std::uint32_t> pageEntries();  ///< 1 to 10,000
 Form<Sidecar> sidecar();
+Form<std::uint32_t> processes();  ///< "auto" (0), or 1 to kMostProcesses
+Form<ScriptStyle> scriptStyle();
+Form<bool> decides();       ///< "server" (false), "script" (true)
+Form<bool> upstreamHost();  ///< "keep" (true), "upstream" (false)
+Form<ProxyProtocol> proxyProtocol();
+Form<std::string> applicationAddress();  ///< "unix:/run/app.sock", "host:port"
+Form<std::string> capsuleAddress();      ///< likewise; "gemini://" in front is taken off
 
 }  // namespace forms
 
@@ -175,6 +182,16 @@ template <class V>
 void describe(V& v, StatusConfig& c) {
   v.list("listen", c.listen, forms::listenAddress());
   v.key("token", c.token, forms::optionalTokenDigest());
+}
+
+template <class V>
+void describe(V& v, DynamicConfig& c) {
+  v.key("requests", c.requests, forms::count());
+  v.key("requests_per_ip", c.requestsPerIp, forms::count());
+  v.key("processes", c.processes, forms::processes());
+  v.key("queue", c.queue, forms::count());
+  v.key("queue_timeout", c.queueTimeout, forms::duration());
+  v.key("account", c.account, forms::text());
 }
 
 template <class V>
@@ -286,9 +303,106 @@ void describe(V& v, PluginArgs& c) {
   v.map("args", c.args, Secrecy::kSecret);
 }
 
+/// Of what an upload into a folder may say, only what a program's request has to do with.
+template <class V>
+void describe(V& v, ProgramUpload& c) {
+  v.list("over", c.rules.over, forms::uploadProtocol());
+  v.list("fingerprints", c.rules.fingerprints, forms::writerFingerprint());
+  v.named("tokens", c.rules.tokens, forms::tokenDigest());
+  v.key("anyone", c.rules.anyone, forms::flag());
+  v.key("max_size", c.rules.maxSize, forms::size());
+  v.list("mime", c.rules.mime, forms::text());
+  v.key("min_free", c.rules.minFree, forms::freeFloor());
+  v.key("decides", c.scriptDecides, forms::decides());
+}
+
+/// The same of a script's, which may have another name.
+template <class V>
+void describe(V& v, ScriptUpload& c) {
+  describe(v, static_cast<ProgramUpload&>(c));
+  v.key("name_suffix", c.nameSuffix, forms::text());
+}
+
+template <class V>
+void describe(V& v, ProgramTimes& c) {
+  v.key("header_timeout", c.header, forms::duration());
+  v.key("idle_timeout", c.idle, forms::optionalDuration());
+  v.key("timeout", c.whole, forms::optionalDuration());
+}
+
+template <class V>
+void describe(V& v, ProgramArgs& c) {
+  v.key("style", c.style, forms::scriptStyle());
+  v.map("env", c.env);
+  v.key("sensitive", c.sensitive, forms::flag());
+  describe(v, c.times);
+}
+
+template <class V>
+void describe(V& v, CgiArgs& c) {
+  v.key("root", c.root, forms::path());
+  v.key("script", c.script, forms::path());
+  v.list("args", c.args, forms::text());
+  v.list("index", c.index, forms::text());
+  v.key("symlinks", c.symlinks, forms::symlinkPolicy());
+  v.key("hidden", c.hidden, forms::flag());
+  describe(v, c.program);
+  v.list("pass", c.pass, forms::text());
+  v.key("cwd", c.cwd, forms::path());
+  v.key("account", c.account, forms::text());
+  v.key("processes", c.processes, forms::processes());
+  v.key("cpu_time", c.cpuTime, forms::optionalDuration());
+  v.section("upload", c.upload);
+}
+
+template <class V>
+void describe(V& v, UpstreamArgs& c) {
+  v.key("connections", c.connections, forms::count());
+  v.key("connect_timeout", c.connectTimeout, forms::duration());
+  v.key("retry_after", c.retryAfter, forms::duration());
+}
+
+template <class V>
+void describe(V& v, ScgiArgs& c) {
+  v.list("to", c.upstream.to, forms::applicationAddress());
+  describe(v, c.upstream);
+  describe(v, c.program);
+  v.section("upload", c.upload);
+}
+
+template <class V>
+void describe(V& v, FastcgiArgs& c) {
+  v.list("to", c.upstream.to, forms::applicationAddress());
+  describe(v, c.upstream);
+  v.key("keep", c.keep, forms::count());
+  v.key("script_filename", c.scriptFilename, forms::text());
+  v.key("root", c.root, forms::path());
+  describe(v, c.program);
+  v.section("upload", c.upload);
+}
+
+template <class V>
+void describe(V& v, ProxyArgs& c) {
+  v.list("to", c.upstream.to, forms::capsuleAddress());
+  v.key("tls", c.tls, forms::flag());
+  v.key("host", c.keepHost, forms::upstreamHost());
+  v.key("strip", c.strip, forms::flag());
+  v.key("server_name", c.serverName, forms::text());
+  v.list("fingerprints", c.fingerprints, forms::fingerprint());
+  v.key("ca", c.ca, forms::path());
+  v.key("certificate", c.certificate, forms::path());
+  v.key("key", c.key, forms::path());
+  v.key("proxy_protocol", c.proxyProtocol, forms::proxyProtocol());
+  v.key("titan", c.titan, forms::flag());
+  v.key("sensitive", c.sensitive, forms::flag());
+  describe(v, c.upstream);
+  describe(v, c.times);
+}
+
 /// The modules' names, in the order of ModuleArgs' alternatives.
 inline constexpr std::array<std::string_view, std::variant_size_v<ModuleArgs>> kModuleNames{
-    "directory", "file", "authenticated", "input", "spy", "info", "redirect", "reply", "plugin"};
+    "directory", "file",   "authenticated", "input", "spy",     "info", "redirect",
+    "reply",     "plugin", "cgi",           "scgi",  "fastcgi", "proxy"};
 /// The named module's arguments with their defaults.
 std::optional<ModuleArgs> moduleArgs(std::string_view name);
 
@@ -322,6 +436,7 @@ void describe(V& v, Config& c) {
   v.people("people", c.people);
   v.section("log", c.log);
   v.section("status", c.status);
+  v.section("dynamic", c.dynamic);
   v.section("router", c.router);
   v.sites("sites", c.sites);
 }

@@ -82,7 +82,7 @@ WorkerChannel::Received WorkerChannel::receive(Files files) {
   const auto kind = static_cast<unsigned char>(packet[0]);
   if (static_cast<std::size_t>(got) > packet.size() ||
       kind < static_cast<unsigned char>(ChannelMessage::kReady) ||
-      kind > static_cast<unsigned char>(ChannelMessage::kFigures)) {
+      kind > static_cast<unsigned char>(ChannelMessage::kLauncher)) {
     return {Kind::kNonsense, {}, {}, {}};
   }
   return {Kind::kMessage, static_cast<ChannelMessage>(kind),

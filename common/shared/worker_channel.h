@@ -22,6 +22,7 @@ enum class ChannelMessage : unsigned char {
   kStorage,    ///< worker: what ails the database, "" when it is well again
   kRoot,       ///< worker: whether a path that is served can be had, a RootReport
   kFigures,    ///< status page: asks for the figures; master: they are in the file that comes along
+  kLauncher,   ///< master: talk to this launcher, by its number, over the socket that comes along
 };
 
 /// One end. Passive: the owner watches fd() and calls receive(). Never blocks.

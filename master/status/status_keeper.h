@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/config/config.h"
 #include "common/loop/event_loop.h"
 #include "common/shared/shared_state.h"
 #include "common/system/listening.h"

@@ -96,6 +96,11 @@ struct SiteBuilder {
 
   Built operator()(const PluginArgs& args) const { return loadSite(args); }
 
+  Built operator()(const CgiArgs&) const { return Error{ErrorCode::kInvalid, "cgi"}; }
+  Built operator()(const ScgiArgs&) const { return Error{ErrorCode::kInvalid, "scgi"}; }
+  Built operator()(const FastcgiArgs&) const { return Error{ErrorCode::kInvalid, "fastcgi"}; }
+  Built operator()(const ProxyArgs&) const { return Error{ErrorCode::kInvalid, "proxy"}; }
+
   Built operator()(const RedirectArgs& args) const {
     return std::shared_ptr<Site>(std::make_shared<RedirectSite>(args));
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/unique_fd.h"
 #include "common/config/config.h"
 #include "common/shared/shared_state.h"
 #include "common/shared/worker_channel.h"
@@ -37,6 +38,9 @@ struct WorkerSetup {
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
   std::vector<int> logs;             ///< in the order of logPlaces(); the worker owns its copies
   std::string storageTrouble;        ///< the database's last error that the master knows of
+  /// The worker's ends of its channels to the launchers, in the order of scriptAccounts(); one that
+  /// is not there yet is empty. None where nothing needs a launcher.
+  std::vector<UniqueFd> launchers;
   WorkerChannel channel;
 };
 

@@ -1,0 +1,61 @@
+#include "common/config/dynamic_mounts.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace egalaxyd {
+namespace {
+
+constexpr std::uint32_t kProcessesPerCpu = 8;
+constexpr std::uint32_t kFewestProcesses = 16;
+
+const UpstreamArgs* upstreamsOf(const ModuleArgs& args) {
+  if (const auto* scgi = std::get_if<ScgiArgs>(&args)) return &scgi->upstream;
+  if (const auto* fastcgi = std::get_if<FastcgiArgs>(&args)) return &fastcgi->upstream;
+  if (const auto* proxy = std::get_if<ProxyArgs>(&args)) return &proxy->upstream;
+  return nullptr;
+}
+
+void collect(const std::vector<MountConfig>& mounts, const std::string& above, DynamicMounts& all) {
+  for (const MountConfig& mount : mounts) {
+    const std::string path = mount.path == "/" && !above.empty() ? above : above + mount.path;
+    if (const auto* cgi = std::get_if<CgiArgs>(&mount.args)) {
+      all.scripts.push_back({static_cast<std::uint32_t>(all.scripts.size()), &mount, cgi, path});
+    }
+    if (const UpstreamArgs* upstreams = upstreamsOf(mount.args)) {
+      for (const std::string& address : upstreams->to) {
+        all.upstreams.push_back(
+            {static_cast<std::uint32_t>(all.upstreams.size()), &mount, upstreams, path, address});
+      }
+    }
+    const auto* nested = nestedMounts(mount.args);
+    if (nested != nullptr) collect(*nested, path == "/" ? "" : path, all);
+  }
+}
+
+}  // namespace
+
+DynamicMounts dynamicMounts(const Config& config) {
+  DynamicMounts all;
+  for (const SiteConfig& site : config.sites) collect(site.mounts, "", all);
+  return all;
+}
+
+std::vector<std::string> scriptAccounts(const Config& config) {
+  std::vector<std::string> accounts{config.dynamic.account};
+  for (const CgiMount& script : dynamicMounts(config).scripts) {
+    const std::string& account = script.args->account;
+    if (account.empty()) continue;
+    if (std::find(accounts.begin(), accounts.end(), account) == accounts.end()) {
+      accounts.push_back(account);
+    }
+  }
+  return accounts;
+}
+
+std::uint32_t scriptProcesses(const DynamicConfig& dynamic) {
+  if (dynamic.processes != 0) return dynamic.processes;
+  return std::max(std::thread::hardware_concurrency() * kProcessesPerCpu, kFewestProcesses);
+}
+
+}  // namespace egalaxyd
