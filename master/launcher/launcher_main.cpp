@@ -77,7 +77,7 @@ class Launcher {
     if (endsWithLast_ && served_.empty()) loop_.stop();
   }
 
-  const ScriptAccount account_ = ScriptAccount::own();
+  const OwnAccount account_ = OwnAccount::own();
   EventLoop loop_;
   ScriptProcesses processes_{loop_};
   SignalSource children_;

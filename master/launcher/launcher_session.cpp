@@ -39,7 +39,7 @@ std::string brief(const std::string& text) { return printable(text).substr(0, kM
 }  // namespace
 
 LauncherSession::LauncherSession(EventLoop& loop, ScriptProcesses& processes,
-                                 const ScriptAccount& account, UniqueFd master,
+                                 const OwnAccount& account, UniqueFd master,
                                  std::function<void()> over)
     : loop_(loop),
       processes_(processes),

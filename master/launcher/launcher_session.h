@@ -29,7 +29,7 @@ class LauncherSession final : private ScriptOwner {
  public:
   /// `over` is called once, when the master has gone or said that no worker comes any more, and the
   /// last worker's channel has closed and its last run is over. It must not destroy this.
-  LauncherSession(EventLoop& loop, ScriptProcesses& processes, const ScriptAccount& account,
+  LauncherSession(EventLoop& loop, ScriptProcesses& processes, const OwnAccount& account,
                   UniqueFd master, std::function<void()> over);
 
  private:
@@ -84,7 +84,7 @@ class LauncherSession final : private ScriptOwner {
 
   EventLoop& loop_;
   ScriptProcesses& processes_;
-  const ScriptAccount& account_;
+  const OwnAccount& account_;
   std::function<void()> over_;
   PacketSocket master_;
   bool finishing_ = false;

@@ -78,6 +78,11 @@ void PacketSocket::close() {
   socket_.reset();
 }
 
+void PacketSocket::closeInChild() {
+  waiting_.clear();
+  socket_.reset();
+}
+
 void PacketSocket::onReady(IoEvents events) {
   if (events.writable) flush();
   if (events.readable && socket_) readSome();

@@ -34,6 +34,8 @@ class PacketSocket {
   void send(std::string packet, std::vector<UniqueFd> files = {});
   /// No callback comes any more, and nothing is sent.
   void close();
+  /// In a forked child: closes all descriptors. The object must not be used or destroyed there.
+  void closeInChild();
 
  private:
   struct Outgoing {

@@ -15,11 +15,11 @@
 namespace egalaxyd {
 
 /// Whose account the launcher has, and so its scripts.
-struct ScriptAccount {
+struct OwnAccount {
   std::string user;
   std::string home;
   /// This process's; blocking. What is not to be had is its number, and "/".
-  static ScriptAccount own();
+  static OwnAccount own();
 };
 
 struct ScriptOrder {
@@ -27,7 +27,7 @@ struct ScriptOrder {
   const RunScript& ask;  ///< judged by lieOf()
   int spool = -1;        ///< the folder that ask.body lies in
   int ruleset = -1;      ///< of hideFolders(); -1: nothing is hidden
-  const ScriptAccount& account;
+  const OwnAccount& account;
   /// What its processes are known by, wherever they go; above 0.
   std::uint64_t tag = 0;
 };
