@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <new>
@@ -444,6 +445,7 @@ Result<ContentPiece> contentInChild(const Config& config, const std::optional<Ac
 
 int runWorker(WorkerSetup setup) {
   resetSignals();
+  ::prctl(PR_SET_NAME, "egalaxyd-worker");  // as ps shows it
   const std::string name = "worker " + std::to_string(setup.workerNumber);
   std::vector<UniqueFd> logs;
   for (const int fd : setup.logs) logs.emplace_back(fd);

@@ -214,8 +214,9 @@ std::string tomlKey(std::string_view key) {
 std::optional<ModuleArgs> moduleArgs(std::string_view name) {
   // In the order of kModuleNames.
   const std::array<ModuleArgs, std::variant_size_v<ModuleArgs>> defaults{
-      DirectoryArgs{}, FileArgs{},     AuthenticatedArgs{}, InputArgs{}, SpyArgs{},
-      InfoArgs{},      RedirectArgs{}, ReplyArgs{},         PluginArgs{}};
+      DirectoryArgs{}, FileArgs{},     AuthenticatedArgs{}, InputArgs{},  SpyArgs{},
+      InfoArgs{},      RedirectArgs{}, ReplyArgs{},         PluginArgs{}, CgiArgs{},
+      ScgiArgs{},      FastcgiArgs{},  ProxyArgs{}};
   for (std::size_t i = 0; i < kModuleNames.size(); ++i) {
     if (kModuleNames[i] == name) return defaults[i];
   }

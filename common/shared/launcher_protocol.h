@@ -14,10 +14,11 @@
 
 namespace egalaxyd {
 
-/// The largest message of a worker.
+/// The largest message; a launcher keeps to it as well.
 inline constexpr std::size_t kMostLauncherBytes = 48 * 1024;
 
-// A worker asks.
+// A worker asks. The number of a run, or of a dialled connection, is free again after NotStarted,
+// ScriptEnded or Dialled, of which exactly one comes, whether it was stopped or not.
 
 /// A script is to be run; answered by ScriptStarted or NotStarted.
 struct RunScript {
@@ -32,7 +33,8 @@ struct RunScript {
   std::string client;  ///< as the log shows it, for `egalaxyctl scripts`
   bool operator==(const RunScript&) const = default;
 };
-/// The run's answer is no longer wanted: its processes get TERM and then KILL.
+/// The run's answer is no longer wanted: half a second later its processes get TERM, then KILL; one
+/// that waits or is dialled is NotStarted. One that has ended is nobody's mistake.
 struct StopScript {
   std::uint32_t run = 0;
   bool operator==(const StopScript&) const = default;

@@ -144,6 +144,20 @@ Result<void> become(const Account& account) {
 
 }  // namespace
 
+Result<std::optional<Account>> accountNamed(const std::string& name) {
+  const auto entry = lookUp(name.c_str());
+  if (!entry) return entry.error();
+  if (*entry == nullptr) return std::optional<Account>();
+  return std::optional(
+      Account{(*entry)->pw_name, (*entry)->pw_uid, (*entry)->pw_gid, false, false});
+}
+
+Account accountOf(uid_t uid) {
+  const passwd* entry = ::getpwuid(uid);
+  if (entry == nullptr) return {std::to_string(uid), uid, ::getegid(), false, false};
+  return {entry->pw_name, uid, entry->pw_gid, false, false};
+}
+
 Result<std::optional<Account>> workerAccount(const std::string& user, const std::string& group) {
   if (::geteuid() != 0) return std::optional<Account>();
   bool isFallback = false;

@@ -18,6 +18,11 @@ struct Account {
   bool isGroupFallback = false;  ///< likewise its group
 };
 
+/// The account of that name; nullopt: there is none. Fails when it cannot be looked up now.
+Result<std::optional<Account>> accountNamed(const std::string& name);
+/// That of a process; its number stands for the name that it may not have.
+Account accountOf(uid_t uid);
+
 /// The account that workers run as. nullopt: they keep the master's, because it is not root, or
 /// because `user` is root itself. `user` "": egalaxyd, else nobody. `group` "": the account's own.
 /// Fails when a named account or group does not exist, when it cannot be looked up now, and, with

@@ -23,7 +23,8 @@ import unittest
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-from capsule import PATIENCE, Capsule, Folder, eventually, processes, program  # noqa: E402
+from capsule import (PATIENCE, Capsule, Folder, eventually, name_of, processes,  # noqa: E402
+                     program)
 
 SITE = '[sites.localhost]\nroot = "root"\n'
 TOKEN, OTHER = "a token of its own", "another token"
@@ -40,12 +41,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def name_of(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
 
 
 class Case(unittest.TestCase):
@@ -83,10 +78,10 @@ class Case(unittest.TestCase):
         return answer and answer[0] == 200 and json.loads(answer[2])["figures"]
 
     def page_pid(self):
-        return next((pid for pid in self.capsule.workers() if name_of(pid) == NAME), 0)
+        return next((pid for pid in self.capsule.children() if name_of(pid) == NAME), 0)
 
     def workers(self):
-        return [pid for pid in self.capsule.workers() if name_of(pid) == "egalaxyd"]
+        return self.capsule.workers()
 
     def ctl(self, *arguments):
         done = subprocess.run([program("egalaxyctl"), "--socket",

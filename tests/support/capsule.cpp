@@ -147,7 +147,7 @@ std::vector<pid_t> Capsule::workerPids() const {
     char state = 0;
     pid_t parent = 0;
     fields >> state >> parent;
-    const bool isWorker = stat.find(" (egalaxyd) ") != std::string::npos;  // else a query's
+    const bool isWorker = stat.find(" (egalaxyd-worker) ") != std::string::npos;
     if (isWorker && parent == masterPid() && state != 'Z') pids.push_back(std::stoi(name));
   }
   std::sort(pids.begin(), pids.end());

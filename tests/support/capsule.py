@@ -57,6 +57,13 @@ def processes(parent=None, group=None):
     return sorted(found)
 
 
+def name_of(pid):
+    """As ps shows it; "" when there is no such process."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
 def make_certificate(folder, name, expired=False):
     """(certificate file, key file) of a self-signed P-256 certificate."""
     cert, key = folder / f"{name}.crt", folder / f"{name}.key"
@@ -173,8 +180,11 @@ class Capsule:
     def running(self):
         return self._process.poll() is None
 
-    def workers(self):
+    def children(self):
         return processes(parent=self._process.pid)
+
+    def workers(self):
+        return [pid for pid in self.children() if name_of(pid) == "egalaxyd-worker"]
 
     def signal(self, number):
         self._process.send_signal(number)

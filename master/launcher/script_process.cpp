@@ -1,0 +1,235 @@
+#include "master/launcher/script_process.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <filesystem>
+#include <map>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/errno_error.h"
+#include "common/base/write_all.h"
+#include "common/shared/script_names.h"
+#include "master/launcher/hidden_folders.h"
+#include "master/launcher/script_check.h"
+
+namespace egalaxyd {
+namespace {
+
+constexpr int kErrorsPipeBytes = 4096;
+constexpr rlim_t kDescriptors = 256;
+constexpr int kNicer = 5;
+constexpr std::string_view kKilledBeforeOthers = "500";
+constexpr rlim_t kCpuGrace = 5;  // seconds between SIGXCPU and SIGKILL
+constexpr int kTextBusyTries = 3;
+constexpr timespec kTextBusyPause{0, 10'000'000};
+constexpr std::size_t kMostReport = 1024;
+constexpr int kNotStarted = 127;
+/// RLIMIT_RTTIME above this is a tag: a limit that is there, is inherited, can only be lowered, and
+/// means nothing to processes without real-time priority.
+constexpr rlim_t kTagBase = rlim_t{1} << 40;
+
+struct ReadAndWriteEnd {
+  UniqueFd read;
+  UniqueFd write;
+};
+
+/// Made by the account of the script, which may open it anew as /dev/stdout therefore.
+Result<ReadAndWriteEnd> makePipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errnoError("make a pipe", errno);
+  ReadAndWriteEnd pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return errnoError("make a pipe", errno);
+  return pipe;
+}
+
+/// What this process has of its launcher's and no script is to have.
+void leaveLauncher(pid_t launcher) {
+  ::setsid();
+  // The launcher's death ends it; it may have died before this.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != launcher) ::_exit(kNotStarted);
+  for (int signal = 1; signal <= SIGRTMAX; ++signal) ::signal(signal, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::umask(S_IWGRP | S_IWOTH);
+  ::prctl(PR_SET_DUMPABLE, 1);  // or it could not write to its own files in /proc
+}
+
+void limit(int resource, rlim_t most, rlim_t hard) {
+  const rlimit value{most, hard};
+  // Where less is allowed already, that stays.
+  ::setrlimit(static_cast<__rlimit_resource>(resource), &value);
+}
+
+/// What is refused here (a container may) leaves the script as it was.
+void limitResources(const ScriptOrder& order) {
+  limit(RLIMIT_RTTIME, kTagBase + order.tag, kTagBase + order.tag);
+  limit(RLIMIT_CORE, 0, 0);
+  const rlim_t cpu = order.mount.cpuSeconds;
+  if (cpu != 0) limit(RLIMIT_CPU, cpu, cpu + kCpuGrace);
+  if (::nice(kNicer) == -1) errno = 0;
+  const UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  writeAll(score.get(), kKilledBeforeOthers);
+}
+
+Result<void> enterFolder(const ScriptMount& mount, const std::string& path) {
+  const std::string folder =
+      mount.folder.empty() ? std::filesystem::path(path).parent_path().string() : mount.folder;
+  if (::chdir(folder.c_str()) == 0) return {};
+  return Error{ErrorCode::kIo, errnoError("cannot enter " + folder, errno).message};
+}
+
+Result<void> takeStandardInput(const ScriptOrder& order) {
+  const std::string& body = order.ask.body;
+  const UniqueFd input(
+      body.empty() ? ::open("/dev/null", O_RDONLY | O_CLOEXEC)
+                   : ::openat(order.spool, body.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {};
+  if (!input || ::fstat(input.get(), &status) != 0) {
+    return Error{ErrorCode::kIo, errnoError("open the body", errno).message};
+  }
+  if (!body.empty() && !S_ISREG(status.st_mode)) {
+    return Error{ErrorCode::kIo, "the body is no regular file"};
+  }
+  if (::dup2(input.get(), STDIN_FILENO) < 0) return errnoError("take the body", errno);
+  return {};
+}
+
+/// "NAME=value"; those of the configuration replace none of ours.
+std::vector<std::string> environmentOf(const ScriptOrder& order) {
+  std::map<std::string_view, std::string_view> variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"},
+                                                         {"LANG", "C.UTF-8"},
+                                                         {"HOME", order.account.home},
+                                                         {"USER", order.account.user},
+                                                         {"LOGNAME", order.account.user}};
+  for (const auto& [place, value] : order.ask.variables) {
+    variables.emplace(kScriptVariables[place], value);
+  }
+  for (const auto& [name, value] : order.mount.environment) variables.emplace(name, value);
+  std::vector<std::string> environment;
+  environment.reserve(variables.size());
+  for (const auto& [name, value] : variables) {
+    environment.push_back(std::string(name) + "=" + std::string(value));
+  }
+  return environment;
+}
+
+std::vector<char*> pointersTo(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+/// Returns only when it fails.
+Error execute(const ScriptOrder& order, const std::string& path) {
+  std::vector<std::string> arguments{path};
+  if (order.ask.script.empty()) {
+    arguments.insert(arguments.end(), order.mount.arguments.begin(), order.mount.arguments.end());
+  }
+  std::vector<std::string> environment = environmentOf(order);
+  const std::vector<char*> argv = pointersTo(arguments);
+  const std::vector<char*> envp = pointersTo(environment);
+  for (int tries = 0;; ++tries) {
+    ::execve(path.c_str(), argv.data(), envp.data());
+    if (errno != ETXTBSY || tries == kTextBusyTries) return whyNotRun(path, errno);
+    ::nanosleep(&kTextBusyPause, nullptr);  // somebody has not finished writing it
+  }
+}
+
+/// Returns only when it fails.
+Error becomeScript(const ScriptOrder& order, int output, int errors) {
+  limitResources(order);
+  const auto path = findScript(order.mount, order.ask.script);
+  if (!path) return path.error();
+  if (auto entered = enterFolder(order.mount, *path); !entered) return entered.error();
+  if (auto taken = takeStandardInput(order); !taken) return taken.error();
+  if (::dup2(output, STDOUT_FILENO) < 0 || ::dup2(errors, STDERR_FILENO) < 0) {
+    return errnoError("take the pipes", errno);
+  }
+  if (order.ruleset >= 0) {
+    if (auto entered = enterRuleset(order.ruleset); !entered) return entered.error();
+  }
+  if (::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0) {
+    return errnoError("close descriptors", errno);
+  }
+  limit(RLIMIT_NOFILE, kDescriptors, kDescriptors);  // the launcher may have had more
+  return execute(order, *path);
+}
+
+WhyNot whyNot(ErrorCode code) {
+  if (code == ErrorCode::kNotFound) return WhyNot::kGone;
+  return code == ErrorCode::kNoSpace ? WhyNot::kNoResource : WhyNot::kCannotRun;
+}
+
+[[noreturn]] void beScript(const ScriptOrder& order, pid_t launcher, int output, int errors,
+                           int report) {
+  leaveLauncher(launcher);
+  Error error{ErrorCode::kNoSpace, "out of memory"};
+  try {
+    error = becomeScript(order, output, errors);
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): out of memory it is
+  }
+  std::string text(1, static_cast<char>(whyNot(error.code)));
+  writeAll(report, text.append(error.message, 0, kMostReport));
+  ::_exit(kNotStarted);
+}
+
+}  // namespace
+
+OwnAccount OwnAccount::own() {
+  const passwd* entry = ::getpwuid(::geteuid());
+  if (entry == nullptr) return {std::to_string(::geteuid()), "/"};
+  return {entry->pw_name, entry->pw_dir};
+}
+
+Result<ForkedScript> forkScript(const ScriptOrder& order) {
+  auto output = makePipe();
+  if (!output) return output.error();
+  auto errors = makePipe();
+  if (!errors) return errors.error();
+  auto report = makePipe();
+  if (!report) return report.error();
+  ::fcntl(errors->write.get(), F_SETPIPE_SZ, kErrorsPipeBytes);
+  const pid_t launcher = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return errnoError("fork", errno);
+  if (pid == 0) {
+    beScript(order, launcher, output->write.get(), errors->write.get(), report->write.get());
+  }
+  return ForkedScript{pid, std::move(output->read), std::move(errors->read),
+                      std::move(report->read)};
+}
+
+std::optional<StartFailure> readStartFailure(int report) {
+  std::array<char, 1 + kMostReport> bytes;
+  const ssize_t got = ::read(report, bytes.data(), bytes.size());
+  if (got <= 0) return std::nullopt;
+  return StartFailure{static_cast<WhyNot>(bytes[0]),
+                      std::string(bytes.data() + 1, static_cast<std::size_t>(got) - 1)};
+}
+
+std::uint64_t tagOf(pid_t pid) {
+  rlimit value{};
+  if (::prlimit(pid, RLIMIT_RTTIME, nullptr, &value) != 0) return 0;
+  if (value.rlim_max == RLIM_INFINITY || value.rlim_max <= kTagBase) return 0;
+  return value.rlim_max - kTagBase;
+}
+
+}  // namespace egalaxyd
