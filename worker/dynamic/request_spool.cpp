@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 
 #include "common/base/errno_error.h"
 #include "common/base/write_all.h"
+#include "worker/upload/free_floor.h"
 
 namespace egalaxyd {
 namespace {
@@ -34,20 +34,8 @@ Result<SpooledBody> makeFile(const SpoolPlace& place) {
   return made;
 }
 
-/// Whether the disk keeps what it has to keep free when `more` bytes have come.
-bool hasRoom(int file, const FreeFloor& floor, std::uint64_t more) {
-  struct statvfs disk {};
-  if (::fstatvfs(file, &disk) != 0) return true;
-  const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-  const std::uint64_t all = std::uint64_t{disk.f_blocks} * disk.f_frsize;
-  const std::uint64_t kept = floor.percent != 0 ? all / 100 * floor.percent : floor.bytes;
-  return free >= kept && free - kept >= more;
-}
-
 Result<void> append(const SpooledBody& body, std::string_view bytes, const FreeFloor& floor) {
-  if (!hasRoom(body.fd(), floor, bytes.size())) {
-    return Error{ErrorCode::kNoSpace, "the disk of the spool folder has no room (upload.min_free)"};
-  }
+  if (auto room = checkFloorOf(body.fd(), floor, bytes.size(), 0); !room) return room;
   if (const int error = writeAll(body.fd(), bytes); error != 0) {
     return failed("write a body", error);
   }

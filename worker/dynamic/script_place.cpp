@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "common/base/errno_error.h"
+#include "common/base/path.h"
 #include "common/base/unique_fd.h"
 
 namespace egalaxyd {
@@ -60,7 +61,7 @@ class Finder {
       end = std::min(path.find('/', begin), path.size());
       const std::string_view name = path.substr(begin, end - begin);
       if (name.empty() && end == path.size()) return indexOf(path);
-      if (name.empty() || isHidden(name)) return missing();
+      if (name.empty() || isHidden(name) || name.find(kEncodedSlash) != name.npos) return missing();
       const auto kind = kindOf(std::string(path.substr(1, end - 1)));
       if (!kind) return kind.error();
       if (*kind == Kind::kScript) return ScriptPlace{std::string(path.substr(1, end - 1)), end};

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "common/config/dynamic_mounts.h"
+#include "common/shared/script_names.h"
 #include "common/storage/schema.h"
 #include "common/system/master_files.h"
 
@@ -77,6 +79,13 @@ void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts,
   }
 }
 
+/// A folder of the state folder. A Landlock rule for a link would apply to its target.
+void allowOwnFolder(SandboxRules& rules, const fs::path& folder) {
+  std::error_code missing;
+  if (fs::symlink_status(folder, missing).type() != fs::file_type::directory) return;
+  rules.writable.push_back(folder);
+}
+
 }  // namespace
 
 SandboxRules workerSandbox(const Config& config) {
@@ -84,12 +93,8 @@ SandboxRules workerSandbox(const Config& config) {
   rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
   const MasterFiles masterFiles(config);
   for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts, masterFiles);
-  const fs::path database = config.server.stateDir / kDatabaseFolder;
-  std::error_code missing;
-  // A Landlock rule for a link would apply to its target.
-  if (fs::symlink_status(database, missing).type() == fs::file_type::directory) {
-    rules.writable.push_back(database);
-  }
+  allowOwnFolder(rules, config.server.stateDir / kDatabaseFolder);
+  if (!dynamicMounts(config).none()) allowOwnFolder(rules, config.server.stateDir / kSpoolFolder);
   return rules;
 }
 

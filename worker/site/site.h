@@ -42,6 +42,7 @@ struct Services {
 enum class AcceptedBody {
   kNothing,
   kInput,    ///< a short text, which becomes the request's query
+  kBlocks,   ///< Spartan's data blocks as Request::body; no Titan uploads
   kUploads,  ///< whatever Request::upload announces; the site reads Request::body
 };
 
