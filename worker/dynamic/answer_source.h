@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "common/base/unique_function.h"
+#include "worker/site/response.h"
 
 namespace egalaxyd {
 
@@ -33,6 +35,8 @@ class AnswerSource {
   /// For the log, after kEnd or kCut: "exited with code 3", "killed by signal 11 (SIGSEGV)"; ""
   /// where there is nothing to tell.
   virtual std::string howItEnded() const = 0;
+  /// After kEnd without a header: what the client is to get instead of the usual 42; nullopt: that.
+  virtual std::optional<Status> refusal() const { return std::nullopt; }
   /// `ready` is called on the loop when read() may have more, maybe once too often. It does not
   /// destroy this.
   void onReady(UniqueFunction<void()> ready) { ready_ = std::move(ready); }

@@ -192,6 +192,7 @@ HeaderRead readHeader(AnswerSource& source, ScriptHeaderParser& parser) {
 /// Why there is no header: it ended, with or without having said something.
 BadHeader withoutHeader(const AnswerSource& source, const ScriptHeaderParser& parser) {
   BadHeader bad = parser.ended();
+  if (const auto refusal = source.refusal()) bad.status = *refusal;
   const std::string words = source.howItEnded();
   if (!words.empty())
     bad.why = words + " before its header" + (parser.silent() ? "" : ": " + bad.why);
@@ -240,6 +241,9 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
                   inSeconds(answer.times.header));
     co_return std::move(reply).send(
         Response::failure(lateStatus(answer.from), "The application did not answer in time"));
+  }
+  if (read.ended && parser.silent() && answer.tryAgain) {
+    co_return answer.tryAgain(std::move(reply), std::move(answer.place));
   }
   if (read.ended) read.step = withoutHeader(*answer.source, parser);
   if (auto* bad = std::get_if<BadHeader>(&read.step)) {

@@ -27,6 +27,8 @@ struct ProgramAnswer {
   bool runsToItsEnd = false;
   /// Changes a header before it is sent; may be empty.
   UniqueFunction<void(ScriptHeader&)> rewrite = {};
+  /// Called instead of an answer where not a byte came: the connection was old. May be empty.
+  UniqueFunction<void(Responder, ProgramPlace)> tryAgain = {};
 };
 
 /// Reads the header, within times.header, and answers; the body follows as it comes. `whenUnwanted`

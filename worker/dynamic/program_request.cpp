@@ -98,4 +98,18 @@ Task<std::variant<SpooledBody, std::optional<Response>>> receiveBody(Request& re
   co_return Received(std::move(*body));
 }
 
+Task<std::string> userOf(const Request& request) {
+  const auto user = request.user();
+  if (!user) co_return std::string();
+  const auto found = co_await user->find();
+  if (!found) co_return std::string();
+  co_return *found ? (*found)->id : request.identity->fingerprint;
+}
+
+std::string decodedPath(std::string_view path) {
+  std::string decoded(path);
+  std::ranges::replace(decoded, kEncodedSlash, '/');
+  return decoded;
+}
+
 }  // namespace egalaxyd

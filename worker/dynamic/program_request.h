@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -29,5 +30,12 @@ std::optional<Response> refuseBody(const ProgramUpload* upload, const Request& r
 Task<std::variant<SpooledBody, std::optional<Response>>> receiveBody(Request& request,
                                                                      const ProgramUpload* upload,
                                                                      Services& services);
+
+/// EGALAXYD_USER: the id under which something is kept for the client's certificate, else the one
+/// that it would get; "" without a certificate, or without a database.
+Task<std::string> userOf(const Request& request);
+
+/// A path as programs see it: an encoded '/' is one like any other.
+std::string decodedPath(std::string_view path);
 
 }  // namespace egalaxyd

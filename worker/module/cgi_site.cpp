@@ -12,6 +12,7 @@
 #include "worker/dynamic/program_request.h"
 #include "worker/dynamic/programs.h"
 #include "worker/dynamic/script_output.h"
+#include "worker/dynamic/script_variables.h"
 #include "worker/site/answers.h"
 
 namespace egalaxyd {
@@ -40,8 +41,8 @@ std::optional<Response> notStarted(const std::string& name, const Error& error,
 
 }  // namespace
 
-CgiSite::CgiSite(CgiArgs args, std::string host, std::uint32_t number, std::size_t launcher)
-    : args_(std::move(args)), host_(std::move(host)), number_(number), launcher_(launcher) {}
+CgiSite::CgiSite(CgiArgs args, std::uint32_t number, std::size_t launcher)
+    : args_(std::move(args)), number_(number), launcher_(launcher) {}
 
 UploadRight CgiSite::uploadRight(const Request& request, std::string_view) const {
   return args_.upload ? programUploadRight(*args_.upload, request) : UploadRight::kNone;
@@ -108,12 +109,15 @@ Task<Result<ScriptPlace>> CgiSite::find(const Request& request, Services& servic
 
 Task<void> CgiSite::run(Call call, Services& services) const {
   const Request& request = call.request;
+  const std::string_view path = request.sitePath();
   ScriptFacts facts;
-  facts.mount = request.path.substr(0, request.mountLength);
-  facts.root = args_.root;
-  facts.file = args_.script.empty() ? args_.root / call.script.script : args_.script;
-  facts.scriptLength = args_.script.empty() ? call.script.length : 0;
+  if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
+  facts.script = call.script.script;
+  facts.pathInfo = decodedPath(path.substr(std::min(call.script.length, path.size())));
+  facts.scriptFile = args_.script.empty() ? args_.root / call.script.script : args_.script;
+  facts.documentRoot = args_.root;
   facts.bodySize = call.body.size();
+  facts.user = co_await userOf(request);
   auto variables = scriptVariables(request, facts, args_.program.style);
   if (!variables) {
     co_return std::move(call.reply)
@@ -128,8 +132,8 @@ Task<void> CgiSite::run(Call call, Services& services) const {
   order.variables = std::move(*variables);
   order.body = call.body.name();
   order.client = request.client.text(services.programs.addressMask());
-  const std::string name =
-      fmt::format("cgi \"{}\"", logQuote(facts.mount + "/" + call.script.script));
+  const std::string name = fmt::format(
+      "cgi \"{}\"", logQuote(facts.mount + (facts.script.empty() ? "" : "/") + facts.script));
   const std::uint32_t number = order.run;
   const auto unwanted = request.cancellation;
   if (!call.hasBody) unwanted->onRequest([&launcher, number] { launcher.stop(number); });

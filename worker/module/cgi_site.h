@@ -17,7 +17,7 @@ namespace egalaxyd {
 class CgiSite final : public Site {
  public:
   /// `number`: CgiMount::number. `launcher`: the place of its account among scriptAccounts().
-  CgiSite(CgiArgs args, std::string host, std::uint32_t number, std::size_t launcher);
+  CgiSite(CgiArgs args, std::uint32_t number, std::size_t launcher);
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override {
     return args_.upload ? AcceptedBody::kUploads : AcceptedBody::kBlocks;
@@ -44,7 +44,6 @@ class CgiSite final : public Site {
   Task<void> run(Call call, Services& services) const;
 
   const CgiArgs args_;
-  const std::string host_;
   const std::uint32_t number_;
   const std::size_t launcher_;
 };
