@@ -67,18 +67,23 @@ class LauncherTest : public testing::Test {
     lab_.script("it", "#!/bin/sh\n" + std::string(text));
     return run(ask("it"));
   }
-  /// Waits for the process of which a script wrote the number into `file` to be no more.
-  bool isGone(std::string_view file) const {
+  /// For a script: writes its number into `file`.
+  std::string noteNumber(std::string_view file) const {
+    return "echo $$ > " + (lab_.folder / file).string() + "\n";
+  }
+  /// The number that a script has written, or writes soon, into `file`.
+  pid_t numberIn(std::string_view file) const {
     std::optional<std::int64_t> pid;
-    const bool written = eventually([&] {
-      if (!std::filesystem::exists(lab_.folder / file)) return false;
-      std::string text = lab_.folder.read(file);
-      if (!text.empty()) text.pop_back();
-      pid = parseNumber(text, 2, INT32_MAX);
+    EXPECT_TRUE(eventually([&] {
+      std::string text;
+      if (std::filesystem::exists(lab_.folder / file)) text = lab_.folder.read(file);
+      if (text.ends_with('\n')) pid = parseNumber(text.substr(0, text.size() - 1), 2, INT32_MAX);
       return pid.has_value();
-    });
-    return written &&
-           eventually([&] { return ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH; });
+    }));
+    return static_cast<pid_t>(pid.value_or(0));
+  }
+  static bool isGone(pid_t pid) {
+    return eventually([&] { return ::kill(pid, 0) != 0 && errno == ESRCH; });
   }
 
   LauncherLab lab_;
@@ -130,15 +135,15 @@ TEST_F(LauncherTest, StartsAScriptInASessionOfItsOwnWithNothingInherited) {
   lab_.mount().cpuSeconds = 7;
   lab_.start();
   const Outcome got =
-      run("echo fds $(ls /proc/$$/fd)\numask\npwd\nulimit -n; ulimit -c; ulimit -t\nnice\n"
+      run("echo descriptors $(ls /proc/$$/fd)\numask\npwd\nulimit -n; ulimit -c; ulimit -t\nnice\n"
           "cat /proc/self/oom_score_adj\n"
           "grep -E 'SigBlk|SigIgn|NoNewPrivs' /proc/self/status\n"
           "[ \"$(cut -d' ' -f5,6 /proc/$$/stat)\" = \"$$ $$\" ] && echo leads; echo $0");
-  EXPECT_THAT(got.output,
-              HasSubstr("fds 0 1 10 2\n0022\n" + lab_.scripts().string() + "\n256\n0\n7\n5\n500\n"))
-      << "10 is the shell's own";
-  EXPECT_THAT(got.output, HasSubstr("NoNewPrivs:\t1\nSigBlk:\t0000000000000000\n"
-                                    "SigIgn:\t0000000000000000\n"));
+  EXPECT_THAT(got.output, HasSubstr("descriptors 0 1 10 2 3\n0022\n" + lab_.scripts().string() +
+                                    "\n256\n0\n7\n5\n500\n"))
+      << "3 and 10 are the shell's own";
+  EXPECT_THAT(got.output, HasSubstr("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+                                    "NoNewPrivs:\t1\n"));
   EXPECT_THAT(got.output, HasSubstr("leads\n" + lab_.scripts().string() + "/it\n"));
 }
 
@@ -286,11 +291,12 @@ TEST_F(LauncherTest, EndsTheWholeGroupOfAScriptThatIgnoresTerm) {
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it"));
   ASSERT_TRUE(worker.next<ScriptStarted>());
+  const pid_t child = numberIn("child");
   worker.ask(StopScript{1});
   const auto end = worker.next<ScriptEnded>();
   ASSERT_TRUE(end);
   EXPECT_EQ(end->signal, SIGKILL);
-  EXPECT_TRUE(isGone("child"));
+  EXPECT_TRUE(isGone(child));
 }
 
 TEST_F(LauncherTest, SaysThatAScriptHasEndedThoughAChildKeepsItsOutput) {
@@ -307,40 +313,44 @@ TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   mount.processes = 1;
   mount.longest = 1s;
   lab_.start();
-  lab_.script("it", "#!/bin/sh\necho $$ > " + (lab_.folder / "main").string() + "\nsleep 1000 &\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000 &\n");
   lab_.script("next", "#!/bin/sh\n");
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it", 1));
   ASSERT_TRUE(worker.next<ScriptStarted>());
   ASSERT_TRUE(worker.next<ScriptEnded>());
   worker.ask(ask("next", 1));
-  EXPECT_TRUE(isGone("main")) << "no zombie";
+  EXPECT_TRUE(isGone(numberIn("main"))) << "no zombie";
   EXPECT_EQ(lab_.running().size(), 2U);
   EXPECT_TRUE(worker.next<ScriptStarted>());
 }
 
 TEST_F(LauncherTest, EndsADaemonWithItsRun) {
-  ScriptMount& mount = lab_.mount();
-  mount.longest = 500ms;
+  lab_.mount().longest = 1s;
   lab_.start();
-  lab_.script("it", "#!/bin/sh\n(setsid sh -c 'trap \"\" TERM HUP; echo $$ > " +
-                        (lab_.folder / "daemon").string() +
-                        "; sleep 1000; sleep 1000' >/dev/null 2>&1 &)\n");
-  EXPECT_TRUE(run(ask("it")).end);
-  EXPECT_TRUE(isGone("daemon"));
+  lab_.script("daemon",
+              "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
+  const std::string number = (lab_.folder / "number").string();
+  lab_.script("it", "#!/bin/sh\n(setsid ./daemon > /dev/null 2>&1 &)\nwhile [ ! -s " + number +
+                        " ]; do sleep 0.01; done\n");
+  WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it"));
+  EXPECT_TRUE(outcome(worker).end);
+  EXPECT_TRUE(isGone(numberIn("number")));
   EXPECT_TRUE(eventually([&] { return lab_.running().empty(); }));
   EXPECT_EQ(lab_.children(), 0U);
 }
 
 TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatHasGone) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\necho $$ > " + (lab_.folder / "main").string() + "\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
+  pid_t main = 0;
   {
     WorkerPeer worker = lab_.worker();
     worker.ask(ask("it"));
-    ASSERT_TRUE(worker.next<ScriptStarted>());
+    main = numberIn("main");
   }
-  EXPECT_TRUE(isGone("main"));
+  EXPECT_TRUE(isGone(main));
   EXPECT_TRUE(eventually([&] { return lab_.running().empty(); }));
 }
 
@@ -437,18 +447,18 @@ TEST_F(LauncherTest, ListsScriptsAndStopsOneByItsProcess) {
 
 TEST_F(LauncherTest, EndsWhenTheLastWorkerHasGoneAndItsRunIsOver) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\ntrap '' TERM\necho $$ > " + (lab_.folder / "main").string() +
-                        "\nsleep 1000\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\ntrap '' TERM\n" + noteNumber("main") + "sleep 1000\nsleep 1000\n");
   {
     WorkerPeer worker = lab_.worker();
     worker.ask(ask("it"));
     ASSERT_TRUE(worker.next<ScriptStarted>());
+    numberIn("main");
     lab_.master.reset();
     worker.ask(ask("nothing", 2));
     EXPECT_TRUE(worker.next<NotStarted>()) << "workers go on without the master";
   }
   EXPECT_TRUE(lab_.ends());
-  EXPECT_TRUE(isGone("main"));
+  EXPECT_TRUE(isGone(numberIn("main")));
 }
 
 TEST_F(LauncherTest, EndsWhenItIsToldThatNoWorkerComes) {
@@ -459,30 +469,31 @@ TEST_F(LauncherTest, EndsWhenItIsToldThatNoWorkerComes) {
 
 TEST_F(LauncherTest, ScriptsEndWithTheLauncher) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\necho $$ > " + (lab_.folder / "main").string() + "\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it"));
   ASSERT_TRUE(worker.next<ScriptStarted>());
-  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(lab_.folder / "main"); }));
+  const pid_t main = numberIn("main");
   lab_.kill();
-  EXPECT_TRUE(isGone("main"));
+  EXPECT_TRUE(isGone(main));
 }
 
 // --- workers that lie -----------------------------------------------------------------------
 
 TEST_F(LauncherTest, ReportsAWorkerThatLiesAndHearsItNoMore) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\necho $$ > " + (lab_.folder / "main").string() + "\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
   WorkerPeer worker = lab_.worker(/*id=*/77);
   worker.ask(ask("it", 1));
   ASSERT_TRUE(worker.next<ScriptStarted>());
+  const pid_t main = numberIn("main");
   worker.ask(ask("../../bin/sh", 2));
   const auto lie = lab_.report<WorkerLied>();
   ASSERT_TRUE(lie);
   EXPECT_EQ(lie->worker, 77);
   EXPECT_THAT(lie->what, HasSubstr("../../bin/sh"));
   EXPECT_FALSE(worker.receive()) << "its channel is closed";
-  EXPECT_TRUE(isGone("main"));
+  EXPECT_TRUE(isGone(main));
 }
 
 TEST_F(LauncherTest, TakesNoNumberTwiceAndNoNonsense) {
