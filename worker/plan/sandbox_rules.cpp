@@ -4,9 +4,12 @@
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "common/config/dynamic_mounts.h"
+#include "common/shared/script_names.h"
 #include "common/storage/schema.h"
 #include "common/system/master_files.h"
 
@@ -84,11 +87,13 @@ SandboxRules workerSandbox(const Config& config) {
   rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
   const MasterFiles masterFiles(config);
   for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts, masterFiles);
-  const fs::path database = config.server.stateDir / kDatabaseFolder;
-  std::error_code missing;
-  // A Landlock rule for a link would apply to its target.
-  if (fs::symlink_status(database, missing).type() == fs::file_type::directory) {
-    rules.writable.push_back(database);
+  std::vector<fs::path> own{config.server.stateDir / kDatabaseFolder};
+  if (!dynamicMounts(config).none()) own.push_back(config.server.stateDir / kSpoolFolder);
+  for (fs::path& folder : own) {
+    std::error_code missing;
+    // A Landlock rule for a link would apply to its target.
+    if (fs::symlink_status(folder, missing).type() != fs::file_type::directory) continue;
+    rules.writable.push_back(std::move(folder));
   }
   return rules;
 }
