@@ -45,10 +45,13 @@ Result<void> prepareSpool(const std::filesystem::path& stateDir,
   }
   const uid_t uid = owner ? owner->uid : ::geteuid();
   const gid_t gid = owner ? owner->gid : info.st_gid;
-  if ((info.st_uid != uid || info.st_gid != gid) && ::fchown(folder.get(), uid, gid) != 0) {
-    return errnoError("give away " + path.string(), errno);
+  if (info.st_uid == uid && info.st_gid == gid && (info.st_mode & 07777U) == kSpoolMode) return {};
+  // Only its owner may change the mode, not a root that has given up the right.
+  if (info.st_uid != ::geteuid() && ::fchown(folder.get(), ::geteuid(), gid) != 0) {
+    return errnoError("take " + path.string(), errno);
   }
   if (::fchmod(folder.get(), kSpoolMode) != 0) return errnoError("chmod " + path.string(), errno);
+  if (::fchown(folder.get(), uid, gid) != 0) return errnoError("give away " + path.string(), errno);
   return {};
 }
 
