@@ -14,10 +14,12 @@
 #include <utility>
 
 #include "common/base/path.h"
+#include "common/shared/script_names.h"
 #include "common/system/listening.h"
 #include "common/system/log.h"
 #include "common/tls/certificate_names.h"
 #include "common/wire/control_protocol.h"
+#include "master/child/spool.h"
 #include "master/master_process.h"
 #include "master/restore_backup.h"
 #include "master/start/server_paths.h"
@@ -31,6 +33,8 @@ namespace {
 constexpr auto kOneStop = std::chrono::milliseconds(10);
 /// How long a start waits for the uploads of workers that have died.
 constexpr auto kRecoveryPatience = std::chrono::seconds(10);
+/// How long a launcher may take to end its scripts when the server stops: TERM, then KILL.
+constexpr auto kLaunchersEnd = std::chrono::seconds(5);
 constexpr auto kLivenessInterval = std::chrono::seconds(1);
 /// A worker whose heartbeat has not changed in this many checks is killed.
 constexpr unsigned kMostMissedBeats = 15;
@@ -146,7 +150,10 @@ int Master::run() {
   noteAccount(first);
   noteOpenFiles(first);
   uploads_ = std::make_unique<UploadSettler>(*loop_, [this](const DeadWorkers& dead) {
-    return recoverInChild(current().config, current().account, dead);
+    const Generation& generation = current();
+    auto done = recoverInChild(generation.config, generation.account, dead);
+    emptySpool(generation.config.server.stateDir, dead);
+    return done;
   });
   uploads_->settleBeforeStart(kRecoveryPatience);
   // Up to here, which may take long, SIGTERM and its like end the process at once (the default).
@@ -162,12 +169,14 @@ int Master::run() {
   desk_->open();
   page_ = std::make_unique<StatusKeeper>(
       *loop_, *shared_, [this] { return encodeControlAnswer(desk_->figures(faults_)); });
+  launchers_ = std::make_unique<LauncherKeeper>(*loop_, launcherHooks());
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
   certificates_.emplace(*loop_, [this] { lookAtCertificates(); });
   watchTimer_.emplace(*loop_, [this] { lookForRenewed(); });
   tick_.emplace(*loop_, [this] { perform(supervisor_.tick(Clock::now())); });
+  beginLaunchers(first);
   perform(
       supervisor_.start(newest_, first.workers, first.config.server.drainTimeout, Clock::now()));
   loop_->run();
@@ -238,6 +247,8 @@ void Master::changeLogLevel(LogLevel level) {
 void Master::stop() {
   service_->stopping("Stopping");
   page_->stop();
+  hurry_ = supervisor_.stopping();
+  if (hurry_) launchers_->hurry();
   Actions actions = supervisor_.stop(Clock::now());
   for (const auto& [number, generation] : generations_) {
     letNobodyElseIn(*generation, ListenerSet());
@@ -504,6 +515,44 @@ void Master::noteKeys(const Generation& serving) {
   publicKeys_ = std::move(keys);
 }
 
+LauncherHooks Master::launcherHooks() {
+  return {.workers =
+              [this](std::uint64_t generation) {
+                std::vector<std::int64_t> ids;
+                for (const auto& [key, process] : processes_) {
+                  if (key.generation == generation) ids.push_back(process->id);
+                }
+                return ids;
+              },
+          .handOver =
+              [this](std::int64_t worker, std::uint32_t launcher, const UniqueFd& socket) {
+                Process* process = processOf(worker);
+                if (process == nullptr) return;
+                const auto sent = process->worker.channel.send(
+                    ChannelMessage::kLauncher, std::to_string(launcher), socket.get());
+                if (!sent) spdlog::warn("a worker has no launcher: {}", sent.error().message);
+              },
+          .lied =
+              [this](std::uint64_t generation, std::int64_t worker, const std::string& what) {
+                const Process* process = processOf(worker);
+                if (process == nullptr || process->key.generation != generation) return;
+                perform(supervisor_.workerMisbehaved(
+                    process->key, "has told its launcher what no worker does (" + what + ")",
+                    Clock::now()));
+              }};
+}
+
+void Master::beginLaunchers(const Generation& generation) {
+  launchers_->begin(generation.number, generation.launchers,
+                    generation.config.server.stateDir / kSpoolFolder);
+}
+
+Master::Process* Master::processOf(std::int64_t worker) const {
+  const auto found = std::ranges::find_if(
+      processes_, [worker](const auto& each) { return each.second->id == worker; });
+  return found == processes_.end() ? nullptr : found->second.get();
+}
+
 Master::Process* Master::processOf(WorkerKey key) const {
   const auto found = processes_.find(key);
   return found == processes_.end() ? nullptr : found->second.get();
@@ -621,6 +670,7 @@ void Master::onRehearsed(const Result<std::string>& answer) {
   const auto drainTimeout = generation->config.server.drainTimeout;
   storageTrouble_ = generation->storageTrouble = rehearsal->storageTrouble;
   generations_[++newest_] = std::move(generation);
+  beginLaunchers(*generations_.at(newest_));
   if (!renewing_) logLevel_.reset();
   perform(supervisor_.generationBuilt(newest_, workers, drainTimeout, Clock::now()));
 }
@@ -717,6 +767,9 @@ void Master::act(const GenerationFailed& action) {
 
 /// The last generation is kept: clients of the control socket may still ask about it.
 void Master::act(const GenerationGone& action) {
+  if (const Generation* gone = generationOf(action.generation)) {
+    launchers_->finish(gone->number, gone->config.server.drainTimeout);
+  }
   if (generations_.size() > 1) generations_.erase(action.generation);
 }
 
@@ -730,11 +783,14 @@ void Master::act(const Report& action) {
   }
 }
 
+/// Scripts whose workers have ended are being stopped by their launchers.
 void Master::act(const Leave& action) {
   exitCode_ = action.exitCode;
   spdlog::info("all workers have ended: exit code {}", exitCode_);
-  desk_->stopped();
-  loop_->stop();
+  launchers_->finishAll(hurry_ ? Clock::duration() : kLaunchersEnd, [this] {
+    desk_->stopped();
+    loop_->stop();
+  });
 }
 
 Result<void> Master::spawn(WorkerKey key) {
@@ -757,6 +813,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.logLevel = logLevel_;
   for (const UniqueFd& log : generation.logs) setup.logs.push_back(log.get());
   setup.storageTrouble = storageTrouble_;
+  setup.launchers = launchers_->connect(generation.number, setup.id);
   const std::int64_t id = setup.id;
   auto spawned = [&] {
     const SharedState::Lending lending(*shared_, slot);
@@ -798,6 +855,7 @@ void Master::forgetInChild(const Generation& mine) {
   ::close(lock_->fd());
   desk_->closeInChild();
   page_->closeInChild();
+  launchers_->closeInChild();
   rehearsals_->closeInChild();
   urlTrial_->closeInChild();
   looks_->closeInChild();

@@ -25,6 +25,7 @@
 #include "master/status/status_keeper.h"
 #include "master/supervise/certificate_watch.h"
 #include "master/supervise/generation.h"
+#include "master/supervise/launcher_keeper.h"
 #include "master/supervise/spawner.h"
 #include "master/supervise/supervisor.h"
 
@@ -116,6 +117,9 @@ class Master final : private ManagedMaster {
   void act(const Report& action);
   void act(const Leave& action);
 
+  LauncherHooks launcherHooks();
+  void beginLaunchers(const Generation& generation);
+  Process* processOf(std::int64_t worker) const;
   Result<void> spawn(WorkerKey worker);
   void forgetInChild(const Generation& mine);
   std::optional<std::size_t> takeSlot();
@@ -152,6 +156,7 @@ class Master final : private ManagedMaster {
   std::unique_ptr<ControlDesk> desk_;  ///< there since run()
   FaultRing faults_{};                 ///< what the master's own log last said
   std::unique_ptr<StatusKeeper> page_;
+  std::unique_ptr<LauncherKeeper> launchers_;  ///< there since run()
   std::unique_ptr<UploadSettler> uploads_;
   std::unique_ptr<QueryRunner> rehearsals_;  ///< a reload's first half
   std::unique_ptr<QueryRunner> urlTrial_;    ///< once, at the start
@@ -168,6 +173,7 @@ class Master final : private ManagedMaster {
   Clock::time_point nextFollowing_{};  ///< before that no worker is replaced for its sandbox's sake
   Clock::duration followPause_;        ///< the next one; the least once all are within reach
   Clock::time_point stopAsked_{};
+  bool hurry_ = false;  ///< a stop was asked for twice
   int exitCode_ = 0;
 };
 

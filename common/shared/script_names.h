@@ -72,10 +72,10 @@ constexpr std::optional<std::uint8_t> scriptVariable(std::string_view name) {
   return std::nullopt;
 }
 
-/// Bodies of requests lie here, in the state folder, while a script is being started.
-inline constexpr std::string_view kSpoolFolder = "spool";
-
 /// The most that all variables of a request may take, names, '=' and ends included.
 inline constexpr std::size_t kMostVariableBytes = 32 * 1024;
+
+/// In the state folder: the files, named "<worker id>-<number>", that scripts get as their input.
+inline constexpr const char* kSpoolFolder = "spool";
 
 }  // namespace egalaxyd

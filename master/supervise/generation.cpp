@@ -17,6 +17,7 @@
 #include "common/wire/machine_name.h"
 #include "common/wire/uri.h"
 #include "master/child/database.h"
+#include "master/child/spool.h"
 #include "master/start/server_paths.h"
 #include "master/supervise/account_look.h"
 #include "master/supervise/effective_config.h"
@@ -139,6 +140,8 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   } else {
     complaints.push_back(complaintOf("server.user", account.error()));
   }
+  generation->launchers =
+      wantedLaunchers(config, LauncherSources::ofProcess(config.server), complaints);
   Findings found;
   generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found, kept);
   std::ranges::move(found.complaints, std::back_inserter(complaints));
@@ -160,7 +163,13 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
 
 void prepareStorage(Generation& generation) {
   // A reload may name another account.
-  auto prepared = makeServerFolder(generation.config.server.stateDir, generation.account);
+  const auto& state = generation.config.server.stateDir;
+  auto prepared = makeServerFolder(state, generation.account);
+  if (prepared && !generation.launchers.empty()) {
+    if (auto spool = prepareSpool(state, generation.account); !spool) {
+      spdlog::error("applications get no uploads: {}", spool.error().message);
+    }
+  }
   if (prepared) prepared = prepareDatabase(generation.config.server, generation.account);
   if (prepared) return;
   spdlog::error("users and uploads are not available: {}", prepared.error().message);

@@ -13,6 +13,7 @@
 #include "common/config/findings.h"
 #include "common/system/privilege.h"
 #include "master/start/url_trial.h"
+#include "master/supervise/launcher_plans.h"
 #include "master/supervise/listener_set.h"
 #include "worker/worker.h"
 
@@ -26,6 +27,7 @@ struct Generation {
   std::optional<Account> account;  ///< that its workers become
   std::vector<UniqueFd> logs;      ///< of its workers, in the order of logPlaces()
   ListenerSet listeners;
+  std::vector<WantedLauncher> launchers;
   ServingPlanPtr plan;
   std::vector<ServedPlace> places;  ///< of the plan
   std::string storageTrouble;       ///< why users and uploads are not available; "" when they are
@@ -53,9 +55,9 @@ void logWarnings(const Complaints& warnings);
 /// `looks` those too that the workers' account finds (lookAs). `kept` as in buildServingPlan().
 std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& complaints,
                                               bool looks = true, const ServingPlan* kept = nullptr);
-/// Makes the database ready: prepareDatabase(). The server starts without it, too: a failure is
-/// logged and noted in `generation`, and requests that need the database are answered with an
-/// error.
+/// Makes the database ready: prepareDatabase(), and where scripts run, the spool folder. The server
+/// starts without them, too: a failure is logged, that of the database also noted in `generation`,
+/// and requests that need them are answered with an error.
 void prepareStorage(Generation& generation);
 
 /// prepareGeneration(), and the sockets. `previous` is the listener set in use, if any. `names` as

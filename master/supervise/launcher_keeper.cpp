@@ -360,7 +360,7 @@ void LauncherKeeper::startLater(Place& place, const std::string& how) {
   place.timer.setAfter(pause);
 }
 
-void LauncherKeeper::finish(std::uint64_t generation, std::chrono::milliseconds patience) {
+void LauncherKeeper::finish(std::uint64_t generation, Clock::duration patience) {
   std::vector<Place*> its;
   for (const auto& [key, place] : places_) {
     if (key.first == generation) its.push_back(place.get());
@@ -368,7 +368,7 @@ void LauncherKeeper::finish(std::uint64_t generation, std::chrono::milliseconds 
   for (Place* place : its) finish(*place, patience);
 }
 
-void LauncherKeeper::finish(Place& place, std::chrono::milliseconds patience) {
+void LauncherKeeper::finish(Place& place, Clock::duration patience) {
   if (!place.isThere()) {
     place.timer.cancel();
     place.state = Place::State::kFinishing;
@@ -384,12 +384,19 @@ void LauncherKeeper::finish(Place& place, std::chrono::milliseconds patience) {
   place.timer.setAfter(patience);
 }
 
-void LauncherKeeper::finishAll(std::chrono::milliseconds patience, std::function<void()> done) {
+void LauncherKeeper::finishAll(Clock::duration patience, std::function<void()> done) {
   whenNone_ = std::move(done);
   std::vector<Place*> all;
   for (const auto& [key, place] : places_) all.push_back(place.get());
   for (Place* place : all) finish(*place, patience);
   tellWhenNone();
+}
+
+void LauncherKeeper::hurry() {
+  for (const auto& [key, place] : places_) {
+    if (place->state == Place::State::kFinishing && place->timer.active())
+      place->timer.setAfter({});
+  }
 }
 
 void LauncherKeeper::tellWhenNone() {

@@ -78,9 +78,11 @@ class LauncherKeeper {
   std::vector<UniqueFd> connect(std::uint64_t generation, std::int64_t worker);
   /// The generation has no worker any more: its launchers end when their last run has, and are
   /// killed after `patience`.
-  void finish(std::uint64_t generation, std::chrono::milliseconds patience);
+  void finish(std::uint64_t generation, Clock::duration patience);
   /// The same for all; `done` is called once there is none.
-  void finishAll(std::chrono::milliseconds patience, std::function<void()> done);
+  void finishAll(Clock::duration patience, std::function<void()> done);
+  /// Those that are finishing are killed.
+  void hurry();
 
   /// `answered` is called once, later or before this returns.
   void listScripts(Answered answered);
@@ -114,7 +116,7 @@ class LauncherKeeper {
   void onEnded(Key key, unsigned life);
   void kill(Place& place, std::string why);
   void startLater(Place& place, const std::string& why);
-  void finish(Place& place, std::chrono::milliseconds patience);
+  void finish(Place& place, Clock::duration patience);
   void tellWhenNone();
 
   template <class Message>
