@@ -12,6 +12,7 @@
 #include "worker/dynamic/program_request.h"
 #include "worker/dynamic/programs.h"
 #include "worker/dynamic/scgi_request.h"
+#include "worker/dynamic/script_path.h"
 
 namespace egalaxyd {
 namespace {
@@ -115,7 +116,7 @@ Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
                                                          std::uint64_t bodySize) const {
   ScriptFacts facts;
   if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
-  facts.pathInfo = decodedPath(request.sitePath());
+  facts.pathInfo = pathInfoOf(request.sitePath());
   facts.documentRoot = fastcgi_.root;
   facts.scriptFile = replaced(replaced(fastcgi_.scriptFilename, "%root%", fastcgi_.root), "%path%",
                               facts.pathInfo);
