@@ -919,6 +919,7 @@ MasterView Master::view() const {
                   .storageTrouble = storageTrouble_,
                   .away = placesAway(),
                   .certificateTroubles = watch_.troubles()};
+  view.launchers = launchers_->launchers();
   if (!lookTrouble_.empty()) view.certificateTroubles.push_back(lookTrouble_);
   for (const auto& [number, generation] : generations_) {
     if (generation->account) view.workerAccounts.push_back(generation->account->uid);
