@@ -206,7 +206,8 @@ std::string Master::underWay() const {
   const auto count = [](std::int64_t n, const char* one) {
     return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s");
   };
-  const std::int64_t requests = shared_->total(Gauge::kExchanges);
+  const std::int64_t requests =
+      shared_->total(Gauge::kExchanges) + shared_->total(Gauge::kProgramRequests);
   const std::int64_t silent =
       std::max<std::int64_t>(shared_->total(Gauge::kOpenConnections) - requests, 0);
   std::vector<std::string> waitedFor;

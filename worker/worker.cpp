@@ -22,6 +22,7 @@
 #include "worker/base/rare_error.h"
 #include "worker/base/storage_lane.h"
 #include "worker/connection/server.h"
+#include "worker/dynamic/programs.h"
 #include "worker/expiry_clock.h"
 #include "worker/module/site_factory.h"
 #include "worker/plan/root_check.h"
@@ -49,6 +50,7 @@ constexpr std::size_t kTrimAfterExchanges = 64;
 constexpr std::size_t kTrimAfterAtLeast = 8;  ///< the least for one worker
 /// How long a thread other than the loop's waits before it tries again to allocate memory.
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
+constexpr std::int64_t kMostLaunchers = 1000;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 
 StorageLimits storageLimits(const Config& config) {
@@ -90,6 +92,8 @@ class Worker {
         users_(storage_),
         uploads_(loop_, tasks_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
                  setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir),
+        programs_(loop_, *setup_.shared, setup_.sharedSlot, setup_.plan->config, setup_.id,
+                  std::move(setup_.launchers)),
         info_{.worker = setup_.workerNumber,
               .workers = setup_.workerCount,
               .generation = setup_.generation,
@@ -101,6 +105,7 @@ class Worker {
                   .pool = pool_,
                   .users = users_,
                   .uploads = uploads_,
+                  .programs = programs_,
                   .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
@@ -165,6 +170,10 @@ class Worker {
         const auto place = parseNumber(received.text, 0, kMostLogs);
         if (place) changeLogTarget(static_cast<std::size_t>(*place), std::move(received.file));
       }
+      if (received.message == ChannelMessage::kLauncher && received.file) {
+        const auto number = parseNumber(received.text, 0, kMostLaunchers);
+        if (number) programs_.connect(static_cast<std::size_t>(*number), std::move(received.file));
+      }
     }
   }
 
@@ -180,7 +189,8 @@ class Worker {
   void leave() {
     leaving_ = true;
     uploads_.leave();
-    const std::size_t pending = pool_.pending() + storage_.pending() + uploads_.pending();
+    const std::size_t pending =
+        pool_.pending() + storage_.pending() + uploads_.pending() + programs_.running();
     if (pending == 0) return loop_.stop();
     tick_.setAfter(kLeaveTick);
   }
@@ -188,6 +198,7 @@ class Worker {
   void onDrainTimeout() {
     const std::size_t cut = server_->abortAll("drain timeout");
     if (cut > 0) spdlog::warn("drain_timeout is over: {} connections were cut", cut);
+    programs_.stopAll();
   }
 
   void onTick() {
@@ -307,6 +318,7 @@ class Worker {
   /// which tests and the master's log show.
   int audit() {
     server_.reset();
+    programs_.close();
     channelWatch_.stop();
     drainTimeout_.cancel();
     tick_.cancel();
@@ -327,6 +339,7 @@ class Worker {
   StorageLane storage_;
   Users users_;
   Uploads uploads_;
+  Programs programs_;
   const ServerInfo info_;
   Services services_;
   Watch channelWatch_;

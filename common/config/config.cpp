@@ -2,6 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/config/configuration_files.h"
@@ -14,6 +15,14 @@ Complaint complaintOf(std::string where, const Error& error) {
 }
 
 std::vector<Cidr> loopbackNetworks() { return {*Cidr::parse("127.0.0.0/8"), *Cidr::parse("::1")}; }
+
+bool isLoopbackHost(const std::string& host) {
+  const auto parsed = IpAddress::parse(host);
+  if (!parsed) return host == "localhost";
+  const auto networks = loopbackNetworks();
+  return std::ranges::any_of(networks,
+                             [&](const Cidr& network) { return network.contains(*parsed); });
+}
 
 std::string ListenAddress::text() const { return fmt::format("{}:{}", hostInUrl(host), port); }
 

@@ -100,6 +100,8 @@ struct LimitsConfig {
 
 /// 127.0.0.0/8 and ::1.
 std::vector<Cidr> loopbackNetworks();
+/// Whether `host`, an address without brackets or a name, is this machine itself to its programs.
+bool isLoopbackHost(const std::string& host);
 
 struct RateLimitConfig {
   bool enabled = true;
@@ -342,7 +344,6 @@ struct ProgramArgs {
   std::map<std::string, std::string> env;  ///< more variables
   bool sensitive = false;                  ///< queries are in no log
   ProgramTimes times;
-  std::optional<ProgramUpload> upload;  ///< nullopt: uploads are 50
   bool operator==(const ProgramArgs&) const = default;
 };
 
@@ -378,7 +379,7 @@ struct UpstreamArgs {
 struct ScgiArgs {
   ProgramArgs program;
   UpstreamArgs upstream;
-  std::optional<ProgramUpload> upload;
+  std::optional<ProgramUpload> upload;  ///< nullopt: uploads are 50
   bool operator==(const ScgiArgs&) const = default;
 };
 

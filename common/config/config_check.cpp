@@ -10,6 +10,8 @@
 #include "common/base/path.h"
 #include "common/base/units.h"
 #include "common/config/config_schema.h"
+#include "common/config/dynamic_check.h"
+#include "common/config/findings.h"
 #include "common/config/log_places.h"
 #include "common/config/redirect_check.h"
 #include "common/config/redirect_rules.h"
@@ -71,14 +73,6 @@ bool collide(const ListenAddress& a, const ListenAddress& b) {
   return isUnspecified(a, v4) || isUnspecified(b, v4);
 }
 
-bool isLoopback(const ListenAddress& address) {
-  const auto parsed = IpAddress::parse(address.host);
-  if (!parsed) return address.host == "localhost";
-  const auto networks = loopbackNetworks();
-  return std::ranges::any_of(networks,
-                             [&](const Cidr& network) { return network.contains(*parsed); });
-}
-
 class Checker {
  public:
   explicit Checker(const Config& config) : config_(config) {}
@@ -94,6 +88,7 @@ class Checker {
     siteNames();
     for (const SiteConfig& site : config_.sites) checkSite(site);
     addComplaints(complaints_, checkRedirects(config_));
+    addComplaints(complaints_, checkDynamic(config_));
     return std::move(complaints_);
   }
 
@@ -101,14 +96,9 @@ class Checker {
   void complain(const std::string& key, std::string text) {
     complaints_.push_back({config_.where(key), std::move(text)});
   }
-  /// About `key` of the table `table`; about the table itself when the file does not set the key.
   void complainOf(const std::string& table, const std::string& where, std::string_view key,
                   std::string_view text) {
-    const std::string full = fmt::format("{}.{}", table, key);
-    const bool isSet = config_.lines.contains(full);
-    if (config_.faulty.contains(full)) return;
-    complaints_.push_back({isSet ? config_.where(full) : where,
-                           isSet ? std::string(text) : fmt::format("{} {}", key, text)});
+    egalaxyd::complainOf(config_, complaints_, {table, where}, key, text);
   }
 
   /// See Config::faulty.
@@ -150,7 +140,7 @@ class Checker {
   void statusPage() {
     if (!config_.status.token.hex.empty() || isFaulty("status", "token")) return;
     for (const ListenAddress& address : config_.status.listen) {
-      if (isLoopback(address)) continue;
+      if (isLoopbackHost(address.host)) continue;
       complain("status.listen",
                fmt::format("found \"{}\", which others may reach; allowed: 127.0.0.1, [::1] and "
                            "localhost, or set status.token (\"egalaxyctl token\" makes one)",
@@ -308,19 +298,16 @@ class Checker {
   }
 
   void check(const MountConfig& mount, const CgiArgs& args) {
-    if (args.root.empty() == args.script.empty()) {
-      about(
-          mount, args.root.empty() ? "root" : "script",
-          "exactly one of root, a folder of scripts, and script, one program for all, must be set");
-    }
+    if (args.upload) checkWriters(mount, *args.upload);
   }
-
-  void check(const MountConfig& mount, const ScgiArgs& args) { upstreams(mount, args.upstream); }
-  void check(const MountConfig& mount, const FastcgiArgs& args) { upstreams(mount, args.upstream); }
-  void check(const MountConfig& mount, const ProxyArgs& args) { upstreams(mount, args.upstream); }
-
-  void upstreams(const MountConfig& mount, const UpstreamArgs& args) {
-    if (args.to.empty()) about(mount, "to", "is missing or empty; allowed: one address or several");
+  void check(const MountConfig& mount, const ScgiArgs& args) {
+    if (args.upload) checkWriters(mount, *args.upload);
+  }
+  void check(const MountConfig& mount, const FastcgiArgs& args) {
+    if (args.upload) checkWriters(mount, *args.upload);
+  }
+  void check(const MountConfig& mount, const ProxyArgs& args) {
+    certificate(mount.dottedKey, args.certificate, args.key, mount.where);
   }
 
   void checkFiles(const MountConfig& mount, const DirectoryArgs& args) {
@@ -355,7 +342,9 @@ class Checker {
                       sizeText(*quota), sizeText(kBlockBytes)));
   }
 
-  void checkUpload(const MountConfig& mount, const UploadArgs& upload) {
+  /// Who may upload what. `elsewise`: what lets anybody besides.
+  void checkWriters(const MountConfig& mount, const UploadArgs& upload,
+                    std::string_view elsewise = "") {
     if (upload.over.empty()) {
       about(mount, "upload.over", R"(is empty; allowed: "titan", "spartan")");
     }
@@ -364,16 +353,43 @@ class Checker {
         isFaulty(table, "fingerprints") || isFaulty(table, "tokens") || isFaulty(table, "anyone");
     if (upload.fingerprints.empty() && upload.tokens.empty() && !upload.anyone && !faulty) {
       about(mount, "upload",
-            "lets nobody write; set fingerprints, tokens (\"egalaxyctl token\" makes one) or "
-            "anyone = true");
+            fmt::format(
+                "lets nobody write; set fingerprints, tokens (\"egalaxyctl token\" makes one) "
+                "or anyone = true{}",
+                elsewise));
     }
     const bool spartan =
         std::ranges::find(upload.over, UploadProtocol::kSpartan) != upload.over.end();
     if (spartan && !upload.anyone) {
       about(mount, "upload.over",
-            R"(found "spartan", which knows neither certificates nor tokens; it needs )"
-            "anyone = true");
+            fmt::format(R"(found "spartan", which knows neither certificates nor tokens; it needs )"
+                        "anyone = true{}",
+                        elsewise));
     }
+    if (upload.maxSize == 0) about(mount, "upload.max_size", "found 0; allowed: more than 0");
+    if (upload.mime.empty()) {
+      about(mount, "upload.mime", R"(is empty; allowed: media types such as "text/*")");
+    }
+    for (const std::string& type : upload.mime) {
+      const bool wild = type.ends_with("/*");
+      if (isMediaType(wild ? type.substr(0, type.size() - 1) + "x" : type) &&
+          type.find(';') == std::string::npos)
+        continue;
+      about(mount, "upload.mime",
+            fmt::format(R"(found "{}"; allowed: a media type such as "text/plain", or "text/*")",
+                        type));
+    }
+  }
+
+  void checkWriters(const MountConfig& mount, const ProgramUpload& upload) {
+    UploadArgs rules = upload.rules;
+    rules.anyone = rules.anyone || upload.scriptDecides;
+    checkWriters(mount, rules, R"( or decides = "script")");
+  }
+
+  void checkUpload(const MountConfig& mount, const UploadArgs& upload) {
+    checkWriters(mount, upload);
+    const std::string table = mount.dottedKey + ".upload";
     if (upload.createDirectories && upload.newFolders == 0) {
       about(mount, "upload.new_folders",
             "found 0; allowed: more than 0, or create_directories = false");
@@ -386,25 +402,12 @@ class Checker {
     }
     leastQuota(mount, "upload.quota", upload.quota);
     leastQuota(mount, "upload.total_quota", upload.totalQuota);
-    if (upload.maxSize == 0) about(mount, "upload.max_size", "found 0; allowed: more than 0");
     const bool isSet = config_.lines.contains(table + ".keep_size");
     if (isSet && upload.keep.any() && upload.keepSize < upload.maxSize + kBlockBytes) {
       about(mount, "upload.keep_size",
             fmt::format("found {}; allowed: more than upload.max_size, {}, so that each file's "
                         "version can be kept; or keep = \"off\"",
                         sizeText(upload.keepSize), sizeText(upload.maxSize)));
-    }
-    if (upload.mime.empty()) {
-      about(mount, "upload.mime", R"(is empty; allowed: media types such as "text/*")");
-    }
-    for (const std::string& type : upload.mime) {
-      const bool wild = type.ends_with("/*");
-      if (isMediaType(wild ? type.substr(0, type.size() - 1) + "x" : type) &&
-          type.find(';') == std::string::npos)
-        continue;
-      about(mount, "upload.mime",
-            fmt::format(R"(found "{}"; allowed: a media type such as "text/plain", or "text/*")",
-                        type));
     }
   }
 

@@ -158,13 +158,29 @@ const std::vector<std::string>& moduleKeys() {
       ModuleArgs args = *moduleArgs(name);
       std::visit([&](auto& values) { describe(all, values); }, args);
     }
-    return all.names;
+    const std::set<std::string> each(all.names.begin(), all.names.end());
+    return std::vector<std::string>(each.begin(), each.end());
   }();
   return keys;
 }
 
 bool isModuleKey(std::string_view key) {
   return std::ranges::find(moduleKeys(), key) != moduleKeys().end();
+}
+
+/// A site's own keys.
+const std::vector<std::string>& siteKeys() {
+  static const std::vector<std::string> keys = [] {
+    KeyNames all;
+    SiteConfig site;
+    describe(all, site);
+    return all.names;
+  }();
+  return keys;
+}
+
+bool isSiteKey(std::string_view key) {
+  return std::ranges::find(siteKeys(), key) != siteKeys().end();
 }
 
 /// The visitor that finds the sections with a key.
@@ -181,15 +197,12 @@ struct Sections {
   }
   void people(std::string_view, const auto&) {}
   void sites(std::string_view, const auto&) {
-    KeyNames keys;
-    SiteConfig site;
-    describe(keys, site);
-    if (std::ranges::find(keys.names, wanted) != keys.names.end()) {
+    if (isSiteKey(wanted)) {
       found.emplace_back(R"([sites."HOST"])");
     } else if (isModuleKey(wanted)) {
       found.emplace_back(R"([sites."HOST"."/"])");
     }
-    keys.names.clear();
+    KeyNames keys;
     UploadArgs upload;
     describe(keys, upload);
     if (std::ranges::find(keys.names, wanted) != keys.names.end()) {
@@ -622,8 +635,9 @@ void TableReader::complainOfUnknownKey(std::string_view key,
   }
   const auto near = nearNames(key, known);
   for (const std::string& name : near) reading_.config.faulty.insert(dotted(name));
-  const bool isOfAnotherModule = name_.starts_with("sites") && isModuleKey(key);
-  const bool isLost = near.empty() && !isOfAnotherModule;
+  const bool isOfAnotherModule = name_.starts_with("sites") && isModuleKey(key) && !isSiteKey(key);
+  const bool isOfAnotherUpload = name_.starts_with("sites") && name_.ends_with(".upload");
+  const bool isLost = near.empty() && !isOfAnotherModule && !isOfAnotherUpload;
   const std::string home = isLost ? homeOf(key) : "";
   if (!home.empty()) return complain(key, fmt::format("unknown key here; it belongs to {}", home));
   complain(key, unknownName("unknown key", key, known));
@@ -656,16 +670,10 @@ void TableReader::sites(std::string_view key, std::vector<SiteConfig>& sites) {
 /// Whether this within a host's table may be the rest of the host's name: "org" within "example",
 /// in [sites.example.org].
 bool continuesName(const Entry& entry) {
-  static const std::vector<std::string> ownKeys = [] {
-    KeyNames keys;
-    SiteConfig site;
-    describe(keys, site);
-    return keys.names;
-  }();
   const std::string_view name = entry.first->str();
   const toml::table* table = entry.second->as_table();
   return table != nullptr && !table->contains("module") && !name.starts_with('/') &&
-         !isModuleKey(name) && std::ranges::find(ownKeys, name) == ownKeys.end();
+         !isModuleKey(name) && !isSiteKey(name);
 }
 
 void TableReader::hosts(const std::string& name, const Entry& entry, bool isCut,

@@ -577,9 +577,12 @@ Form<ProxyProtocol> proxyProtocol() {
 }
 
 Form<std::string> applicationAddress() {
-  return stringForm<std::string>(R"("unix:/run/app.sock", "127.0.0.1:4000" or "name:4000")",
-                                 [](std::string_view text) { return parseUpstream(text, 0); },
-                                 [](const std::string& text) { return text; });
+  auto form = stringForm<std::string>(
+      R"("unix:/run/app.sock", "127.0.0.1:4000", "[::1]:4000" or "name:4000")",
+      [](std::string_view text) { return parseUpstream(text, 0); },
+      [](const std::string& text) { return text; });
+  form.example = R"("unix:/run/app.sock")";
+  return form;
 }
 
 Form<std::string> capsuleAddress() {
@@ -589,8 +592,11 @@ Form<std::string> capsuleAddress() {
     if (text.ends_with('/') && !text.starts_with("unix:")) text.remove_suffix(1);
     return parseUpstream(text, kGeminiPort);
   };
-  return stringForm<std::string>(R"("gemini://127.0.0.1:1966", "gemini://name" or "unix:/path")",
-                                 parse, [](const std::string& text) { return text; });
+  auto form =
+      stringForm<std::string>(R"("gemini://127.0.0.1:1966", "gemini://name" or "unix:/path")",
+                              parse, [](const std::string& text) { return text; });
+  form.example = R"("gemini://127.0.0.1:1966")";
+  return form;
 }
 
 }  // namespace forms

@@ -333,7 +333,7 @@ void describe(V& v, ProgramTimes& c) {
 template <class V>
 void describe(V& v, ProgramArgs& c) {
   v.key("style", c.style, forms::scriptStyle());
-  v.map("env", c.env);
+  v.map("env", c.env, Secrecy::kSecret);
   v.key("sensitive", c.sensitive, forms::flag());
   describe(v, c.times);
 }

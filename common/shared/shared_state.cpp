@@ -146,9 +146,11 @@ void SharedState::workerGone(std::size_t index) {
   WorkerSlot& gone = slot(index);
   for (auto& gauge : gone.gauges) gauge.store(0, std::memory_order_relaxed);
   gone.memory.store(0, std::memory_order_relaxed);
-  for (auto& row : gone.addresses.rows) {
-    for (auto& bucket : row) {
-      if (bucket.load(std::memory_order_relaxed) != 0) bucket.store(0, std::memory_order_relaxed);
+  for (AddressCounts& counts : gone.addresses) {
+    for (auto& row : counts.rows) {
+      for (auto& bucket : row) {
+        if (bucket.load(std::memory_order_relaxed) != 0) bucket.store(0, std::memory_order_relaxed);
+      }
     }
   }
 }
@@ -177,10 +179,13 @@ std::int64_t SharedState::held(Gauge gauge, std::size_t own, std::int64_t mostOf
 bool SharedState::isPlausible(std::size_t index, std::uint64_t most) const {
   const WorkerSlot& looked = slot(index);
   if (static_cast<std::uint64_t>(looked.value(Gauge::kOpenConnections)) > most) return false;
-  return std::ranges::all_of(looked.addresses.rows, [&](const auto& row) {
+  const auto isWithin = [&](const auto& row) {
     std::uint64_t sum = 0;
     for (const auto& bucket : row) sum += bucket.load(std::memory_order_relaxed);
     return sum <= most;
+  };
+  return std::ranges::all_of(looked.addresses, [&](const AddressCounts& counts) {
+    return std::ranges::all_of(counts.rows, isWithin);
   });
 }
 
@@ -210,30 +215,35 @@ std::vector<Fault> SharedState::recentFaults() const {
   return all;
 }
 
-bool SharedState::takeAddress(std::size_t slot, const IpAddress& client, std::uint32_t most) {
+bool SharedState::takeAddress(std::size_t slot, PerAddress what, const IpAddress& client,
+                              std::uint32_t most) {
+  const auto table = static_cast<std::size_t>(what);
   const auto buckets = bucketsOf(client);
   if (most > 0) {
     std::uint32_t held = UINT32_MAX;
     for (std::size_t row = 0; row < AddressCounts::kRows; ++row) {
       std::uint32_t sum = 0;
       for (std::size_t i = 0; i < used(); ++i) {
-        sum += std::as_const(*this).slot(i).addresses.rows[row][buckets[row]].load(
-            std::memory_order_relaxed);
+        const auto& rows = std::as_const(*this).slot(i).addresses[table].rows;
+        sum += rows[row][buckets[row]].load(std::memory_order_relaxed);
       }
       held = std::min(held, sum);
     }
     if (held >= most) return false;
   }
   for (std::size_t row = 0; row < AddressCounts::kRows; ++row) {
-    this->slot(slot).addresses.rows[row][buckets[row]].fetch_add(1, std::memory_order_relaxed);
+    auto& bucket = this->slot(slot).addresses[table].rows[row][buckets[row]];
+    bucket.fetch_add(1, std::memory_order_relaxed);
   }
   return true;
 }
 
-void SharedState::releaseAddress(std::size_t slot, const IpAddress& client) {
+void SharedState::releaseAddress(std::size_t slot, PerAddress what, const IpAddress& client) {
+  const auto table = static_cast<std::size_t>(what);
   const auto buckets = bucketsOf(client);
   for (std::size_t row = 0; row < AddressCounts::kRows; ++row) {
-    this->slot(slot).addresses.rows[row][buckets[row]].fetch_sub(1, std::memory_order_relaxed);
+    auto& bucket = this->slot(slot).addresses[table].rows[row][buckets[row]];
+    bucket.fetch_sub(1, std::memory_order_relaxed);
   }
 }
 

@@ -45,6 +45,11 @@ enum class Counter : std::size_t {
   kUploadsDeleted,
   kUploadsRefused,
   kUploadBytes,  ///< of stored files
+  kScriptsStarted,
+  kScriptsRefused,  ///< not started: no place, no launcher, not executable
+  kScriptsFailed,   ///< no whole or no right answer
+  kScriptsLate,     ///< ended at a deadline
+  kScriptsKilled,   ///< by us, for whatever reason
   // Sums over the answers, which are what is counted:
   kRequests,  ///< answered, whatever the status
   kStatus1x,
@@ -81,7 +86,12 @@ inline constexpr std::array<std::pair<Counter, std::string_view>,
                    {Counter::kUploadsStored, "uploads_stored"},
                    {Counter::kUploadsDeleted, "uploads_deleted"},
                    {Counter::kUploadsRefused, "uploads_refused"},
-                   {Counter::kUploadBytes, "upload_bytes"}}};
+                   {Counter::kUploadBytes, "upload_bytes"},
+                   {Counter::kScriptsStarted, "scripts_started"},
+                   {Counter::kScriptsRefused, "scripts_refused"},
+                   {Counter::kScriptsFailed, "scripts_failed"},
+                   {Counter::kScriptsLate, "scripts_late"},
+                   {Counter::kScriptsKilled, "scripts_killed"}}};
 static_assert(!kCounterNames.back().second.empty(), "each counter has a name");
 
 /// Stretches of a request's time that are measured.
@@ -99,7 +109,16 @@ static_assert(!kSpanNames.back().empty(), "each span has a name");
 inline constexpr int kStatusEnd = 70;
 
 /// Values of now; the master clears those of a dead worker.
-enum class Gauge : std::size_t { kOpenConnections, kExchanges, kCount_ };
+enum class Gauge : std::size_t {
+  kOpenConnections,
+  kExchanges,
+  kProgramRequests,  ///< being answered by scripts and applications
+  kScriptsRunning,
+  kScriptsQueued,  ///< waiting for a place, or being started
+  kCount_
+};
+/// What is counted by address.
+enum class PerAddress : std::size_t { kConnections, kProgramRequests, kCount_ };
 /// As many descriptors as a process can have: a gauge beyond lies.
 inline constexpr std::int64_t kMostOfGauge = 1 << 20;
 
@@ -126,7 +145,7 @@ struct alignas(64) WorkerSlot {
   std::atomic<std::uint64_t> memory;
   /// What its log last said.
   FaultRing faults;
-  AddressCounts addresses;
+  std::array<AddressCounts, static_cast<std::size_t>(PerAddress::kCount_)> addresses;
 
   void add(Counter counter, std::uint64_t n = 1) {
     counters[static_cast<std::size_t>(counter)].fetch_add(n, std::memory_order_relaxed);
@@ -202,10 +221,10 @@ class SharedState {
   /// Of all workers that there were, in no order.
   std::vector<Fault> recentFaults() const;
 
-  /// Takes a place for a connection of `client` (its limitKey) in `slot`; false when all
-  /// workers together already hold `most` of that client. 0 = no limit.
-  bool takeAddress(std::size_t slot, const IpAddress& client, std::uint32_t most);
-  void releaseAddress(std::size_t slot, const IpAddress& client);
+  /// Takes a place for something of `client` (its limitKey) in `slot`; false when all workers
+  /// together already hold `most` of that client. 0 = no limit.
+  bool takeAddress(std::size_t slot, PerAddress what, const IpAddress& client, std::uint32_t most);
+  void releaseAddress(std::size_t slot, PerAddress what, const IpAddress& client);
 
   /// Counts one request of `client`; nullopt: it may pass, else how long it has to wait.
   std::optional<std::chrono::milliseconds> countRequest(const IpAddress& client,

@@ -48,7 +48,12 @@ constexpr std::pair<std::string_view, const char*> kHelp[] = {
     {"uploads_stored", "Uploads that were stored: files written or replaced."},
     {"uploads_deleted", "Files that uploads deleted."},
     {"uploads_refused", "Uploads that were refused or failed."},
-    {"upload_bytes", "Bytes of the files that uploads stored."}};
+    {"upload_bytes", "Bytes of the files that uploads stored."},
+    {"scripts_started", "Scripts that were started."},
+    {"scripts_refused", "Scripts that were not started: no place, no launcher, not executable."},
+    {"scripts_failed", "Scripts and applications without a right and whole answer."},
+    {"scripts_late", "Scripts and applications whose answer was ended at a deadline."},
+    {"scripts_killed", "Scripts that the server ended, for whatever reason."}};
 
 const char* helpOf(std::string_view name) {
   const auto found =

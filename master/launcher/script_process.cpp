@@ -178,6 +178,18 @@ WhyNot whyNot(ErrorCode code) {
   return code == ErrorCode::kNoSpace ? WhyNot::kNoResource : WhyNot::kCannotRun;
 }
 
+/// As fork(2), but the child begins with all signals blocked: one that is meant for the script must
+/// not meet what the launcher does with it.
+pid_t forkBlocked() {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::fork();
+  if (pid != 0) ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  return pid;
+}
+
 [[noreturn]] void beScript(const ScriptOrder& order, pid_t launcher, int output, int errors,
                            int report) {
   leaveLauncher(launcher);
@@ -208,7 +220,7 @@ Result<ForkedScript> forkScript(const ScriptOrder& order) {
   if (!report) return report.error();
   ::fcntl(errors->write.get(), F_SETPIPE_SZ, kErrorsPipeBytes);
   const pid_t launcher = ::getpid();
-  const pid_t pid = ::fork();
+  const pid_t pid = forkBlocked();
   if (pid < 0) return errnoError("fork", errno);
   if (pid == 0) {
     beScript(order, launcher, output->write.get(), errors->write.get(), report->write.get());

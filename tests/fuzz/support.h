@@ -16,6 +16,7 @@ void spartan_encoder(std::string_view input);
 void backup_archive(std::string_view input);
 void control_protocol(std::string_view input);
 void handshake_guard(std::string_view input);
+void launcher_protocol(std::string_view input);
 void sidecar(std::string_view input);
 
 /// Ends the process with `property` on stderr unless it holds.

@@ -32,13 +32,20 @@ namespace egalaxyd {
 /// not run.
 class Cancellation {
  public:
-  void request() { requested_.store(true, std::memory_order_relaxed); }
+  void request() {
+    requested_.store(true, std::memory_order_relaxed);
+    if (auto hook = std::exchange(hook_, {})) hook();
+  }
   bool requested() const { return requested_.load(std::memory_order_relaxed); }
+  /// Loop thread only: `hook` is called by request(), for a task that waits for what may never
+  /// come. It must not end the task there and then. An empty one takes the last back.
+  void onRequest(UniqueFunction<void()> hook) const { hook_ = std::move(hook); }
 
   static Error error() { return {ErrorCode::kIo, "nobody waits for this any more"}; }
 
  private:
   std::atomic<bool> requested_ = false;
+  mutable UniqueFunction<void()> hook_;
 };
 
 /// What every coroutine's promise holds.

@@ -266,7 +266,8 @@ void Server::addPlace() {
 }
 
 bool Server::takeAddress(const IpAddress& client) {
-  if (shared_.takeAddress(sharedSlot_, client, plan_.config.limits.connectionsPerIp)) return true;
+  const std::uint32_t most = plan_.config.limits.connectionsPerIp;
+  if (shared_.takeAddress(sharedSlot_, PerAddress::kConnections, client, most)) return true;
   exchangeContext_.counters.add(Counter::kConnectionsRefused);
   return false;
 }
@@ -358,7 +359,7 @@ Connection* Server::find(Connection::Id id) {
 void Server::destroy(Connection::Id id) {
   Place& place = places_[id.index];
   if (place.connection->holdsAddress()) {
-    shared_.releaseAddress(sharedSlot_, place.connection->client());
+    shared_.releaseAddress(sharedSlot_, PerAddress::kConnections, place.connection->client());
   }
   exchangeContext_.counters.add(Gauge::kOpenConnections, -1);
   place = Place{place.serial + 1, nullptr};

@@ -40,6 +40,10 @@ void Admission::Slot::established(Clock::duration took, Clock::time_point now) {
   if (entry_) entry_->admission.establish(*entry_, took, now);
 }
 
+void Admission::Slot::setApart() {
+  if (entry_ && entry_->stage == Stage::kEstablished) entry_->admission.setApart(*entry_);
+}
+
 Clock::time_point Admission::Slot::lastServed() const {
   return entry_ ? entry_->client->lastServed : Clock::time_point();
 }
@@ -106,6 +110,15 @@ void Admission::establish(Entry& entry, Clock::duration took, Clock::time_point 
   entry.stage = Stage::kEstablished;
 }
 
+/// The address is forgotten only when nothing is left that points to it.
+void Admission::setApart(Entry& entry) {
+  established_.remove(entry);
+  entry.stage = Stage::kApart;
+  --entry.client->holds;
+  ++entry.client->apart;
+  freed_();
+}
+
 void Admission::giveBack(Entry& entry) noexcept {
   Client* client = entry.client;
   switch (entry.stage) {
@@ -121,9 +134,14 @@ void Admission::giveBack(Entry& entry) noexcept {
       established_.remove(entry);
       --client->holds;
       break;
+    case Stage::kApart:
+      --client->apart;
+      break;
   }
-  if (client->waiting.empty() && client->holds == 0) clients_.erase(client->address);
-  if (entry.stage != Stage::kWaiting) freed_();
+  if (client->waiting.empty() && client->holds == 0 && client->apart == 0) {
+    clients_.erase(client->address);
+  }
+  if (entry.stage == Stage::kHandshake || entry.stage == Stage::kEstablished) freed_();
 }
 
 std::vector<Admission::Holder*> Admission::yielding(Clock::time_point now, std::size_t elsewhere) {

@@ -67,6 +67,9 @@ class Admission {
     /// Call once, after admitted(), when the handshake is done. `took`: how long it took; zero if
     /// there was none.
     void established(Clock::duration took, Clock::time_point now);
+    /// After that: what it is needed for is bounded elsewhere, and may take hours. It no longer
+    /// counts among the slots, nor can it be evicted.
+    void setApart();
     /// When a connection of the same address last finished a handshake.
     Clock::time_point lastServed() const;
 
@@ -107,7 +110,7 @@ class Admission {
   std::size_t waiting() const { return waiting_; }
 
  private:
-  enum class Stage : std::uint8_t { kWaiting, kHandshake, kEstablished };
+  enum class Stage : std::uint8_t { kWaiting, kHandshake, kEstablished, kApart };
   struct Entry {
     Admission& admission;
     Holder& holder;
@@ -122,6 +125,7 @@ class Admission {
     std::size_t handshakes = 0;
     std::size_t holds = 0;    ///< slots, including those in a handshake
     std::size_t leaving = 0;  ///< of these, those already chosen by the current yielding()
+    std::size_t apart = 0;
     Clock::time_point lastServed{};
     bool isCostly = false;
     IntrusiveList<Client>* line = nullptr;
@@ -135,6 +139,7 @@ class Admission {
   void lineUp(Client& client, IntrusiveList<Client>& line);
   void stopWaiting(Entry& entry);
   void establish(Entry& entry, Clock::duration took, Clock::time_point now);
+  void setApart(Entry& entry);
   void giveBack(Entry& entry) noexcept;
   /// Numbers of waiting connections that may not have a slot.
   struct Blocked {

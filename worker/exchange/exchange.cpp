@@ -1,5 +1,6 @@
 #include "worker/exchange/exchange.h"
 
+#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -107,13 +108,22 @@ void Exchange::onReady() {
     case Step::kRequest:
       return readRequest();
     case Step::kResponse:
+      if (writer_.awaitsBody() && hasLeft()) return end(UniqueFd(), "client left");
       return sendResponse();
     case Step::kSite:
       if (incoming_) incoming_->receive();
+      if (step_ == Step::kSite && hasLeft()) end(UniqueFd(), "client left");
       return;
     case Step::kEnded:
       return;
   }
+}
+
+/// Whether the connection is gone in both directions. A client that only ends its side still wants
+/// the answer.
+bool Exchange::hasLeft() const {
+  pollfd socket{transport_->fd(), 0, 0};
+  return ::poll(&socket, 1, 0) == 1 && (socket.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 void Exchange::onDeadline() {
@@ -121,6 +131,8 @@ void Exchange::onDeadline() {
   if (step_ == Step::kResponse && !writer_.awaitsBody()) {
     return onWritten(writer_.onDeadline(*transport_));
   }
+  if (step_ == Step::kSite && siteKeepsTime_) return;
+  if (step_ == Step::kResponse && writer_.bodyKeepsTime()) return;
   context_.counters.add(Counter::kTimeouts);
   if (step_ == Step::kSite) {
     spdlog::error("a site took too long to answer \"{}\"; the client got 42", logQuote(url_));
@@ -294,6 +306,8 @@ void Exchange::refuse(Response response) {
 void Exchange::ask(Site& site, Request request) {
   querySecret_ = request.query && site.hidesQuery(request.sitePath());
   if (!querySecret_) url_ = request.url;
+  siteKeepsTime_ = site.keepsTime(request.sitePath());
+  if (siteKeepsTime_) slot_.setApart();
   cancellation_ = std::make_shared<Cancellation>();
   request.cancellation = cancellation_;
   site.handle(std::move(request), owner_.makeResponder(), context_.services);

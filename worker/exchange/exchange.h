@@ -52,6 +52,7 @@ class Exchange {
   enum class Step { kHandshake, kRequest, kSite, kResponse, kEnded };
 
   bool shakesHands() const { return listener_ != ListenerKind::kSpartan; }
+  bool hasLeft() const;
   void continueHandshake();
   Clock::duration timeForRequest() const;
   void readRequest();
@@ -93,6 +94,7 @@ class Exchange {
   bool requestSeen_ = false;  ///< a complete line, well-formed or not
   bool refused_ = false;      ///< answered without asking a site
   bool querySecret_ = false;  ///< the query must not be logged
+  bool siteKeepsTime_ = false;
   bool firstByteCounted_ = false;
   /// Bytes of the announced body that have not been read; taken from incoming_ at the end, if any.
   BodyLeft skippedBody_ = 0;

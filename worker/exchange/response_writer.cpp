@@ -33,6 +33,7 @@ void ResponseWriter::begin(std::string header, std::unique_ptr<BodySource> body)
   if (body_) {
     body_->onWake([this] {
       bodyAwaited_ = false;
+      lastTaken_ = Clock::now();  // until here there was nothing to take
       owner_.continueLater();
     });
   }

@@ -48,6 +48,8 @@ class ResponseWriter {
 
   /// Whether it waits for the body, and not for the client.
   bool awaitsBody() const { return bodyAwaited_; }
+  /// Whether the body itself sees to it that it goes on in time.
+  bool bodyKeepsTime() const { return body_ && body_->keepsTime(); }
   /// Bytes of header and body that the transport was given.
   std::uint64_t bytesOut() const { return bytesOut_; }
   /// When the socket took the first bytes; zero before that.

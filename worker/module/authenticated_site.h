@@ -26,6 +26,7 @@ class AuthenticatedSite final : public Site {
   std::string_view tokenName(const Request& request, std::string_view sitePath) const override {
     return sites_.tokenName(request, sitePath);
   }
+  bool keepsTime(std::string_view sitePath) const override { return sites_.keepsTime(sitePath); }
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:

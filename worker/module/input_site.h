@@ -24,6 +24,7 @@ class InputSite final : public Site {
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
   /// The input of a sensitive site must not be logged.
+  bool keepsTime(std::string_view sitePath) const override { return sites_.keepsTime(sitePath); }
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:

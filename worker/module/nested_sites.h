@@ -43,6 +43,11 @@ class NestedSites {
     return match.site->tokenName(request, sitePath.substr(match.mountLength));
   }
 
+  bool keepsTime(std::string_view sitePath) const {
+    const PathMap::Match match = sites_.find(sitePath);
+    return match.site != nullptr && match.site->keepsTime(sitePath.substr(match.mountLength));
+  }
+
   bool hidesQuery(std::string_view sitePath) const {
     const PathMap::Match match = sites_.find(sitePath);
     return match.site != nullptr && match.site->hidesQuery(sitePath.substr(match.mountLength));

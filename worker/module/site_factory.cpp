@@ -1,12 +1,16 @@
 #include "worker/module/site_factory.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <variant>
 
+#include "common/config/dynamic_mounts.h"
 #include "common/wire/media_type.h"
 #include "worker/file/served_root.h"
+#include "worker/module/application_site.h"
 #include "worker/module/authenticated_site.h"
+#include "worker/module/cgi_site.h"
 #include "worker/module/directory_site.h"
 #include "worker/module/file_site.h"
 #include "worker/module/info_site.h"
@@ -96,9 +100,32 @@ struct SiteBuilder {
 
   Built operator()(const PluginArgs& args) const { return loadSite(args); }
 
-  Built operator()(const CgiArgs&) const { return Error{ErrorCode::kInvalid, "cgi"}; }
-  Built operator()(const ScgiArgs&) const { return Error{ErrorCode::kInvalid, "scgi"}; }
-  Built operator()(const FastcgiArgs&) const { return Error{ErrorCode::kInvalid, "fastcgi"}; }
+  Built operator()(const CgiArgs& args) const {
+    const auto accounts = scriptAccounts(config);
+    const auto account = std::ranges::find(accounts, args.account);
+    // The mount's "" is the first, whatever [dynamic] says.
+    const auto launcher = args.account.empty() ? 0 : account - accounts.begin();
+    for (const CgiMount& mount : dynamicMounts(config).scripts) {
+      if (mount.args != &args) continue;
+      return std::shared_ptr<Site>(
+          std::make_shared<CgiSite>(args, mount.number, static_cast<std::size_t>(launcher)));
+    }
+    return Error{ErrorCode::kInvalid, "is no mount of this configuration"};
+  }
+
+  Built operator()(const ScgiArgs& args) const { return application(args); }
+  Built operator()(const FastcgiArgs& args) const { return application(args); }
+
+  template <class Args>
+  Built application(const Args& args) const {
+    for (const UpstreamMount& upstream : dynamicMounts(config).upstreams) {
+      if (upstream.args != &args.upstream) continue;
+      return std::shared_ptr<Site>(
+          std::make_shared<ApplicationSite>(args, upstream.number, config.dynamic.queueTimeout));
+    }
+    return Error{ErrorCode::kInvalid, "to is missing"};
+  }
+
   Built operator()(const ProxyArgs&) const { return Error{ErrorCode::kInvalid, "proxy"}; }
 
   Built operator()(const RedirectArgs& args) const {

@@ -80,6 +80,13 @@ void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts,
   }
 }
 
+/// A folder of the state folder. A Landlock rule for a link would apply to its target.
+void allowOwnFolder(SandboxRules& rules, const fs::path& folder) {
+  std::error_code missing;
+  if (fs::symlink_status(folder, missing).type() != fs::file_type::directory) return;
+  rules.writable.push_back(folder);
+}
+
 }  // namespace
 
 SandboxRules workerSandbox(const Config& config) {
@@ -87,14 +94,8 @@ SandboxRules workerSandbox(const Config& config) {
   rules.readable = {"/etc/localtime", "/usr/share/zoneinfo"};
   const MasterFiles masterFiles(config);
   for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts, masterFiles);
-  std::vector<fs::path> own{config.server.stateDir / kDatabaseFolder};
-  if (!dynamicMounts(config).none()) own.push_back(config.server.stateDir / kSpoolFolder);
-  for (fs::path& folder : own) {
-    std::error_code missing;
-    // A Landlock rule for a link would apply to its target.
-    if (fs::symlink_status(folder, missing).type() != fs::file_type::directory) continue;
-    rules.writable.push_back(std::move(folder));
-  }
+  allowOwnFolder(rules, config.server.stateDir / kDatabaseFolder);
+  if (!dynamicMounts(config).none()) allowOwnFolder(rules, config.server.stateDir / kSpoolFolder);
   return rules;
 }
 

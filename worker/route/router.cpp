@@ -112,7 +112,7 @@ std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listen
   if (!request.upload) return Routed{match.site, std::move(request)};
   const AcceptedBody takes = match.site->takes(request.sitePath());
   const bool refused = takes == AcceptedBody::kNothing ||
-                       (takes == AcceptedBody::kInput && *protocol == Protocol::kTitan);
+                       (takes != AcceptedBody::kUploads && *protocol == Protocol::kTitan);
   if (refused) {
     return Response::failure(Status::kPermanentFailure, "Uploads are not enabled here");
   }

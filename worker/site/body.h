@@ -42,6 +42,8 @@ class BodySource {
   /// Never waits; gives at most scratch.size() bytes, which is kBodyChunk or kLargestChunk, or
   /// somewhat less.
   virtual BodyChunk pull(std::span<char> scratch) = 0;
+  /// Whether it ends by itself what does not go on after kLater.
+  virtual bool keepsTime() const { return false; }
 
  protected:
   void wake() { wake_(); }

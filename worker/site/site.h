@@ -11,6 +11,7 @@ namespace egalaxyd {
 
 class Lane;
 class EventLoop;
+class Programs;
 class SharedState;
 class Tasks;
 class Uploads;
@@ -33,6 +34,7 @@ struct Services {
   Lane& pool;
   Users& users;
   Uploads& uploads;
+  Programs& programs;  ///< scripts and applications
   const ServerInfo& info;
 };
 
@@ -40,6 +42,7 @@ struct Services {
 enum class AcceptedBody {
   kNothing,
   kInput,    ///< a short text, which becomes the request's query
+  kBlocks,   ///< Spartan's data blocks as Request::body; no Titan uploads
   kUploads,  ///< whatever Request::upload announces; the site reads Request::body
 };
 
@@ -75,6 +78,12 @@ class Site {
     static_cast<void>(request);
     static_cast<void>(sitePath);
     return {};
+  }
+  /// Whether the site sees to it itself that an answer for `sitePath` comes in time. The request
+  /// does not take one of the slots that short answers share.
+  virtual bool keepsTime(std::string_view sitePath) const {
+    static_cast<void>(sitePath);
+    return false;
   }
   /// Whether the query of a request for `sitePath` is secret and must not be logged.
   virtual bool hidesQuery(std::string_view sitePath) const {

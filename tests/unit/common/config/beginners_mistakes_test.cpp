@@ -216,7 +216,7 @@ const Mistake kMistakes[] = {
      "[sites.\"example.org\".\"/\"]\nmodule = \"directroy\"\nroot = \"/tmp\"\n",
      {"2: sites.\"example.org\".\"/\".module: found \"directroy\"; allowed: \"directory\", "
       "\"file\", \"authenticated\", \"input\", \"spy\", \"info\", \"redirect\", \"reply\", "
-      "\"plugin\"; did you mean \"directory\"?"}},
+      "\"plugin\", \"cgi\", \"scgi\", \"fastcgi\", \"proxy\"; did you mean \"directory\"?"}},
     {"EnumTypo",
      "[log]\nlevel = \"wran\"\n[server]\nsandbox = "
      "\"of\"\n[sites.\"example.org\"]\nroot=\"/tmp\"\nsymlinks = \"folow\"\n",
@@ -317,11 +317,11 @@ const Mistake kMistakes[] = {
     {"TopPort",
      "port = 1965\nworkers = 4\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",
      {"1: port: unknown key; allowed: \"server\", \"listen\", \"tls\", \"limits\", \"rate_limit\", "
-      "\"users\", \"people\", \"log\", \"status\", \"router\", \"sites\"",
+      "\"users\", \"people\", \"log\", \"status\", \"dynamic\", \"router\", \"sites\"",
       "2: workers: unknown key here; it belongs to [server]"}},
     {"WrongSection",
      "[limits]\nrequests = 5\nlevel = \"info\"\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",
-     {"2: limits.requests: unknown key here; it belongs to [rate_limit]",
+     {"2: limits.requests: unknown key here; it belongs to [rate_limit] or [dynamic]",
       "3: limits.level: unknown key here; it belongs to [log]"}},
     {"UploadKeys",
      "[sites.\"example.org\".\"/\"]\nmodule = \"directory\"\nroot=\"/tmp\"\nanyone = true\n",

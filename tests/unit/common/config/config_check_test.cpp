@@ -411,7 +411,7 @@ TEST(ConfigCheck, FindsAllThatIsWrong) {
 TEST(Complaints, OfOnePlaceAreNotRepeated) {
   const LoadedConfig loaded = parseConfig(
       "[sites.a.\"/\"]\nmodule = \"directory\"\nroot = 1\n[sites.b]\nroot = 2\n[sites]\nc = 3\n"
-      "[sites.d.\"/\"]\nmodule = \"cgi\"\n[sites.\"?\"]\nroot = \"/\"\n[sites.e.\"/\"]\n"
+      "[sites.d.\"/\"]\nmodule = \"gopher\"\n[sites.\"?\"]\nroot = \"/\"\n[sites.e.\"/\"]\n"
       "module = \"reply\"\nstatus = \"x\"",
       "e.toml");
   Complaints all = loaded.complaints;

@@ -54,6 +54,7 @@ void expectSame(const Config& a, const Config& b) {
   EXPECT_EQ(a.users, b.users);
   EXPECT_EQ(a.people, b.people);
   EXPECT_EQ(a.log, b.log);
+  EXPECT_EQ(a.dynamic, b.dynamic);
   EXPECT_EQ(a.router, b.router);
   ASSERT_EQ(a.sites.size(), b.sites.size());
   for (std::size_t i = 0; i < a.sites.size(); ++i) {
@@ -502,7 +503,8 @@ const Bad kBadNames[] = {
      "4: sites.a.\"/\".upload.fingerprints", "found something else; allowed: the SHA-256 of"},
     {"[sites.a.\"/\"]\nmodule = \"dirctory\"\nroot = \"/r\"", "2: sites.a.\"/\".module",
      "found \"dirctory\"; allowed: \"directory\", \"file\", \"authenticated\", \"input\""},
-    {"[sites.a.\"/\"]\nmodule = \"cgi\"", "2: sites.a.\"/\".module", "found \"cgi\"; allowed: "},
+    {"[sites.a.\"/\"]\nmodule = \"gopher\"", "2: sites.a.\"/\".module",
+     "found \"gopher\"; allowed: "},
     {"[sites.a.\"/\"]\nroot = \"/r\"", "1: sites.a.\"/\"",
      "module is missing; allowed: \"directory\""},
     {"[sites.a.\"/\"]\nmodul = \"directory\"\nroot = \"/r\"", "2: sites.a.\"/\".modul",

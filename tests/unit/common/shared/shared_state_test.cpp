@@ -44,11 +44,11 @@ TEST_F(SharedStateTest, KeepsTotalsAndForgetsWhatADeadWorkerHeld) {
   const IpAddress client = address("192.0.2.1");
   state_->slot(1).add(Counter::kConnections, 4);
   state_->slot(1).add(Gauge::kOpenConnections, 4);
-  ASSERT_TRUE(state_->takeAddress(1, client, 1));
+  ASSERT_TRUE(state_->takeAddress(1, PerAddress::kConnections, client, 1));
   state_->workerGone(1);
   EXPECT_EQ(state_->total(Counter::kConnections), 4u);
   EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
-  EXPECT_TRUE(state_->takeAddress(0, client, 1));
+  EXPECT_TRUE(state_->takeAddress(0, PerAddress::kConnections, client, 1));
 }
 
 TEST_F(SharedStateTest, CountsAnswersByProtocolAndStatus) {
@@ -90,12 +90,12 @@ TEST_F(SharedStateTest, SumsLatenciesOverAllWorkersAndKeepsThem) {
 
 TEST_F(SharedStateTest, LimitsAnAddressOverAllWorkers) {
   const IpAddress client = address("192.0.2.1");
-  EXPECT_TRUE(state_->takeAddress(0, client, 2));
-  EXPECT_TRUE(state_->takeAddress(5, client, 2));
-  EXPECT_FALSE(state_->takeAddress(0, client, 2));
-  EXPECT_FALSE(state_->takeAddress(9, client, 2));
-  state_->releaseAddress(5, client);
-  EXPECT_TRUE(state_->takeAddress(9, client, 2));
+  EXPECT_TRUE(state_->takeAddress(0, PerAddress::kConnections, client, 2));
+  EXPECT_TRUE(state_->takeAddress(5, PerAddress::kConnections, client, 2));
+  EXPECT_FALSE(state_->takeAddress(0, PerAddress::kConnections, client, 2));
+  EXPECT_FALSE(state_->takeAddress(9, PerAddress::kConnections, client, 2));
+  state_->releaseAddress(5, PerAddress::kConnections, client);
+  EXPECT_TRUE(state_->takeAddress(9, PerAddress::kConnections, client, 2));
 }
 
 TEST_F(SharedStateTest, CountsOneAddressApartFromAnother) {
@@ -119,8 +119,8 @@ TEST_F(SharedStateTest, NeverRefusesWithoutALimit) {
 TEST_F(SharedStateTest, ReturnsToZeroWhenAllIsReleased) {
   for (int i = 0; i < 200; ++i) {
     const IpAddress client = address(("198.51.100." + std::to_string(i)).c_str());
-    ASSERT_TRUE(state_->takeAddress(3, client, 0));
-    state_->releaseAddress(3, client);
+    ASSERT_TRUE(state_->takeAddress(3, PerAddress::kConnections, client, 0));
+    state_->releaseAddress(3, PerAddress::kConnections, client);
   }
   for (const auto& row : state_->slot(3).addresses.rows) {
     for (const auto& bucket : row) ASSERT_EQ(bucket.load(), 0);

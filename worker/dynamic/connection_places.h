@@ -1,0 +1,70 @@
+// How many connections a worker may have to the applications of one mount.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <utility>
+
+#include "worker/base/alarm.h"
+
+namespace egalaxyd {
+
+/// Loop thread. Outlives its places.
+class ConnectionPlaces {
+ public:
+  /// Until then there are none.
+  void limit(std::size_t most) { most_ = most; }
+
+  /// Move-only; given back when it goes.
+  class Place {
+   public:
+    Place() = default;
+    explicit Place(ConnectionPlaces& places) : places_(&places) { ++places.taken_; }
+    Place(Place&& other) noexcept : places_(std::exchange(other.places_, nullptr)) {}
+    Place& operator=(Place&& other) noexcept {
+      giveBack();
+      places_ = std::exchange(other.places_, nullptr);
+      return *this;
+    }
+    ~Place() { giveBack(); }
+
+   private:
+    void giveBack() noexcept {
+      if (places_ == nullptr) return;
+      ConnectionPlaces& places = *std::exchange(places_, nullptr);
+      --places.taken_;
+      if (!places.waiting_.empty()) places.waiting_.front()->ring();
+    }
+    ConnectionPlaces* places_ = nullptr;
+  };
+
+  /// Whoever waits already goes first.
+  bool isFree() const { return taken_ < most_; }
+  bool someWait() const { return !waiting_.empty(); }
+
+  /// A place in the line, for as long as it lives: its alarm rings when it is the first and a place
+  /// may be free.
+  class Waiting {
+   public:
+    Waiting(ConnectionPlaces& places, Alarm& alarm)
+        : places_(places), at_(places.waiting_.insert(places.waiting_.end(), &alarm)) {}
+    ~Waiting() {
+      places_.waiting_.erase(at_);
+      if (places_.isFree() && !places_.waiting_.empty()) places_.waiting_.front()->ring();
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    bool isFirst() const { return places_.waiting_.begin() == at_; }
+
+   private:
+    ConnectionPlaces& places_;
+    const std::list<Alarm*>::iterator at_;
+  };
+
+ private:
+  std::size_t most_ = 0;
+  std::size_t taken_ = 0;
+  std::list<Alarm*> waiting_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,274 @@
+#include "worker/dynamic/program_answer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "worker/base/alarm.h"
+
+namespace egalaxyd {
+namespace {
+
+using State = AnswerSource::Piece::State;
+
+/// What is read and thrown away of an answer that nobody wants.
+constexpr std::uint64_t kMostReadAway = 64 * 1024;
+/// How long a program may take to end when its answer has been given.
+constexpr auto kReadAwayTime = std::chrono::seconds(2);
+
+std::string inSeconds(milliseconds time) {
+  return fmt::format("{:g} s", std::chrono::duration<double>(time).count());
+}
+
+/// Reads until a program has ended, so that writing its answer does not end it before its work is
+/// done. `all`: however long that takes; the launcher ends it at last.
+Task<void> readAway(std::unique_ptr<AnswerSource> source, ProgramPlace place, bool all,
+                    EventLoop& loop) {
+  Alarm alarm(loop);
+  bool late = false;
+  Timer deadline(loop, [&] {
+    late = true;
+    alarm.ring();
+  });
+  if (!all) deadline.setAfter(kReadAwayTime);
+  source->onReady([&alarm] { alarm.ring(); });
+  std::uint64_t read = 0;
+  while (!late && (all || read < kMostReadAway)) {
+    std::array<char, 4096> bytes;
+    const auto piece = source->read(bytes);
+    read += piece.bytes;
+    if (piece.state == State::kEnd || piece.state == State::kCut) break;
+    if (piece.state == State::kBytes && read % kMostReadAway >= bytes.size()) continue;
+    if (piece.state == State::kBytes) alarm.ring();  // others have their turn
+    static_cast<void>(co_await alarm.wait());
+  }
+  static_cast<void>(place);
+}
+
+/// The body of an answer: what the program says, as it says it.
+class ProgramBody final : public BodySource {
+ public:
+  /// `rest` came behind the header. `spent`: of times.whole.
+  ProgramBody(ProgramAnswer answer, std::string rest, Clock::duration spent, Services& services)
+      : answer_(std::move(answer)),
+        rest_(std::move(rest)),
+        spent_(spent),
+        services_(services),
+        timer_(services.loop, [this] { onLate(); }) {
+    answer_.source->onReady([this] { wakeOnce(); });
+  }
+  ~ProgramBody() override;
+  ProgramBody(const ProgramBody&) = delete;
+  ProgramBody& operator=(const ProgramBody&) = delete;
+
+  BodyChunk pull(std::span<char> scratch) override;
+  bool keepsTime() const override { return true; }
+
+ private:
+  void await();
+  void rest();
+  void onLate();
+  void wakeOnce();
+  BodyChunk atEnd(State how);
+
+  ProgramAnswer answer_;
+  std::string rest_;
+  Clock::duration spent_;  ///< of times.whole: time in which the program was waited for
+  Services& services_;
+  Timer timer_;
+  std::optional<Clock::time_point> waitsSince_;
+  bool asleep_ = false;  ///< pull() said kLater
+  bool late_ = false;
+  bool over_ = false;
+};
+
+ProgramBody::~ProgramBody() {
+  if (over_ || late_) return;
+  answer_.source->onReady({});
+  if (!answer_.runsToItsEnd) return;
+  services_.tasks.start(
+      readAway(std::move(answer_.source), std::move(answer_.place), true, services_.loop));
+}
+
+void ProgramBody::wakeOnce() {
+  if (std::exchange(asleep_, false)) wake();
+}
+
+BodyChunk ProgramBody::pull(std::span<char> scratch) {
+  if (late_) return {BodyChunk::State::kFailed, {}};
+  if (!rest_.empty()) {
+    const std::size_t size = std::min(rest_.size(), scratch.size());
+    std::memcpy(scratch.data(), rest_.data(), size);
+    rest_.erase(0, size);
+    if (rest_.empty()) dropBuffer(rest_);
+    return {BodyChunk::State::kMore, {scratch.data(), size}};
+  }
+  const auto piece = answer_.source->read(scratch);
+  if (piece.state == State::kBytes) {
+    rest();
+    return {BodyChunk::State::kMore, {scratch.data(), piece.bytes}};
+  }
+  if (piece.state != State::kLater) return atEnd(piece.state);
+  await();
+  return {BodyChunk::State::kLater, {}};
+}
+
+void ProgramBody::await() {
+  asleep_ = true;
+  if (!waitsSince_) waitsSince_ = Clock::now();
+  const ProgramTimes& times = answer_.times;
+  auto until = Clock::time_point::max();
+  if (times.idle) until = std::min(until, *waitsSince_ + *times.idle);
+  if (times.whole) until = std::min(until, *waitsSince_ + (*times.whole - spent_));
+  if (until == Clock::time_point::max()) return timer_.cancel();
+  timer_.setAt(until);
+}
+
+/// It said something.
+void ProgramBody::rest() {
+  if (!waitsSince_) return;
+  spent_ += Clock::now() - *waitsSince_;
+  waitsSince_.reset();
+  timer_.cancel();
+}
+
+void ProgramBody::onLate() {
+  const ProgramTimes& times = answer_.times;
+  const bool silent = times.idle && waitsSince_ && Clock::now() - *waitsSince_ >= *times.idle;
+  answer_.counters.add(Counter::kScriptsLate);
+  if (silent) {
+    spdlog::error("{}: said nothing for {} (idle_timeout); its answer was cut and it is stopped",
+                  answer_.source->name(), inSeconds(*times.idle));
+  } else {
+    spdlog::error("{}: took more than {} (timeout); its answer was cut and it is stopped",
+                  answer_.source->name(), inSeconds(times.whole.value_or(milliseconds())));
+  }
+  late_ = true;
+  answer_.source->onReady({});
+  wakeOnce();
+}
+
+BodyChunk ProgramBody::atEnd(State how) {
+  over_ = true;
+  timer_.cancel();
+  const std::string words = answer_.source->howItEnded();
+  if (how == State::kCut) {
+    answer_.counters.add(Counter::kScriptsFailed);
+    spdlog::error("{}: {} in the middle of its answer, which was cut", answer_.source->name(),
+                  words.empty() ? "ended" : words);
+    return {BodyChunk::State::kFailed, {}};
+  }
+  if (!words.empty()) {
+    spdlog::warn("{}: {} after its answer, which was sent", answer_.source->name(), words);
+  }
+  return {BodyChunk::State::kEnd, {}};
+}
+
+/// What reading as far as there is something has brought.
+struct HeaderRead {
+  HeaderStep step = NeedMore{};
+  std::string behind;          ///< bytes behind the header
+  std::optional<State> ended;  ///< kEnd or kCut: no more comes
+};
+
+HeaderRead readHeader(AnswerSource& source, ScriptHeaderParser& parser) {
+  std::array<char, 4096> bytes;
+  for (;;) {
+    const auto piece = source.read(bytes);
+    if (piece.state == State::kLater) return {};
+    if (piece.state != State::kBytes) return {NeedMore{}, {}, piece.state};
+    std::size_t consumed = 0;
+    auto step = parser.feed({bytes.data(), piece.bytes}, consumed);
+    if (std::holds_alternative<NeedMore>(step)) continue;
+    return {std::move(step), {bytes.data() + consumed, piece.bytes - consumed}, {}};
+  }
+}
+
+/// Why there is no header: it ended, with or without having said something.
+BadHeader withoutHeader(const AnswerSource& source, const ScriptHeaderParser& parser) {
+  BadHeader bad = parser.ended();
+  if (const auto refusal = source.refusal()) bad.status = *refusal;
+  const std::string words = source.howItEnded();
+  if (!words.empty())
+    bad.why = words + " before its header" + (parser.silent() ? "" : ": " + bad.why);
+  return bad;
+}
+
+void tellNotes(const AnswerSource& source, const std::vector<HeaderNote>& notes) {
+  for (const HeaderNote& note : notes) {
+    spdlog::log(note.warning ? spdlog::level::warn : spdlog::level::debug, "{}: {}", source.name(),
+                note.text);
+  }
+}
+
+Status lateStatus(HeaderFrom from) {
+  return from == HeaderFrom::kCapsule ? Status::kProxyError : Status::kCgiError;
+}
+
+}  // namespace
+
+Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> whenUnwanted,
+                      Responder reply, Services& services) {
+  const Clock::time_point begun = Clock::now();
+  Alarm alarm(services.loop);
+  bool late = false;
+  Timer deadline(services.loop, [&] {
+    late = true;
+    alarm.ring();
+  });
+  deadline.setAfter(answer.times.header);
+  answer.source->onReady([&alarm] { alarm.ring(); });
+  if (whenUnwanted && !answer.runsToItsEnd) whenUnwanted->onRequest([&alarm] { alarm.ring(); });
+  ScriptHeaderParser parser(answer.from);
+  HeaderRead read;
+  for (;;) {
+    read = readHeader(*answer.source, parser);
+    if (read.ended || !std::holds_alternative<NeedMore>(read.step)) break;
+    static_cast<void>(co_await alarm.wait());
+    if (whenUnwanted && !answer.runsToItsEnd && whenUnwanted->requested()) co_return;
+    if (late) break;
+  }
+  if (whenUnwanted) whenUnwanted->onRequest({});
+  answer.source->onReady({});
+  if (late) {
+    answer.counters.add(Counter::kScriptsLate);
+    spdlog::error("{}: no header within {} (header_timeout); it is stopped", answer.source->name(),
+                  inSeconds(answer.times.header));
+    co_return std::move(reply).send(
+        Response::failure(lateStatus(answer.from), "The application did not answer in time"));
+  }
+  if (read.ended && parser.silent() && answer.tryAgain) {
+    co_return answer.tryAgain(std::move(reply), std::move(answer.place));
+  }
+  if (read.ended) read.step = withoutHeader(*answer.source, parser);
+  if (auto* bad = std::get_if<BadHeader>(&read.step)) {
+    answer.counters.add(Counter::kScriptsFailed);
+    spdlog::error("{}: {}", answer.source->name(), bad->why);
+    std::move(reply).send(Response::failure(
+        bad->status, bad->text.empty() ? "The application gave no answer" : bad->text));
+    if (!read.ended) {
+      services.tasks.start(readAway(std::move(answer.source), std::move(answer.place),
+                                    answer.runsToItsEnd, services.loop));
+    }
+    co_return;
+  }
+  auto& header = std::get<ScriptHeader>(read.step);
+  tellNotes(*answer.source, header.notes);
+  if (answer.rewrite) answer.rewrite(header);
+  if (header.status == Status::kSuccess) {
+    auto body = std::make_unique<ProgramBody>(std::move(answer), std::move(read.behind),
+                                              Clock::now() - begun, services);
+    co_return std::move(reply).send(
+        Response{header.status, std::move(header.meta), std::move(body)});
+  }
+  std::move(reply).send(Response{header.status, std::move(header.meta), nullptr});
+  services.tasks.start(readAway(std::move(answer.source), std::move(answer.place),
+                                answer.runsToItsEnd, services.loop));
+}
+
+}  // namespace egalaxyd

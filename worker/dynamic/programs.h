@@ -1,0 +1,58 @@
+// What a worker needs to have scripts run and applications called.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/shared/shared_state.h"
+#include "worker/dynamic/launcher_link.h"
+#include "worker/dynamic/program_place.h"
+#include "worker/site/response.h"
+
+namespace egalaxyd {
+
+/// One per worker. Loop thread.
+class Programs {
+ public:
+  /// `launchers`: the worker's ends of the channels, as WorkerSetup has them. `worker`: its id.
+  Programs(EventLoop& loop, SharedState& shared, std::size_t slot, const Config& config,
+           std::int64_t worker, std::vector<UniqueFd> launchers);
+
+  /// A place for a request of `client`; the refusal (41, 44) where there is none.
+  std::variant<ProgramPlace, Response> admit(const IpAddress& client);
+  /// By its place among scriptAccounts().
+  LauncherLink& launcher(std::size_t number) { return *links_.at(number); }
+  /// A launcher has been started anew.
+  void connect(std::size_t number, UniqueFd channel);
+
+  WorkerSlot& counters() { return counters_; }
+  AddressMask addressMask() const { return addressMask_; }
+  const std::filesystem::path& spoolFolder() const { return spool_; }
+  /// That no other body has: the worker's id and a number.
+  std::string newSpoolName();
+
+  /// Scripts that have not ended, whoever waits for them.
+  std::size_t running() const;
+  void stopAll();
+  /// Before the worker's loop ends: nothing is heard of launchers any more.
+  void close();
+
+ private:
+  SharedState& shared_;
+  const std::size_t slot_;
+  WorkerSlot& counters_;
+  const DynamicConfig limits_;
+  const AddressMask addressMask_;
+  const std::filesystem::path spool_;
+  const std::int64_t worker_;
+  std::uint64_t spooled_ = 0;
+  std::vector<std::unique_ptr<LauncherLink>> links_;
+};
+
+}  // namespace egalaxyd

@@ -1,0 +1,266 @@
+#include "worker/module/application_site.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <variant>
+
+#include "common/base/path.h"
+#include "worker/base/alarm.h"
+#include "worker/dynamic/program_answer.h"
+#include "worker/dynamic/program_request.h"
+#include "worker/dynamic/programs.h"
+#include "worker/dynamic/scgi_request.h"
+
+namespace egalaxyd {
+namespace {
+
+/// After that, an application has likely closed a connection that nobody used.
+constexpr auto kLongestKept = std::chrono::seconds(60);
+
+/// Whether an idle connection still stands, and nothing has come that nobody asked for.
+bool stillStands(int socket) {
+  char byte = 0;
+  return ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+std::string replaced(std::string text, std::string_view name, const std::string& value) {
+  for (std::size_t at = text.find(name); at != std::string::npos;
+       at = text.find(name, at + value.size())) {
+    text.replace(at, name.size(), value);
+  }
+  return text;
+}
+
+std::size_t shareOf(std::uint32_t connections, std::uint32_t workers) {
+  return std::max<std::size_t>((connections + workers - 1) / std::max(workers, 1U), 1);
+}
+
+Response nobodyAnswers() {
+  return Response::failure(Status::kProxyError, "The application does not answer");
+}
+
+}  // namespace
+
+ApplicationSite::ApplicationSite(const ScgiArgs& args, std::uint32_t firstUpstream,
+                                 milliseconds queueTimeout)
+    : ApplicationSite(Speech::kScgi, args.program, args.upstream, args.upload, {}, firstUpstream,
+                      queueTimeout) {}
+
+ApplicationSite::ApplicationSite(const FastcgiArgs& args, std::uint32_t firstUpstream,
+                                 milliseconds queueTimeout)
+    : ApplicationSite(Speech::kFastcgi, args.program, args.upstream, args.upload,
+                      {args.keep, args.scriptFilename, args.root}, firstUpstream, queueTimeout) {}
+
+ApplicationSite::ApplicationSite(Speech speech, const ProgramArgs& program,
+                                 const UpstreamArgs& upstream,
+                                 const std::optional<ProgramUpload>& upload, Fastcgi fastcgi,
+                                 std::uint32_t firstUpstream, milliseconds queueTimeout)
+    : speech_(speech),
+      program_(program),
+      upstream_(upstream),
+      upload_(upload),
+      fastcgi_(std::move(fastcgi)),
+      firstUpstream_(firstUpstream),
+      queueTimeout_(queueTimeout),
+      turns_(upstream.to.size(), upstream.retryAfter),
+      kept_(upstream.to.size()) {}
+
+UploadRight ApplicationSite::uploadRight(const Request& request, std::string_view) const {
+  return upload_ ? programUploadRight(*upload_, request) : UploadRight::kNone;
+}
+
+std::string_view ApplicationSite::tokenName(const Request& request, std::string_view) const {
+  return upload_ ? programTokenName(*upload_, request) : std::string_view();
+}
+
+void ApplicationSite::handle(Request request, Responder reply, Services& services) {
+  if (auto refusal = refuseBody(upload_ ? &*upload_ : nullptr, request)) {
+    return std::move(reply).send(std::move(*refusal));
+  }
+  auto admitted = services.programs.admit(request.client);
+  if (auto* refusal = std::get_if<Response>(&admitted)) {
+    return std::move(reply).send(std::move(*refusal));
+  }
+  places_.limit(shareOf(upstream_.connections, services.info.workers));
+  services.tasks.start(serve(std::move(request), std::move(reply),
+                             std::get<ProgramPlace>(std::move(admitted)), services));
+}
+
+Task<void> ApplicationSite::serve(Request request, Responder reply, ProgramPlace place,
+                                  Services& services) {
+  const char* speech = speech_ == Speech::kScgi ? "scgi" : "fastcgi";
+  Call call{std::move(request), std::move(reply), std::move(place), {}, false, {}, {}, false};
+  call.name =
+      fmt::format("{} \"{}\"", speech, call.request.path.substr(0, call.request.mountLength));
+  if (call.request.body) {
+    auto received = co_await receiveBody(call.request, upload_ ? &*upload_ : nullptr, services);
+    if (auto* refusal = std::get_if<std::optional<Response>>(&received)) {
+      if (*refusal) std::move(call.reply).send(std::move(**refusal));
+      co_return;
+    }
+    call.body = std::get<SpooledBody>(std::move(received));
+    call.body.remove();  // its descriptor is enough
+    call.hasBody = true;
+  }
+  auto head = co_await headOf(call.request, call.body.size());
+  if (!head) {
+    co_return std::move(call.reply)
+        .send(
+            Response::failure(Status::kBadRequest, "The request is too long for this application"));
+  }
+  call.head = std::move(*head);
+  co_await ask(std::move(call), services);
+}
+
+/// What is sent before the body; nullopt: its variables are too long.
+Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
+                                                         std::uint64_t bodySize) const {
+  ScriptFacts facts;
+  if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
+  facts.pathInfo = decodedPath(request.sitePath());
+  facts.documentRoot = fastcgi_.root;
+  facts.scriptFile = replaced(replaced(fastcgi_.scriptFilename, "%root%", fastcgi_.root), "%path%",
+                              facts.pathInfo);
+  facts.bodySize = bodySize;
+  facts.user = co_await userOf(request);
+  const auto variables = scriptVariables(request, facts, program_.style);
+  if (!variables) co_return std::nullopt;
+  const auto named = namedValues(*variables, program_.env);
+  if (speech_ == Speech::kScgi) co_return scgiRequest(bodySize, named);
+  co_return fastcgiBegin(fastcgi_.keep > 0) + fastcgiParams(named);
+}
+
+Task<void> ApplicationSite::ask(Call call, Services& services) {
+  auto place = co_await takePlace(call.request, services);
+  if (!place) {
+    co_return std::move(call.reply)
+        .send(Response::failure(Status::kServerUnavailable, "The server is busy, try again"));
+  }
+  if (!call.fresh) {
+    for (const std::size_t upstream : turns_.order(Clock::now())) {
+      UniqueFd socket = takeKept(upstream);
+      if (!socket) continue;
+      co_return pass(std::move(call), std::move(*place), std::move(socket), upstream, true,
+                     services);
+    }
+  }
+  auto connected = co_await connect(call, services);
+  if (!connected) {
+    services.programs.counters().add(Counter::kScriptsFailed);
+    co_return std::move(call.reply).send(nobodyAnswers());
+  }
+  pass(std::move(call), std::move(*place), std::move(connected->first), connected->second, false,
+       services);
+}
+
+/// Waits its turn, dynamic.queue_timeout at most; nullopt: it was too long.
+Task<std::optional<ConnectionPlaces::Place>> ApplicationSite::takePlace(const Request& request,
+                                                                        Services& services) {
+  using Place = ConnectionPlaces::Place;
+  if (places_.isFree() && !places_.someWait())
+    co_return std::optional<Place>(std::in_place, places_);
+  Alarm alarm(services.loop);
+  bool late = false;
+  Timer deadline(services.loop, [&] {
+    late = true;
+    alarm.ring();
+  });
+  deadline.setAfter(queueTimeout_);
+  const auto unwanted = request.cancellation;
+  unwanted->onRequest([&alarm] { alarm.ring(); });
+  std::optional<Place> place;
+  {
+    const ConnectionPlaces::Waiting waiting(places_, alarm);
+    while (!place && !late && !unwanted->requested()) {
+      static_cast<void>(co_await alarm.wait());
+      if (waiting.isFirst() && places_.isFree()) place.emplace(places_);
+    }
+  }
+  unwanted->onRequest({});
+  co_return place;
+}
+
+Task<ApplicationSite::Connected> ApplicationSite::connect(const Call& call, Services& services) {
+  LauncherLink& launcher = services.programs.launcher(0);
+  for (const std::size_t upstream : turns_.order(Clock::now())) {
+    const std::uint32_t run = launcher.newRun();
+    const DialUpstream order{run, firstUpstream_ + static_cast<std::uint32_t>(upstream)};
+    const auto unwanted = call.request.cancellation;
+    if (!call.hasBody) unwanted->onRequest([&launcher, run] { launcher.stop(run); });
+    auto socket = co_await launcher.dial(order);
+    unwanted->onRequest({});
+    if (socket) {
+      turns_.answered(upstream);
+      co_return Connected(std::in_place, std::move(*socket), upstream);
+    }
+    if (!call.hasBody && unwanted->requested()) co_return std::nullopt;
+    spdlog::error("{} ({}): {}", call.name, upstream_.to[upstream], socket.error().message);
+    if (socket.error().code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
+  }
+  co_return std::nullopt;
+}
+
+UniqueFd ApplicationSite::takeKept(std::size_t upstream) {
+  auto& kept = kept_[upstream];
+  while (!kept.empty()) {
+    Kept last = std::move(kept.back());
+    kept.pop_back();
+    if (Clock::now() - last.since < kLongestKept && stillStands(last.socket.get())) {
+      return std::move(last.socket);
+    }
+  }
+  return {};
+}
+
+void ApplicationSite::pass(Call call, ConnectionPlaces::Place place, UniqueFd socket,
+                           std::size_t upstream, bool wasKept, Services& services) {
+  ApplicationOutput::Connection connection{
+      std::move(socket),
+      std::move(place),
+      fmt::format("{} ({})", call.name, upstream_.to[upstream]),
+      {}};
+  if (fastcgi_.keep > 0) {
+    connection.keep = [this, upstream](UniqueFd left) {
+      auto& kept = kept_[upstream];
+      kept.push_back({std::move(left), Clock::now()});
+      if (kept.size() > fastcgi_.keep) kept.pop_front();
+    };
+  }
+  const bool isScgi = speech_ == Speech::kScgi;
+  const auto frame = [isScgi](std::string_view bytes) {
+    return isScgi ? std::string(bytes) : fastcgiStdin(bytes);
+  };
+  const bool mayTryAgain = wasKept && !call.hasBody;
+  ApplicationRequest toSend(mayTryAgain ? call.head : std::move(call.head), std::move(call.body),
+                            frame);
+  ProgramAnswer answer{
+      .source = std::make_unique<ApplicationOutput>(services.loop, services.pool, speech_,
+                                                    std::move(connection), std::move(toSend)),
+      .times = program_.times,
+      .place = std::move(call.place),
+      .counters = services.programs.counters(),
+      .runsToItsEnd = call.hasBody};
+  const auto unwanted = call.request.cancellation;
+  Responder reply = std::move(call.reply);
+  if (mayTryAgain) {
+    // The application may have closed it while the request was on its way.
+    answer.tryAgain = [this, &services, request = std::move(call.request), name = call.name,
+                       head = std::move(call.head)](Responder again, ProgramPlace held) mutable {
+      services.tasks.start(ask(Call{std::move(request),
+                                    std::move(again),
+                                    std::move(held),
+                                    {},
+                                    false,
+                                    std::move(name),
+                                    std::move(head),
+                                    true},
+                               services));
+    };
+  }
+  services.tasks.start(passAnswer(std::move(answer), unwanted, std::move(reply), services));
+}
+
+}  // namespace egalaxyd

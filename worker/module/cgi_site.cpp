@@ -1,0 +1,157 @@
+#include "worker/module/cgi_site.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "common/base/path.h"
+#include "common/system/log.h"
+#include "worker/dynamic/program_answer.h"
+#include "worker/dynamic/program_request.h"
+#include "worker/dynamic/programs.h"
+#include "worker/dynamic/script_output.h"
+#include "worker/dynamic/script_variables.h"
+#include "worker/site/answers.h"
+
+namespace egalaxyd {
+namespace {
+
+/// What the client gets where a script was not started; nullopt: it has left.
+std::optional<Response> notStarted(const std::string& name, const Error& error,
+                                   WorkerSlot& counters) {
+  if (error.code == ErrorCode::kIo) return std::nullopt;
+  counters.add(Counter::kScriptsRefused);
+  switch (error.code) {
+    case ErrorCode::kNotFound:
+      spdlog::info("{}: {}", name, error.message);
+      return Response::notFound();
+    case ErrorCode::kPermission:
+      spdlog::error("{}: {}", name, error.message);
+      return Response::failure(Status::kCgiError, "The application cannot be run");
+    case ErrorCode::kBusy:
+      spdlog::warn("{}: {}", name, error.message);
+      break;
+    default:
+      spdlog::error("{}: {}", name, error.message);
+  }
+  return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
+}
+
+}  // namespace
+
+CgiSite::CgiSite(CgiArgs args, std::uint32_t number, std::size_t launcher)
+    : args_(std::move(args)), number_(number), launcher_(launcher) {}
+
+UploadRight CgiSite::uploadRight(const Request& request, std::string_view) const {
+  return args_.upload ? programUploadRight(*args_.upload, request) : UploadRight::kNone;
+}
+
+std::string_view CgiSite::tokenName(const Request& request, std::string_view) const {
+  return args_.upload ? programTokenName(*args_.upload, request) : std::string_view();
+}
+
+void CgiSite::handle(Request request, Responder reply, Services& services) {
+  if (auto refusal = refuseBody(args_.upload ? &*args_.upload : nullptr, request)) {
+    return std::move(reply).send(std::move(*refusal));
+  }
+  auto admitted = services.programs.admit(request.client);
+  if (auto* refusal = std::get_if<Response>(&admitted)) {
+    return std::move(reply).send(std::move(*refusal));
+  }
+  services.tasks.start(serve(std::move(request), std::move(reply),
+                             std::get<ProgramPlace>(std::move(admitted)), services));
+}
+
+Task<void> CgiSite::serve(Request request, Responder reply, ProgramPlace place,
+                          Services& services) const {
+  auto script = co_await find(request, services);
+  if (!script) {
+    co_return std::move(reply).send(
+        script.error().code == ErrorCode::kNoSpace ? busyFailure() : Response::notFound());
+  }
+  if (script->isFolder) co_return std::move(reply).send(redirectToFolder(request));
+  Call call{std::move(request), std::move(reply), std::move(place), std::move(*script), {}, false};
+  if (call.request.body) {
+    auto received =
+        co_await receiveBody(call.request, args_.upload ? &*args_.upload : nullptr, services);
+    if (auto* refusal = std::get_if<std::optional<Response>>(&received)) {
+      if (*refusal) std::move(call.reply).send(std::move(**refusal));
+      co_return;
+    }
+    call.body = std::get<SpooledBody>(std::move(received));
+    call.hasBody = true;
+  }
+  co_await run(std::move(call), services);
+}
+
+/// The script that the path means; of a Titan upload, the one with the suffix.
+Task<Result<ScriptPlace>> CgiSite::find(const Request& request, Services& services) const {
+  const std::string_view path = request.sitePath();
+  if (!args_.script.empty()) co_return ScriptPlace{};
+  auto found = findScript(args_, path, ScriptLook::kCached);
+  if (!found && found.error().code == ErrorCode::kBusy) {
+    const auto look = [&] { return findScript(args_, path, ScriptLook::kWaiting); };
+    found = co_await services.pool.run(look);
+  }
+  const bool isUpload = request.upload && !request.upload->edit;
+  if (!found || found->isFolder || !isUpload || !args_.upload || args_.upload->nameSuffix.empty()) {
+    co_return found;
+  }
+  const std::string named = "/" + found->script + args_.upload->nameSuffix;
+  const std::size_t length = found->length;
+  const auto lookForIt = [&] { return findScript(args_, named, ScriptLook::kWaiting); };
+  found = co_await services.pool.run(lookForIt);
+  if (found) found->length = length;
+  co_return found;
+}
+
+Task<void> CgiSite::run(Call call, Services& services) const {
+  const Request& request = call.request;
+  const std::string_view path = request.sitePath();
+  ScriptFacts facts;
+  if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
+  facts.script = call.script.script;
+  facts.pathInfo = decodedPath(path.substr(std::min(call.script.length, path.size())));
+  facts.scriptFile = args_.script.empty() ? args_.root / call.script.script : args_.script;
+  facts.documentRoot = args_.root;
+  facts.bodySize = call.body.size();
+  facts.user = co_await userOf(request);
+  auto variables = scriptVariables(request, facts, args_.program.style);
+  if (!variables) {
+    co_return std::move(call.reply)
+        .send(
+            Response::failure(Status::kBadRequest, "The request is too long for this application"));
+  }
+  LauncherLink& launcher = services.programs.launcher(launcher_);
+  RunScript order;
+  order.run = launcher.newRun();
+  order.mount = number_;
+  order.script = call.script.script;
+  order.variables = std::move(*variables);
+  order.body = call.body.name();
+  order.client = request.client.text(services.programs.addressMask());
+  const std::string name = fmt::format(
+      "cgi \"{}\"", logQuote(facts.mount + (facts.script.empty() ? "" : "/") + facts.script));
+  const std::uint32_t number = order.run;
+  const auto unwanted = request.cancellation;
+  if (!call.hasBody) unwanted->onRequest([&launcher, number] { launcher.stop(number); });
+  auto script = co_await launcher.run(std::move(order), name);
+  unwanted->onRequest({});
+  call.body = {};
+  if (!script) {
+    auto refusal = notStarted(name, script.error(), services.programs.counters());
+    if (refusal) std::move(call.reply).send(std::move(*refusal));
+    co_return;
+  }
+  ProgramAnswer answer{
+      .source = std::make_unique<ScriptOutput>(services.loop, launcher, std::move(*script)),
+      .times = args_.program.times,
+      .place = std::move(call.place),
+      .counters = services.programs.counters(),
+      .runsToItsEnd = call.hasBody};
+  co_await passAnswer(std::move(answer), unwanted, std::move(call.reply), services);
+}
+
+}  // namespace egalaxyd
