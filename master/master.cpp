@@ -165,11 +165,11 @@ int Master::run() {
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
   renewStandardError(first);
+  launchers_ = std::make_unique<LauncherKeeper>(*loop_, launcherHooks());
   desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
   desk_->open();
   page_ = std::make_unique<StatusKeeper>(
       *loop_, *shared_, [this] { return encodeControlAnswer(desk_->figures(faults_)); });
-  launchers_ = std::make_unique<LauncherKeeper>(*loop_, launcherHooks());
   service_.emplace(*loop_);
   liveness_.emplace(*loop_, [this] { checkWorkers(); });
   liveness_->setAfter(kLivenessInterval);
@@ -920,6 +920,7 @@ MasterView Master::view() const {
                   .storageTrouble = storageTrouble_,
                   .away = placesAway(),
                   .certificateTroubles = watch_.troubles()};
+  view.launchers = launchers_->launchers();
   if (!lookTrouble_.empty()) view.certificateTroubles.push_back(lookTrouble_);
   for (const auto& [number, generation] : generations_) {
     if (generation->account) view.workerAccounts.push_back(generation->account->uid);

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/config/config_loader.h"
@@ -78,6 +79,12 @@ class Master final : private ManagedMaster {
   void changeLogLevel(LogLevel level) override;
   std::int64_t nextUploader() override { return uploads_->nextWorker(); }
   void uploaderEnded(std::int64_t uploader) override { uploads_->workerEnded(uploader); }
+  void listScripts(LauncherKeeper::Answered answered) override {
+    launchers_->listScripts(std::move(answered));
+  }
+  void stopScript(pid_t pid, LauncherKeeper::Answered answered) override {
+    launchers_->stopScript(pid, std::move(answered));
+  }
 
   void onSignal(int signal);
   void onStopSignal(int signal);

@@ -48,6 +48,8 @@ enum class ControlCommand {
   kClearLimits,
   kReload,
   kInstallPlace,
+  kScripts,
+  kStopScript,
   kRenew,
   kRestart,
   kLog,
@@ -55,10 +57,11 @@ enum class ControlCommand {
 };
 
 /// By ControlCommand.
-inline constexpr std::array<std::string_view, 19> kControlCommands{
-    "status",        "stats",       "limits",  "certificates", "users",  "user",         "uploads",
-    "upload",        "forget_user", "content", "restore",      "backup", "clear_limits", "reload",
-    "install_place", "renew",       "restart", "log",          "stop"};
+inline constexpr std::array<std::string_view, 21> kControlCommands{
+    "status",       "stats",  "limits",        "certificates", "users",       "user",
+    "uploads",      "upload", "forget_user",   "content",      "restore",     "backup",
+    "clear_limits", "reload", "install_place", "scripts",      "stop_script", "renew",
+    "restart",      "log",    "stop"};
 
 constexpr std::string_view nameOf(ControlCommand command) {
   return kControlCommands[static_cast<std::size_t>(command)];

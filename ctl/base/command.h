@@ -76,6 +76,8 @@ int restoreUpload(const Invocation& invocation);
 int diffUpload(const Invocation& invocation);
 int listLimits(const Invocation& invocation);
 int clearLimits(const Invocation& invocation);
+int listScripts(const Invocation& invocation);
+int stopScript(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
 int showHelp(const Invocation& invocation);
 

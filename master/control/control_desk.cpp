@@ -16,6 +16,8 @@
 #include "master/control/command_right.h"
 #include "master/control/figures_report.h"
 #include "master/control/limit_report.h"
+#include "master/control/process_parents.h"
+#include "master/control/script_report.h"
 #include "master/control/version_query.h"
 #include "master/start/server_paths.h"
 
@@ -29,6 +31,13 @@ namespace {
 constexpr std::chrono::seconds kRestorePatience{600};
 /// It gives up earlier when its client takes nothing.
 constexpr std::chrono::hours kBackupPatience{24};
+
+/// Of which process systemd's launcher is, the master does not know.
+bool mayBeScriptOf(const LauncherView& launcher, const ControlPeer& peer) {
+  if (launcher.account.account.uid != peer.uid) return false;
+  if (launcher.account.way == LauncherWay::kSystemd) return true;
+  return launcher.pid != 0 && mayDescendFrom(peer.pid, launcher.pid);
+}
 
 }  // namespace
 
@@ -135,6 +144,14 @@ const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
        [](ControlDesk& desk, ClientId, const ControlRequest& request) -> Answer {
          return describeInstallPlace(desk.master_.view().current.config, request.argument("host"));
        }},
+      {kScripts, false,
+       [](ControlDesk& desk, ClientId client, const ControlRequest&) {
+         return desk.listScripts(client);
+       }},
+      {kStopScript, true,
+       [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
+         return desk.stopScript(client, request);
+       }},
       {kRenew, true,
        [](ControlDesk& desk, ClientId client, const ControlRequest&) {
          return desk.reload(client, &ManagedMaster::renew);
@@ -184,6 +201,8 @@ std::string ControlDesk::whyRefused(const ControlPeer& peer) const {
   for (const WorkerStatus& worker : master.workers) {
     if (worker.process) commanders.workerProcesses.push_back(worker.process->pid);
   }
+  commanders.isScript = std::ranges::any_of(
+      master.launchers, [&](const LauncherView& each) { return mayBeScriptOf(each, peer); });
   return egalaxyd::whyRefused(peer, commanders);
 }
 
@@ -272,6 +291,24 @@ ControlDesk::Answer ControlDesk::restart(ClientId client, const ControlRequest& 
   if (begun) return std::nullopt;
   std::erase(restartAwaited_, client);
   return controlFailure(begun.error().message);
+}
+
+ControlDesk::Answer ControlDesk::listScripts(ClientId client) {
+  master_.listScripts([this, client](const LaunchersAnswer& answer) {
+    server_.answer(client, describeScripts(answer));
+  });
+  return std::nullopt;
+}
+
+ControlDesk::Answer ControlDesk::stopScript(ClientId client, const ControlRequest& request) {
+  const std::string given = request.argument("id");
+  const auto number = parseNumber(given, 1, INT32_MAX);
+  if (!number) return controlFailure("\"" + given + "\" is no process id");
+  const auto pid = static_cast<pid_t>(*number);
+  master_.stopScript(pid, [this, client, pid](const LaunchersAnswer& answer) {
+    server_.answer(client, describeStopped(pid, answer));
+  });
+  return std::nullopt;
 }
 
 ControlDesk::Answer ControlDesk::stop(ClientId client) {

@@ -69,6 +69,8 @@ class ControlDesk {
   void answerWith(ClientId client, const Result<std::string>& line);
   Answer reload(ClientId client, void (ManagedMaster::*begin)());
   Answer restart(ClientId client, const ControlRequest& request);
+  Answer listScripts(ClientId client);
+  Answer stopScript(ClientId client, const ControlRequest& request);
   Answer stop(ClientId client);
   Poco::JSON::Object changeLogLevel(const ControlRequest& request);
   void await(Waiting& waiting, ClientId client);

@@ -15,6 +15,7 @@
 #include "common/shared/shared_state.h"
 #include "master/control/statistics.h"
 #include "master/supervise/generation.h"
+#include "master/supervise/launcher_keeper.h"
 #include "master/supervise/supervisor.h"
 
 namespace egalaxyd {
@@ -63,6 +64,7 @@ struct MasterView {
   std::string storageTrouble = {};         ///< why the database does not work; "": it does
   std::vector<ServedPlace> away = {};      ///< what cannot be served now
   std::vector<std::string> certificateTroubles = {};  ///< why changed ones are not taken up
+  std::vector<LauncherView> launchers = {};           ///< of all generations
 };
 
 /// Master only, on its loop. How reload, restart and stop end is told to the desk later, or before
@@ -83,6 +85,9 @@ class ManagedMaster {
   virtual std::int64_t nextUploader() = 0;
   /// What it had begun when it ended is to be settled.
   virtual void uploaderEnded(std::int64_t uploader) = 0;
+  /// See LauncherKeeper.
+  virtual void listScripts(LauncherKeeper::Answered answered) = 0;
+  virtual void stopScript(pid_t pid, LauncherKeeper::Answered answered) = 0;
 
  protected:
   ~ManagedMaster() = default;

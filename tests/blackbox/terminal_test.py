@@ -106,7 +106,7 @@ class Terminal(Case):
 
     def test_no_line_of_a_listing_is_wider_and_nothing_is_left_out(self):
         for words in (("certificate", "list"), ("status",), ("stats",), ("uploads",), ("users",),
-                      ("uploads", "show", "1"), ("limits",)):
+                      ("uploads", "show", "1"), ("limits",), ("scripts",)):
             with self.subTest(words=words):
                 self.assert_narrow(self.run_on_terminal(*words))
         for words, whole in ((("uploads",), PATH), (("uploads", "show", "1"), PATH),
@@ -306,6 +306,8 @@ class EveryCommand(Case):
                     (nowhere, f"titan://{base}{PATH}"), (page, f"titan://{base}{PATH}", "--mime", long),
                     ("--delete", f"titan://{base}/{self.wide}"),
                     (page, "--token", long, f"titan://{base}/gone")],
+            "scripts": [()],
+            "scripts stop": [("1",), (long,)],
             "stats": [(), ("--format", long), ("--watch=" + long,)],
             "token": [("--name", NAME), ("--name", long), ("--bytes", long)],
             "uploads": [(), ("--user", "@" + NAME), ("--path", self.wide), ("--since", long),

@@ -51,5 +51,11 @@ TEST(CommandRight, IsNotThatOfAWorkersProcessWhoeverItRunsAs) {
   EXPECT_THAT(whyRefused({kWorker, 0, {0}}, kOfRoot), HasSubstr("of the workers"));
 }
 
+TEST(CommandRight, IsNoScriptsWhoeverItRunsAs) {
+  Commanders commanders = kOfAlice;
+  commanders.isScript = true;
+  EXPECT_THAT(whyRefused({kOther, kAlice, {kUsers}}, commanders), HasSubstr("a script may look"));
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -39,7 +39,8 @@ class FakeMaster final : public ManagedMaster {
             .current = generation,
             .shared = *shared,
             .owner = ::geteuid(),
-            .workers = workers};
+            .workers = workers,
+            .launchers = launchers};
   }
   void reload() override { asked.emplace_back("reload"); }
   void renew() override { asked.emplace_back("renew"); }
@@ -54,6 +55,11 @@ class FakeMaster final : public ManagedMaster {
 
   std::int64_t nextUploader() override { return 1; }
   void uploaderEnded(std::int64_t) override { asked.emplace_back("settle"); }
+  void listScripts(LauncherKeeper::Answered answered) override { answered(scripts); }
+  void stopScript(pid_t pid, LauncherKeeper::Answered answered) override {
+    asked.push_back("stop script " + std::to_string(pid));
+    answered(scripts);
+  }
 
   void runsAWorker() {
     WorkerStatus worker;
@@ -67,6 +73,8 @@ class FakeMaster final : public ManagedMaster {
   Generation generation;
   std::unique_ptr<SharedState> shared = std::move(SharedState::create()).value();
   std::vector<WorkerStatus> workers;
+  std::vector<LauncherView> launchers;
+  LaunchersAnswer scripts;
   Result<void> restart;
   std::vector<std::string> asked;
 };
@@ -127,11 +135,11 @@ class ControlDeskTest : public testing::Test {
 };
 
 /// And one that shows what may be for members of a site only.
-constexpr ControlCommand kChanging[] = {ControlCommand::kForgetUser,  ControlCommand::kContent,
-                                        ControlCommand::kRestore,     ControlCommand::kBackup,
-                                        ControlCommand::kClearLimits, ControlCommand::kReload,
-                                        ControlCommand::kRenew,       ControlCommand::kRestart,
-                                        ControlCommand::kLog,         ControlCommand::kStop};
+constexpr ControlCommand kChanging[] = {
+    ControlCommand::kForgetUser, ControlCommand::kContent,     ControlCommand::kRestore,
+    ControlCommand::kBackup,     ControlCommand::kClearLimits, ControlCommand::kReload,
+    ControlCommand::kRenew,      ControlCommand::kRestart,     ControlCommand::kLog,
+    ControlCommand::kStop,       ControlCommand::kStopScript};
 
 TEST_F(ControlDeskTest, RefusesEveryCommandThatChangesSomethingByUid) {
   master_.runsAWorker();
@@ -163,7 +171,49 @@ TEST_F(ControlDeskTest, ObeysItsOwner) {
               ElementsAre("log debug", "reload", "restart 3", "restart all", "stop"));
 }
 
+TEST_F(ControlDeskTest, RefusesAScriptOfItsOwnersAccount) {
+  LauncherView& launcher = master_.launchers.emplace_back();
+  launcher.account.account.uid = ::geteuid();
+  launcher.pid = ::getppid();
+  EXPECT_THAT(told(ControlCommand::kReload), HasSubstr("a script may look, but change nothing"));
+  EXPECT_EQ(told(ControlCommand::kScripts), "");
+  launcher.pid = kWorkerPid;
+  EXPECT_EQ(told(ControlCommand::kReload), "") << "it has other parents";
+  EXPECT_THAT(told(ControlCommand::kReload, {kWorkerPid - 1, ::geteuid(), {}}),
+              HasSubstr("a script may look"))
+      << "it has gone: nobody knows";
+  launcher.pid = 0;
+  EXPECT_EQ(told(ControlCommand::kReload), "") << "there is no launcher now";
+  launcher.account.way = LauncherWay::kSystemd;
+  EXPECT_THAT(told(ControlCommand::kReload), HasSubstr("a script may look"));
+  launcher.account.account.uid = kStranger;
+  EXPECT_EQ(told(ControlCommand::kReload), "") << "it has another account";
+}
+
+TEST_F(ControlDeskTest, ListsAndStopsScripts) {
+  ListedScript& running = master_.scripts.scripts.emplace_back();
+  running.account = "ann";
+  running.script = {.pid = 4711,
+                    .mount = "/cgi",
+                    .script = "hello",
+                    .ageMs = 1'500,
+                    .cpuMs = 20,
+                    .client = "192.0.2.1"};
+  open();
+  ControlClient client(dir_ / "run" / kControlSocket);
+  client.send("{\"v\":1,\"command\":\"scripts\"}\n");
+  EXPECT_EQ(client.line(), R"({"ok":true,"scripts":[{"pid":4711,"mount":"/cgi","script":"hello",)"
+                           R"("account":"ann","age_ms":1500,"cpu_ms":20,"client":"192.0.2.1"}],)"
+                           R"("more":0,"silent_launchers":0})");
+  client.send("{\"v\":1,\"command\":\"stop_script\",\"id\":\"4711\"}\n");
+  EXPECT_THAT(client.line(), HasSubstr("no script is process 4711"));
+  onLoop([&] { master_.scripts.found = true; });
+  client.send("{\"v\":1,\"command\":\"stop_script\",\"id\":\"4711\"}\n");
+  EXPECT_EQ(client.line(), R"({"ok":true})");
+}
+
 TEST_F(ControlDeskTest, SaysWhatIsWrongWithARequest) {
+  EXPECT_THAT(told({ControlCommand::kStopScript, {{"id", "-1"}}}), HasSubstr("is no process id"));
   EXPECT_THAT(told(unknown("explode")), HasSubstr("knows no command explode"));
   EXPECT_THAT(told({ControlCommand::kLog, {{"level", "loud"}}}), HasSubstr("is no level"));
   EXPECT_THAT(told({ControlCommand::kRestart, {{"worker", "-1"}}}), HasSubstr("is no worker"));
