@@ -165,7 +165,7 @@ void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connect
                            bool wasKept, Services& services) {
   const std::size_t upstream = connected.upstream;
   ApplicationOutput::Connection connection{
-      std::move(socket),
+      std::move(connected.socket),
       std::move(place),
       fmt::format("{} ({})", call.name, upstreams_.address(upstream)),
       {}};
