@@ -32,6 +32,7 @@ void pack(Packer& packer, const ScriptMount& mount) {
   for (const auto& [name, value] : mount.environment) packer.text(name).text(value);
   packer.number(mount.followsLinks).number(mount.processes).number(mount.cpuSeconds);
   pack(packer, mount.longest);
+  pack(packer, mount.longestLeftover);
 }
 
 ScriptMount mount(Unpacker& packed) {
@@ -50,6 +51,7 @@ ScriptMount mount(Unpacker& packed) {
   mount.processes = packed.number<std::uint32_t>();
   mount.cpuSeconds = packed.number<std::uint64_t>();
   mount.longest = span(packed);
+  mount.longestLeftover = span(packed);
   return mount;
 }
 

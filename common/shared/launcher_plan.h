@@ -24,8 +24,10 @@ struct ScriptMount {
   bool followsLinks = false;     ///< symlinks = "follow": out of the root, too
   std::uint32_t processes = 8;   ///< at once
   std::uint64_t cpuSeconds = 0;  ///< RLIMIT_CPU; 0: none
-  std::chrono::milliseconds
-      longest{};  ///< a run is ended after this, whatever its worker says; 0: never
+  /// A run is ended after this, whatever its worker says; 0: never.
+  std::chrono::milliseconds longest{};
+  /// The same of what a script has left behind when it ended, from the script's start.
+  std::chrono::milliseconds longestLeftover{};
   bool operator==(const ScriptMount&) const = default;
 };
 

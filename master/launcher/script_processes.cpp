@@ -62,6 +62,9 @@ Result<void> ScriptProcesses::start(std::uint64_t run, const ScriptOrder& order,
             [this, run] { onTime(run, *runs_.at(run)); }));
   if (!made.report.start(made.forked.report.get(), WatchMode::kRead)) stop(run, {});
   if (order.mount.longest.count() > 0) made.timer.setAfter(order.mount.longest);
+  if (const auto most = order.mount.longestLeftover; most.count() > 0) {
+    made.leftoversEnd = loop_.now() + most;
+  }
   return {};
 }
 
@@ -148,6 +151,7 @@ void ScriptProcesses::endMain(std::uint64_t number, Run& run, int status, std::u
   if (run.forked.report) onReport(number, run);
   run.ended = true;
   if (run.failed) return;
+  if (run.stage == Run::Stage::kRuns && run.leftoversEnd) run.timer.setAt(*run.leftoversEnd);
   ScriptExit exit;
   exit.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   exit.exitCode = WIFEXITED(status) ? WEXITSTATUS(status) : 0;

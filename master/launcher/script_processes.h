@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -80,6 +81,8 @@ class ScriptProcesses {
     Stage stage = Stage::kRuns;
     bool failed = false;  ///< to become the script
     bool ended = false;   ///< its main process is no more
+    /// When what it left behind is ended.
+    std::optional<Clock::time_point> leftoversEnd;
   };
   using Runs = std::map<std::uint64_t, std::unique_ptr<Run>>;
 

@@ -49,6 +49,7 @@ ScriptMount scriptMount(const CgiMount& cgi, std::uint32_t mostProcesses,
   }
   if (const auto& whole = args.program.times.whole) {
     mount.longest = kTimesLonger * *whole + kMoreTime;
+    mount.longestLeftover = *whole;
   }
   return mount;
 }

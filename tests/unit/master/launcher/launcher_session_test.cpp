@@ -270,6 +270,18 @@ TEST_F(LauncherTest, HidesFoldersFromScripts) {
   EXPECT_TRUE(std::filesystem::exists(lab_.folder / "other/newer")) << got.errors;
 }
 
+TEST_F(LauncherTest, LetsAScriptOpenItsBodyAnewWhereTheSpoolIsHidden) {
+  lab_.folder.write("spool/1-1", "body");
+  lab_.folder.write("spool/1-2", "another's");
+  lab_.plan.hidden = {lab_.folder / "spool"};
+  lab_.start();
+  lab_.script("it",
+              "#!/bin/sh\ncat /dev/stdin; cat " + (lab_.folder / "spool/1-2").string() + "\n");
+  RunScript order = ask("it");
+  order.body = "1-1";
+  EXPECT_EQ(run(order).output, "body");
+}
+
 // --- how runs end ---------------------------------------------------------------------------
 
 TEST_F(LauncherTest, StopsAScriptByTerm) {
@@ -312,7 +324,7 @@ TEST_F(LauncherTest, SaysThatAScriptHasEndedThoughAChildKeepsItsOutput) {
 TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   ScriptMount& mount = lab_.mount();
   mount.processes = 1;
-  mount.longest = 1s;
+  mount.longestLeftover = 1s;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000 &\n");
   lab_.script("next", "#!/bin/sh\n");
@@ -327,7 +339,7 @@ TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
 }
 
 TEST_F(LauncherTest, EndsADaemonWithItsRun) {
-  lab_.mount().longest = 1s;
+  lab_.mount().longestLeftover = 1s;
   lab_.start();
   lab_.script("daemon",
               "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
