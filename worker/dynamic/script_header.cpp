@@ -161,6 +161,10 @@ HeaderStep ScriptHeaderParser::parseLine(std::string_view line) const {
 }
 
 HeaderStep ScriptHeaderParser::readBlock(std::size_t before, std::size_t& consumed) {
+  const std::string_view start = std::string_view(said_).substr(0, kMostHeaderLine);
+  if (start.size() == kMostHeaderLine && start.find_first_of(":\n") == std::string_view::npos) {
+    return noHeader();
+  }
   std::size_t end = said_.find('\n', before);
   for (; end != std::string::npos; end = said_.find('\n', lineStart_)) {
     const std::string_view line =
@@ -172,11 +176,8 @@ HeaderStep ScriptHeaderParser::readBlock(std::size_t before, std::size_t& consum
     }
     if (!takeField(line)) return noHeader();
   }
-  if (said_.size() >= kMostHeaderBlock) {
-    return bad("header too long: no empty line within 8 KiB: " + quoted(said_));
-  }
-  const bool text = said_.size() >= kMostHeaderLine && said_.find(':') == std::string::npos;
-  return text ? HeaderStep(noHeader()) : HeaderStep(NeedMore{});
+  if (said_.size() < kMostHeaderBlock) return NeedMore{};
+  return bad("header too long: no empty line within 8 KiB: " + quoted(said_));
 }
 
 /// False if it is no "Name: value".
