@@ -47,14 +47,16 @@ std::uint32_t codePoint(std::string_view character) {
   return code;
 }
 
-std::string encodeAllBut(std::string_view text, std::string_view marks) {
+/// Writes kEncodedSlash as `encodedSlash`.
+std::string encodeAllBut(std::string_view text, std::string_view marks,
+                         char encodedSlash = kEncodedSlash) {
   std::string encoded;
   encoded.reserve(text.size());
   for (const char c : text) {
     if (isAlphanumeric(c) || marks.find(c) != std::string_view::npos) {
       encoded += c;
     } else {
-      const auto byte = static_cast<unsigned char>(c);
+      const auto byte = static_cast<unsigned char>(c == kEncodedSlash ? encodedSlash : c);
       encoded += '%';
       encoded += kHexDigits[byte >> 4];
       encoded += kHexDigits[byte & 0x0F];
@@ -147,7 +149,7 @@ std::optional<std::string> percentDecode(std::string_view text) {
 
 std::string percentEncodePath(std::string_view path) {
   static const std::string marks = std::string(kPcharMarks) + "/";
-  return encodeAllBut(path, marks);
+  return encodeAllBut(path, marks, '/');
 }
 
 std::string percentEncodeSegment(std::string_view segment) {
@@ -176,7 +178,28 @@ std::optional<std::string> mountPath(std::string_view path) {
   return std::string(path);
 }
 
-std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
+namespace {
+
+/// Marks the slashes of a decoded segment. nullopt if a "." or ".." stands between them.
+std::optional<std::string> withMarkedSlashes(std::string segment) {
+  for (std::size_t start = 0; start <= segment.size();) {
+    const std::size_t end = std::min(segment.find('/', start), segment.size());
+    const std::string_view part = std::string_view(segment).substr(start, end - start);
+    if (part == "." || part == "..") return std::nullopt;
+    if (end < segment.size()) segment[end] = kEncodedSlash;
+    start = end + 1;
+  }
+  return segment;
+}
+
+/// What a segment stands for in a normalised path; nullopt if it is unservable.
+std::optional<std::string> servable(std::string segment, bool keepsSlashes) {
+  if (!isPrintable(segment)) return std::nullopt;
+  if (segment.find('/') == std::string::npos) return segment;
+  return keepsSlashes ? withMarkedSlashes(std::move(segment)) : std::nullopt;
+}
+
+std::variant<std::string, PathError> normalised(std::string_view rawPath, bool keepsSlashes) {
   std::string path;
   bool folder = true;  // of what has been seen so far
   bool unservable = false;
@@ -188,7 +211,7 @@ std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
       folder = true;
       continue;
     }
-    const std::optional<std::string> segment = percentDecode(raw);
+    std::optional<std::string> segment = percentDecode(raw);
     folder = slash != std::string_view::npos || segment == "." || segment == "..";
     if (segment == ".") continue;
     if (segment == "..") {
@@ -201,7 +224,8 @@ std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
       }
       continue;
     }
-    if (!segment || segment->find('/') != std::string::npos || !isPrintable(*segment)) {
+    if (segment) segment = servable(*std::move(segment), keepsSlashes);
+    if (!segment) {
       unservable = true;
       path += "/?";  // stands for the segment, so that a later ".." has it to leave
       continue;
@@ -212,6 +236,16 @@ std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
   if (unservable) return PathError::kUnservable;
   if (folder) path += '/';
   return path;
+}
+
+}  // namespace
+
+std::variant<std::string, PathError> normalisePath(std::string_view rawPath) {
+  return normalised(rawPath, false);
+}
+
+std::variant<std::string, PathError> normalisePathKeepingSlashes(std::string_view rawPath) {
+  return normalised(rawPath, true);
 }
 
 }  // namespace egalaxyd

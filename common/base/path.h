@@ -30,8 +30,13 @@ std::string printable(std::string_view text);
 /// Decodes every %XX once; '+' stays '+'. nullopt when a '%' is not followed by two hex digits.
 std::optional<std::string> percentDecode(std::string_view text);
 
+/// Stands for an encoded '/' in a normalised path, where one is legal: no other control character
+/// is in it.
+inline constexpr char kEncodedSlash = '\0';
+
 /// Encodes everything that a path (RFC 3986 pchar and '/') may not hold as it is, '%' included, and
 /// ';', behind which Titan's parameters begin: the URL means this path in every protocol.
+/// kEncodedSlash becomes "%2F".
 std::string percentEncodePath(std::string_view path);
 /// As percentEncodePath, and '/' too: one segment, or a query's value.
 std::string percentEncodeSegment(std::string_view segment);
@@ -55,5 +60,8 @@ enum class PathError {
 /// ".." or empty segment. "" and "/" give "/". kAboveRoot where both errors apply. The result is
 /// no URI path any more: percentEncodePath makes it one, and that normalises to itself.
 std::variant<std::string, PathError> normalisePath(std::string_view rawPath);
+/// The same, but an encoded '/' becomes kEncodedSlash. A segment in which it sets a "." or ".."
+/// apart is kUnservable.
+std::variant<std::string, PathError> normalisePathKeepingSlashes(std::string_view rawPath);
 
 }  // namespace egalaxyd

@@ -1,6 +1,8 @@
 #include "common/tls/certificate_names.h"
 
 #include <arpa/inet.h>
+#include <openssl/bn.h>
+#include <openssl/objects.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -91,14 +93,34 @@ std::chrono::system_clock::time_point timePoint(std::int64_t seconds) {
 }
 
 /// "" where it is not text.
-std::string entryText(const X509_NAME* name, int index) {
+std::string rawText(const X509_NAME_ENTRY* entry) {
   unsigned char* utf8 = nullptr;
-  const int size =
-      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
+  const int size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
   if (size < 0) return "";
   const std::string text(utf8, utf8 + size);
   OPENSSL_free(utf8);
-  return escapeControls(text);
+  return text;
+}
+
+std::string entryText(const X509_NAME* name, int index) {
+  return escapeControls(rawText(X509_NAME_get_entry(name, index)));
+}
+
+std::string partName(const ASN1_OBJECT* object) {
+  if (const int nid = OBJ_obj2nid(object); nid != NID_undef) return OBJ_nid2sn(nid);
+  std::array<char, 128> digits{};
+  OBJ_obj2txt(digits.data(), static_cast<int>(digits.size()), object, 1);
+  return digits.data();
+}
+
+std::vector<NamePart> partsOf(const X509_NAME* name) {
+  const ErrorQueue errors;
+  std::vector<NamePart> parts;
+  for (int i = 0; i < X509_NAME_entry_count(name); ++i) {
+    const X509_NAME_ENTRY* entry = X509_NAME_get_entry(name, i);
+    parts.push_back({partName(X509_NAME_ENTRY_get_object(entry)), rawText(entry)});
+  }
+  return parts;
 }
 
 std::string timeText(const ASN1_TIME* time) {
@@ -135,6 +157,26 @@ std::string certificateCommonName(const X509* certificate) {
   const X509_NAME* subject = X509_get_subject_name(certificate);
   const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
   return index < 0 ? "" : entryText(subject, index);
+}
+
+std::vector<NamePart> certificateSubjectParts(const X509* certificate) {
+  return partsOf(X509_get_subject_name(certificate));
+}
+
+std::vector<NamePart> certificateIssuerParts(const X509* certificate) {
+  return partsOf(X509_get_issuer_name(certificate));
+}
+
+std::string certificateSerial(const X509* certificate) {
+  constexpr int kLongestSerial = 128;  // bytes; RFC 5280 allows 20, and digits cost their square
+  const ErrorQueue errors;
+  if (ASN1_STRING_length(X509_get0_serialNumber(certificate)) > kLongestSerial) return "";
+  const std::unique_ptr<BIGNUM, decltype(&BN_free)> number(
+      ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr), &BN_free);
+  char* digits = number ? BN_bn2dec(number.get()) : nullptr;
+  const std::string serial(digits == nullptr ? "" : digits);
+  OPENSSL_free(digits);
+  return serial;
 }
 
 std::vector<std::string> certificateNames(const X509* certificate) {

@@ -18,6 +18,17 @@ std::string publicKeyFingerprint(const X509* certificate);
 std::string certificateSubject(const X509* certificate);
 /// The first CN, control characters escaped, or "".
 std::string certificateCommonName(const X509* certificate);
+
+/// A part of a distinguished name, such as CN and Alice.
+struct NamePart {
+  std::string name;   ///< OpenSSL's short name, or an OID in digits
+  std::string value;  ///< in UTF-8, nothing escaped
+};
+/// In the certificate's order.
+std::vector<NamePart> certificateSubjectParts(const X509* certificate);
+std::vector<NamePart> certificateIssuerParts(const X509* certificate);
+/// Decimal; "" where it is longer than any authority's.
+std::string certificateSerial(const X509* certificate);
 /// The DNS names and IP addresses of the SAN extension.
 std::vector<std::string> certificateNames(const X509* certificate);
 /// Clamped to what the clock can hold (the year 2262), so that comparing with now() is safe. A date

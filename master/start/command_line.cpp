@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "common/base/path.h"
 #include "common/base/units.h"
 #include "common/config/config_loader.h"
 #include "common/config/config_schema.h"
@@ -49,6 +50,15 @@ Result<void> addPort(CommandLine& line, const std::string& value) {
   if (!port) return usage("--port " + value + ": use a number from 0 to 65535");
   if (!line.gemini) line.gemini.emplace();
   line.gemini->push_back({"", static_cast<std::uint16_t>(*port)});
+  return {};
+}
+
+Result<void> setCgi(CommandLine& line, const std::string& value) {
+  if (value.starts_with('/') || !mountPath("/" + value) || mountPath("/" + value) == "/") {
+    return usage("--cgi " + value +
+                 ": use a folder below the one that is served, named from there, such as cgi-bin");
+  }
+  line.cgi = value;
   return {};
 }
 
@@ -103,6 +113,9 @@ constexpr ServerOption kOptions[] = {
     {"listing", "", "", false, kFlag<&CommandLine::listing>,
      "list folders of DIR that have no index page (the default)"},
     {"no-listing", "", "", false, kFlag<&CommandLine::listing, false>, "list none"},
+    {"cgi", "", "FOLDER", false, &setCgi,
+     "run the executable files in this folder of DIR, such as cgi-bin,\n"
+     "                           as scripts; default: nothing is run"},
     {"port", "p", "PORT", true, &addPort, "listen for Gemini and Titan on every address"},
     {"gemini", "", "ADDR", true,
      [](CommandLine& line, const std::string& value) {
@@ -179,9 +192,9 @@ Result<void> chooseConfiguration(CommandLine& line) {
     // A link that leads nowhere is a mistake to tell, not a folder without configuration.
     if (fs::exists(fs::symlink_status(file, error))) line.configFile = file;
   }
-  if (!line.configFile.empty() && (line.listing || !line.hosts.empty())) {
+  if (!line.configFile.empty() && (line.listing || !line.hosts.empty() || !line.cgi.empty())) {
     return usage(
-        "--host, --listing and --no-listing are for a folder without a configuration, but " +
+        "--host, --cgi, --listing and --no-listing are for a folder without a configuration, but " +
         line.configFile.string() + " is in force: set this in the file, or move it away");
   }
   return {};

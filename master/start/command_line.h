@@ -29,6 +29,8 @@ struct CommandLine {
   std::optional<std::string> user;
   std::optional<LogLevel> logLevel;
   std::optional<bool> listing;
+  /// Of scripts, below the folder that is served, as it was named: "cgi-bin"; "": none is.
+  std::string cgi;
 
   bool check = false;
   std::optional<std::string> as;  ///< with `check`: the account whose eyes look

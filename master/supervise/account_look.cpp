@@ -45,27 +45,24 @@ Result<std::string> readReport(int fd) {
   return Error{ErrorCode::kInvalid, "the look tells too much"};
 }
 
-int lookInChild(const Account& account, const std::function<Complaints()>& look, int fd) {
+int lookInChild(const std::optional<Account>& account, const std::function<Complaints()>& look,
+                int fd) {
   Rehearsal seen;
-  if (auto dropped = dropPrivileges(account); dropped) {
-    seen.complaints = look();
-  } else {
-    seen.complaints = {complaintOf("server.user", dropped.error())};
-  }
+  const auto dropped = account ? dropPrivileges(*account) : Result<void>();
+  seen.complaints = dropped ? look() : Complaints{complaintOf("server.user", dropped.error())};
   return writeAll(fd, seen.encode()) == 0 ? 0 : 1;
 }
 
-}  // namespace
-
-Complaints lookAs(const std::optional<Account>& account, const std::function<Complaints()>& look) {
-  if (!account) return look();
+/// `account`: what the process becomes, if anything.
+Complaints lookFromChild(const std::optional<Account>& account,
+                         const std::function<Complaints()>& look) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
     return {complaintOf("server.user", errnoError("pipe", errno))};
   }
   const UniqueFd reading(ends[0]);
   UniqueFd writing(ends[1]);
-  auto child = forkProcess([&] { return lookInChild(*account, look, writing.get()); });
+  auto child = forkProcess([&] { return lookInChild(account, look, writing.get()); });
   writing.reset();
   if (!child) return {complaintOf("server.user", child.error())};
   const auto text = readReport(reading.get());
@@ -74,8 +71,18 @@ Complaints lookAs(const std::optional<Account>& account, const std::function<Com
   ::waitpid(child->pid, nullptr, text ? 0 : WNOHANG);
   auto seen = text ? Rehearsal::decode(*text) : Result<Rehearsal>(text.error());
   if (seen) return std::move(seen->complaints);
-  return {{"server.user",
-           "the roots could not be looked at as " + account->user + ": " + seen.error().message}};
+  const std::string as = account ? " as " + account->user : "";
+  return {{"server.user", "the roots could not be looked at" + as + ": " + seen.error().message}};
+}
+
+}  // namespace
+
+Complaints lookAs(const std::optional<Account>& account, const std::function<Complaints()>& look) {
+  return account ? lookFromChild(account, look) : look();
+}
+
+Complaints lookApart(const std::function<Complaints()>& look) {
+  return lookFromChild(std::nullopt, look);
 }
 
 }  // namespace egalaxyd

@@ -13,4 +13,8 @@ namespace egalaxyd {
 /// is none. Waits for it ten seconds at most; a look that does not end is a finding as well.
 Complaints lookAs(const std::optional<Account>& account, const std::function<Complaints()>& look);
 
+/// What `look` finds in a process of its own, so that nothing that waits, and no thread, is left in
+/// this one. Likewise.
+Complaints lookApart(const std::function<Complaints()>& look);
+
 }  // namespace egalaxyd

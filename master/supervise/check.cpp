@@ -15,6 +15,7 @@
 #include "common/system/privilege.h"
 #include "master/supervise/account_look.h"
 #include "master/supervise/generation.h"
+#include "master/supervise/program_look.h"
 
 namespace egalaxyd {
 namespace {
@@ -40,6 +41,9 @@ Complaints lookAtLogs(const Config& config) {
   return found;
 }
 
+/// Of a master that is not root, as --as has it.
+uid_t uidOf(const std::optional<Account>& account) { return account ? account->uid : ::geteuid(); }
+
 void append(Complaints& all, Complaints more) { std::ranges::move(more, std::back_inserter(all)); }
 
 }  // namespace
@@ -56,6 +60,7 @@ Findings checkEverything(LoadedConfig loaded, const std::optional<std::string>& 
     return found;
   }
   append(found.warnings, lookAs(*account, [&config] { return lookAtRoots(config); }));
+  lookAtPrograms(config, found, as ? uidOf(*account) : ::geteuid());
   // A start opens the logs as itself: without them, it fails. Another account may be the one that
   // starts, as a service manager has it.
   append(*account ? found.warnings : found.complaints,

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "common/base/path.h"
 #include "common/config/config_check.h"
 #include "common/config/configuration_files.h"
 #include "common/wire/machine_name.h"
@@ -57,6 +58,12 @@ Config builtInConfig(const CommandLine& line) {
   site.aliases.assign(hosts.begin() + 1, hosts.end());
   site.where = "command line";
   site.mounts.push_back({"/", root.string(), std::move(directory)});
+  if (!line.cgi.empty()) {
+    CgiArgs scripts;
+    scripts.root = (root / line.cgi).lexically_normal();
+    const std::string where = scripts.root.string();
+    site.mounts.push_back({mountPath("/" + line.cgi).value_or("/"), where, std::move(scripts)});
+  }
 
   Config config;
   config.sites.push_back(std::move(site));

@@ -21,6 +21,7 @@
 #include "master/start/server_paths.h"
 #include "master/supervise/account_look.h"
 #include "master/supervise/effective_config.h"
+#include "master/supervise/program_look.h"
 
 namespace egalaxyd {
 namespace {
@@ -144,12 +145,13 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
       wantedLaunchers(config, LauncherSources::ofProcess(config.server), complaints);
   Findings found;
   generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found, kept);
-  std::ranges::move(found.complaints, std::back_inserter(complaints));
   generation->places = servedPlaces(*generation->plan);
   if (looks && account) {
     Complaints seen = lookAs(*account, [&config] { return lookAtRoots(config); });
     std::ranges::move(seen, std::back_inserter(found.warnings));
+    lookAtPrograms(config, found);
   }
+  std::ranges::move(found.complaints, std::back_inserter(complaints));
   logWarnings(found.warnings);
   for (const LogPlace& place : logPlaces(config)) {
     if (auto log = openLogTarget(place.target)) {

@@ -58,9 +58,9 @@ TEST_F(CommandLine, PrintsItsVersionAndHelp) {
   const Finished help = run({"--help"});
   EXPECT_EQ(help.status.code, 0);
   for (const char* option :
-       {"--config", "--system", "--check", "--dump", "--host", "--port", "--no-listing", "--gemini",
-        "--workers", "--state-dir", "--runtime-dir", "--user", "--listing", "--log-level",
-        "--daemon", "--pidfile", "--version", "--help"}) {
+       {"--config", "--system", "--check", "--dump", "--host", "--cgi", "--port", "--no-listing",
+        "--gemini", "--workers", "--state-dir", "--runtime-dir", "--user", "--listing",
+        "--log-level", "--daemon", "--pidfile", "--version", "--help"}) {
     EXPECT_THAT(help.out, HasSubstr(option + 2));
   }
 }

@@ -5,10 +5,11 @@
 
 namespace egalaxyd {
 
-/// Both are "" without TLS. They point to static strings of OpenSSL.
+/// Both texts are "" without TLS. They point to static strings of OpenSSL.
 struct TlsFacts {
   std::string_view version = {};  ///< "TLSv1.3"
   std::string_view cipher = {};   ///< "TLS_AES_128_GCM_SHA256"
+  int bits = 0;                   ///< of the cipher's key
 };
 
 }  // namespace egalaxyd

@@ -20,11 +20,13 @@ constexpr int kLongestQueue = 6;
 }  // namespace
 
 Connection::Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
-                       ListenerKind listener, const IpAddress& client, bool viaProxy)
+                       ListenerKind listener, const IpAddress& client, std::uint16_t clientPort,
+                       bool viaProxy)
     : keeper_(keeper),
       loop_(loop),
       id_(id),
       client_(client),
+      clientPort_(clientPort),
       holdsAddress_(!viaProxy),
       accepted_(loop.now()),
       phase_(viaProxy ? Phase::kProxyHeader : Phase::kWaiting),
@@ -195,6 +197,7 @@ void Connection::takeProxyHeader() {
   }
   if (header->client) {
     client_ = *header->client;
+    clientPort_ = header->clientPort;
     if (keeper_.isDenied(client_)) return close();
     holdsAddress_ = keeper_.takeAddress(client_);
     if (!holdsAddress_) return close();

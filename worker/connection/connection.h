@@ -63,7 +63,8 @@ class Connection final : public ExchangeOwner, public Admission::Holder {
 
   /// `viaProxy`: `client` is a trusted proxy, whose header names the real one.
   Connection(ConnectionKeeper& keeper, EventLoop& loop, Id id, UniqueFd socket,
-             ListenerKind listener, const IpAddress& client, bool viaProxy);
+             ListenerKind listener, const IpAddress& client, std::uint16_t clientPort,
+             bool viaProxy);
   ~Connection();
 
   /// Watches for the first message; false if that failed.
@@ -101,6 +102,7 @@ class Connection final : public ExchangeOwner, public Admission::Holder {
 
   void setDeadline(Clock::duration delay) override { deadline_.setAfter(delay); }
   void charge(Clock::duration cpu) override { keeper_.charge(client_, cpu); }
+  std::uint16_t clientPort() const override { return clientPort_; }
   Responder makeResponder() override { return keeper_.makeResponder(*this); }
   void awaitRoom() override { watch_.wantRoom(); }
   void continueLater() override;
@@ -110,6 +112,7 @@ class Connection final : public ExchangeOwner, public Admission::Holder {
   EventLoop& loop_;
   const Id id_;
   IpAddress client_;
+  std::uint16_t clientPort_;
   bool holdsAddress_;
   const Clock::time_point accepted_;
   Phase phase_;

@@ -75,6 +75,15 @@ std::optional<HostMap<std::size_t>> siteLogs(const Config& config) {
   return hosts;
 }
 
+std::uint16_t portOf(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+  }
+  return address.sa_family == AF_INET6
+             ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port)
+             : std::uint16_t{0};
+}
+
 bool holds(const std::vector<Cidr>& networks, const IpAddress& client) {
   return std::ranges::any_of(networks,
                              [&](const Cidr& network) { return network.contains(client); });
@@ -123,12 +132,14 @@ Server::Server(const WorkerSetup& setup, Services& services, StorageLane& storag
   std::unordered_set<std::uint16_t> ports(plan_.config.listen.publicPorts.begin(),
                                           plan_.config.listen.publicPorts.end());
   std::uint16_t readPort = 0;  // the first Gemini port
+  std::uint16_t spartanPort = 0;
   for (const ListenerSocket& socket : setup.listeners) {
     ports.insert(socket.port);
     if (readPort == 0 && socket.kind == ListenerKind::kGemini) readPort = socket.port;
+    if (spartanPort == 0 && socket.kind == ListenerKind::kSpartan) spartanPort = socket.port;
     listeners_.emplace_back(*this, socket);
   }
-  gate_.setPorts(std::move(ports), readPort);
+  gate_.setPorts(std::move(ports), readPort, spartanPort);
   gate_.setSpartanHosts(spartanHosts(plan_.config));
   gate_.setRedirects(plan_.redirects);
 }
@@ -231,14 +242,15 @@ Server::Accepted Server::acceptOne(Listener& listener) {
     return errno == EAGAIN ? Accepted::kNobody : Accepted::kOne;
   }
   try {
-    accept(std::move(socket), listener.socket.kind, IpAddress::fromSockaddr(*generic));
+    accept(std::move(socket), listener.socket.kind, *generic);
   } catch (const std::bad_alloc&) {
     return pauseAccepting("no memory left");
   }
   return Accepted::kOne;
 }
 
-void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& client) {
+void Server::accept(UniqueFd socket, ListenerKind listener, const sockaddr& from) {
+  const IpAddress client = IpAddress::fromSockaddr(from);
   WorkerSlot& counters = exchangeContext_.counters;
   counters.add(Counter::kConnections);
   if (isDenied(client)) return;
@@ -247,8 +259,8 @@ void Server::accept(UniqueFd socket, ListenerKind listener, const IpAddress& cli
   const std::uint32_t index = freePlaces_.back();
   Place& place = places_[index];
   const Connection::Id id{index, place.serial};
-  auto connection =
-      std::make_unique<Connection>(*this, loop_, id, std::move(socket), listener, client, viaProxy);
+  auto connection = std::make_unique<Connection>(*this, loop_, id, std::move(socket), listener,
+                                                 client, portOf(from), viaProxy);
   // Nothing throws from here on.
   if (!viaProxy && !takeAddress(client)) return;
   freePlaces_.pop_back();

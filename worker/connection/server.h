@@ -67,7 +67,7 @@ class Server final : public ConnectionKeeper {
   bool acceptFrom(Listener& listener);
   Accepted acceptOne(Listener& listener);
   void addPlace();
-  void accept(UniqueFd socket, ListenerKind listener, const IpAddress& client);
+  void accept(UniqueFd socket, ListenerKind listener, const sockaddr& from);
   RateLimiter* chooseRateLimiter();
   bool isDenied(const IpAddress& client) override;
   bool isProxy(const IpAddress& client) const;

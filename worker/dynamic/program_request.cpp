@@ -106,10 +106,4 @@ Task<std::string> userOf(const Request& request) {
   co_return *found ? (*found)->id : request.identity->fingerprint;
 }
 
-std::string decodedPath(std::string_view path) {
-  std::string decoded(path);
-  std::ranges::replace(decoded, kEncodedSlash, '/');
-  return decoded;
-}
-
 }  // namespace egalaxyd

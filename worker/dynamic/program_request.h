@@ -35,7 +35,4 @@ Task<std::variant<SpooledBody, std::optional<Response>>> receiveBody(Request& re
 /// that it would get; "" without a certificate, or without a database.
 Task<std::string> userOf(const Request& request);
 
-/// A path as programs see it: an encoded '/' is one like any other.
-std::string decodedPath(std::string_view path);
-
 }  // namespace egalaxyd

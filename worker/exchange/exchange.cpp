@@ -229,6 +229,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   if (context_.siteLogs != nullptr) {
     if (const std::size_t* log = context_.siteLogs->find(request.host)) log_ = *log;
   }
+  request.clientPort = owner_.clientPort();
   request.tls = transport_->tls();
   request.identity = transport_->identity();
   if (request.upload) {

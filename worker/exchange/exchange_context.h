@@ -52,6 +52,8 @@ class ExchangeOwner {
   virtual void setDeadline(Clock::duration delay) = 0;
   /// Reports the CPU time of a step of the handshake, which may still fail.
   virtual void charge(Clock::duration cpu) = 0;
+  /// The client's, 0 where it is not known.
+  virtual std::uint16_t clientPort() const { return 0; }
   /// Calls Exchange::respond with the answer, unless the exchange has ended by then.
   virtual Responder makeResponder() = 0;
   /// Calls Exchange::onReady when the socket, whose buffer is full, takes bytes again.

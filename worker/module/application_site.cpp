@@ -8,11 +8,11 @@
 #include <variant>
 
 #include "common/base/path.h"
-#include "worker/base/alarm.h"
 #include "worker/dynamic/program_answer.h"
 #include "worker/dynamic/program_request.h"
 #include "worker/dynamic/programs.h"
 #include "worker/dynamic/scgi_request.h"
+#include "worker/dynamic/script_path.h"
 
 namespace egalaxyd {
 namespace {
@@ -34,8 +34,8 @@ std::string replaced(std::string text, std::string_view name, const std::string&
   return text;
 }
 
-std::size_t shareOf(std::uint32_t connections, std::uint32_t workers) {
-  return std::max<std::size_t>((connections + workers - 1) / std::max(workers, 1U), 1);
+Response noConnectionFree() {
+  return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
 }
 
 Response nobodyAnswers() {
@@ -60,12 +60,9 @@ ApplicationSite::ApplicationSite(Speech speech, const ProgramArgs& program,
                                  std::uint32_t firstUpstream, milliseconds queueTimeout)
     : speech_(speech),
       program_(program),
-      upstream_(upstream),
       upload_(upload),
       fastcgi_(std::move(fastcgi)),
-      firstUpstream_(firstUpstream),
-      queueTimeout_(queueTimeout),
-      turns_(upstream.to.size(), upstream.retryAfter),
+      upstreams_(upstream, firstUpstream, queueTimeout),
       kept_(upstream.to.size()) {}
 
 UploadRight ApplicationSite::uploadRight(const Request& request, std::string_view) const {
@@ -84,7 +81,6 @@ void ApplicationSite::handle(Request request, Responder reply, Services& service
   if (auto* refusal = std::get_if<Response>(&admitted)) {
     return std::move(reply).send(std::move(*refusal));
   }
-  places_.limit(shareOf(upstream_.connections, services.info.workers));
   services.tasks.start(serve(std::move(request), std::move(reply),
                              std::get<ProgramPlace>(std::move(admitted)), services));
 }
@@ -120,7 +116,7 @@ Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
                                                          std::uint64_t bodySize) const {
   ScriptFacts facts;
   if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
-  facts.pathInfo = decodedPath(request.sitePath());
+  facts.pathInfo = pathInfoOf(request.sitePath());
   facts.documentRoot = fastcgi_.root;
   facts.scriptFile = replaced(replaced(fastcgi_.scriptFilename, "%root%", fastcgi_.root), "%path%",
                               facts.pathInfo);
@@ -134,73 +130,23 @@ Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
 }
 
 Task<void> ApplicationSite::ask(Call call, Services& services) {
-  auto place = co_await takePlace(call.request, services);
-  if (!place) {
-    co_return std::move(call.reply)
-        .send(Response::failure(Status::kServerUnavailable, "The server is busy, try again"));
-  }
+  const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody};
+  auto place = co_await upstreams_.takePlace(caller, services);
+  if (!place) co_return std::move(call.reply).send(noConnectionFree());
   if (!call.fresh) {
-    for (const std::size_t upstream : turns_.order(Clock::now())) {
+    for (const std::size_t upstream : upstreams_.order()) {
       UniqueFd socket = takeKept(upstream);
       if (!socket) continue;
-      co_return pass(std::move(call), std::move(*place), std::move(socket), upstream, true,
+      co_return pass(std::move(call), std::move(*place), {std::move(socket), upstream}, true,
                      services);
     }
   }
-  auto connected = co_await connect(call, services);
+  auto connected = co_await upstreams_.connect(caller, services);
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply).send(nobodyAnswers());
   }
-  pass(std::move(call), std::move(*place), std::move(connected->first), connected->second, false,
-       services);
-}
-
-/// Waits its turn, dynamic.queue_timeout at most; nullopt: it was too long.
-Task<std::optional<ConnectionPlaces::Place>> ApplicationSite::takePlace(const Request& request,
-                                                                        Services& services) {
-  using Place = ConnectionPlaces::Place;
-  if (places_.isFree() && !places_.someWait())
-    co_return std::optional<Place>(std::in_place, places_);
-  Alarm alarm(services.loop);
-  bool late = false;
-  Timer deadline(services.loop, [&] {
-    late = true;
-    alarm.ring();
-  });
-  deadline.setAfter(queueTimeout_);
-  const auto unwanted = request.cancellation;
-  unwanted->onRequest([&alarm] { alarm.ring(); });
-  std::optional<Place> place;
-  {
-    const ConnectionPlaces::Waiting waiting(places_, alarm);
-    while (!place && !late && !unwanted->requested()) {
-      static_cast<void>(co_await alarm.wait());
-      if (waiting.isFirst() && places_.isFree()) place.emplace(places_);
-    }
-  }
-  unwanted->onRequest({});
-  co_return place;
-}
-
-Task<ApplicationSite::Connected> ApplicationSite::connect(const Call& call, Services& services) {
-  LauncherLink& launcher = services.programs.launcher(0);
-  for (const std::size_t upstream : turns_.order(Clock::now())) {
-    const std::uint32_t run = launcher.newRun();
-    const DialUpstream order{run, firstUpstream_ + static_cast<std::uint32_t>(upstream)};
-    const auto unwanted = call.request.cancellation;
-    if (!call.hasBody) unwanted->onRequest([&launcher, run] { launcher.stop(run); });
-    auto socket = co_await launcher.dial(order);
-    unwanted->onRequest({});
-    if (socket) {
-      turns_.answered(upstream);
-      co_return Connected(std::in_place, std::move(*socket), upstream);
-    }
-    if (!call.hasBody && unwanted->requested()) co_return std::nullopt;
-    spdlog::error("{} ({}): {}", call.name, upstream_.to[upstream], socket.error().message);
-    if (socket.error().code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
-  }
-  co_return std::nullopt;
+  pass(std::move(call), std::move(*place), std::move(*connected), false, services);
 }
 
 UniqueFd ApplicationSite::takeKept(std::size_t upstream) {
@@ -215,12 +161,13 @@ UniqueFd ApplicationSite::takeKept(std::size_t upstream) {
   return {};
 }
 
-void ApplicationSite::pass(Call call, ConnectionPlaces::Place place, UniqueFd socket,
-                           std::size_t upstream, bool wasKept, Services& services) {
+void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connected connected,
+                           bool wasKept, Services& services) {
+  const std::size_t upstream = connected.upstream;
   ApplicationOutput::Connection connection{
       std::move(socket),
       std::move(place),
-      fmt::format("{} ({})", call.name, upstream_.to[upstream]),
+      fmt::format("{} ({})", call.name, upstreams_.address(upstream)),
       {}};
   if (fastcgi_.keep > 0) {
     connection.keep = [this, upstream](UniqueFd left) {

@@ -12,11 +12,10 @@
 
 #include "common/config/config.h"
 #include "worker/dynamic/application_output.h"
-#include "worker/dynamic/connection_places.h"
 #include "worker/dynamic/program_place.h"
 #include "worker/dynamic/request_spool.h"
 #include "worker/dynamic/script_variables.h"
-#include "worker/dynamic/upstream_turns.h"
+#include "worker/dynamic/upstreams.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {
@@ -69,25 +68,16 @@ class ApplicationSite final : public Site {
   Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services);
   Task<std::optional<std::string>> headOf(const Request& request, std::uint64_t bodySize) const;
   Task<void> ask(Call call, Services& services);
-  Task<std::optional<ConnectionPlaces::Place>> takePlace(const Request& request,
-                                                         Services& services);
-  /// The socket and its upstream; nullopt: nobody answers, or the client has left.
-  using Connected = std::optional<std::pair<UniqueFd, std::size_t>>;
-  Task<Connected> connect(const Call& call, Services& services);
   UniqueFd takeKept(std::size_t upstream);
-  void pass(Call call, ConnectionPlaces::Place place, UniqueFd socket, std::size_t upstream,
-            bool wasKept, Services& services);
+  void pass(Call call, Upstreams::Place place, Upstreams::Connected connected, bool wasKept,
+            Services& services);
 
   const Speech speech_;
   const ProgramArgs program_;
-  const UpstreamArgs upstream_;
   const std::optional<ProgramUpload> upload_;
   const Fastcgi fastcgi_;
-  const std::uint32_t firstUpstream_;
-  const milliseconds queueTimeout_;
   // Of this worker; loop thread only.
-  ConnectionPlaces places_;
-  UpstreamTurns turns_;
+  Upstreams upstreams_;
   std::vector<std::deque<Kept>> kept_;  ///< by upstream; the newest is the last
 };
 

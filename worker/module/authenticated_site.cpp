@@ -13,16 +13,17 @@ AuthenticatedSite::AuthenticatedSite(const AuthenticatedArgs& args,
       authorities_(std::move(authorities)),
       sites_(std::move(sites)) {}
 
-std::optional<Response> AuthenticatedSite::refuse(const Request& request) const {
+std::optional<Response> AuthenticatedSite::refuse(const Request& request, bool& isSigned) const {
   using Verdict = CertificateAuthorities::Verdict;
   if (auto refusal = refuseCertificate(request, prompt_)) return refusal;
-  if (takesAnyCertificate() || fingerprints_.count(request.identity->fingerprint) != 0 ||
+  const Verdict verdict =
+      authorities_ ? authorities_->judge(*request.identity) : Verdict::kStranger;
+  isSigned = verdict == Verdict::kSigned;
+  if (isSigned || takesAnyCertificate() ||
+      fingerprints_.count(request.identity->fingerprint) != 0 ||
       fingerprints_.count(request.identity->keyFingerprint) != 0) {
     return std::nullopt;
   }
-  const Verdict verdict =
-      authorities_ ? authorities_->judge(*request.identity) : Verdict::kStranger;
-  if (verdict == Verdict::kSigned) return std::nullopt;
   if (verdict == Verdict::kForged)
     return certificateNotValid("Your certificate's signature is wrong");
   return Response::failure(Status::kCertificateNotAuthorised,
@@ -35,14 +36,17 @@ bool AuthenticatedSite::takesAnyCertificate() const {
 
 UploadRight AuthenticatedSite::uploadRight(const Request& request,
                                            std::string_view sitePath) const {
-  if (refuse(request)) return UploadRight::kNone;
+  bool isSigned = false;
+  if (refuse(request, isSigned)) return UploadRight::kNone;
   const UploadRight right = sites_.uploadRight(request, sitePath);
   const bool isChosen = right == UploadRight::kOpen && !takesAnyCertificate();
   return isChosen ? UploadRight::kGranted : right;
 }
 
 void AuthenticatedSite::handle(Request request, Responder reply, Services& services) {
-  if (auto refusal = refuse(request)) return std::move(reply).send(std::move(*refusal));
+  bool isSigned = false;
+  if (auto refusal = refuse(request, isSigned)) return std::move(reply).send(std::move(*refusal));
+  request.certificateSigned = request.certificateSigned || isSigned;
   services.users.admit(*request.identity);
   sites_.handle(std::move(request), std::move(reply), services);
 }

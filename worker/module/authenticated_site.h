@@ -27,10 +27,14 @@ class AuthenticatedSite final : public Site {
     return sites_.tokenName(request, sitePath);
   }
   bool keepsTime(std::string_view sitePath) const override { return sites_.keepsTime(sitePath); }
+  bool takesEncodedSlash(std::string_view sitePath) const override {
+    return sites_.takesEncodedSlash(sitePath);
+  }
   bool hidesQuery(std::string_view sitePath) const override;
 
  private:
-  std::optional<Response> refuse(const Request& request) const;
+  /// `isSigned` says whether one of the authorities has signed the certificate.
+  std::optional<Response> refuse(const Request& request, bool& isSigned) const;
 
   const std::string prompt_;
   bool takesAnyCertificate() const;

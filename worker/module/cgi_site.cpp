@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -12,6 +11,7 @@
 #include "worker/dynamic/program_request.h"
 #include "worker/dynamic/programs.h"
 #include "worker/dynamic/script_output.h"
+#include "worker/dynamic/script_path.h"
 #include "worker/dynamic/script_variables.h"
 #include "worker/site/answers.h"
 
@@ -87,9 +87,9 @@ Task<void> CgiSite::serve(Request request, Responder reply, ProgramPlace place,
 }
 
 /// The script that the path means; of a Titan upload, the one with the suffix.
-Task<Result<ScriptPlace>> CgiSite::find(const Request& request, Services& services) const {
+Task<Result<FoundScript>> CgiSite::find(const Request& request, Services& services) const {
   const std::string_view path = request.sitePath();
-  if (!args_.script.empty()) co_return ScriptPlace{};
+  if (!args_.script.empty()) co_return FoundScript{{}, pathInfoOf(path), false};
   auto found = findScript(args_, path, ScriptLook::kCached);
   if (!found && found.error().code == ErrorCode::kBusy) {
     const auto look = [&] { return findScript(args_, path, ScriptLook::kWaiting); };
@@ -100,20 +100,19 @@ Task<Result<ScriptPlace>> CgiSite::find(const Request& request, Services& servic
     co_return found;
   }
   const std::string named = "/" + found->script + args_.upload->nameSuffix;
-  const std::size_t length = found->length;
+  const std::string pathInfo = found->pathInfo;
   const auto lookForIt = [&] { return findScript(args_, named, ScriptLook::kWaiting); };
   found = co_await services.pool.run(lookForIt);
-  if (found) found->length = length;
+  if (found) found->pathInfo = pathInfo;
   co_return found;
 }
 
 Task<void> CgiSite::run(Call call, Services& services) const {
   const Request& request = call.request;
-  const std::string_view path = request.sitePath();
   ScriptFacts facts;
   if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
   facts.script = call.script.script;
-  facts.pathInfo = decodedPath(path.substr(std::min(call.script.length, path.size())));
+  facts.pathInfo = call.script.pathInfo;
   facts.scriptFile = args_.script.empty() ? args_.root / call.script.script : args_.script;
   facts.documentRoot = args_.root;
   facts.bodySize = call.body.size();

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "common/config/config.h"
+#include "worker/dynamic/find_script.h"
 #include "worker/dynamic/program_place.h"
 #include "worker/dynamic/request_spool.h"
-#include "worker/dynamic/script_place.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {
@@ -34,13 +34,13 @@ class CgiSite final : public Site {
     Request request;
     Responder reply;
     ProgramPlace place;
-    ScriptPlace script;
+    FoundScript script;
     SpooledBody body;
     bool hasBody = false;
   };
 
   Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services) const;
-  Task<Result<ScriptPlace>> find(const Request& request, Services& services) const;
+  Task<Result<FoundScript>> find(const Request& request, Services& services) const;
   Task<void> run(Call call, Services& services) const;
 
   const CgiArgs args_;

@@ -23,6 +23,9 @@ class InputSite final : public Site {
   InputSite(const InputArgs& args, PathMap sites);
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override { return AcceptedBody::kInput; }
+  bool takesEncodedSlash(std::string_view sitePath) const override {
+    return sites_.takesEncodedSlash(sitePath);
+  }
   /// The input of a sensitive site must not be logged.
   bool keepsTime(std::string_view sitePath) const override { return sites_.keepsTime(sitePath); }
   bool hidesQuery(std::string_view sitePath) const override;

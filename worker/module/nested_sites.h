@@ -48,6 +48,12 @@ class NestedSites {
     return match.site != nullptr && match.site->keepsTime(sitePath.substr(match.mountLength));
   }
 
+  bool takesEncodedSlash(std::string_view sitePath) const {
+    const PathMap::Match match = sites_.find(sitePath);
+    return match.site != nullptr &&
+           match.site->takesEncodedSlash(sitePath.substr(match.mountLength));
+  }
+
   bool hidesQuery(std::string_view sitePath) const {
     const PathMap::Match match = sites_.find(sitePath);
     return match.site != nullptr && match.site->hidesQuery(sitePath.substr(match.mountLength));

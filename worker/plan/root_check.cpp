@@ -115,6 +115,12 @@ Complaints rootsOutOfReach(const Config& config) {
       if (presence.kind == Presence::Kind::kHere) return;
       found.push_back(
           about(config, mount, file->path, presence.why + "; its requests fail meanwhile"));
+    } else if (const auto* cgi = std::get_if<CgiArgs>(&mount.args)) {
+      if (cgi->root.empty()) return;
+      const Presence presence = presenceOfFolder(cgi->root);
+      if (presence.kind == Presence::Kind::kHere) return;
+      found.push_back(
+          about(config, mount, cgi->root, presence.why + "; its requests fail meanwhile"));
     }
   });
   return found;

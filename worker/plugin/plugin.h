@@ -29,7 +29,7 @@ namespace egalaxyd {
 
 /// Grows whenever a header that is installed with this one changes in a way that compiled plug-ins
 /// notice. A library with another number is refused before any of its classes is used.
-inline constexpr std::uint32_t kPluginAbi = 8;
+inline constexpr std::uint32_t kPluginAbi = 9;
 
 /// `args` in the configuration.
 using PluginArguments = std::map<std::string, std::string>;

@@ -195,6 +195,11 @@ std::string_view GuardedSite::tokenName(const Request& request, std::string_view
   return name && isName(*name) ? *name : std::string_view();
 }
 
+bool GuardedSite::takesEncodedSlash(std::string_view sitePath) const {
+  const auto takes = contained(name_, [&] { return site_->takesEncodedSlash(sitePath); });
+  return takes && *takes;
+}
+
 bool GuardedSite::hidesQuery(std::string_view sitePath) const {
   const auto hides = contained(name_, [&] { return site_->hidesQuery(sitePath); });
   return !hides || *hides;

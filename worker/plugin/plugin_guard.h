@@ -32,6 +32,8 @@ class GuardedSite final : public Site {
   UploadRight uploadRight(const Request& request, std::string_view sitePath) const override;
   /// None if the site throws, or gives no name.
   std::string_view tokenName(const Request& request, std::string_view sitePath) const override;
+  /// False if the site throws.
+  bool takesEncodedSlash(std::string_view sitePath) const override;
   /// True if the site throws.
   bool hidesQuery(std::string_view sitePath) const override;
 

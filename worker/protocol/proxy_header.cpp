@@ -43,11 +43,12 @@ std::optional<IpAddress> takeAddress(std::string_view& line, bool isV6) {
 }
 
 /// Decimal, without leading zeros.
-bool isPort(std::string_view word) {
+std::optional<std::uint16_t> parsePort(std::string_view word) {
   std::uint16_t port = 0;
   const char* end = word.data() + word.size();
   const auto [stop, error] = std::from_chars(word.data(), end, port);
-  return error == std::errc() && stop == end && (word == "0" || word.front() != '0');
+  const bool valid = error == std::errc() && stop == end && (word == "0" || word.front() != '0');
+  return valid ? std::optional(port) : std::nullopt;
 }
 
 Step parseV1(std::string_view bytes) {
@@ -58,22 +59,23 @@ Step parseV1(std::string_view bytes) {
   std::string_view line = bytes.substr(kV1Start.size(), end - kV1Start.size());
   if (line.find_first_of("\r\n") != std::string_view::npos) return NoProxyHeader{};
   const std::string_view family = takeWord(line);
-  if (family == "UNKNOWN") return ProxyHeader{end + 2, std::nullopt};
+  if (family == "UNKNOWN") return ProxyHeader{end + 2};
   if (family != "TCP4" && family != "TCP6") return NoProxyHeader{};
   const bool isV6 = family == "TCP6";
   const auto client = takeAddress(line, isV6);
   const auto server = takeAddress(line, isV6);
-  const bool clientPort = isPort(takeWord(line));
+  const auto clientPort = parsePort(takeWord(line));
   // The rest must be the port alone: the protocol allows no space after it.
-  if (!client || !server || !clientPort || !isPort(line)) return NoProxyHeader{};
-  return ProxyHeader{end + 2, client};
+  if (!client || !server || !clientPort || !parsePort(line)) return NoProxyHeader{};
+  return ProxyHeader{end + 2, client, *clientPort};
 }
 
 std::uint8_t byteAt(std::string_view bytes, std::size_t index) {
   return static_cast<std::uint8_t>(bytes[index]);
 }
 
-std::size_t lengthAt(std::string_view bytes, std::size_t index) {
+/// Two bytes in network order.
+std::size_t numberAt(std::string_view bytes, std::size_t index) {
   return byteAt(bytes, index) * 256u + byteAt(bytes, index + 1);
 }
 
@@ -95,7 +97,7 @@ std::size_t addressBytes(unsigned family) {
 bool areExtensions(std::string_view bytes) {
   while (!bytes.empty()) {
     if (bytes.size() < kExtensionHeader) return false;
-    const std::size_t size = kExtensionHeader + lengthAt(bytes, 1);
+    const std::size_t size = kExtensionHeader + numberAt(bytes, 1);
     if (bytes.size() < size) return false;
     bytes.remove_prefix(size);
   }
@@ -119,12 +121,12 @@ Step parseV2(std::string_view bytes) {
   if (bytes.size() < kV2Fixed) return NeedMore{};
   const unsigned version = byteAt(bytes, 12) >> 4;
   const unsigned command = byteAt(bytes, 12) & 0x0f;
-  const std::size_t rest = lengthAt(bytes, 14);
+  const std::size_t rest = numberAt(bytes, 14);
   if (version != 2 || command > kProxy || kV2Fixed + rest > kMaxProxyHeader) {
     return NoProxyHeader{};
   }
   if (bytes.size() < kV2Fixed + rest) return NeedMore{};
-  ProxyHeader header{kV2Fixed + rest, std::nullopt};
+  ProxyHeader header{kV2Fixed + rest};
   if (command == kLocal) return header;  // the protocol says to ignore the family
   const unsigned family = byteAt(bytes, 13) >> 4;
   const unsigned transport = byteAt(bytes, 13) & 0x0f;
@@ -133,7 +135,10 @@ Step parseV2(std::string_view bytes) {
   const std::string_view block = bytes.substr(kV2Fixed, rest);
   const std::size_t addresses = addressBytes(family);
   if (block.size() < addresses || !areExtensions(block.substr(addresses))) return NoProxyHeader{};
-  if (family != kUnix && transport == kStream) header.client = clientAddress(block, family);
+  if (family != kUnix && transport == kStream) {
+    header.client = clientAddress(block, family);
+    header.clientPort = static_cast<std::uint16_t>(numberAt(block, family == kInet ? 8 : 32));
+  }
   return header;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <variant>
@@ -18,7 +19,8 @@ struct ProxyHeader {
   std::size_t length = 0;  ///< bytes to remove from the connection
   /// nullopt: the proxy speaks for itself (health checks), does not know the client, or names one
   /// that did not come over TCP.
-  std::optional<IpAddress> client;
+  std::optional<IpAddress> client = std::nullopt;
+  std::uint16_t clientPort = 0;
 };
 
 /// The bytes are not exactly what haproxy's proxy-protocol.txt requires: the connection must end.

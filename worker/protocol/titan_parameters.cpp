@@ -72,8 +72,14 @@ std::string Reading::take(std::string_view item) {
   if (std::exchange(seen[index], true)) return "A parameter is given twice";
   auto value = percentDecode(item.substr(equals + 1));
   if (!value) return "A parameter is not percent-encoded as it should be";
-  if (*known == "mime") line.mime = std::move(*value);
-  if (*known == "token") line.token = std::move(*value);
+  if (*known == "mime") {
+    line.rawMime = item.substr(equals + 1);
+    line.mime = std::move(*value);
+  }
+  if (*known == "token") {
+    line.rawToken = item.substr(equals + 1);
+    line.token = std::move(*value);
+  }
   if (*known != "size") return {};
   const auto size = decimal(*value);
   if (!size) return "The size is not a number of bytes";

@@ -71,8 +71,16 @@ std::optional<Response> Gate::refuse(const Uri& uri, Protocol protocol, std::uin
   return std::nullopt;
 }
 
+/// A site that takes encoded slashes is found by the segments before the first one with such.
 PathMap::Match Gate::find(const RequestLine& line, const std::string& host,
-                          const std::string& path) const {
+                          std::string_view path) const {
+  if (const auto mark = path.find(kEncodedSlash); mark != std::string_view::npos) {
+    const std::string_view plain = path.substr(0, path.rfind('/', mark) + 1);
+    const PathMap::Match match = router_.find(host, plain);
+    const bool takes =
+        match.site != nullptr && match.site->takesEncodedSlash(plain.substr(match.mountLength));
+    return takes ? match : PathMap::Match{};
+  }
   const auto* redirects = line.upload ? nullptr : redirects_.find(host);
   if (redirects != nullptr && *redirects != nullptr && (*redirects)->cover(path)) {
     return {redirects->get(), 0};
@@ -86,10 +94,11 @@ std::variant<Routed, Response> Gate::admit(RequestLine line, ListenerKind listen
   Uri& uri = line.uri;
   const auto protocol = protocolOf(uri.scheme, listener);
   if (!protocol) return notServed("This scheme is not served here");
-  const std::uint16_t port = uri.port.value_or(defaultPort(*protocol));
+  const std::uint16_t port =
+      uri.port.value_or(*protocol == Protocol::kSpartan ? spartanPort_ : defaultPort(*protocol));
   if (auto refusal = refuse(uri, *protocol, port, serverName)) return std::move(*refusal);
 
-  auto normalised = normalisePath(uri.path);
+  auto normalised = normalisePathKeepingSlashes(uri.path);
   if (const auto* error = std::get_if<PathError>(&normalised)) {
     if (*error == PathError::kUnservable) return Response::notFound();
     return Response::failure(Status::kBadRequest, "The path climbs above the root");

@@ -122,11 +122,13 @@ class Gate {
   /// `router` must outlive the gate.
   explicit Gate(const Router& router) : router_(router) {}
 
-  /// Sets the ports that URLs may name besides the scheme's default, and the port on which pages
-  /// are read.
-  void setPorts(std::unordered_set<std::uint16_t> ports, std::uint16_t readPort) {
+  /// Sets the ports that URLs may name besides the scheme's default, the port on which pages are
+  /// read, and the one that a Spartan client without a port has come to (0: none is listened to).
+  void setPorts(std::unordered_set<std::uint16_t> ports, std::uint16_t readPort,
+                std::uint16_t spartanPort = 0) {
     ports_ = std::move(ports);
     readPort_ = readPort;
+    if (spartanPort != 0) spartanPort_ = spartanPort;
   }
 
   /// Sets whether a host's sites are answered over Spartan; hosts that no name here covers are.
@@ -151,11 +153,12 @@ class Gate {
   std::optional<Response> refuse(const Uri& uri, Protocol protocol, std::uint16_t port,
                                  std::string_view serverName) const;
   PathMap::Match find(const RequestLine& line, const std::string& host,
-                      const std::string& path) const;
+                      std::string_view path) const;
 
   const Router& router_;
   std::unordered_set<std::uint16_t> ports_;
   std::uint16_t readPort_ = kGeminiPort;
+  std::uint16_t spartanPort_ = kSpartanPort;
   HostMap<bool> spartanHosts_;
   HostMap<std::shared_ptr<PatternRedirects>> redirects_;
 };

@@ -22,18 +22,24 @@ struct Request {
   Protocol protocol = Protocol::kGemini;
   std::string url;   ///< as sent; Titan: without type and token; Spartan: made of host and path
   std::string host;  ///< lower-case, without port or brackets
-  /// The port that the client named, else the protocol's default.
+  /// The port that the client named, else the protocol's default; Spartan's is the one that is
+  /// listened to.
   std::uint16_t port = 0;
   /// The port on which pages of this host are read; not `port` if that takes uploads only.
   std::uint16_t readPort = 0;
-  std::string path;                  ///< decoded and normalised, see normalisePath
+  /// Decoded and normalised, see normalisePath; at a site that takes them, a kEncodedSlash stands
+  /// for an encoded '/'.
+  std::string path;
   std::optional<std::string> query;  ///< as sent, percent-encoded; nullopt: there was no '?'
   /// Length of the part of `path` that the site map matched; the rest is the site's own.
   std::size_t mountLength = 0;
   IpAddress client;
+  std::uint16_t clientPort = 0;  ///< 0: not known
   TlsFacts tls;
   /// nullptr: no certificate was presented.
   std::shared_ptr<const ClientIdentity> identity;
+  /// Whether an authority of an `authenticated` site around this one has signed the certificate.
+  bool certificateSigned = false;
   /// The input that an `input` module around this site has received, decoded, lines ended by LF;
   /// nullopt: there is none.
   std::optional<std::string> input;

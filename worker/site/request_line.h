@@ -16,10 +16,12 @@ struct NeedMore {};
 /// What a request line says of the body that follows. Titan: the parameters of the path's last
 /// segment; Spartan: a length that is not 0.
 struct UploadLine {
-  std::uint64_t size = 0;  ///< bytes of the body
-  std::string mime;        ///< Titan, decoded; "": not given
-  std::string token;       ///< Titan, decoded; "": not given
-  bool edit = false;       ///< Titan's ";edit": the raw file is wanted, and no body follows
+  std::uint64_t size = 0;     ///< bytes of the body
+  std::string mime;           ///< Titan, decoded; "": not given
+  std::string token;          ///< Titan, decoded; "": not given
+  bool edit = false;          ///< Titan's ";edit": the raw file is wanted, and no body follows
+  std::string rawMime = {};   ///< as it was sent
+  std::string rawToken = {};  ///< as it was sent
 };
 
 /// A well-formed request line. The router decides what its URI means here.

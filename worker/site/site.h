@@ -85,6 +85,13 @@ class Site {
     static_cast<void>(sitePath);
     return false;
   }
+  /// Whether an encoded '/' may follow `sitePath` in a request's path, which then has a
+  /// kEncodedSlash (common/base/path.h) for it; elsewhere such a request is answered 51 before it
+  /// gets here.
+  virtual bool takesEncodedSlash(std::string_view sitePath) const {
+    static_cast<void>(sitePath);
+    return false;
+  }
   /// Whether the query of a request for `sitePath` is secret and must not be logged.
   virtual bool hidesQuery(std::string_view sitePath) const {
     static_cast<void>(sitePath);

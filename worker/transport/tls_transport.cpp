@@ -228,7 +228,8 @@ IoStatus TlsTransport::classify(int returned) const {
 }
 
 TlsFacts TlsTransport::tls() const {
-  return {SSL_get_version(ssl_), SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_))};
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl_);
+  return {SSL_get_version(ssl_), SSL_CIPHER_get_name(cipher), SSL_CIPHER_get_bits(cipher, nullptr)};
 }
 
 /// A client that does not want our certificate says so by an alert, which OpenSSL reports as the

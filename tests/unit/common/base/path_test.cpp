@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,42 @@ TEST(Path, NormalisesLexically) {
       {"/%252e%252e/", "/%2e%2e/"},
   };
   for (const auto& c : cases) EXPECT_EQ(normalised(c.raw), c.expected) << c.raw;
+}
+
+TEST(Path, KeepsEncodedSlashesApartWhereTheyAreLegal) {
+  const auto keeping = [](std::string_view raw) {
+    auto result = normalisePathKeepingSlashes(raw);
+    if (auto* path = std::get_if<std::string>(&result)) {
+      std::replace(path->begin(), path->end(), kEncodedSlash, '|');
+      return *path;
+    }
+    return std::string(std::get<PathError>(result) == PathError::kAboveRoot ? "above root"
+                                                                            : "unservable");
+  };
+  for (const auto& [raw, expected] : {std::pair("/a%2Fb", "/a|b"),
+                                      {"/a%2fb/", "/a|b/"},
+                                      {"//a//b%2F%2Fc", "/a/b||c"},
+                                      {"/%2F", "/|"},
+                                      {"/a%2F/../b", "/b"},
+                                      {"/a/%2541", "/a/%41"},
+                                      {"/a%252Fb", "/a%2Fb"},
+                                      {"/a%2F...", "/a|..."},
+                                      {"/a%2F..", "unservable"},
+                                      {"/a%2F..%2F..%2Fetc", "unservable"},
+                                      {"/..%2Fa", "unservable"},
+                                      {"/a%2F.", "unservable"},
+                                      {"/a%2F%2e%2e", "unservable"},
+                                      {"/a%2F%00", "unservable"},
+                                      {"/a%2F%AE", "unservable"},
+                                      {"/%00", "unservable"},
+                                      {"/a%2Fb/../../..", "above root"}}) {
+    EXPECT_EQ(keeping(raw), expected) << raw;
+  }
+}
+
+TEST(Path, EncodesAnEncodedSlashAgain) {
+  EXPECT_EQ(percentEncodePath(std::string_view("/a\0b/c", 6)), "/a%2Fb/c");
+  EXPECT_EQ(percentEncodeSegment(std::string_view("a\0b/c", 5)), "a%00b%2Fc");
 }
 
 TEST(Path, RefusesALiteralClimbAboveTheRootAtAnyPoint) {

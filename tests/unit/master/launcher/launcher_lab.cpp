@@ -5,12 +5,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -32,6 +35,13 @@ struct RoomForFiles {
 bool comes(int fd, const Deadline& deadline) {
   pollfd waited{.fd = fd, .events = POLLIN, .revents = 0};
   return ::poll(&waited, 1, deadline.leftMs()) == 1;
+}
+
+sockaddr_un addressOf(const std::filesystem::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, path.c_str());
+  return address;
 }
 
 }  // namespace
@@ -77,16 +87,40 @@ std::optional<std::string> LauncherPeer::receive() {
   return packet;
 }
 
-LauncherLab::LauncherLab() {
+LauncherLab::LauncherLab(StartedBy by) {
   folder.makeDir("scripts");
   folder.makeDir("spool");
+  const bool activated = by == StartedBy::kServiceManager;
   auto ends = messageSocketPair().value();
+  if (activated) ends.second = listenAtDoor();
   pid_ = ::fork();
   if (pid_ == 0) {
     ends.first.reset();
-    ::_exit(runLauncher(ends.second.release()));
+    const rlimit few{64, 4096};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    ::dup2(ends.second.get(), 3);
+    if (activated) ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+    if (activated) ::setenv("LISTEN_FDS", "1", 1);
+    ::_exit(runLauncher(3));
   }
-  master.emplace(std::move(ends.first));
+  if (!activated) master.emplace(std::move(ends.first));
+  if (activated && ::geteuid() == 0) master.emplace(knock());
+}
+
+UniqueFd LauncherLab::listenAtDoor() const {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = addressOf(door());
+  EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(::listen(socket.get(), 8), 0);
+  return socket;
+}
+
+UniqueFd LauncherLab::knock() const {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = addressOf(door());
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+            0);
+  return socket;
 }
 
 LauncherLab::~LauncherLab() { kill(); }
@@ -140,11 +174,6 @@ std::size_t LauncherLab::children() const {
   std::ifstream list("/proc/" + pid + "/task/" + pid + "/children");
   return static_cast<std::size_t>(
       std::distance(std::istream_iterator<pid_t>(list), std::istream_iterator<pid_t>()));
-}
-
-std::size_t LauncherLab::descriptors() const {
-  const std::filesystem::directory_iterator open("/proc/" + std::to_string(pid_) + "/fd");
-  return static_cast<std::size_t>(std::distance(begin(open), end(open)));
 }
 
 bool LauncherLab::ends() {

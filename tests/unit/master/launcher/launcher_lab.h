@@ -44,9 +44,15 @@ struct WorkerPeer : LauncherPeer {
   }
 };
 
+/// The launcher may have few descriptors, so that it soon fails if it loses some.
 class LauncherLab {
  public:
-  LauncherLab();
+  enum class StartedBy {
+    kMaster,
+    kServiceManager,  ///< it accepts masters at door()
+  };
+
+  explicit LauncherLab(StartedBy by = StartedBy::kMaster);
   /// Ends the launcher.
   ~LauncherLab();
   LauncherLab(const LauncherLab&) = delete;
@@ -57,6 +63,9 @@ class LauncherLab {
   std::filesystem::path scripts() const { return folder / "scripts"; }
   /// A mount of scripts() as the plan's next one.
   ScriptMount& mount();
+  std::filesystem::path door() const { return folder / "door"; }
+  /// A connection to door().
+  UniqueFd knock() const;
   /// Gives the plan and waits for LauncherReady.
   void start();
   WorkerPeer worker(std::int64_t id = 1);
@@ -72,7 +81,6 @@ class LauncherLab {
   std::vector<RunningScript> running();
   /// Children of the launcher, zombies too.
   std::size_t children() const;
-  std::size_t descriptors() const;
   void kill();
   /// Whether the launcher ends by itself, with code 0.
   bool ends();
@@ -82,6 +90,8 @@ class LauncherLab {
   std::optional<LauncherPeer> master;
 
  private:
+  UniqueFd listenAtDoor() const;
+
   pid_t pid_ = 0;
 };
 

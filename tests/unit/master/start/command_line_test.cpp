@@ -67,8 +67,23 @@ TEST_F(CommandLineTest, RefusesTwoConfigurationsAtOnce) {
   EXPECT_THAT(chosen(), HasSubstr("--config and a folder to serve exclude each other"));
 }
 
+TEST_F(CommandLineTest, TakesAFolderOfScriptsBelowTheOneThatIsServed) {
+  for (const char* name : {"cgi-bin", "a/b", "cgi-bin/"}) {
+    EXPECT_EQ(refusal("cgi", name), "");
+    EXPECT_EQ(line.cgi, name);
+  }
+  for (const char* name : {"", "/", "/cgi-bin", ".", "..", "../x", "a/../../x", "a//b"}) {
+    EXPECT_EQ(refusal("cgi", name),
+              "--cgi " + std::string(name) +
+                  ": use a folder below the one that is served, named from there, such as cgi-bin");
+  }
+}
+
 TEST_F(CommandLineTest, RefusesWhatOnlyAFolderHasBesideAFile) {
   folder.write("egalaxyd.toml", "");
+  CommandLine scripts = line;
+  ASSERT_TRUE(applyOption(scripts, "cgi", "cgi-bin").ok());
+  EXPECT_FALSE(chooseConfiguration(scripts).ok());
   for (const char* option : {"listing", "no-listing"}) {
     CommandLine own = line;
     ASSERT_TRUE(applyOption(own, option, "").ok());

@@ -56,6 +56,19 @@ TEST_F(EffectiveConfigTest, ListsFoldersUnlessToldNotTo) {
   EXPECT_TRUE(directory().listing);
 }
 
+TEST_F(EffectiveConfigTest, RunsScriptsOfTheFolderThatIsNamedAlone) {
+  EXPECT_EQ(config().sites.at(0).mounts.size(), 1U);
+  line.cgi = "bin/cgi/";
+  built = config();
+  const auto& mounts = built.sites.at(0).mounts;
+  ASSERT_EQ(mounts.size(), 2U);
+  EXPECT_EQ(mounts[0].path, "/");
+  EXPECT_EQ(mounts[1].path, "/bin/cgi");
+  CgiArgs expected;
+  expected.root = folder.path() / "bin/cgi/";
+  EXPECT_EQ(std::get<CgiArgs>(mounts[1].args), expected);
+}
+
 TEST_F(EffectiveConfigTest, KnowsWhetherSpartanWasAskedFor) {
   EXPECT_FALSE(wantsSpartan(config()));
   line.spartan = {{"", 3000}};

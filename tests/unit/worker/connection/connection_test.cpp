@@ -45,8 +45,9 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
     std::array<int, 2> pair{};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()), 0);
     client_ = UniqueFd(pair[1]);
-    connection_ = std::make_unique<Connection>(*this, harness_.loop(), Connection::Id{0, 1},
-                                               UniqueFd(pair[0]), listener, kAddress, viaProxy);
+    connection_ =
+        std::make_unique<Connection>(*this, harness_.loop(), Connection::Id{0, 1},
+                                     UniqueFd(pair[0]), listener, kAddress, 50000, viaProxy);
     ASSERT_TRUE(connection_->start());
   }
   void clientSends(const std::string& bytes) {

@@ -31,6 +31,17 @@ TEST(ProxyHeader, NamesTheClient) {
   EXPECT_EQ(parsed(v6), "2001:db8::1 52");
 }
 
+TEST(ProxyHeader, NamesTheClientsPort) {
+  const auto port = [](std::string_view bytes) {
+    const auto step = parseProxyHeader(bytes);
+    return std::get<ProxyHeader>(step).clientPort;
+  };
+  EXPECT_EQ(port("PROXY TCP4 192.0.2.1 198.51.100.1 56324 1965\r\n"), 56324);
+  EXPECT_EQ(port(kV2Tcp4), 56324);
+  EXPECT_EQ(port(kV2 + "\x21\x21\0\x24"s + std::string(32, '\1') + "\xdc\x04\x07\xad"s), 56324);
+  EXPECT_EQ(port("PROXY UNKNOWN\r\n"), 0);
+}
+
 TEST(ProxyHeader, KeepsTheProxysOwnAddressWhereThereIsNoClient) {
   EXPECT_EQ(parsed("PROXY UNKNOWN\r\n"), "- 15");
   EXPECT_EQ(parsed(kV2 + "\x20\0\0\0"s), "- 16");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "common/base/path.h"
@@ -30,6 +31,13 @@ std::shared_ptr<PathMap> pathMap(std::initializer_list<const char*> paths) {
   for (const char* path : paths) map->add(path, std::make_shared<NamedSite>(path));
   return map;
 }
+
+/// Takes encoded slashes.
+class TakingSite final : public Site {
+ public:
+  void handle(Request, Responder, Services&) override { ADD_FAILURE() << "routing asks no site"; }
+  bool takesEncodedSlash(std::string_view) const override { return true; }
+};
 
 /// "h" and "127.0.0.1" are ours on 1965 and 11965; "empty" has only "/wiki".
 SiteMap exampleSites() {
@@ -120,6 +128,65 @@ TEST(Router, AnswersEveryWellFormedUrl) {
       {"gemini://empty/wikis", 51},
   };
   for (const auto& c : cases) EXPECT_EQ(statusOf(c.url), c.status) << c.url;
+}
+
+/// The path at a host whose "/cgi-bin" takes encoded slashes, which are shown as '|', with the
+/// length of the mount; "51" if it is refused.
+std::string takenPath(const std::string& url) {
+  static const SiteMap sites = [] {
+    auto map = pathMap({"/", "/cgi-bin/docs"});
+    map->add("/cgi-bin", std::make_shared<TakingSite>());
+    HostMap<std::shared_ptr<PathMap>> hosts;
+    hosts.add("h", std::move(map));
+    return SiteMap(std::move(hosts));
+  }();
+  Gate gate(sites);
+  gate.setRedirects([] {
+    HostMap<std::shared_ptr<PatternRedirects>> all;
+    all.add("h", std::make_shared<PatternRedirects>(
+                     std::vector<PatternRedirect>{{"moved", "/elsewhere"}}));
+    return all;
+  }());
+  auto result = gate.admit({url, std::get<Uri>(parseUri(url))}, ListenerKind::kGemini, "", {});
+  auto* routed = std::get_if<Routed>(&result);
+  if (routed == nullptr) return std::to_string(static_cast<int>(std::get<Response>(result).status));
+  std::string path = std::move(routed->request.path);
+  std::replace(path.begin(), path.end(), kEncodedSlash, '|');
+  return path + " " + std::to_string(routed->request.mountLength);
+}
+
+TEST(Router, LetsAnEncodedSlashThroughToSitesThatTakeIt) {
+  for (const auto& [url, expected] :
+       {std::pair("gemini://h/cgi-bin/env/https%3A%2F%2Fe.org/x", "/cgi-bin/env/https:||e.org/x 8"),
+        {"gemini://h/cgi-bin/a%2Fb", "/cgi-bin/a|b 8"},
+        {"gemini://h/cgi-bin/docs%2Fb", "/cgi-bin/docs|b 8"},
+        {"gemini://h/cgi-bin/docs/a%2Fb", "51"},
+        {"gemini://h/cgi-bin%2Fa", "51"},
+        {"gemini://h/a%2Fb", "51"},
+        {"gemini://h/moved%2Fb", "51"},
+        {"gemini://h/cgi-bin/x/a%2F..%2F..%2Fetc", "51"},
+        {"gemini://h/cgi-bin/env/%2e%2e/%2e%2e/x%2Fy", "51"},
+        {"gemini://h/cgi-bin/env/%00", "51"},
+        {"gemini://h/cgi-bin/env/%0a", "51"},
+        {"gemini://h/cgi-bin/env/%AE", "51"},
+        {"gemini://h/cgi-bin/../../a%2Fb", "59"},
+        {"gemini://h/cgi-bin/env/%2541", "/cgi-bin/env/%41 8"},
+        {"gemini://h//cgi-bin//env//extra//info//", "/cgi-bin/env/extra/info/ 8"}}) {
+    EXPECT_EQ(takenPath(url), expected) << url;
+  }
+}
+
+TEST(Router, TellsSpartanRequestsThePortThatIsListenedTo) {
+  static const SiteMap sites = exampleSites();
+  Gate gate(sites);
+  gate.setPorts({3000, 4000}, 1965, 3000);
+  const auto port = [&](const std::string& url) {
+    RequestLine line{url, std::get<Uri>(parseUri(url))};
+    auto result = gate.admit(std::move(line), ListenerKind::kSpartan, "", {});
+    return std::get<Routed>(result).request.port;
+  };
+  EXPECT_EQ(port("spartan://h/"), 3000);
+  EXPECT_EQ(port("spartan://h:4000/"), 4000);
 }
 
 std::variant<Routed, Response> redirected(const std::string& url,

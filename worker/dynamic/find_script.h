@@ -1,7 +1,6 @@
 // Finds the script that a path means.
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -18,16 +17,16 @@ enum class ScriptLook {
   kWaiting,  ///< in the pool
 };
 
-struct ScriptPlace {
-  std::string script;      ///< its path below the root, without '/' in front
-  std::size_t length = 0;  ///< of the part of the path that names it; behind it stands PATH_INFO
-  bool isFolder = false;   ///< a folder that was named without its slash
+struct FoundScript {
+  std::string script;     ///< its path below the root, without '/' in front
+  std::string pathInfo;   ///< see ScriptPlace
+  bool isFolder = false;  ///< a folder that was named without its slash
 };
 
 /// The shortest part of `path` that is a regular file which somebody may execute; of a folder that
 /// is named with its slash, the first of `args.index`. `path`: below the mount, begins with '/', or
 /// is "": the root itself. Looks with openat2(2) and O_PATH, so the file need not be readable.
 /// Errors: kNotFound, kBusy (kCached: ask in the pool), kNoSpace, kIo. Any thread.
-Result<ScriptPlace> findScript(const CgiArgs& args, std::string_view path, ScriptLook look);
+Result<FoundScript> findScript(const CgiArgs& args, std::string_view path, ScriptLook look);
 
 }  // namespace egalaxyd

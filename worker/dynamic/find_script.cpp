@@ -1,4 +1,4 @@
-#include "worker/dynamic/script_place.h"
+#include "worker/dynamic/find_script.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -10,8 +10,8 @@
 #include <cerrno>
 
 #include "common/base/errno_error.h"
-#include "common/base/path.h"
 #include "common/base/unique_fd.h"
+#include "worker/dynamic/script_path.h"
 
 namespace egalaxyd {
 namespace {
@@ -54,27 +54,35 @@ class Finder {
   Finder(const CgiArgs& args, UniqueFd root, ScriptLook look)
       : args_(args), root_(std::move(root)), look_(look) {}
 
-  Result<ScriptPlace> find(std::string_view path) const {
-    std::size_t end = 0;
-    while (end < path.size()) {
-      const std::size_t begin = end + 1;
-      end = std::min(path.find('/', begin), path.size());
-      const std::string_view name = path.substr(begin, end - begin);
-      if (name.empty() && end == path.size()) return indexOf(path);
-      if (name.empty() || isHidden(name) || name.find(kEncodedSlash) != name.npos) return missing();
-      const auto kind = kindOf(std::string(path.substr(1, end - 1)));
-      if (!kind) return kind.error();
-      if (*kind == Kind::kScript) return ScriptPlace{std::string(path.substr(1, end - 1)), end};
-      if (*kind != Kind::kFolder) return missing();
+  Result<FoundScript> find(std::string_view path) const {
+    if (path.ends_with('/')) {
+      if (auto index = indexOf(path); index || index.error().code != ErrorCode::kNotFound) {
+        return index;
+      }
     }
-    return ScriptPlace{{}, path.size(), true};
+    for (std::size_t count = 1;; ++count) {
+      auto place = scriptPlace(path, count);
+      if (!place) break;
+      if (isHidden(place->script)) return missing();
+      const auto kind = kindOf(place->script);
+      if (!kind) return kind.error();
+      if (*kind == Kind::kScript) {
+        return FoundScript{std::move(place->script), std::move(place->pathInfo), false};
+      }
+      if (*kind != Kind::kFolder) return missing();
+      if (place->pathInfo.empty()) return FoundScript{{}, {}, true};
+    }
+    return path.empty() ? Result<FoundScript>(FoundScript{{}, {}, true}) : missing();
   }
 
  private:
   enum class Kind { kScript, kFolder, kOther };
 
   static Error missing() { return {ErrorCode::kNotFound, "no such script"}; }
-  bool isHidden(std::string_view name) const { return !args_.hidden && name.front() == '.'; }
+  /// Its last segment; those before it have been looked at.
+  bool isHidden(std::string_view script) const {
+    return !args_.hidden && script.substr(script.rfind('/') + 1).starts_with('.');
+  }
 
   Result<Kind> kindOf(const std::string& relative) const {
     auto opened = lookAt(root_.get(), relative.c_str(), policyOf(args_.symlinks), look_);
@@ -87,11 +95,11 @@ class Finder {
   }
 
   /// `path` names a folder, with its slash.
-  Result<ScriptPlace> indexOf(std::string_view path) const {
+  Result<FoundScript> indexOf(std::string_view path) const {
     for (const std::string& name : args_.index) {
       const std::string relative = std::string(path.substr(1)) + name;
       const auto kind = kindOf(relative);
-      if (kind && *kind == Kind::kScript) return ScriptPlace{relative, path.size()};
+      if (kind && *kind == Kind::kScript) return FoundScript{relative, {}, false};
       if (!kind && kind.error().code != ErrorCode::kNotFound) return kind.error();
     }
     return missing();
@@ -104,7 +112,7 @@ class Finder {
 
 }  // namespace
 
-Result<ScriptPlace> findScript(const CgiArgs& args, std::string_view path, ScriptLook look) {
+Result<FoundScript> findScript(const CgiArgs& args, std::string_view path, ScriptLook look) {
   auto root = lookAt(AT_FDCWD, args.root.c_str(), 0, look);
   if (!root) return root.error();
   return Finder(args, std::move(*root), look).find(path);
