@@ -42,6 +42,9 @@ TEST(CorpusReplay, ControlProtocolKeepsItsProperties) {
 TEST(CorpusReplay, BackupArchiveKeepsItsProperties) { replay("backup_archive", backup_archive); }
 TEST(CorpusReplay, SidecarKeepsItsProperties) { replay("sidecar", sidecar); }
 TEST(CorpusReplay, HandshakeGuardKeepsItsProperties) { replay("handshake_guard", handshake_guard); }
+TEST(CorpusReplay, LauncherProtocolKeepsItsProperties) {
+  replay("launcher_protocol", launcher_protocol);
+}
 
 }  // namespace
 }  // namespace egalaxyd::fuzz
