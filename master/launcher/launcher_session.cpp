@@ -34,7 +34,10 @@ std::optional<LauncherPlan> readPlan(int file) {
   return decodeLauncherPlan(bytes);
 }
 
-std::string brief(const std::string& text) { return printable(text).substr(0, kMostListedText); }
+/// A character that is cut is shown as one that is none.
+std::string brief(const std::string& text) {
+  return printable(printable(text).substr(0, kMostListedText));
+}
 
 }  // namespace
 
@@ -242,7 +245,7 @@ void LauncherSession::answer(std::uint64_t key, const LauncherAnswers& message,
 void LauncherSession::refuse(std::uint64_t run, WhyNot why, const std::string& text) {
   const Job& job = jobs_.at(run);
   release(run);
-  answer(job.worker, NotStarted{job.ask.run, why, text.substr(0, kMostAnswerText)});
+  answer(job.worker, NotStarted{job.ask.run, why, printable(text).substr(0, kMostAnswerText)});
 }
 
 /// The worker may use its number again.
