@@ -350,7 +350,7 @@ std::vector<std::string> keysUnder(const std::string& manual, const std::string&
   std::vector<std::string> keys;
   const std::size_t begin = manual.find("\n.Ss " + heading + "\n");
   if (begin == std::string::npos) return keys;
-  std::istringstream lines(manual.substr(begin, manual.find("\n.S", begin + 1) - begin));
+  std::istringstream lines(manual.substr(begin, manual.find("\n.Ss ", begin + 1) - begin));
   constexpr std::string_view kItem = ".It Ic ";
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with(kItem)) continue;
