@@ -74,4 +74,8 @@ Task<std::optional<Upstreams::Connected>> Upstreams::connect(const Caller& calle
   co_return std::nullopt;
 }
 
+Response noConnectionFree() {
+  return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
+}
+
 }  // namespace egalaxyd

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/unique_fd.h"
 #include "common/config/config.h"
@@ -53,5 +54,8 @@ class Upstreams {
   ConnectionPlaces places_;
   UpstreamTurns turns_;
 };
+
+/// 41, after takePlace() gave none.
+Response noConnectionFree();
 
 }  // namespace egalaxyd

@@ -34,10 +34,6 @@ std::string replaced(std::string text, std::string_view name, const std::string&
   return text;
 }
 
-Response noConnectionFree() {
-  return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
-}
-
 Response nobodyAnswers() {
   return Response::failure(Status::kProxyError, "The application does not answer");
 }
