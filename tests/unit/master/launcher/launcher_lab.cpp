@@ -65,6 +65,10 @@ void LauncherPeer::send(std::string_view packet, const std::vector<int>& out) co
   EXPECT_GE(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL), 0);
 }
 
+void LauncherPeer::offer(std::string_view packet) const {
+  ::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 std::optional<std::string> LauncherPeer::receive() {
   if (!comes(socket_.get(), Deadline())) return std::nullopt;
   std::string packet(kMostLauncherBytes, '\0');

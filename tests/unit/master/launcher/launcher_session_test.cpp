@@ -355,6 +355,21 @@ TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatHasGone) {
   EXPECT_TRUE(eventually([&] { return lab_.running().empty(); }));
 }
 
+TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatDoesNotRead) {
+  lab_.mount().processes = 1;
+  lab_.plan.queue = 0;
+  lab_.start();
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
+  const WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it", 1));
+  const pid_t main = numberIn("main");
+  EXPECT_TRUE(eventually([&] {
+    for (int i = 0; i < 1000; ++i) worker.offer(encode(WorkerAsks(ask("it", 2))));
+    return lab_.running().empty();
+  }));
+  EXPECT_TRUE(isGone(main));
+}
+
 TEST_F(LauncherTest, LeavesNothingOfManyRuns) {
   lab_.start();
   lab_.script("it", "#!/bin/sh\n:\n");
