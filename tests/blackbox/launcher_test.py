@@ -30,7 +30,7 @@ root = "cgi"
 NAME = "egalaxyd-launch"
 OTHER = "nobody"  # an account that is there everywhere
 GREETING = "#!/bin/sh\nprintf '20 text/plain\\r\\nhello\\n'\n"
-SLEEPER = "#!/bin/sh\nsleep 1000 &\nsleep 1000\n"
+SLEEPER = "#!/bin/sh\nsleep 1000 &\nsleep 1000\necho\n"
 
 
 def sockets(pid):
@@ -208,9 +208,10 @@ class RunningScripts(Case):
 
     def test_end_with_their_launcher(self):
         self.server.start()
-        pid = self.asked_to_sleep()
+        session = os.getsid(self.asked_to_sleep())
+        self.assertTrue(eventually(lambda: len(processes(group=session)) == 3))
         os.kill(self.launcher(), signal.SIGKILL)
-        self.assertTrue(eventually(lambda: not name_of(pid)))
+        self.assertTrue(eventually(lambda: not processes(group=session)))
         self.assertTrue(eventually(lambda: self.asleep))
         self.assertEqual(self.asleep[0].status, 42)
 
