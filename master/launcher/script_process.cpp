@@ -15,7 +15,10 @@
 #include <cerrno>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <sstream>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -242,6 +245,31 @@ std::uint64_t tagOf(pid_t pid) {
   if (::prlimit(pid, RLIMIT_RTTIME, nullptr, &value) != 0) return 0;
   if (value.rlim_max == RLIM_INFINITY || value.rlim_max <= kTagBase) return 0;
   return value.rlim_max - kTagBase;
+}
+
+bool isScript(pid_t pid) {
+  constexpr std::string_view kTagged = "Max realtime timeout";
+  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(kTagged)) continue;
+    rlim_t value = 0;
+    return (std::istringstream(line.substr(kTagged.size())) >> value) && value > kTagBase;
+  }
+  return false;
+}
+
+std::vector<pid_t> childrenHere() {
+  const std::string file = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
+  const UniqueFd list(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  std::array<char, 4096> part;
+  for (ssize_t got = 0; list && (got = ::read(list.get(), part.data(), part.size())) > 0;) {
+    text.append(part.data(), static_cast<std::size_t>(got));
+  }
+  std::istringstream numbers(text);
+  std::vector<pid_t> children;
+  for (pid_t pid = 0; numbers >> pid;) children.push_back(pid);
+  return children;
 }
 
 }  // namespace egalaxyd
