@@ -479,7 +479,7 @@ TEST_F(LauncherTest, EndsWhenItIsToldThatNoWorkerComes) {
 
 TEST_F(LauncherTest, ScriptsEndWithTheLauncher) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "exec sleep 1000\n");
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it"));
   ASSERT_TRUE(worker.next<ScriptStarted>());
