@@ -18,7 +18,6 @@
 #include <fstream>
 #include <map>
 #include <sstream>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -208,7 +207,7 @@ pid_t forkBlocked() {
 
 }  // namespace
 
-OwnAccount OwnAccount::own() {
+ScriptAccount ScriptAccount::own() {
   const passwd* entry = ::getpwuid(::geteuid());
   if (entry == nullptr) return {std::to_string(::geteuid()), "/"};
   return {entry->pw_name, entry->pw_dir};
@@ -241,35 +240,17 @@ std::optional<StartFailure> readStartFailure(int report) {
 }
 
 std::uint64_t tagOf(pid_t pid) {
-  rlimit value{};
-  if (::prlimit(pid, RLIMIT_RTTIME, nullptr, &value) != 0) return 0;
-  if (value.rlim_max == RLIM_INFINITY || value.rlim_max <= kTagBase) return 0;
-  return value.rlim_max - kTagBase;
-}
-
-bool isScript(pid_t pid) {
-  constexpr std::string_view kTagged = "Max realtime timeout";
+  // prlimit(2) would not tell root without its capabilities of another account's process.
   std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  constexpr std::string_view kName = "Max realtime timeout";
   for (std::string line; std::getline(limits, line);) {
-    if (!line.starts_with(kTagged)) continue;
-    rlim_t value = 0;
-    return (std::istringstream(line.substr(kTagged.size())) >> value) && value > kTagBase;
+    if (!line.starts_with(kName)) continue;
+    std::istringstream values(line.substr(kName.size()));
+    rlim_t soft = 0;
+    rlim_t hard = 0;
+    return values >> soft >> hard && hard > kTagBase ? hard - kTagBase : 0;
   }
-  return false;
-}
-
-std::vector<pid_t> childrenHere() {
-  const std::string file = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
-  const UniqueFd list(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  std::array<char, 4096> part;
-  for (ssize_t got = 0; list && (got = ::read(list.get(), part.data(), part.size())) > 0;) {
-    text.append(part.data(), static_cast<std::size_t>(got));
-  }
-  std::istringstream numbers(text);
-  std::vector<pid_t> children;
-  for (pid_t pid = 0; numbers >> pid;) children.push_back(pid);
-  return children;
+  return 0;
 }
 
 }  // namespace egalaxyd

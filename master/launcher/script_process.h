@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
@@ -53,13 +52,6 @@ struct StartFailure {
 std::optional<StartFailure> readStartFailure(int report);
 
 /// The tag of the run that `pid`, a child of this process, belongs to: every process inherits it,
-/// and none can take it off unseen, whatever session it makes. 0: it has none.
+/// and none can take another's, whatever session it makes. 0: it has none.
 std::uint64_t tagOf(pid_t pid);
-/// Whether it has any tag. Reads /proc, so that a root who has given up rights can tell as well.
-bool isScript(pid_t pid);
-
-/// Of the calling process. The kernel puts newcomers at the end, and where the caller alone takes
-/// some away, none is missed.
-std::vector<pid_t> childrenHere();
-
 }  // namespace egalaxyd

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <set>
-#include <string>
 #include <utility>
+#include <vector>
+
+#include "master/launcher/orphans.h"
 
 namespace egalaxyd {
 namespace {

@@ -25,8 +25,8 @@
 #include "common/base/write_all.h"
 #include "common/loop/signal_source.h"
 #include "common/system/log.h"
+#include "master/launcher/orphans.h"
 #include "master/launcher/packet_socket.h"
-#include "master/launcher/script_process.h"
 
 namespace egalaxyd {
 namespace {
@@ -408,14 +408,7 @@ void LauncherKeeper::hurry() {
 
 /// Those whose parents are killed come next.
 void LauncherKeeper::endOrphans() {
-  bool found = false;
-  for (const pid_t child : childrenHere()) {
-    if (!isScript(child)) continue;
-    found = true;
-    ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, WNOHANG);
-  }
-  if (found) return orphans_.setAfter(kOrphanPause);
+  if (egalaxyd::endOrphans()) return orphans_.setAfter(kOrphanPause);
   tellWhenNone();
 }
 
