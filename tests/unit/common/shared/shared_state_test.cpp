@@ -123,7 +123,7 @@ TEST_F(SharedStateTest, ReturnsToZeroWhenAllIsReleased) {
     ASSERT_TRUE(state_->takeAddress(3, PerAddress::kConnections, client, 0));
     state_->releaseAddress(3, PerAddress::kConnections, client);
   }
-  for (const auto& row : state_->slot(3).addresses.rows) {
+  for (const auto& row : state_->slot(3).addresses[0].rows) {
     for (const auto& bucket : row) ASSERT_EQ(bucket.load(), 0);
   }
 }
