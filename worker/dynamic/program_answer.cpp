@@ -226,12 +226,11 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
   if (whenUnwanted && !answer.runsToItsEnd) whenUnwanted->onRequest([&alarm] { alarm.ring(); });
   ScriptHeaderParser parser(answer.from);
   HeaderRead read;
-  for (;;) {
+  while (!late) {
+    if (whenUnwanted && !answer.runsToItsEnd && whenUnwanted->requested()) co_return;
     read = readHeader(*answer.source, parser);
     if (read.ended || !std::holds_alternative<NeedMore>(read.step)) break;
     static_cast<void>(co_await alarm.wait());
-    if (whenUnwanted && !answer.runsToItsEnd && whenUnwanted->requested()) co_return;
-    if (late) break;
   }
   if (whenUnwanted) whenUnwanted->onRequest({});
   answer.source->onReady({});
@@ -242,7 +241,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
     co_return std::move(reply).send(
         Response::failure(lateStatus(answer.from), "The application did not answer in time"));
   }
-  if (read.ended && parser.silent() && answer.tryAgain) {
+  if (read.ended && answer.tryAgain && answer.source->saidNothing()) {
     co_return answer.tryAgain(std::move(reply), std::move(answer.place));
   }
   if (read.ended) read.step = withoutHeader(*answer.source, parser);

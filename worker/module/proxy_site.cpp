@@ -69,8 +69,7 @@ Task<void> ProxySite::ask(Call call, Services& services) {
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply)
-        .send(
-            Response::failure(Status::kProxyError, "The capsule behind this one does not answer"));
+        .send(notConnected(connected.error(), "The capsule behind this one does not answer"));
   }
   const std::string mount =
       call.request.mountLength > 1 ? call.request.path.substr(0, call.request.mountLength) : "";
