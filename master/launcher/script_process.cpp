@@ -207,7 +207,7 @@ pid_t forkBlocked() {
 
 }  // namespace
 
-ScriptAccount ScriptAccount::own() {
+OwnAccount OwnAccount::own() {
   const passwd* entry = ::getpwuid(::geteuid());
   if (entry == nullptr) return {std::to_string(::geteuid()), "/"};
   return {entry->pw_name, entry->pw_dir};
