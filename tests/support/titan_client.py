@@ -99,6 +99,7 @@ class Conversation:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which would pass for a close_notify
         context.set_ciphers("DEFAULT:@SECLEVEL=0")  # weak certificates are the server's to refuse
         if version:
             context.minimum_version = context.maximum_version = version
