@@ -265,6 +265,7 @@ void LauncherSession::start(std::uint64_t run) {
                                        .ask = job.ask,
                                        .spool = spool_.get(),
                                        .ruleset = ruleset_.get(),
+                                       .hidden = plan_.hidden,
                                        .account = account_,
                                        .tag = run},
                                       *this);

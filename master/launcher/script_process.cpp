@@ -15,7 +15,9 @@
 #include <cerrno>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <sstream>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -110,6 +112,15 @@ Result<void> takeStandardInput(const ScriptOrder& order) {
   return {};
 }
 
+/// The body is in a folder that is hidden, and may be opened anew nevertheless, as /dev/stdin.
+Result<void> hideOthers(const ScriptOrder& order) {
+  if (order.ask.body.empty()) return enterRuleset(order.ruleset);
+  const auto ruleset = hideFolders(order.hidden);
+  if (!ruleset) return ruleset.error();
+  showFile(ruleset->get(), STDIN_FILENO);
+  return enterRuleset(ruleset->get());
+}
+
 /// "NAME=value"; those of the configuration replace none of ours.
 std::vector<std::string> environmentOf(const ScriptOrder& order) {
   std::map<std::string_view, std::string_view> variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"},
@@ -164,7 +175,7 @@ Error becomeScript(const ScriptOrder& order, int output, int errors) {
     return errnoError("take the pipes", errno);
   }
   if (order.ruleset >= 0) {
-    if (auto entered = enterRuleset(order.ruleset); !entered) return entered.error();
+    if (auto entered = hideOthers(order); !entered) return entered.error();
   }
   if (::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0) {
     return errnoError("close descriptors", errno);
@@ -238,10 +249,17 @@ std::optional<StartFailure> readStartFailure(int report) {
 }
 
 std::uint64_t tagOf(pid_t pid) {
-  rlimit value{};
-  if (::prlimit(pid, RLIMIT_RTTIME, nullptr, &value) != 0) return 0;
-  if (value.rlim_max == RLIM_INFINITY || value.rlim_max <= kTagBase) return 0;
-  return value.rlim_max - kTagBase;
+  // prlimit(2) would not tell root without its capabilities of another account's process.
+  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  constexpr std::string_view kName = "Max realtime timeout";
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(kName)) continue;
+    std::istringstream values(line.substr(kName.size()));
+    rlim_t soft = 0;
+    rlim_t hard = 0;
+    return values >> soft >> hard && hard > kTagBase ? hard - kTagBase : 0;
+  }
+  return 0;
 }
 
 }  // namespace egalaxyd

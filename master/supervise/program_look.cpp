@@ -26,7 +26,6 @@
 #include <vector>
 
 #include "common/base/unique_fd.h"
-#include "common/config/config_check.h"
 #include "common/config/config_loader.h"
 #include "common/config/dynamic_mounts.h"
 #include "common/system/script_account.h"
@@ -452,7 +451,7 @@ void lookAtPrograms(const Config& config, Findings& found, uid_t master) {
   const DynamicMounts mounts = dynamicMounts(config);
   if (mounts.none()) return;
   const auto accounts = checkAccounts(config, master, found);
-  addComplaints(found.complaints, lookApart([&] { return mistakesOnDisk(config); }));
+  addAll(found.complaints, lookApart([&] { return mistakesOnDisk(config); }));
   addAll(found.warnings, lookApart([&] { return doubtsOnDisk(config); }));
   for (const auto& entry : accounts) {
     const Account& account = entry.second.account;

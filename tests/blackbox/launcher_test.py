@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,7 +31,7 @@ root = "cgi"
 NAME = "egalaxyd-launch"
 OTHER = "nobody"  # an account that is there everywhere
 GREETING = "#!/bin/sh\nprintf '20 text/plain\\r\\nhello\\n'\n"
-SLEEPER = "#!/bin/sh\nsleep 1000 &\nsleep 1000\n"
+SLEEPER = "#!/bin/sh\nsleep 1000 &\nsleep 1000\necho\n"
 
 
 def sockets(pid):
@@ -208,9 +209,10 @@ class RunningScripts(Case):
 
     def test_end_with_their_launcher(self):
         self.server.start()
-        pid = self.asked_to_sleep()
+        session = os.getsid(self.asked_to_sleep())
+        self.assertTrue(eventually(lambda: len(processes(group=session)) == 3))
         os.kill(self.launcher(), signal.SIGKILL)
-        self.assertTrue(eventually(lambda: not name_of(pid)))
+        self.assertTrue(eventually(lambda: not processes(group=session)))
         self.assertTrue(eventually(lambda: self.asleep))
         self.assertEqual(self.asleep[0].status, 42)
 
@@ -238,6 +240,57 @@ class OfTheMastersAccount(Case):
                                "reload"], user=owner, capture_output=True, text=True, check=False,
                               cwd="/", timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+
+@unittest.skipIf(os.geteuid() != 0, "only root has several accounts")
+class OfSystemd(Case):
+    """A master that is not root, and a launcher of another account behind a socket."""
+
+    SCRIPTS_ACCOUNT = "daemon"
+    settings = {"server.user": '""', "dynamic.account": f'"{SCRIPTS_ACCOUNT}"'}
+    account = OTHER
+
+    def setUp(self):
+        super().setUp()
+        run = self.folder.path / "run"
+        run.mkdir()
+        master, scripts = pwd.getpwnam(OTHER), pwd.getpwnam(self.SCRIPTS_ACCOUNT)
+        os.chown(run, master.pw_uid, master.pw_gid)
+        path = run / f"launcher-{self.SCRIPTS_ACCOUNT}.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(listener.close)
+        listener.bind(str(path))
+        os.chown(path, 0, master.pw_gid)
+        path.chmod(0o660)
+        listener.listen()
+        line = f'exec env LISTEN_PID=$$ LISTEN_FDS=1 "{program("egalaxyd")}" --launcher 3<&{listener.fileno()}'
+        self.service = subprocess.Popen(["sh", "-c", line], pass_fds=[listener.fileno()], cwd="/",
+                                        user=scripts.pw_uid, group=scripts.pw_gid, extra_groups=[])
+        self.addCleanup(self.service.wait)
+        self.addCleanup(self.service.terminate)
+        self.script("who", "#!/bin/sh\nprintf '20 text/plain\\r\\n'\nid -un\n")
+
+    def test_scripts_have_the_account_of_the_launcher(self):
+        self.server.start()
+        self.assertEqual(self.server.get("/cgi/who").body, b"daemon\n")
+        self.assertEqual(self.launchers(), [], "the master needs none of its own")
+
+    def test_it_serves_one_generation_after_the_other(self):
+        self.server.start()
+        for _ in range(2):
+            self.assertEqual(self.ctl("reload").returncode, 0)
+            self.assertEqual(self.server.get("/cgi/who").body, b"daemon\n")
+        self.assertEqual(self.server.stop(), [])
+        self.assertIsNone(self.service.poll())
+        self.server.start()
+        self.assertEqual(self.server.get("/cgi/who").body, b"daemon\n")
+
+    def test_scripts_are_listed_and_end_with_the_server(self):
+        self.server.start()
+        session = os.getsid(self.asked_to_sleep())
+        self.assertEqual(self.scripts()[0]["account"], self.SCRIPTS_ACCOUNT)
+        self.server.kill()
+        self.assertTrue(eventually(lambda: not processes(group=session)))
 
 
 if __name__ == "__main__":

@@ -118,4 +118,13 @@ void Upstreams::closeOld() {
   }
 }
 
+Response noConnectionFree() {
+  return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
+}
+
+Response notConnected(const Error& why, const char* text) {
+  if (why.code == ErrorCode::kNoSpace) return noConnectionFree();
+  return Response::failure(Status::kProxyError, text);
+}
+
 }  // namespace egalaxyd

@@ -68,4 +68,9 @@ class Upstreams {
   std::vector<std::deque<Kept>> kept_;  ///< by upstream; the newest is the last
 };
 
+/// 41, after takePlace() gave none.
+Response noConnectionFree();
+/// After connect() has failed: 41 without a launcher, else 43 with `text`.
+Response notConnected(const Error& why, const char* text);
+
 }  // namespace egalaxyd

@@ -22,15 +22,6 @@ std::string replaced(std::string text, std::string_view name, const std::string&
   return text;
 }
 
-Response serverBusy() {
-  return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
-}
-
-Response notConnected(const Error& why) {
-  if (why.code == ErrorCode::kNoSpace) return serverBusy();
-  return Response::failure(Status::kProxyError, "The application does not answer");
-}
-
 }  // namespace
 
 ApplicationSite::ApplicationSite(const ScgiArgs& args, std::uint32_t firstUpstream,
@@ -120,11 +111,12 @@ Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
 Task<void> ApplicationSite::ask(Call call, Services& services) {
   const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody, call.fresh};
   auto place = co_await upstreams_.takePlace(caller, services);
-  if (!place) co_return std::move(call.reply).send(serverBusy());
+  if (!place) co_return std::move(call.reply).send(noConnectionFree());
   auto connected = co_await upstreams_.connect(caller, services);
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
-    co_return std::move(call.reply).send(notConnected(connected.error()));
+    co_return std::move(call.reply)
+        .send(notConnected(connected.error(), "The application does not answer"));
   }
   pass(std::move(call), std::move(*place), std::move(*connected), services);
 }

@@ -127,7 +127,12 @@ UniqueFd LauncherLab::knock() const {
   return socket;
 }
 
-LauncherLab::~LauncherLab() { kill(); }
+LauncherLab::~LauncherLab() {
+  const bool endsByItself = master && !std::filesystem::exists(door());
+  master.reset();
+  if (endsByItself) ends();
+  kill();
+}
 
 void LauncherLab::kill() {
   if (pid_ == 0) return;
@@ -182,7 +187,8 @@ std::size_t LauncherLab::children() const {
 
 bool LauncherLab::ends() {
   int status = 0;
-  if (!eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; })) return false;
+  if (pid_ == 0 || !eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }))
+    return false;
   pid_ = 0;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

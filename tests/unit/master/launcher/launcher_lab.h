@@ -55,7 +55,7 @@ class LauncherLab {
   };
 
   explicit LauncherLab(StartedBy by = StartedBy::kMaster);
-  /// Ends the launcher.
+  /// Ends the launcher and what it runs; the workers must have gone.
   ~LauncherLab();
   LauncherLab(const LauncherLab&) = delete;
   LauncherLab& operator=(const LauncherLab&) = delete;

@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -16,6 +18,7 @@
 
 #include "common/base/number.h"
 #include "common/shared/script_names.h"
+#include "master/launcher/orphans.h"
 #include "tests/support/deadline.h"
 #include "tests/unit/master/launcher/launcher_lab.h"
 
@@ -479,7 +482,7 @@ TEST_F(LauncherTest, EndsWhenItIsToldThatNoWorkerComes) {
 
 TEST_F(LauncherTest, ScriptsEndWithTheLauncher) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "exec sleep 1000\n");
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it"));
   ASSERT_TRUE(worker.next<ScriptStarted>());
@@ -516,6 +519,25 @@ TEST(LauncherDoor, ServesEachMasterThatComes) {
   old.send(encode(MasterSays(FinishRuns{})));
   EXPECT_FALSE(old.receive()) << "that generation is over";
   EXPECT_TRUE(eventually([&] { return lab.running().empty(); })) << "this one is not";
+}
+
+TEST_F(LauncherTest, LeavesOrphansThatItsParentFindsWhenItIsKilled) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  lab_.start();
+  lab_.script("daemon",
+              "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n(setsid ./daemon &)\nsleep 1000\n");
+  WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it"));
+  const pid_t daemon = numberIn("number");
+  const pid_t stranger = ::fork();
+  if (stranger == 0) ::_exit(::pause());
+  lab_.kill();
+  EXPECT_TRUE(eventually([] { return !endOrphans() && childrenHere().size() == 1; }));
+  EXPECT_TRUE(isGone(daemon));
+  EXPECT_EQ(::kill(stranger, SIGKILL), 0) << "it is no script's";
+  EXPECT_EQ(::waitpid(stranger, nullptr, 0), stranger);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 // --- workers that lie -----------------------------------------------------------------------

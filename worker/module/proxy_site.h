@@ -1,0 +1,59 @@
+// module = "proxy".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/config/config.h"
+#include "worker/dynamic/program_place.h"
+#include "worker/dynamic/proxy_urls.h"
+#include "worker/dynamic/request_spool.h"
+#include "worker/dynamic/upstreams.h"
+#include "worker/site/site.h"
+#include "worker/transport/dialled_stream.h"
+
+namespace egalaxyd {
+
+/// Asks another capsule. Its connections are made by the first launcher, TLS is ours.
+class ProxySite final : public Site {
+ public:
+  /// `firstUpstream`: UpstreamMount::number of the first address. `queueTimeout`: dynamic's.
+  /// `context`: nullptr without TLS.
+  ProxySite(const ProxyArgs& args, std::shared_ptr<const DialledContext> context,
+            std::uint32_t firstUpstream, milliseconds queueTimeout);
+
+  void handle(Request request, Responder reply, Services& services) override;
+  AcceptedBody takes(std::string_view) const override {
+    return args_.titan ? AcceptedBody::kUploads : AcceptedBody::kInput;
+  }
+  UploadRight uploadRight(const Request&, std::string_view) const override {
+    return args_.titan ? UploadRight::kOpen : UploadRight::kNone;
+  }
+  bool hidesQuery(std::string_view) const override { return args_.sensitive; }
+  bool keepsTime(std::string_view) const override { return true; }
+  bool takesEncodedSlash(std::string_view) const override { return true; }
+
+ private:
+  /// A request on its way to a capsule.
+  struct Call {
+    Request request;
+    Responder reply;
+    ProgramPlace place;
+    SpooledBody body;
+    bool hasBody = false;
+    std::string name;  ///< for the log: proxy "/old"
+  };
+
+  Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services);
+  Task<void> ask(Call call, Services& services);
+  void pass(Call call, Upstreams::Place place, Upstreams::Connected connected, ProxyRoute route,
+            std::string url, Services& services);
+
+  const ProxyArgs args_;
+  const std::shared_ptr<const DialledContext> context_;
+  Upstreams upstreams_;  ///< of this worker; loop thread only
+};
+
+}  // namespace egalaxyd
