@@ -155,7 +155,7 @@ class Scgi(Case):
 
     def test_a_name_is_looked_up(self):
         first = self.application(scgi_page("named"), place=("127.0.0.1", 0))
-        self.start(to=[f"localhost:{first.port}"])
+        self.start(to=[f"localhost:{first.port}"])  # asked before it is looked up
         self.assertPage(self.get(), b"named")
 
     def test_one_that_answers_without_reading_is_heard(self):
