@@ -55,23 +55,33 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
 }
 
 Task<std::optional<Upstreams::Connected>> Upstreams::connect(const Caller& caller,
-                                                             Services& services) {
-  LauncherLink& launcher = services.programs.launcher(0);
+                                                             Services& services, Prepare prepare) {
   for (const std::size_t upstream : order()) {
-    const std::uint32_t run = launcher.newRun();
-    const DialUpstream order{run, first_ + static_cast<std::uint32_t>(upstream)};
-    if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
-    auto socket = co_await launcher.dial(order);
-    caller.cancellation->onRequest({});
-    if (socket) {
+    auto connected = co_await dial(upstream, caller, services);
+    if (connected && prepare) {
+      if (auto fit = co_await prepare(*connected); !fit) connected = fit.error();
+    }
+    if (connected) {
       turns_.answered(upstream);
-      co_return Connected{std::move(*socket), upstream};
+      co_return std::move(*connected);
     }
     if (!caller.goesOn && caller.cancellation->requested()) co_return std::nullopt;
-    spdlog::error("{} ({}): {}", caller.name, address(upstream), socket.error().message);
-    if (socket.error().code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
+    spdlog::error("{} ({}): {}", caller.name, address(upstream), connected.error().message);
+    if (connected.error().code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
   }
   co_return std::nullopt;
+}
+
+Task<Result<Upstreams::Connected>> Upstreams::dial(std::size_t upstream, const Caller& caller,
+                                                   Services& services) {
+  LauncherLink& launcher = services.programs.launcher(0);
+  const std::uint32_t run = launcher.newRun();
+  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(upstream)};
+  if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
+  auto socket = co_await launcher.dial(order);
+  caller.cancellation->onRequest({});
+  if (!socket) co_return socket.error();
+  co_return Connected{std::move(*socket), upstream};
 }
 
 Response noConnectionFree() {

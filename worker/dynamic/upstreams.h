@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "common/base/result.h"
 #include "common/base/unique_fd.h"
+#include "common/base/unique_function.h"
 #include "common/config/config.h"
 #include "worker/base/task.h"
 #include "worker/dynamic/connection_places.h"
@@ -38,9 +40,12 @@ class Upstreams {
     UniqueFd socket;  ///< non-blocking
     std::size_t upstream = 0;
   };
+  /// Makes a new connection fit for a request; its socket may be taken. An Error sets the upstream
+  /// aside as a refusal does.
+  using Prepare = UniqueFunction<Task<Result<void>>(Connected&)>;
   /// Of those whose turn it is, the first that answers; nullopt: none does, which is logged, or the
-  /// client has left. What is connected once is not tried again.
-  Task<std::optional<Connected>> connect(const Caller& caller, Services& services);
+  /// client has left. What is connected once is not tried again. `prepare` may be empty.
+  Task<std::optional<Connected>> connect(const Caller& caller, Services& services, Prepare prepare);
 
   /// In the order in which the next request tries them.
   std::vector<std::size_t> order() { return turns_.order(Clock::now()); }
@@ -48,6 +53,8 @@ class Upstreams {
   std::size_t count() const { return args_.to.size(); }
 
  private:
+  Task<Result<Connected>> dial(std::size_t upstream, const Caller& caller, Services& services);
+
   const UpstreamArgs args_;
   const std::uint32_t first_;
   const milliseconds patience_;

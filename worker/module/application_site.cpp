@@ -137,7 +137,7 @@ Task<void> ApplicationSite::ask(Call call, Services& services) {
                      services);
     }
   }
-  auto connected = co_await upstreams_.connect(caller, services);
+  auto connected = co_await upstreams_.connect(caller, services, {});
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply).send(nobodyAnswers());
