@@ -23,6 +23,11 @@ ProgramUpload anyUpload() {
   return upload;
 }
 
+/// "" for "/".
+std::string mountOf(const Request& request) {
+  return request.mountLength > 1 ? request.path.substr(0, request.mountLength) : "";
+}
+
 }  // namespace
 
 ProxySite::ProxySite(const ProxyArgs& args, std::shared_ptr<const DialledContext> context,
@@ -46,8 +51,9 @@ void ProxySite::handle(Request request, Responder reply, Services& services) {
 
 Task<void> ProxySite::serve(Request request, Responder reply, ProgramPlace place,
                             Services& services) {
+  const std::string mount = mountOf(request);
   Call call{std::move(request), std::move(reply), std::move(place), {}, false, {}};
-  call.name = fmt::format("proxy \"{}\"", call.request.path.substr(0, call.request.mountLength));
+  call.name = fmt::format("proxy \"{}\"", mount.empty() ? "/" : mount);
   if (call.request.body) {
     call.isUpload = call.request.protocol == Protocol::kTitan;
     const ProgramUpload upload = anyUpload();
@@ -97,8 +103,7 @@ Task<void> ProxySite::ask(Call call, Services& services) {
 }
 
 ProxyRoute ProxySite::routeTo(std::size_t upstream, const Request& request) const {
-  return proxyRoute(args_, upstreams_.address(upstream),
-                    request.mountLength > 1 ? request.path.substr(0, request.mountLength) : "");
+  return proxyRoute(args_, upstreams_.address(upstream), mountOf(request));
 }
 
 std::unique_ptr<DialledStream> ProxySite::streamTo(Upstreams::Connected& connected,

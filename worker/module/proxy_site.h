@@ -27,7 +27,7 @@ class ProxySite final : public Site {
 
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override {
-    return args_.titan ? AcceptedBody::kUploads : AcceptedBody::kInput;
+    return args_.titan ? AcceptedBody::kUploads : AcceptedBody::kBlocks;
   }
   UploadRight uploadRight(const Request&, std::string_view) const override {
     return args_.titan ? UploadRight::kOpen : UploadRight::kNone;
