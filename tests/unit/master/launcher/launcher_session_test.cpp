@@ -315,7 +315,8 @@ TEST_F(LauncherTest, SaysThatAScriptHasEndedThoughAChildKeepsItsOutput) {
 TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   ScriptMount& mount = lab_.mount();
   mount.processes = 1;
-  mount.longest = 2s;
+  mount.whole = 2s;
+  mount.longest = 1000s;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000 &\n");
   lab_.script("next", "#!/bin/sh\n");
@@ -330,7 +331,7 @@ TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
 }
 
 TEST_F(LauncherTest, EndsADaemonWithItsRun) {
-  lab_.mount().longest = 1s;
+  lab_.mount().whole = 1s;
   lab_.start();
   lab_.script("daemon",
               "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
