@@ -216,7 +216,9 @@ std::variant<std::string, PathError> normalised(std::string_view rawPath, bool k
     if (segment == ".") continue;
     if (segment == "..") {
       if (!path.empty()) {
-        path.resize(path.rfind('/'));
+        const auto last = path.rfind('/');
+        unservable = unservable || path.find(kEncodedSlash, last) != std::string::npos;
+        path.resize(last);
       } else if (raw == "..") {
         return PathError::kAboveRoot;
       } else {

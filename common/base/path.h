@@ -61,7 +61,7 @@ enum class PathError {
 /// no URI path any more: percentEncodePath makes it one, and that normalises to itself.
 std::variant<std::string, PathError> normalisePath(std::string_view rawPath);
 /// The same, but an encoded '/' becomes kEncodedSlash. A segment in which it sets a "." or ".."
-/// apart is kUnservable.
+/// apart is kUnservable, and so is one with an encoded '/' that a ".." leaves.
 std::variant<std::string, PathError> normalisePathKeepingSlashes(std::string_view rawPath);
 
 }  // namespace egalaxyd

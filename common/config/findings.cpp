@@ -24,6 +24,11 @@ std::string whereOf(const Config& config, const MountConfig& mount) {
   if (const auto* cgi = std::get_if<CgiArgs>(&mount.args)) {
     key = cgi->script.empty() ? "root" : "script";
   }
+  if (std::holds_alternative<ScgiArgs>(mount.args) ||
+      std::holds_alternative<FastcgiArgs>(mount.args) ||
+      std::holds_alternative<ProxyArgs>(mount.args)) {
+    key = "to";
+  }
   const std::string full = mount.dottedKey + "." + std::string(key);
   return config.lines.contains(full) ? config.where(full) : mount.where;
 }

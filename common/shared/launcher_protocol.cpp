@@ -121,7 +121,7 @@ std::string encodeOne(const Variant& message) {
 template <class Variant, std::size_t I = 0>
 std::optional<Variant> alternative(std::size_t kind) {
   if constexpr (I < std::variant_size_v<Variant>) {
-    if (kind == I) return Variant(std::in_place_index<I>);
+    if (kind == I) return std::optional<Variant>(std::in_place, std::in_place_index<I>);
     return alternative<Variant, I + 1>(kind);
   } else {
     return std::nullopt;

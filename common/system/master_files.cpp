@@ -21,6 +21,8 @@ void addMounts(std::vector<fs::path>& files, const std::vector<MountConfig>& mou
       files.push_back(plugin->library);
     } else if (const auto* authenticated = std::get_if<AuthenticatedArgs>(&mount.args)) {
       files.push_back(authenticated->ca);
+    } else if (const auto* proxy = std::get_if<ProxyArgs>(&mount.args)) {
+      files.insert(files.end(), {proxy->ca, proxy->certificate, proxy->key});
     }
     if (const auto* nested = nestedMounts(mount.args)) addMounts(files, *nested);
   }

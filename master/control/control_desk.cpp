@@ -1,6 +1,7 @@
 #include "master/control/control_desk.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -36,7 +37,8 @@ constexpr std::chrono::hours kBackupPatience{24};
 bool mayBeScriptOf(const LauncherView& launcher, const ControlPeer& peer) {
   if (launcher.account.account.uid != peer.uid) return false;
   if (launcher.account.way == LauncherWay::kSystemd) return true;
-  return launcher.pid != 0 && mayDescendFrom(peer.pid, launcher.pid);
+  // What outlives a launcher is the master's child, as all its launchers are.
+  return mayDescendFrom(peer.pid, ::getpid());
 }
 
 }  // namespace

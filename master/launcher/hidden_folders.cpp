@@ -53,9 +53,8 @@ void give(int ruleset, const fs::path& path, std::uint64_t access) {
   ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
-bool isBelow(const fs::path& path, const fs::path& folder) {
-  const auto [end, rest] = std::ranges::mismatch(folder, path);
-  return end == folder.end();
+bool leadsTo(const fs::path& folder, const fs::path& path) {
+  return std::ranges::mismatch(folder, path).in1 == folder.end();
 }
 
 /// All in `folder`, which is none of `hidden`, but what is.
@@ -66,7 +65,7 @@ void giveAround(int ruleset, const fs::path& folder, const std::vector<fs::path>
        entry.increment(unreadable)) {
     const fs::path path = entry->path();
     if (std::ranges::find(hidden, path) != hidden.end()) continue;
-    if (std::ranges::any_of(hidden, [&](const fs::path& one) { return isBelow(one, path); })) {
+    if (std::ranges::any_of(hidden, [&](const fs::path& one) { return leadsTo(path, one); })) {
       giveAround(ruleset, path, hidden, access);
     } else {
       give(ruleset, path, access);

@@ -5,15 +5,19 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "common/base/errno_error.h"
 #include "common/loop/signal_source.h"
 #include "common/system/privilege.h"
 #include "master/launcher/launcher_door.h"
@@ -32,6 +36,7 @@ Result<void> becomeLauncher() {
   // Processes whose parents end become children of this one, which can end them.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::clearenv();
+  if (::chdir("/") != 0) return errnoError("enter /", errno);
   resetSignals();
   if (auto dropped = dropPrivileges(std::nullopt); !dropped) return dropped;
   return denyTracing();  // a script could take the channels

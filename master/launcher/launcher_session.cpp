@@ -34,7 +34,10 @@ std::optional<LauncherPlan> readPlan(int file) {
   return decodeLauncherPlan(bytes);
 }
 
-std::string brief(const std::string& text) { return printable(text).substr(0, kMostListedText); }
+/// A character that is cut is shown as one that is none.
+std::string brief(const std::string& text) {
+  return printable(printable(text).substr(0, kMostListedText));
+}
 
 }  // namespace
 
@@ -85,7 +88,15 @@ void LauncherSession::take(const TakePlan&, std::vector<UniqueFd> files) {
     }
   }
   addresses_ =
-      std::make_unique<UpstreamAddresses>(loop_, plan_.upstreams, [this] { say(LauncherReady{}); });
+      std::make_unique<UpstreamAddresses>(loop_, plan_.upstreams, [this] { onAddresses(); });
+}
+
+void LauncherSession::onAddresses() {
+  say(LauncherReady{});
+  for (const auto& [key, ask] : std::exchange(early_, {})) {
+    const auto worker = workers_.find(key);
+    if (worker != workers_.end() && !worker->second.gone) obey(key, worker->second, ask);
+  }
 }
 
 void LauncherSession::take(const TakeWorker& message, std::vector<UniqueFd> files) {
@@ -183,8 +194,12 @@ void LauncherSession::obey(std::uint64_t key, Worker& worker, const DialUpstream
   if (worker.runs.contains(ask.run) || worker.dials.contains(ask.run)) {
     return drop(key, "a number twice");
   }
-  if (worker.dials.size() >= kMostDials) {
+  if (worker.dials.size() + early_.size() >= kMostDials) {
     return answer(key, NotStarted{ask.run, WhyNot::kFull, "too many connections are being made"});
+  }
+  if (addresses_->awaited(upstream->address)) {
+    early_.emplace_back(key, ask);
+    return;
   }
   const auto& addresses = addresses_->of(upstream->address);
   if (!addresses) {
@@ -242,7 +257,7 @@ void LauncherSession::answer(std::uint64_t key, const LauncherAnswers& message,
 void LauncherSession::refuse(std::uint64_t run, WhyNot why, const std::string& text) {
   const Job& job = jobs_.at(run);
   release(run);
-  answer(job.worker, NotStarted{job.ask.run, why, text.substr(0, kMostAnswerText)});
+  answer(job.worker, NotStarted{job.ask.run, why, printable(text).substr(0, kMostAnswerText)});
 }
 
 /// The worker may use its number again.

@@ -77,6 +77,7 @@ bool everybodyMayWrite(const fs::path& path) {
 /// is none.
 Result<void> isOurs(int file, const fs::path& root) {
   const fs::path real = realPath(file);
+  if (real.empty()) return refused("without /proc nobody knows where it is");
   if (everybodyMayWrite(real)) return refused("everybody may write to it");
   fs::path folder = real.parent_path();
   for (;; folder = folder.parent_path()) {

@@ -15,7 +15,9 @@
 #include <cerrno>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <sstream>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -247,10 +249,17 @@ std::optional<StartFailure> readStartFailure(int report) {
 }
 
 std::uint64_t tagOf(pid_t pid) {
-  rlimit value{};
-  if (::prlimit(pid, RLIMIT_RTTIME, nullptr, &value) != 0) return 0;
-  if (value.rlim_max == RLIM_INFINITY || value.rlim_max <= kTagBase) return 0;
-  return value.rlim_max - kTagBase;
+  // prlimit(2) would not tell root without its capabilities of another account's process.
+  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  constexpr std::string_view kName = "Max realtime timeout";
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(kName)) continue;
+    std::istringstream values(line.substr(kName.size()));
+    rlim_t soft = 0;
+    rlim_t hard = 0;
+    return values >> soft >> hard && hard > kTagBase ? hard - kTagBase : 0;
+  }
+  return 0;
 }
 
 }  // namespace egalaxyd

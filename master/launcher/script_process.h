@@ -54,7 +54,6 @@ struct StartFailure {
 std::optional<StartFailure> readStartFailure(int report);
 
 /// The tag of the run that `pid`, a child of this process, belongs to: every process inherits it,
-/// and none can take it off unseen, whatever session it makes. 0: it has none.
+/// and none can take another's, whatever session it makes. 0: it has none.
 std::uint64_t tagOf(pid_t pid);
-
 }  // namespace egalaxyd

@@ -1,17 +1,16 @@
 #include "master/launcher/script_processes.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <array>
 #include <set>
-#include <sstream>
-#include <string>
 #include <utility>
+#include <vector>
+
+#include "master/launcher/orphans.h"
 
 namespace egalaxyd {
 namespace {
@@ -20,22 +19,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kUntilKill{2'000};
 constexpr milliseconds kBetweenKills{1'000};
-
-/// Of this process. The kernel puts newcomers at the end, and this process alone takes some away,
-/// so that none is missed.
-std::vector<pid_t> childrenHere() {
-  const std::string file = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
-  const UniqueFd list(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  std::array<char, 4096> part;
-  for (ssize_t got = 0; list && (got = ::read(list.get(), part.data(), part.size())) > 0;) {
-    text.append(part.data(), static_cast<std::size_t>(got));
-  }
-  std::istringstream numbers(text);
-  std::vector<pid_t> children;
-  for (pid_t pid = 0; numbers >> pid;) children.push_back(pid);
-  return children;
-}
 
 /// For kill(2): a child's group, or itself while it is in ours.
 pid_t groupOf(pid_t child) {
@@ -61,10 +44,8 @@ Result<void> ScriptProcesses::start(std::uint64_t run, const ScriptOrder& order,
             loop_, owner, std::move(*forked), [this, run] { onReport(run, *runs_.at(run)); },
             [this, run] { onTime(run, *runs_.at(run)); }));
   if (!made.report.start(made.forked.report.get(), WatchMode::kRead)) stop(run, {});
+  if (order.mount.whole.count() > 0) made.leftoversUntil = Clock::now() + order.mount.whole;
   if (order.mount.longest.count() > 0) made.timer.setAfter(order.mount.longest);
-  if (const auto most = order.mount.longestLeftover; most.count() > 0) {
-    made.leftoversEnd = loop_.now() + most;
-  }
   return {};
 }
 
@@ -151,7 +132,7 @@ void ScriptProcesses::endMain(std::uint64_t number, Run& run, int status, std::u
   if (run.forked.report) onReport(number, run);
   run.ended = true;
   if (run.failed) return;
-  if (run.stage == Run::Stage::kRuns && run.leftoversEnd) run.timer.setAt(*run.leftoversEnd);
+  if (run.leftoversUntil && run.stage == Run::Stage::kRuns) run.timer.setAt(*run.leftoversUntil);
   ScriptExit exit;
   exit.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   exit.exitCode = WIFEXITED(status) ? WEXITSTATUS(status) : 0;

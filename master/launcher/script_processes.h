@@ -78,11 +78,10 @@ class ScriptProcesses {
     ForkedScript forked;
     Watch report;
     Timer timer;  ///< for the next stage
+    std::optional<Clock::time_point> leftoversUntil;  ///< when the main process has ended
     Stage stage = Stage::kRuns;
     bool failed = false;  ///< to become the script
     bool ended = false;   ///< its main process is no more
-    /// When what it left behind is ended.
-    std::optional<Clock::time_point> leftoversEnd;
   };
   using Runs = std::map<std::uint64_t, std::unique_ptr<Run>>;
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <set>
 #include <type_traits>
 #include <variant>
@@ -23,6 +25,7 @@
 #include "common/base/write_all.h"
 #include "common/loop/signal_source.h"
 #include "common/system/log.h"
+#include "master/launcher/orphans.h"
 #include "master/launcher/packet_socket.h"
 
 namespace egalaxyd {
@@ -36,6 +39,8 @@ constexpr std::chrono::seconds kReadyPatience{10};
 constexpr std::chrono::seconds kEndPatience{2};
 /// Milliseconds for one that was killed to be gone when the master goes.
 constexpr int kLastLauncherWait = 100;
+/// Between two looks for what scripts of a dead launcher have left.
+constexpr std::chrono::milliseconds kOrphanPause{20};
 /// One that lived shorter has died quickly.
 constexpr std::chrono::seconds kQuickDeath{1};
 /// One that lived that long was well.
@@ -155,7 +160,7 @@ struct LauncherKeeper::Question {
 };
 
 LauncherKeeper::LauncherKeeper(EventLoop& loop, LauncherHooks hooks)
-    : loop_(loop), hooks_(std::move(hooks)) {}
+    : loop_(loop), hooks_(std::move(hooks)), orphans_(loop, [this] { endOrphans(); }) {}
 
 LauncherKeeper::~LauncherKeeper() {
   for (const auto& [key, place] : places_) {
@@ -169,6 +174,7 @@ LauncherKeeper::~LauncherKeeper() {
 
 void LauncherKeeper::begin(std::uint64_t generation, std::vector<WantedLauncher> wanted,
                            const std::filesystem::path& spool) {
+  if (!wanted.empty()) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   std::uint32_t number = 0;
   for (WantedLauncher& each : wanted) {
     const Key key{generation, number++};
@@ -332,6 +338,7 @@ void LauncherKeeper::onEnded(Key key, unsigned life) {
   std::string how = place.process ? endInWords(collectProcess(*place.process))
                                   : std::string("closed the connection");
   if (!place.fault.empty()) how += ": " + place.fault;
+  if (place.process) endOrphans();
   place.process.reset();
   place.channel.reset();
   std::vector<std::uint32_t> asked;
@@ -399,8 +406,14 @@ void LauncherKeeper::hurry() {
   }
 }
 
+/// Those whose parents are killed come next.
+void LauncherKeeper::endOrphans() {
+  if (egalaxyd::endOrphans()) return orphans_.setAfter(kOrphanPause);
+  tellWhenNone();
+}
+
 void LauncherKeeper::tellWhenNone() {
-  if (places_.empty() && whenNone_) std::exchange(whenNone_, nullptr)();
+  if (places_.empty() && !orphans_.active() && whenNone_) std::exchange(whenNone_, nullptr)();
 }
 
 void LauncherKeeper::listScripts(Answered answered) { ask(ListScripts{}, std::move(answered)); }

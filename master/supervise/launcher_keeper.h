@@ -60,6 +60,8 @@ struct LauncherView {
 
 /// Master only, on its loop; never waits. A launcher that ends, hangs or says nonsense is replaced,
 /// with growing pauses when that does not help; its generation's workers get new channels then.
+/// What scripts of a dead one have left becomes the master's (PR_SET_CHILD_SUBREAPER), which ends
+/// it.
 class LauncherKeeper {
  public:
   using Answered = std::function<void(const LaunchersAnswer&)>;
@@ -117,6 +119,7 @@ class LauncherKeeper {
   void kill(Place& place, std::string why);
   void startLater(Place& place, const std::string& why);
   void finish(Place& place, Clock::duration patience);
+  void endOrphans();
   void tellWhenNone();
 
   template <class Message>
@@ -130,6 +133,7 @@ class LauncherKeeper {
   std::map<std::uint32_t, std::unique_ptr<Question>> questions_;
   std::uint32_t lastQuestion_ = 0;
   std::function<void()> whenNone_;  ///< of finishAll()
+  Timer orphans_;
 };
 
 }  // namespace egalaxyd

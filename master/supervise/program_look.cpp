@@ -1,10 +1,12 @@
 #include "master/supervise/program_look.h"
 
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <netdb.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
@@ -24,7 +26,6 @@
 #include <vector>
 
 #include "common/base/unique_fd.h"
-#include "common/config/config_check.h"
 #include "common/config/config_loader.h"
 #include "common/config/dynamic_mounts.h"
 #include "common/system/script_account.h"
@@ -108,6 +109,10 @@ bool hasScripts(const Config& config, const std::string& account) {
   });
 }
 
+bool hasLandlock() {
+  return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+}
+
 void checkSharing(const Config& config, const std::string& where, const std::string& user,
                   Findings& found) {
   if (config.server.sandbox == SandboxMode::kOff) {
@@ -118,11 +123,16 @@ void checkSharing(const Config& config, const std::string& where, const std::str
                             user)});
     return;
   }
+  constexpr auto kLandlocked =
+      "Landlock keeps the state and the run-time folder from them, but what else it may read, or "
+      "write, so may they";
+  constexpr auto kOpen =
+      "this kernel has no Landlock that would keep the server's own files from them";
   found.warnings.push_back(
-      {where, fmt::format("scripts run as {}, the workers' account: Landlock keeps the state and "
-                          "the run-time folder from them, but what else it may read, or write, so "
-                          "may they; better give them an account of their own, such as {}",
-                          user, kScriptAccount)});
+      {where,
+       fmt::format("scripts run as {}, the workers' account: {}; better give them an account "
+                   "of their own, such as {}",
+                   user, hasLandlock() ? kLandlocked : kOpen, kScriptAccount)});
 }
 
 /// By what configuration calls them; those that cannot be had are complained of.
@@ -441,7 +451,7 @@ void lookAtPrograms(const Config& config, Findings& found, uid_t master) {
   const DynamicMounts mounts = dynamicMounts(config);
   if (mounts.none()) return;
   const auto accounts = checkAccounts(config, master, found);
-  addComplaints(found.complaints, lookApart([&] { return mistakesOnDisk(config); }));
+  addAll(found.complaints, lookApart([&] { return mistakesOnDisk(config); }));
   addAll(found.warnings, lookApart([&] { return doubtsOnDisk(config); }));
   for (const auto& entry : accounts) {
     const Account& account = entry.second.account;

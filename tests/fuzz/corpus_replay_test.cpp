@@ -41,7 +41,12 @@ TEST(CorpusReplay, ControlProtocolKeepsItsProperties) {
 }
 TEST(CorpusReplay, BackupArchiveKeepsItsProperties) { replay("backup_archive", backup_archive); }
 TEST(CorpusReplay, SidecarKeepsItsProperties) { replay("sidecar", sidecar); }
+TEST(CorpusReplay, ScriptHeaderKeepsItsProperties) { replay("script_header", script_header); }
+TEST(CorpusReplay, FastcgiRecordsKeepsItsProperties) { replay("fastcgi_records", fastcgi_records); }
 TEST(CorpusReplay, HandshakeGuardKeepsItsProperties) { replay("handshake_guard", handshake_guard); }
+TEST(CorpusReplay, LauncherProtocolKeepsItsProperties) {
+  replay("launcher_protocol", launcher_protocol);
+}
 
 }  // namespace
 }  // namespace egalaxyd::fuzz

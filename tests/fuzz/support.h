@@ -18,6 +18,8 @@ void control_protocol(std::string_view input);
 void handshake_guard(std::string_view input);
 void launcher_protocol(std::string_view input);
 void sidecar(std::string_view input);
+void script_header(std::string_view input);
+void fastcgi_records(std::string_view input);
 
 /// Ends the process with `property` on stderr unless it holds.
 void require(bool holds, const char* property);

@@ -51,6 +51,13 @@ root = "/srv/gemini/alice/capsule"
 module = "directory"
 root = "/srv/gemini/bob/not/yet"
 """
+SCRIPTS = CONFIGURATION + """
+[sites."localhost"."/cgi"]
+module = "cgi"
+root = "/srv/cgi"
+"""
+SCRIPT = "#!/bin/sh\nprintf '20 text/plain\\r\\n'\nid -un\ngrep NoNewPrivs /proc/self/status\n"
+LAUNCHER = "egalaxyd-launcher@egalaxyd-cgi"
 FILE = "/etc/egalaxyd/egalaxyd.toml"
 DROP_IN = "/run/systemd/system/egalaxyd.service.d/test.conf"
 
@@ -136,7 +143,8 @@ class FreshlyInstalled(unittest.TestCase):
             self.assertIn("DESCRIPTION", machine.run("man", page).stdout)
 
     def test_systemd_has_no_complaint_about_the_units(self):
-        verified = machine.run("systemd-analyze", "verify", "egalaxyd.service", "egalaxyd.socket")
+        verified = machine.run("systemd-analyze", "verify", "egalaxyd.service", "egalaxyd.socket",
+                               LAUNCHER + ".service", LAUNCHER + ".socket")
         self.assertEqual(verified.stdout, "")
 
     def test_is_hardened(self):
@@ -388,6 +396,51 @@ class WithTheSockets(unittest.TestCase):
         self.assertEqual(failures(running.result()), "none")
 
 
+class WithScripts(unittest.TestCase):
+    PAGE = b"gemini://localhost/cgi/who\r\n"
+
+    @classmethod
+    def setUpClass(cls):
+        install()
+        cls.addClassCleanup(uninstall)
+        cls.addClassCleanup(shutil.rmtree, machine.path("/srv/cgi"))
+        machine.path("/srv/cgi").mkdir()
+        machine.path("/srv/cgi/who").write_text(SCRIPT)
+        machine.path("/srv/cgi/who").chmod(0o755)
+        configure(SCRIPTS)
+        machine.run("systemctl", "restart", "egalaxyd")
+
+    def says_who(self):
+        return b"\negalaxyd-cgi\nNoNewPrivs:\t1\n" in lab.exchange(self.PAGE)[0]
+
+    def test_run_in_the_unit_of_their_account(self):
+        lab.eventually(self.says_who, "the script")
+        self.assertEqual(machine.show(LAUNCHER + ".service", "ActiveState"), "active")
+        launcher = int(machine.show(LAUNCHER + ".service", "MainPID"))
+        self.assertEqual(int(status_of(launcher)["CapPrm"], 16), 0)
+
+    def test_serve_on_after_a_reload_and_a_restart(self):
+        machine.run("systemctl", "reload", "egalaxyd")
+        lab.eventually(self.says_who, "the script")
+        first = master()
+        machine.run("systemctl", "restart", "egalaxyd")
+        lab.eventually(lambda: serves_anew(first), "another master")
+        lab.eventually(self.says_who, "the script")
+
+    def test_a_killed_launcher_is_started_again(self):
+        lab.eventually(self.says_who, "the script")
+        machine.run("systemctl", "kill", "--signal=KILL", LAUNCHER + ".service")
+        lab.eventually(self.says_who, "the script")
+
+    def test_the_launcher_ends_with_the_server(self):
+        self.addCleanup(machine.run, "systemctl", "start", "egalaxyd")
+        lab.eventually(self.says_who, "the script")
+        machine.run("systemctl", "stop", "egalaxyd")
+        lab.eventually(lambda: machine.show(LAUNCHER + ".service", "ActiveState") != "active",
+                       "the launcher's end")
+        self.assertEqual(machine.show(LAUNCHER + ".socket", "ActiveState"), "active")
+
+
 class BackedUp(unittest.TestCase):
     ARCHIVE = "/root/saved.tar.zst"
     PAGE = b"gemini://localhost/\r\n"
@@ -454,7 +507,8 @@ class Removed(unittest.TestCase):
         machine.run("dpkg", "--purge", "egalaxyd")
         self.assertFalse(lab.answers())
         self.assertEqual(self.files() - before, set())
-        self.assertNotEqual(machine.run("getent", "passwd", "egalaxyd", check=False).returncode, 0)
+        for account in ("egalaxyd", "egalaxyd-cgi"):
+            self.assertNotEqual(machine.run("getent", "passwd", account, check=False).returncode, 0)
 
     def test_upgrading_keeps_the_configuration_and_serves_on(self):
         install()

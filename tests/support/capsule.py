@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -137,9 +138,10 @@ class Folder:
 
 class Capsule:
     """Serves `sites` (TOML) on a port of 127.0.0.1 that the kernel chose, two workers, no rate
-    limit, unless `settings` ({"limits.upload_timeout": '"1s"'}) say otherwise."""
+    limit, unless `settings` ({"limits.upload_timeout": '"1s"'}) say otherwise. The folder is given
+    to `account`, if there is one, and the server runs as it."""
 
-    def __init__(self, sites, settings=None, folder=None):
+    def __init__(self, sites, settings=None, folder=None, account=None):
         self._own_folder = None if folder else Folder()
         self.folder = folder or self._own_folder
         self.sites = sites
@@ -149,6 +151,11 @@ class Capsule:
             "listen.spartan": "[]", "rate_limit.enabled": "false",
             "rate_limit.exempt": "[]",
             **({"server.user": '"root"'} if os.geteuid() == 0 else {}), **(settings or {})}
+        self.account = {}
+        if account:
+            entry = pwd.getpwnam(account)
+            os.chown(self.folder.path, entry.pw_uid, entry.pw_gid)
+            self.account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         self.port = self.titan_port = None
         self._process = None
 
@@ -166,7 +173,7 @@ class Capsule:
             self._process = subprocess.Popen(
                 [program("egalaxyd"), "--config", config], cwd=self.folder.path,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
-                start_new_session=True, env={**os.environ, **(environment or {})})
+                start_new_session=True, env={**os.environ, **(environment or {})}, **self.account)
         eventually(lambda: "ready: generation" in self.log_since_start() or not self.running())
         ports = dict((kind, int(port)) for port, kind in re.findall(
             r"listening on 127\.0\.0\.1:(\d+) for (.*)", self.log_since_start()))

@@ -6,7 +6,7 @@
 namespace egalaxyd {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kProtocolVersion = 1;
 constexpr std::size_t kHeaderSize = 8;
 constexpr std::size_t kEndSize = 8;
 constexpr std::uint16_t kRequestId = 1;
@@ -39,7 +39,7 @@ void addNumber(std::string& to, std::size_t number, std::size_t size) {
 
 /// Without padding.
 void addRecord(std::string& to, RecordType type, std::string_view content) {
-  addNumber(to, kVersion, 1);
+  addNumber(to, kProtocolVersion, 1);
   addNumber(to, type, 1);
   addNumber(to, kRequestId, 2);
   addNumber(to, content.size(), 2);
@@ -129,7 +129,7 @@ FastcgiStep FastcgiDecoder::next(std::string_view& bytes) {
 std::optional<FastcgiFault> FastcgiDecoder::readHeader() {
   const std::string_view head(head_.data(), head_.size());
   const std::uint8_t type = byteAt(head, 1);
-  if (byteAt(head, 0) != kVersion) {
+  if (byteAt(head, 0) != kProtocolVersion) {
     return FastcgiFault{"a record of version " + std::to_string(byteAt(head, 0))};
   }
   if (isKnown(type) && numberAt(head, 2, 2) != kRequestId) {

@@ -19,7 +19,7 @@ constexpr std::string_view kBlanks = " \t";
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
 bool isLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   return '"' + printable(text.substr(0, kMostQuoted)) + '"';
 }
 
@@ -99,7 +99,7 @@ void settleMediaType(ScriptHeader& header) {
     header.notes.push_back({false, "20 without a media type"});
   }
   if (isMediaType(header.meta)) return;
-  header.notes.push_back({true, "the media type " + quoted(header.meta) + " is malformed"});
+  header.notes.push_back({true, "the media type " + quote(header.meta) + " is malformed"});
   const std::string_view bare =
       withoutBlanks(std::string_view(header.meta).substr(0, header.meta.find(';')));
   header.meta = isMediaType(bare) ? std::string(bare) : "application/octet-stream";
@@ -112,10 +112,10 @@ BadHeader ScriptHeaderParser::bad(std::string why) const {
           ""};
 }
 
-BadHeader ScriptHeaderParser::noHeader() const { return bad("no header: " + quoted(said_)); }
+BadHeader ScriptHeaderParser::noHeader() const { return bad("no header: " + quote(said_)); }
 
 BadHeader ScriptHeaderParser::ended() const {
-  if (!silent()) return bad("ended before its header was whole: " + quoted(said_));
+  if (!silent()) return bad("ended before its header was whole: " + quote(said_));
   BadHeader nothing = bad("ended without a word");
   if (from_ == HeaderFrom::kProgram) nothing.text = "The application gave no answer";
   return nothing;
@@ -161,6 +161,10 @@ HeaderStep ScriptHeaderParser::parseLine(std::string_view line) const {
 }
 
 HeaderStep ScriptHeaderParser::readBlock(std::size_t before, std::size_t& consumed) {
+  const std::string_view start = std::string_view(said_).substr(0, kMostHeaderLine);
+  if (start.size() == kMostHeaderLine && start.find_first_of(":\n") == std::string_view::npos) {
+    return noHeader();
+  }
   std::size_t end = said_.find('\n', before);
   for (; end != std::string::npos; end = said_.find('\n', lineStart_)) {
     const std::string_view line =
@@ -172,11 +176,8 @@ HeaderStep ScriptHeaderParser::readBlock(std::size_t before, std::size_t& consum
     }
     if (!takeField(line)) return noHeader();
   }
-  if (said_.size() >= kMostHeaderBlock) {
-    return bad("header too long: no empty line within 8 KiB: " + quoted(said_));
-  }
-  const bool text = said_.size() >= kMostHeaderLine && said_.find(':') == std::string::npos;
-  return text ? HeaderStep(noHeader()) : HeaderStep(NeedMore{});
+  if (said_.size() < kMostHeaderBlock) return NeedMore{};
+  return bad("header too long: no empty line within 8 KiB: " + quote(said_));
 }
 
 /// False if it is no "Name: value".
@@ -204,7 +205,7 @@ HeaderStep ScriptHeaderParser::concludeBlock() const {
       std::string_view(*status_).substr(0, status_->find_first_of(kBlanks));
   const auto number = parseNumber(code, 100, 999);
   const auto status = number && code.size() == 3 ? statusOfHttp(*number) : std::nullopt;
-  if (!status) return bad("Status: " + quoted(*status_) + " means nothing here");
+  if (!status) return bad("Status: " + quote(*status_) + " means nothing here");
   ScriptHeader header{*status, "", {}};
   switch (*status) {
     case Status::kSuccess:
@@ -227,16 +228,16 @@ HeaderStep ScriptHeaderParser::conclude(ScriptHeader header) const {
   const int group = static_cast<int>(header.status) / 10;
   if (from_ == HeaderFrom::kCapsule && group == 6) {
     return bad("answered " + std::to_string(static_cast<int>(header.status)) + ' ' +
-               quoted(header.meta) + ": a visitor's certificate does not get there");
+               quote(header.meta) + ": a visitor's certificate does not get there");
   }
   if (group >= 4) return header;
   if (header.meta.size() > kMaxMetaBytes) {
-    return bad("header too long: " + quoted(header.meta));
+    return bad("header too long: " + quote(header.meta));
   }
   if (group == 3 && !isRedirectTarget(header.meta)) {
-    return bad("bad redirect " + quoted(header.meta));
+    return bad("bad redirect " + quote(header.meta));
   }
-  if (!isPrintable(header.meta)) return bad("the header is not text: " + quoted(header.meta));
+  if (!isPrintable(header.meta)) return bad("the header is not text: " + quote(header.meta));
   if (group == 2) settleMediaType(header);
   return header;
 }

@@ -8,6 +8,7 @@
 #include "common/shared/script_names.h"
 #include "common/tls/certificate_names.h"
 #include "common/wire/uri.h"
+#include "worker/dynamic/sent_url.h"
 
 namespace egalaxyd {
 namespace {
@@ -76,7 +77,7 @@ std::string base64OfHex(std::string_view hex) {
       bits = bits << 4 | static_cast<unsigned>(i < group.size() ? hexDigit(group[i]) : 0);
     }
     for (std::size_t i = 0; i < 4; ++i) {
-      text += i * 3 < group.size() ? kDigits[bits >> (18 - 6 * i) & 63] : '=';
+      text += 6 * i < 4 * group.size() ? kDigits[bits >> (18 - 6 * i) & 63] : '=';
     }
   }
   return text;
@@ -110,17 +111,13 @@ std::string slashForm(const std::vector<NamePart>& parts) {
   return cleanedName(text);
 }
 
-/// `url` without Titan's parameters, and with Gemini's scheme where only the raw file is wanted.
+/// With Gemini's scheme where only the raw file is wanted.
 std::string urlOf(const Request& request) {
-  const std::string& url = request.url;
-  if (request.protocol != Protocol::kTitan || !request.upload) return url;
-  const UploadLine& upload = *request.upload;
-  const std::string parameters = upload.edit ? ";edit" : ";size=" + std::to_string(upload.size);
-  const std::size_t mark = std::min(url.find('?'), url.size());
-  std::string before = url.substr(0, mark);
-  if (before.ends_with(parameters)) before.resize(before.size() - parameters.size());
-  if (upload.edit) before.replace(0, std::min(before.find(':'), before.size()), "gemini");
-  return before + url.substr(mark);
+  std::string url = sentUrl(request);
+  if (request.upload && request.upload->edit) {
+    url.replace(0, std::min(url.find(':'), url.size()), "gemini");
+  }
+  return url;
 }
 
 class Collector {

@@ -2,17 +2,28 @@
 
 #include <algorithm>
 #include <system_error>
+#include <variant>
 
 #include "common/tls/certificate_files.h"
 #include "worker/file/real_path.h"
 
 namespace egalaxyd {
 
+void PrivateFiles::add(const std::vector<MountConfig>& mounts) {
+  for (const MountConfig& mount : mounts) {
+    if (const auto* proxy = std::get_if<ProxyArgs>(&mount.args)) add(proxy->key);
+    if (const auto* nested = nestedMounts(mount.args)) add(*nested);
+  }
+}
+
 PrivateFiles PrivateFiles::of(const Config& config) {
   PrivateFiles keys;
   keys.server_ = std::make_shared<ServerFiles>(config);
   keys.add(config.tls.key);
-  for (const SiteConfig& site : config.sites) keys.add(site.key);
+  for (const SiteConfig& site : config.sites) {
+    keys.add(site.key);
+    keys.add(site.mounts);
+  }
   std::error_code unreadable;  // there are no automatic certificates then
   for (const auto& entry : std::filesystem::directory_iterator(
            config.server.stateDir / kCertificatesFolder, unreadable)) {

@@ -49,6 +49,7 @@ class PrivateFiles {
   }
 
  private:
+  void add(const std::vector<MountConfig>& mounts);
   /// Device, inode, time of the last change in seconds and nanoseconds.
   using Identity = std::tuple<dev_t, ino_t, time_t, long>;
   static Identity identityOf(const struct stat& status) {

@@ -69,6 +69,9 @@ void addMounts(std::vector<ServerFile>& files, const std::vector<MountConfig>& m
       files.push_back({"a plug-in", FileKind::kPublic, plugin->library, {}});
     } else if (const auto* authenticated = std::get_if<AuthenticatedArgs>(&mount.args)) {
       files.push_back({"a certificate", FileKind::kPublic, authenticated->ca, {}});
+    } else if (const auto* proxy = std::get_if<ProxyArgs>(&mount.args)) {
+      files.push_back({"a certificate", FileKind::kPublic, proxy->ca, {}});
+      files.push_back({"a certificate", FileKind::kPublic, proxy->certificate, {}});
     }
     if (const auto* nested = nestedMounts(mount.args)) addMounts(files, *nested);
   }

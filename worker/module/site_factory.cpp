@@ -15,6 +15,7 @@
 #include "worker/module/file_site.h"
 #include "worker/module/info_site.h"
 #include "worker/module/input_site.h"
+#include "worker/module/proxy_site.h"
 #include "worker/module/redirect_site.h"
 #include "worker/module/reply_site.h"
 #include "worker/module/spy_site.h"
@@ -118,15 +119,32 @@ struct SiteBuilder {
 
   template <class Args>
   Built application(const Args& args) const {
-    for (const UpstreamMount& upstream : dynamicMounts(config).upstreams) {
-      if (upstream.args != &args.upstream) continue;
-      return std::shared_ptr<Site>(
-          std::make_shared<ApplicationSite>(args, upstream.number, config.dynamic.queueTimeout));
-    }
-    return Error{ErrorCode::kInvalid, "to is missing"};
+    const auto first = firstUpstream(args.upstream);
+    if (!first) return first.error();
+    return std::shared_ptr<Site>(
+        std::make_shared<ApplicationSite>(args, *first, config.dynamic.queueTimeout));
   }
 
-  Built operator()(const ProxyArgs&) const { return Error{ErrorCode::kInvalid, "proxy"}; }
+  Built operator()(const ProxyArgs& args) const {
+    std::shared_ptr<const DialledContext> context;
+    if (args.tls) {
+      auto made = DialledContext::make({args.fingerprints, args.ca, args.certificate, args.key});
+      if (!made) return std::move(made).error();
+      context = std::move(*made);
+    }
+    const auto first = firstUpstream(args.upstream);
+    if (!first) return first.error();
+    return std::shared_ptr<Site>(
+        std::make_shared<ProxySite>(args, std::move(context), *first, config.dynamic.queueTimeout));
+  }
+
+  /// The number of its first address.
+  Result<std::uint32_t> firstUpstream(const UpstreamArgs& args) const {
+    for (const UpstreamMount& upstream : dynamicMounts(config).upstreams) {
+      if (upstream.args == &args) return upstream.number;
+    }
+    return Error{ErrorCode::kInvalid, "to is missing or empty"};
+  }
 
   Built operator()(const RedirectArgs& args) const {
     return std::shared_ptr<Site>(std::make_shared<RedirectSite>(args));

@@ -2,8 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/config/config_dump.h"
 #include "common/config/config_loader.h"
@@ -338,6 +343,43 @@ upload = { tokens = ["sha256:)" + digest + R"("] }
   EXPECT_THAT(dump, HasSubstr("tokens = [\"(masked)\"]\n"));
   EXPECT_THAT(dump, Not(HasSubstr("hunter2")));
   EXPECT_THAT(dump, Not(HasSubstr(digest)));
+}
+
+/// The keys that the manual describes under a heading, up to the next one.
+std::vector<std::string> keysUnder(const std::string& manual, const std::string& heading) {
+  std::vector<std::string> keys;
+  const std::size_t begin = manual.find("\n.Ss " + heading + "\n");
+  if (begin == std::string::npos) return keys;
+  std::istringstream lines(manual.substr(begin, manual.find("\n.Ss ", begin + 1) - begin));
+  constexpr std::string_view kItem = ".It Ic ";
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(kItem)) continue;
+    line.erase(0, kItem.size());
+    keys.push_back(line.substr(0, line.find(' ')));
+  }
+  return keys;
+}
+
+TEST(ManualPage, DescribesNoKeyThatThereIsNot) {
+  std::ifstream page(std::filesystem::path(EGALAXYD_SOURCE_DIR) / "common/egalaxyd.toml.5");
+  const std::string manual{std::istreambuf_iterator<char>(page), {}};
+  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy"}) {
+    const auto keys = keysUnder(manual, "module = \\(dq" + module + "\\(dq");
+    EXPECT_GT(keys.size(), 2U) << module;
+    for (const std::string& key : keys) {
+      // A value that no key has: known keys say what they want, unknown ones that they are none.
+      const LoadedConfig loaded = loadProgram(wrongIn(module, key + " = 1.5"));
+      ASSERT_EQ(loaded.complaints.size(), 1U) << key;
+      EXPECT_THAT(loaded.complaints[0].text, HasSubstr("found a float")) << module << " " << key;
+    }
+  }
+  const auto keys = keysUnder(manual, "[dynamic]");
+  EXPECT_EQ(keys.size(), 6U);
+  for (const std::string& key : keys) {
+    const LoadedConfig loaded = loadProgram("dynamic." + key + " = 1.5");
+    ASSERT_EQ(loaded.complaints.size(), 1U) << key;
+    EXPECT_THAT(loaded.complaints[0].text, HasSubstr("found a float")) << key;
+  }
 }
 
 }  // namespace

@@ -31,11 +31,17 @@ TEST(MasterFiles, AreAllThatAConfigurationNamesForTheMaster) {
   AuthenticatedArgs members;
   members.ca = "/ca.pem";
   members.sites.push_back({"/", "", PluginArgs{"/plugin.so", "", {}}});
+  ProxyArgs proxy;
+  proxy.ca = "/proxy-ca.pem";
+  proxy.certificate = "/proxy.crt";
+  proxy.key = "/proxy.key";
+  members.sites.push_back({"/old", "", proxy});
   site.mounts.push_back({"/", "", members});
   config.sites.push_back(site);
   const auto files = masterFiles(config);
   for (const char* file : {"/etc/e.toml", "/state", "/tls.key", "/log", "/router.so", "/site.crt",
-                           "/ca.pem", "/plugin.so", "/etc/sites.d/a.toml", "/etc/sites.d/*.toml"}) {
+                           "/ca.pem", "/plugin.so", "/etc/sites.d/a.toml", "/etc/sites.d/*.toml",
+                           "/proxy-ca.pem", "/proxy.crt", "/proxy.key"}) {
     EXPECT_THAT(files, Contains(fs::path(file)));
   }
   EXPECT_THAT(files, Not(Contains(fs::path())));

@@ -155,6 +155,27 @@ TEST(Certificate, NamesEachAddressInTheSubjectToo) {
   EXPECT_EQ(certificateNames(identity.chain[0].get()), std::vector<std::string>{"2001:db8::1"});
 }
 
+TEST(Certificate, TellsItsNamesPartByPartInItsOwnOrder) {
+  const auto identity = made({"a.test", "192.0.2.7"});
+  const auto parts = certificateSubjectParts(identity.chain[0].get());
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[0].name + "=" + parts[0].value, "CN=a.test");
+  EXPECT_EQ(parts[1].name + "=" + parts[1].value, "CN=192.0.2.7");
+  EXPECT_EQ(certificateIssuerParts(identity.chain[0].get()).size(), 2u);
+}
+
+TEST(Certificate, TellsItsSerialUnlessItIsAbsurd) {
+  const auto identity = made({"a.test"});
+  ASN1_INTEGER* serial = X509_get_serialNumber(identity.chain[0].get());
+  ASN1_INTEGER_set_int64(serial, -255);
+  EXPECT_EQ(certificateSerial(identity.chain[0].get()), "-255");
+  const std::string longest(129, '\x7F');
+  ASN1_STRING_set(serial, longest.data(), 128);
+  EXPECT_GT(certificateSerial(identity.chain[0].get()).size(), 300u);
+  ASN1_STRING_set(serial, longest.data(), 129);
+  EXPECT_EQ(certificateSerial(identity.chain[0].get()), "");
+}
+
 TEST(Certificate, HasALongNameInTheSanAloneForACutOneIsAnothers) {
   const std::string name = std::string(60, 'a') + "." + std::string(60, 'b') + ".org";
   const std::string longest = std::string(60, 'c') + ".org";  // 64 bytes

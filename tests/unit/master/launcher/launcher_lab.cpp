@@ -65,6 +65,10 @@ void LauncherPeer::send(std::string_view packet, const std::vector<int>& out) co
   EXPECT_GE(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL), 0);
 }
 
+void LauncherPeer::offer(std::string_view packet) const {
+  ::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 std::optional<std::string> LauncherPeer::receive() {
   if (!comes(socket_.get(), Deadline())) return std::nullopt;
   std::string packet(kMostLauncherBytes, '\0');
@@ -123,7 +127,12 @@ UniqueFd LauncherLab::knock() const {
   return socket;
 }
 
-LauncherLab::~LauncherLab() { kill(); }
+LauncherLab::~LauncherLab() {
+  const bool endsByItself = master && !std::filesystem::exists(door());
+  master.reset();
+  if (endsByItself) ends();
+  kill();
+}
 
 void LauncherLab::kill() {
   if (pid_ == 0) return;
@@ -178,7 +187,8 @@ std::size_t LauncherLab::children() const {
 
 bool LauncherLab::ends() {
   int status = 0;
-  if (!eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; })) return false;
+  if (pid_ == 0 || !eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }))
+    return false;
   pid_ = 0;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

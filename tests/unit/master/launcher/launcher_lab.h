@@ -22,6 +22,8 @@ class LauncherPeer {
   explicit LauncherPeer(UniqueFd socket) : socket_(std::move(socket)) {}
 
   void send(std::string_view packet, const std::vector<int>& files = {}) const;
+  /// Sends it if there is room.
+  void offer(std::string_view packet) const;
   /// The next packet; its descriptors are in `files`. nullopt: the other end has closed.
   std::optional<std::string> receive();
 
@@ -53,7 +55,7 @@ class LauncherLab {
   };
 
   explicit LauncherLab(StartedBy by = StartedBy::kMaster);
-  /// Ends the launcher.
+  /// Ends the launcher and what it runs; the workers must have gone.
   ~LauncherLab();
   LauncherLab(const LauncherLab&) = delete;
   LauncherLab& operator=(const LauncherLab&) = delete;

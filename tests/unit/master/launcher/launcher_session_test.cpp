@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -16,6 +18,7 @@
 
 #include "common/base/number.h"
 #include "common/shared/script_names.h"
+#include "master/launcher/orphans.h"
 #include "tests/support/deadline.h"
 #include "tests/unit/master/launcher/launcher_lab.h"
 
@@ -324,7 +327,8 @@ TEST_F(LauncherTest, SaysThatAScriptHasEndedThoughAChildKeepsItsOutput) {
 TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   ScriptMount& mount = lab_.mount();
   mount.processes = 1;
-  mount.longestLeftover = 1s;
+  mount.whole = 2s;
+  mount.longest = 1000s;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000 &\n");
   lab_.script("next", "#!/bin/sh\n");
@@ -334,12 +338,12 @@ TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   ASSERT_TRUE(worker.next<ScriptEnded>());
   worker.ask(ask("next", 1));
   EXPECT_TRUE(isGone(numberIn("main"))) << "no zombie";
-  EXPECT_EQ(lab_.running().size(), 2U);
+  EXPECT_TRUE(eventually([&] { return lab_.running().size() == 2; }));
   EXPECT_TRUE(worker.next<ScriptStarted>());
 }
 
 TEST_F(LauncherTest, EndsADaemonWithItsRun) {
-  lab_.mount().longestLeftover = 1s;
+  lab_.mount().whole = 1s;
   lab_.start();
   lab_.script("daemon",
               "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
@@ -365,6 +369,21 @@ TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatHasGone) {
   }
   EXPECT_TRUE(isGone(main));
   EXPECT_TRUE(eventually([&] { return lab_.running().empty(); }));
+}
+
+TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatDoesNotRead) {
+  lab_.mount().processes = 1;
+  lab_.plan.queue = 0;
+  lab_.start();
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
+  const WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it", 1));
+  const pid_t main = numberIn("main");
+  EXPECT_TRUE(eventually([&] {
+    for (int i = 0; i < 1000; ++i) worker.offer(encode(WorkerAsks(ask("it", 2))));
+    return lab_.running().empty();
+  }));
+  EXPECT_TRUE(isGone(main));
 }
 
 TEST_F(LauncherTest, LeavesNothingOfManyRuns) {
@@ -476,7 +495,7 @@ TEST_F(LauncherTest, EndsWhenItIsToldThatNoWorkerComes) {
 
 TEST_F(LauncherTest, ScriptsEndWithTheLauncher) {
   lab_.start();
-  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "exec sleep 1000\n");
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it"));
   ASSERT_TRUE(worker.next<ScriptStarted>());
@@ -491,9 +510,9 @@ TEST(LauncherDoor, IsShutForScriptsAndOtherAccounts) {
   ::chmod(lab.door().c_str(), 0777);
   constexpr uid_t kNobody = 65534;
   const bool root = ::geteuid() == 0;  // else its account is the launcher's own
-  if (root) EXPECT_EQ(::seteuid(kNobody), 0);
+  EXPECT_EQ(::seteuid(root ? kNobody : ::geteuid()), 0);
   LauncherPeer stranger(lab.knock());
-  if (root) EXPECT_EQ(::seteuid(0), 0);
+  EXPECT_EQ(::seteuid(root ? 0 : ::geteuid()), 0);
   EXPECT_FALSE(stranger.receive());
 }
 
@@ -512,7 +531,26 @@ TEST(LauncherDoor, ServesEachMasterThatComes) {
   EXPECT_EQ(readAll(worker.files[0]), "hello\n");
   old.send(encode(MasterSays(FinishRuns{})));
   EXPECT_FALSE(old.receive()) << "that generation is over";
-  EXPECT_TRUE(lab.running().empty()) << "this one is not";
+  EXPECT_TRUE(eventually([&] { return lab.running().empty(); })) << "this one is not";
+}
+
+TEST_F(LauncherTest, LeavesOrphansThatItsParentFindsWhenItIsKilled) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  lab_.start();
+  lab_.script("daemon",
+              "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\n(setsid ./daemon &)\nsleep 1000\n");
+  WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it"));
+  const pid_t daemon = numberIn("number");
+  const pid_t stranger = ::fork();
+  if (stranger == 0) ::_exit(::pause());
+  lab_.kill();
+  EXPECT_TRUE(eventually([] { return !endOrphans() && childrenHere().size() == 1; }));
+  EXPECT_TRUE(isGone(daemon));
+  EXPECT_EQ(::kill(stranger, SIGKILL), 0) << "it is no script's";
+  EXPECT_EQ(::waitpid(stranger, nullptr, 0), stranger);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 // --- workers that lie -----------------------------------------------------------------------

@@ -124,11 +124,13 @@ TEST_F(ProgramLook, RefusesAccountsThatCannotBeHad) {
 
 TEST_F(ProgramLook, WarnsOfScriptsWithTheWorkersAccount) {
   if (::getpwnam(kScriptAccount) != nullptr) GTEST_SKIP() << "scripts have their own here";
-  EXPECT_THAT(said(look(kBin).warnings),
-              ElementsAre("DIR/e.toml: dynamic.account: scripts run as bin, the workers' account: "
-                          "Landlock keeps the state and the run-time folder from them, but what "
-                          "else it may read, or write, so may they; better give them an account of "
-                          "their own, such as egalaxyd-cgi"));
+  const auto shared = said(look(kBin).warnings);
+  ASSERT_EQ(shared.size(), 1U);
+  EXPECT_THAT(shared[0], testing::StartsWith("DIR/e.toml: dynamic.account: scripts run as bin, the "
+                                             "workers' account: "));
+  EXPECT_THAT(shared[0], HasSubstr("Landlock"));
+  EXPECT_THAT(shared[0], testing::EndsWith("; better give them an account of their own, such as "
+                                           "egalaxyd-cgi"));
   EXPECT_THAT(complaints("server.sandbox = \"off\"\n" + kBin),
               ElementsAre("DIR/e.toml: dynamic.account: scripts would run as bin, the workers' "
                           "account, and with server.sandbox = \"off\" nothing keeps the server's "

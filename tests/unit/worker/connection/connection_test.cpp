@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ class OneSite final : public Site {
  public:
   void handle(Request request, Responder reply, Services&) override {
     clients.push_back(request.client);
+    ports.push_back(request.clientPort);
     if (keeps) {
       kept = std::make_unique<Responder>(std::move(reply));
     } else {
@@ -28,6 +30,7 @@ class OneSite final : public Site {
     }
   }
   std::vector<IpAddress> clients;
+  std::vector<std::uint16_t> ports;
   bool keeps = false;
   std::unique_ptr<Responder> kept;
 };
@@ -47,7 +50,7 @@ class ConnectionTest : public testing::Test, public ConnectionKeeper {
     client_ = UniqueFd(pair[1]);
     connection_ =
         std::make_unique<Connection>(*this, harness_.loop(), Connection::Id{0, 1},
-                                     UniqueFd(pair[0]), listener, kAddress, 50000, viaProxy);
+                                     UniqueFd(pair[0]), listener, kAddress, 50'000, viaProxy);
     ASSERT_TRUE(connection_->start());
   }
   void clientSends(const std::string& bytes) {
@@ -205,6 +208,13 @@ TEST_F(ConnectionTest, ClosesOneThatWasToldOftenEnough) {
   EXPECT_EQ(admission_.waiting(), 0u);
 }
 
+TEST_F(ConnectionTest, KnowsTheClientsPort) {
+  connect();
+  clientSends("h.test / 0\r\n");
+  admit();
+  EXPECT_EQ(site_->ports, std::vector<std::uint16_t>{50'000});
+}
+
 TEST_F(ConnectionTest, KnowsTheClientThatAProxyNames) {
   connect(ListenerKind::kSpartan, true);
   clientSends("PROXY TCP4 198.51.100.9 192.0.2.1 1234 300\r\nh.test / 0\r\n");
@@ -212,6 +222,7 @@ TEST_F(ConnectionTest, KnowsTheClientThatAProxyNames) {
   admit();
   ASSERT_EQ(site_->clients.size(), 1u);
   EXPECT_EQ(site_->clients[0], *IpAddress::parse("198.51.100.9"));
+  EXPECT_EQ(site_->ports[0], 1234);
   EXPECT_EQ(taken_, site_->clients);
 }
 

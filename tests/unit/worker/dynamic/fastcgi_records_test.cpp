@@ -55,8 +55,9 @@ Answer decode(std::string_view sent, std::size_t size = std::string_view::npos) 
         answer.skipped.push_back(skipped->type);
       }
       if (const auto* fault = std::get_if<FastcgiFault>(&step)) answer.fault = fault->text;
-      if (std::holds_alternative<NeedMore>(step)) EXPECT_TRUE(piece.empty());
-      if (std::holds_alternative<NeedMore>(step) || !answer.fault.empty()) break;
+      const bool needsMore = std::holds_alternative<NeedMore>(step);
+      EXPECT_TRUE(!needsMore || piece.empty());
+      if (needsMore || !answer.fault.empty()) break;
     }
   }
   answer.idle = decoder.idle();

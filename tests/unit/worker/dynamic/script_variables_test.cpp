@@ -435,7 +435,7 @@ TEST(ScriptVariables, OfAnUpload) {
 }
 
 TEST(ScriptVariables, OfAnUploadWithoutTypeAndToken) {
-  const Asked request = asked("titan://h.test/cgi-bin/env/a;size=5/b;size=0");
+  const Asked request = asked("titan://h.test/cgi-bin/env/a;x=5/b;size=0");
   EXPECT_EQ(request("REQUEST_METHOD"), "POST");
   EXPECT_EQ(request("CONTENT_LENGTH"), "0");
   EXPECT_EQ(request("CONTENT_TYPE"), "text/gemini");

@@ -118,6 +118,20 @@ TEST_F(ServerFilesTest, WhatIsPublicIsServedButNotChanged) {
   EXPECT_TRUE(covers("site.crt", FileUse::kChange));
 }
 
+TEST_F(ServerFilesTest, WhatAProxyShowsToACapsuleIsKnownAndItsKeyNotServed) {
+  ProxyArgs proxy;
+  proxy.certificate = dir_.write("proxy.crt", "public");
+  proxy.key = dir_.write("proxy.secret", "a key of no known form");
+  AuthenticatedArgs members;
+  members.sites.push_back({"/old", "", proxy});
+  SiteConfig site;
+  site.mounts.push_back({"/", "", members});
+  config_.sites.push_back(site);
+  EXPECT_TRUE(covers("proxy.crt", FileUse::kChange));
+  EXPECT_EQ(fetch(root(dir_.path()), "proxy.crt"), "public");
+  EXPECT_EQ(fetch(root(dir_.path()), "proxy.secret"), "refused");
+}
+
 TEST_F(ServerFilesTest, ARootWithinTheStateFolderIsServedButNotTheDatabase) {
   EXPECT_EQ(fetch(root(dir_ / "state/notes"), "page.gmi"), "a capsule");
   EXPECT_EQ(fetch(root(dir_ / "state/db"), "egalaxyd.db"), "refused");

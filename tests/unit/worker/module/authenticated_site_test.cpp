@@ -14,6 +14,15 @@
 namespace egalaxyd {
 namespace {
 
+/// Tells what it sees of a certificate; takes encoded slashes.
+class TellingSite final : public Site {
+ public:
+  void handle(Request request, Responder reply, Services&) override {
+    std::move(reply).send(Response::gemtext(request.certificateSigned ? "signed" : "unsigned"));
+  }
+  bool takesEncodedSlash(std::string_view) const override { return true; }
+};
+
 PathMap oneReply(const std::string& body = "in\n") {
   PathMap sites;
   sites.add("/", std::make_shared<ReplySite>(ReplyArgs{20, "text/gemini", body}));
@@ -102,6 +111,33 @@ TEST_F(AuthenticatedSiteTest, AdmitsWhatAnAuthoritySigned) {
   either.fingerprints = {certificateFingerprint(stranger.certificate.get())};
   EXPECT_EQ(ask(either, &stranger, authority(ca)).status, 20);
   EXPECT_EQ(ask(either, &member, authority(ca)).status, 20);
+}
+
+TEST_F(AuthenticatedSiteTest, TellsWhetherAnAuthoritySigned) {
+  const TestCertificate ca = makeAuthority({.commonName = "CA"});
+  const TestCertificate member = signedBy(ca);
+  const TestCertificate listed = makeTestCertificate();
+  AuthenticatedArgs args;
+  args.fingerprints = {certificateFingerprint(listed.certificate.get()),
+                       certificateFingerprint(member.certificate.get())};
+  PathMap sites;
+  sites.add("/", std::make_shared<TellingSite>());
+  AuthenticatedSite site(args, authority(ca), std::move(sites));
+  const auto tells = [&](const TestCertificate& certificate) {
+    Request request = requestFor("/area", "/area");
+    request.identity = identityOf(certificate);
+    return harness_.ask(site, std::move(request)).body;
+  };
+  EXPECT_EQ(tells(member), "signed");
+  EXPECT_EQ(tells(listed), "unsigned");
+}
+
+TEST_F(AuthenticatedSiteTest, TakesEncodedSlashesWhereASiteInItDoes) {
+  PathMap sites = oneReply();
+  sites.add("/cgi-bin", std::make_shared<TellingSite>());
+  const AuthenticatedSite site({}, std::nullopt, std::move(sites));
+  EXPECT_TRUE(site.takesEncodedSlash("/cgi-bin/"));
+  EXPECT_FALSE(site.takesEncodedSlash("/"));
 }
 
 TEST_F(AuthenticatedSiteTest, AdmitsWhoseClockIsAFewMinutesAhead) {

@@ -100,5 +100,18 @@ TEST_F(RootCheck, ARootThatIsAwayIsTold) {
                           Field(&Complaint::text, HasSubstr("no regular file"))));
 }
 
+TEST_F(RootCheck, AFolderOfScriptsThatIsAwayIsTold) {
+  CgiArgs args;
+  args.root = dir_ / "site";
+  mount(args);
+  EXPECT_THAT(rootsOutOfReach(config_), IsEmpty());
+  args.root = dir_ / "away";
+  mount(args);
+  EXPECT_THAT(rootsOutOfReach(config_),
+              ElementsAre(Field(&Complaint::text, (dir_ / "away").string() +
+                                                      ": there is no such folder; its requests "
+                                                      "fail meanwhile")));
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -227,6 +227,7 @@ TEST(PluginGuard, TakesNothingWhereTheSiteNamesNoKindThatThereIs) {
 
 TEST(PluginGuard, HidesAQueryOfWhichTheSiteCannotTell) {
   EXPECT_TRUE(goodSite("Clumsy")->hidesQuery("/"));
+  EXPECT_FALSE(goodSite("Clumsy")->takesEncodedSlash("/"));
   EXPECT_FALSE(goodSite("Greeter")->hidesQuery("/"));
 }
 

@@ -168,6 +168,9 @@ class Clumsy final : public SitePlugin {
     return path.starts_with("/read") ? AcceptedBody::kUploads : AcceptedBody::kInput;
   }
   bool hidesQuery(std::string_view) const override { throw std::runtime_error("cannot say"); }
+  bool takesEncodedSlash(std::string_view) const override {
+    throw std::runtime_error("cannot say");
+  }
 
  private:
   struct Read {

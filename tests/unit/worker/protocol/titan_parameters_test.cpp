@@ -65,6 +65,8 @@ TEST(TitanParameters, AreDecoded) {
       accepted("titan://h/p;mime=text%2Fgemini%3Bcharset=utf-8;token=%3B%3D%C3%A9;size=007");
   EXPECT_EQ(line.upload->mime, "text/gemini;charset=utf-8");
   EXPECT_EQ(line.upload->token, ";=\xC3\xA9");
+  EXPECT_EQ(line.upload->rawMime, "text%2Fgemini%3Bcharset=utf-8");
+  EXPECT_EQ(line.upload->rawToken, "%3B%3D%C3%A9");
   EXPECT_EQ(line.upload->size, 7u);
 }
 

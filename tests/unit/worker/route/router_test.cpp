@@ -163,6 +163,7 @@ TEST(Router, LetsAnEncodedSlashThroughToSitesThatTakeIt) {
         {"gemini://h/cgi-bin/docs/a%2Fb", "51"},
         {"gemini://h/cgi-bin%2Fa", "51"},
         {"gemini://h/a%2Fb", "51"},
+        {"gemini://h/a%2Fb/../c", "51"},
         {"gemini://h/moved%2Fb", "51"},
         {"gemini://h/cgi-bin/x/a%2F..%2F..%2Fetc", "51"},
         {"gemini://h/cgi-bin/env/%2e%2e/%2e%2e/x%2Fy", "51"},

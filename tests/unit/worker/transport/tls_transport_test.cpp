@@ -176,6 +176,13 @@ TEST_F(TlsTransportTest, KnowsTheNameAndTheCertificateOfItsPeer) {
   EXPECT_EQ(server_->identity()->commonName, "visitor");
 }
 
+TEST_F(TlsTransportTest, KnowsHowItIsEncrypted) {
+  ASSERT_EQ(shakeHands(), IoStatus::kDone);
+  EXPECT_EQ(server_->tls().version, SSL_get_version(client_));
+  EXPECT_EQ(server_->tls().cipher, SSL_get_cipher_name(client_));
+  EXPECT_EQ(server_->tls().bits, SSL_get_cipher_bits(client_, nullptr));
+}
+
 TEST_F(TlsTransportTest, TellsThatTheClientRefusedTheCertificateAndWhichHostItWanted) {
   for (const int version : kVersions) {
     reconnect(version);

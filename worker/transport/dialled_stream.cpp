@@ -1,0 +1,167 @@
+#include "worker/transport/dialled_stream.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "common/tls/certificate.h"
+#include "common/tls/certificate_names.h"
+#include "common/tls/openssl_support.h"
+#include "common/wire/ip_address.h"
+
+namespace egalaxyd {
+namespace {
+
+using SslContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
+
+Error notTaken(const std::filesystem::path& file) {
+  return {ErrorCode::kInvalid, "OpenSSL does not take " + file.string() + ErrorQueue::reason()};
+}
+
+Result<void> useCertificate(SSL_CTX* context, const DialledTls& tls) {
+  const auto& keyFile = tls.key.empty() ? tls.certificate : tls.key;
+  const auto identity = readKeyedCertificate(tls.certificate, keyFile);
+  if (!identity) return identity.error();
+  bool used = SSL_CTX_use_certificate(context, identity->chain.front().get()) == 1 &&
+              SSL_CTX_use_PrivateKey(context, identity->key.get()) == 1;
+  for (std::size_t i = 1; used && i < identity->chain.size(); ++i) {
+    used = SSL_CTX_add1_chain_cert(context, identity->chain[i].get()) == 1;
+  }
+  return used ? Result<void>() : Result<void>(notTaken(tls.certificate));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const DialledContext>> DialledContext::make(const DialledTls& tls) {
+  const ErrorQueue errors;
+  SslContextPtr context(SSL_CTX_new(TLS_client_method()));
+  if (!context) return Error{ErrorCode::kNoSpace, "no memory for TLS" + ErrorQueue::reason()};
+  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  if (!tls.ca.empty()) {
+    if (SSL_CTX_load_verify_file(context.get(), tls.ca.c_str()) != 1) return notTaken(tls.ca);
+    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  }
+  if (!tls.certificate.empty()) {
+    if (auto used = useCertificate(context.get(), tls); !used) return used.error();
+  }
+  return std::shared_ptr<const DialledContext>(
+      new DialledContext(context.release(), tls.fingerprints, !tls.ca.empty()));
+}
+
+DialledContext::~DialledContext() { SSL_CTX_free(context_); }
+
+DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledContext> context,
+                             const std::string& name)
+    : socket_(std::move(socket)), context_(std::move(context)) {
+  if (!context_) return;
+  const ErrorQueue errors;
+  ssl_ = SSL_new(context_->context_);
+  if (ssl_ == nullptr || SSL_set_fd(ssl_, socket_.get()) != 1) throw std::bad_alloc();
+  SSL_set_connect_state(ssl_);
+  // RFC 6066: an address is no server name.
+  const bool isAddress = IpAddress::parse(name).has_value();
+  if (!name.empty() && !isAddress) SSL_set_tlsext_host_name(ssl_, name.c_str());
+  if (!context_->hasCa_ || name.empty()) return;
+  X509_VERIFY_PARAM* rules = SSL_get0_param(ssl_);
+  if (isAddress) {
+    X509_VERIFY_PARAM_set1_ip_asc(rules, name.c_str());
+  } else {
+    X509_VERIFY_PARAM_set1_host(rules, name.c_str(), 0);
+  }
+}
+
+DialledStream::~DialledStream() { SSL_free(ssl_); }
+
+DialledStream::State DialledStream::fail(std::string why) {
+  fault_ = std::move(why);
+  return State::kFailed;
+}
+
+DialledStream::Moved DialledStream::sendPlain(std::string_view bytes) {
+  const ssize_t sent =
+      ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent >= 0) return {State::kDone, static_cast<std::size_t>(sent)};
+  if (errno == EAGAIN || errno == EINTR) return {State::kBlocked, 0};
+  return {fail(std::string("broke the connection (") + ::strerrordesc_np(errno) + ")"), 0};
+}
+
+DialledStream::State DialledStream::handshake() {
+  if (ssl_ == nullptr || shaken_) return State::kDone;
+  const ErrorQueue errors;
+  const int result = SSL_do_handshake(ssl_);
+  if (result != 1) {
+    const long verdict = SSL_get_verify_result(ssl_);
+    if (context_->hasCa_ && verdict != X509_V_OK) {
+      return fail(std::string("its certificate is not accepted: ") +
+                  X509_verify_cert_error_string(verdict));
+    }
+    const Moved moved = outcomeOf(result);
+    if (moved.state == State::kFailed) fault_ = "in the TLS handshake it " + fault_;
+    return moved.state == State::kEnded ? fail("in the TLS handshake it closed the connection")
+                                        : moved.state;
+  }
+  if (!isKnown()) return State::kFailed;
+  shaken_ = true;
+  return State::kDone;
+}
+
+bool DialledStream::isKnown() {
+  if (context_->fingerprints_.empty()) return true;
+  const X509* certificate = SSL_get0_peer_certificate(ssl_);
+  const std::string own = certificate == nullptr ? "" : certificateFingerprint(certificate);
+  const std::string key = certificate == nullptr ? "" : publicKeyFingerprint(certificate);
+  const bool listed = std::ranges::any_of(context_->fingerprints_, [&](const std::string& known) {
+    return known == own || known == key;
+  });
+  if (!listed) fail("its certificate, SHA-256 " + own + ", is not among fingerprints");
+  return listed;
+}
+
+DialledStream::Moved DialledStream::outcomeOf(int result) {
+  switch (SSL_get_error(ssl_, result)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      return {State::kBlocked, 0};
+    case SSL_ERROR_ZERO_RETURN:
+      return {State::kEnded, 0};
+    case SSL_ERROR_SYSCALL:
+      return {fail(std::string("broke the connection (") + ::strerrordesc_np(errno) + ")"), 0};
+    default:
+      return {fail("broke the connection" + ErrorQueue::reason()), 0};
+  }
+}
+
+DialledStream::Moved DialledStream::send(std::string_view bytes) {
+  if (ssl_ == nullptr) return sendPlain(bytes);
+  const ErrorQueue errors;
+  std::size_t written = 0;
+  const int result = SSL_write_ex(ssl_, bytes.data(), bytes.size(), &written);
+  return result == 1 ? Moved{State::kDone, written} : outcomeOf(result);
+}
+
+DialledStream::Moved DialledStream::receive(std::span<char> room) {
+  if (ssl_ == nullptr) {
+    const ssize_t got = ::recv(socket_.get(), room.data(), room.size(), MSG_DONTWAIT);
+    if (got > 0) return {State::kDone, static_cast<std::size_t>(got)};
+    if (got == 0) return {State::kEnded, 0};
+    if (errno == EAGAIN || errno == EINTR) return {State::kBlocked, 0};
+    return {fail(std::string("broke the connection (") + ::strerrordesc_np(errno) + ")"), 0};
+  }
+  const ErrorQueue errors;
+  std::size_t got = 0;
+  const int result = SSL_read_ex(ssl_, room.data(), room.size(), &got);
+  return result == 1 ? Moved{State::kDone, got} : outcomeOf(result);
+}
+
+}  // namespace egalaxyd
