@@ -63,8 +63,9 @@ class Conversation:
     read before read() or an argument says so."""
 
     def __init__(self, port, address="127.0.0.1", sni="localhost", certificate=None, timeout=30,
-                 receive_buffer=0, version=None):
-        """`certificate`: (certificate file, key file). `timeout`: seconds, of the whole."""
+                 receive_buffer=0, version=None, before=b""):
+        """`certificate`: (certificate file, key file). `timeout`: seconds, of the whole. `before`:
+        bytes that go out before TLS begins."""
         self._until = time.monotonic() + timeout
         self.answer = Answer()
         self._raw = bytearray()
@@ -77,6 +78,7 @@ class Conversation:
         try:
             self.socket.connect((address, port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.sendall(before)
             self.socket.setblocking(False)
             self._tls = self._start_tls(sni, certificate, version)
         except BaseException:
@@ -97,6 +99,7 @@ class Conversation:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which would pass for a close_notify
         context.set_ciphers("DEFAULT:@SECLEVEL=0")  # weak certificates are the server's to refuse
         if version:
             context.minimum_version = context.maximum_version = version

@@ -19,23 +19,25 @@ using State = AnswerSource::Piece::State;
 /// What is read and thrown away of an answer that nobody wants.
 constexpr std::uint64_t kMostReadAway = 64 * 1024;
 /// How long a program may take to end when its answer has been given.
-constexpr auto kReadAwayTime = std::chrono::seconds(2);
+constexpr milliseconds kReadAwayTime{2'000};
+/// The same of one that got a body and may run for ever, but that nobody hears any more.
+constexpr milliseconds kEndlessReadAwayTime{120'000};
 
 std::string inSeconds(milliseconds time) {
   return fmt::format("{:g} s", std::chrono::duration<double>(time).count());
 }
 
 /// Reads until a program has ended, so that writing its answer does not end it before its work is
-/// done. `all`: however long that takes; the launcher ends it at last.
+/// done. `all`: all that it says, for as long as `times` allow.
 Task<void> readAway(std::unique_ptr<AnswerSource> source, ProgramPlace place, bool all,
-                    EventLoop& loop) {
+                    ProgramTimes times, EventLoop& loop) {
   Alarm alarm(loop);
   bool late = false;
   Timer deadline(loop, [&] {
     late = true;
     alarm.ring();
   });
-  if (!all) deadline.setAfter(kReadAwayTime);
+  deadline.setAfter(all ? times.whole.value_or(kEndlessReadAwayTime) : kReadAwayTime);
   source->onReady([&alarm] { alarm.ring(); });
   std::uint64_t read = 0;
   while (!late && (all || read < kMostReadAway)) {
@@ -91,8 +93,8 @@ ProgramBody::~ProgramBody() {
   if (over_ || late_) return;
   answer_.source->onReady({});
   if (!answer_.runsToItsEnd) return;
-  services_.tasks.start(
-      readAway(std::move(answer_.source), std::move(answer_.place), true, services_.loop));
+  services_.tasks.start(readAway(std::move(answer_.source), std::move(answer_.place), true,
+                                 answer_.times, services_.loop));
 }
 
 void ProgramBody::wakeOnce() {
@@ -226,12 +228,11 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
   if (whenUnwanted && !answer.runsToItsEnd) whenUnwanted->onRequest([&alarm] { alarm.ring(); });
   ScriptHeaderParser parser(answer.from);
   HeaderRead read;
-  for (;;) {
+  while (!late) {
+    if (whenUnwanted && !answer.runsToItsEnd && whenUnwanted->requested()) co_return;
     read = readHeader(*answer.source, parser);
     if (read.ended || !std::holds_alternative<NeedMore>(read.step)) break;
     static_cast<void>(co_await alarm.wait());
-    if (whenUnwanted && !answer.runsToItsEnd && whenUnwanted->requested()) co_return;
-    if (late) break;
   }
   if (whenUnwanted) whenUnwanted->onRequest({});
   answer.source->onReady({});
@@ -242,7 +243,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
     co_return std::move(reply).send(
         Response::failure(lateStatus(answer.from), "The application did not answer in time"));
   }
-  if (read.ended && parser.silent() && answer.tryAgain) {
+  if (read.ended && answer.tryAgain && answer.source->saidNothing()) {
     co_return answer.tryAgain(std::move(reply), std::move(answer.place));
   }
   if (read.ended) read.step = withoutHeader(*answer.source, parser);
@@ -253,7 +254,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
         bad->status, bad->text.empty() ? "The application gave no answer" : bad->text));
     if (!read.ended) {
       services.tasks.start(readAway(std::move(answer.source), std::move(answer.place),
-                                    answer.runsToItsEnd, services.loop));
+                                    answer.runsToItsEnd, answer.times, services.loop));
     }
     co_return;
   }
@@ -268,7 +269,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
   }
   std::move(reply).send(Response{header.status, std::move(header.meta), nullptr});
   services.tasks.start(readAway(std::move(answer.source), std::move(answer.place),
-                                answer.runsToItsEnd, services.loop));
+                                answer.runsToItsEnd, answer.times, services.loop));
 }
 
 }  // namespace egalaxyd

@@ -90,20 +90,14 @@ Task<void> CgiSite::serve(Request request, Responder reply, ProgramPlace place,
 Task<Result<FoundScript>> CgiSite::find(const Request& request, Services& services) const {
   const std::string_view path = request.sitePath();
   if (!args_.script.empty()) co_return FoundScript{{}, pathInfoOf(path), false};
-  auto found = findScript(args_, path, ScriptLook::kCached);
+  const bool isStored = request.protocol == Protocol::kTitan && request.upload &&
+                        !request.upload->edit && args_.upload;
+  const std::string_view suffix = isStored ? args_.upload->nameSuffix : std::string_view();
+  auto found = findScript(args_, path, suffix, ScriptLook::kCached);
   if (!found && found.error().code == ErrorCode::kBusy) {
-    const auto look = [&] { return findScript(args_, path, ScriptLook::kWaiting); };
+    const auto look = [&] { return findScript(args_, path, suffix, ScriptLook::kWaiting); };
     found = co_await services.pool.run(look);
   }
-  const bool isUpload = request.upload && !request.upload->edit;
-  if (!found || found->isFolder || !isUpload || !args_.upload || args_.upload->nameSuffix.empty()) {
-    co_return found;
-  }
-  const std::string named = "/" + found->script + args_.upload->nameSuffix;
-  const std::string pathInfo = found->pathInfo;
-  const auto lookForIt = [&] { return findScript(args_, named, ScriptLook::kWaiting); };
-  found = co_await services.pool.run(lookForIt);
-  if (found) found->pathInfo = pathInfo;
   co_return found;
 }
 

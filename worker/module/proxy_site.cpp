@@ -70,7 +70,7 @@ Task<void> ProxySite::serve(Request request, Responder reply, ProgramPlace place
 }
 
 Task<void> ProxySite::ask(Call call, Services& services) {
-  const Upstreams::Caller caller{call.name, call.request.cancellation, call.isUpload};
+  const Upstreams::Caller caller{call.name, call.request.cancellation, call.isUpload, true};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
   const Request& request = call.request;
@@ -86,8 +86,7 @@ Task<void> ProxySite::ask(Call call, Services& services) {
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply)
-        .send(
-            Response::failure(Status::kProxyError, "The capsule behind this one does not answer"));
+        .send(notConnected(connected.error(), "The capsule behind this one does not answer"));
   }
   ProxyRoute route = routeTo(connected->upstream, request);
   auto url = urlForCapsule(request, route);
