@@ -39,6 +39,13 @@ TEST(UpstreamTurns, OneThatRefusedThriceInARowIsSetAsideForAWhile) {
   EXPECT_EQ(turns.order(now + seconds(5)).size(), 2U);
 }
 
+TEST(UpstreamTurns, RequestsThatFailTogetherAreOneFailure) {
+  const auto now = Clock::now();
+  UpstreamTurns turns(2, seconds(5));
+  for (int i = 0; i < 20; ++i) turns.refused(0, now);
+  EXPECT_FALSE(turns.isAside(0, now + seconds(5)));
+}
+
 TEST(UpstreamTurns, ThePauseDoublesUpToAMinuteAndBeginsAnewAfterAnAnswer) {
   auto now = Clock::now();
   UpstreamTurns turns(2, seconds(5));
