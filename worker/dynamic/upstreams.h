@@ -46,9 +46,9 @@ class Upstreams {
   /// Makes a new connection fit for a request; its socket may be taken. An Error sets the upstream
   /// aside as a refusal does.
   using Prepare = UniqueFunction<Task<Result<void>>(Connected&)>;
-  /// Of those whose turn it is, the first that has a kept connection or answers. Errors, which are
-  /// logged: kNoSpace (the launcher is away), kIo (none answers, or the client has left).
-  /// `prepare` may be empty.
+  /// Of those whose turn it is, the first that has a kept connection or answers; `prepare` may be
+  /// empty. Errors, which are logged: kNoSpace (the launcher is away), kIo (none answers, or the
+  /// client has left).
   Task<Result<Connected>> connect(const Caller& caller, Services& services, Prepare prepare);
   /// For a later connect(). The oldest is closed where there are more than `most`.
   void keep(std::size_t upstream, UniqueFd socket, std::size_t most);
