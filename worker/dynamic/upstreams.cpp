@@ -67,33 +67,39 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
   co_return place;
 }
 
-Task<Result<Upstreams::Connected>> Upstreams::connect(const Caller& caller, Services& services) {
+Task<Result<Upstreams::Connected>> Upstreams::connect(const Caller& caller, Services& services,
+                                                      Prepare prepare) {
   closeOld();
   Error why = Cancellation::error();
   for (const std::size_t upstream : turns_.order(Clock::now())) {
     UniqueFd kept = caller.fresh ? UniqueFd() : takeKept(upstream);
     if (kept) co_return Connected{std::move(kept), upstream, true};
-    auto socket = co_await dial(upstream, caller, services);
-    if (socket) {
+    auto connected = co_await dial(upstream, caller, services);
+    if (connected && prepare) {
+      if (auto fit = co_await prepare(*connected); !fit) connected = fit.error();
+    }
+    if (connected) {
       turns_.answered(upstream);
-      co_return Connected{std::move(*socket), upstream, false};
+      co_return std::move(*connected);
     }
     if (!caller.goesOn && caller.cancellation->requested()) co_return Cancellation::error();
-    why = socket.error();
+    why = connected.error();
     spdlog::error("{} ({}): {}", caller.name, address(upstream), why.message);
     if (why.code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
   }
   co_return why;
 }
 
-Task<Result<UniqueFd>> Upstreams::dial(std::size_t upstream, const Caller& caller,
-                                       Services& services) {
+Task<Result<Upstreams::Connected>> Upstreams::dial(std::size_t upstream, const Caller& caller,
+                                                   Services& services) {
   LauncherLink& launcher = services.programs.launcher(0);
   const std::uint32_t run = launcher.newRun();
+  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(upstream)};
   if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
-  auto socket = co_await launcher.dial({run, first_ + static_cast<std::uint32_t>(upstream)});
+  auto socket = co_await launcher.dial(order);
   caller.cancellation->onRequest({});
-  co_return socket;
+  if (!socket) co_return socket.error();
+  co_return Connected{std::move(*socket), upstream, false};
 }
 
 void Upstreams::keep(std::size_t upstream, UniqueFd socket, std::size_t most) {

@@ -112,7 +112,7 @@ Task<void> ApplicationSite::ask(Call call, Services& services) {
   const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody, call.fresh};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
-  auto connected = co_await upstreams_.connect(caller, services);
+  auto connected = co_await upstreams_.connect(caller, services, {});
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply)
