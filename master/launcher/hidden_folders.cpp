@@ -94,6 +94,12 @@ Result<UniqueFd> hideFolders(const std::vector<std::string>& folders) {
   return ruleset;
 }
 
+void showFile(int ruleset, int file) {
+  const landlock_path_beneath_attr rule{.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
+                                        .parent_fd = file};
+  ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+}
+
 Result<void> enterRuleset(int ruleset) {
   if (::syscall(SYS_landlock_restrict_self, ruleset, 0) == 0) return {};
   return errnoError("landlock", errno);

@@ -16,6 +16,9 @@ namespace egalaxyd {
 /// kernel has no Landlock.
 Result<UniqueFd> hideFolders(const std::vector<std::string>& folders);
 
+/// Makes an open file that is hidden readable.
+void showFile(int ruleset, int file);
+
 /// Confines the calling thread, which needs no_new_privs.
 Result<void> enterRuleset(int ruleset);
 

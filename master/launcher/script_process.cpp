@@ -112,6 +112,15 @@ Result<void> takeStandardInput(const ScriptOrder& order) {
   return {};
 }
 
+/// The body is in a folder that is hidden, and may be opened anew nevertheless, as /dev/stdin.
+Result<void> hideOthers(const ScriptOrder& order) {
+  if (order.ask.body.empty()) return enterRuleset(order.ruleset);
+  const auto ruleset = hideFolders(order.hidden);
+  if (!ruleset) return ruleset.error();
+  showFile(ruleset->get(), STDIN_FILENO);
+  return enterRuleset(ruleset->get());
+}
+
 /// "NAME=value"; those of the configuration replace none of ours.
 std::vector<std::string> environmentOf(const ScriptOrder& order) {
   std::map<std::string_view, std::string_view> variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"},
@@ -166,7 +175,7 @@ Error becomeScript(const ScriptOrder& order, int output, int errors) {
     return errnoError("take the pipes", errno);
   }
   if (order.ruleset >= 0) {
-    if (auto entered = enterRuleset(order.ruleset); !entered) return entered.error();
+    if (auto entered = hideOthers(order); !entered) return entered.error();
   }
   if (::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0) {
     return errnoError("close descriptors", errno);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
@@ -26,7 +27,8 @@ struct ScriptOrder {
   const ScriptMount& mount;
   const RunScript& ask;  ///< judged by lieOf()
   int spool = -1;        ///< the folder that ask.body lies in
-  int ruleset = -1;      ///< of hideFolders(); -1: nothing is hidden
+  int ruleset = -1;      ///< of hideFolders(hidden); -1: nothing is hidden
+  const std::vector<std::string>& hidden;
   const OwnAccount& account;
   /// What its processes are known by, wherever they go; above 0.
   std::uint64_t tag = 0;

@@ -46,6 +46,7 @@ class Answer:
     send_error: str = ""  # what broke the sending: EPIPE, ECONNRESET
     sent: int = 0         # bytes after the request line that the system took
     answered_after: int = None  # `sent` when the answer's first byte was seen
+    records: int = 0      # of TLS, that the answer came in
     seconds: float = 0.0  # from the request line to the end
 
     def json(self):
@@ -63,8 +64,9 @@ class Conversation:
     read before read() or an argument says so."""
 
     def __init__(self, port, address="127.0.0.1", sni="localhost", certificate=None, timeout=30,
-                 receive_buffer=0, version=None):
-        """`certificate`: (certificate file, key file). `timeout`: seconds, of the whole."""
+                 receive_buffer=0, version=None, before=b""):
+        """`certificate`: (certificate file, key file). `timeout`: seconds, of the whole. `before`:
+        bytes that go out before TLS begins."""
         self._until = time.monotonic() + timeout
         self.answer = Answer()
         self._raw = bytearray()
@@ -77,6 +79,7 @@ class Conversation:
         try:
             self.socket.connect((address, port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.sendall(before)
             self.socket.setblocking(False)
             self._tls = self._start_tls(sni, certificate, version)
         except BaseException:
@@ -97,6 +100,7 @@ class Conversation:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which would pass for a close_notify
         context.set_ciphers("DEFAULT:@SECLEVEL=0")  # weak certificates are the server's to refuse
         if version:
             context.minimum_version = context.maximum_version = version
@@ -182,6 +186,13 @@ class Conversation:
             self._wait(read=True)
             self._take()
 
+    def hear(self, count):
+        """The answer so far, when it has so many bytes or has ended."""
+        while len(self._raw) < count and not self.answer.end:
+            self._wait(read=True)
+            self._take()
+        return bytes(self._raw)
+
     def listen(self, seconds):
         """Waits so long for something of the answer or the end; true when it is there."""
         until = time.monotonic() + seconds
@@ -236,6 +247,7 @@ class Conversation:
                 if not self._raw:
                     self.answer.answered_after = self.answer.sent
                 self._raw += data
+                self.answer.records += 1
             self.answer.end = "close_notify"
         except ssl.SSLWantReadError:
             pass

@@ -37,6 +37,8 @@ class AnswerSource {
   virtual std::string howItEnded() const = 0;
   /// After kEnd without a header: what the client is to get instead of the usual 42; nullopt: that.
   virtual std::optional<Status> refusal() const { return std::nullopt; }
+  /// After kCut: whether not a byte had come.
+  virtual bool saidNothing() const { return false; }
   /// `ready` is called on the loop when read() may have more, maybe once too often. It does not
   /// destroy this.
   void onReady(UniqueFunction<void()> ready) { ready_ = std::move(ready); }

@@ -17,6 +17,8 @@ namespace {
 
 /// What is read of a body at a time.
 constexpr std::size_t kPiece = kMostStdinRecord;
+/// Pieces that are sent before others have their turn.
+constexpr int kPiecesInARow = 16;
 
 std::string readAt(int file, std::uint64_t offset, int flags, bool& inMemory) {
   std::string piece(kPiece, '\0');
@@ -30,7 +32,7 @@ std::string readAt(int file, std::uint64_t offset, int flags, bool& inMemory) {
 }  // namespace
 
 ApplicationRequest::Outcome ApplicationRequest::send(int socket) {
-  for (;;) {
+  for (int pieces = 0; pieces < kPiecesInARow; ++pieces) {
     while (sent_ < pending_.size()) {
       const ssize_t done = ::send(socket, pending_.data() + sent_, pending_.size() - sent_,
                                   MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -45,6 +47,7 @@ ApplicationRequest::Outcome ApplicationRequest::send(int socket) {
     if (!piece) return Outcome::kDisk;
     take(*piece);
   }
+  return Outcome::kMore;
 }
 
 /// nullopt: it is not in memory.
@@ -69,7 +72,8 @@ void ApplicationRequest::take(const std::string& piece) {
 
 ApplicationOutput::ApplicationOutput(EventLoop& loop, Lane& pool, Speech speech,
                                      Connection connection, ApplicationRequest request)
-    : pool_(pool),
+    : loop_(loop),
+      pool_(pool),
       speech_(speech),
       connection_(std::move(connection)),
       request_(std::make_shared<ApplicationRequest>(std::move(request))),
@@ -88,6 +92,10 @@ void ApplicationOutput::pump() {
   switch (request_->send(connection_.socket.get())) {
     case ApplicationRequest::Outcome::kBlocked:
       return watch_.wantRoom();
+    case ApplicationRequest::Outcome::kMore:
+      return loop_.defer([self = std::weak_ptr(self_)] {
+        if (const auto alive = self.lock()) (*alive)->ready();
+      });
     case ApplicationRequest::Outcome::kDisk:
       return readInPool();
     case ApplicationRequest::Outcome::kDone:
@@ -122,10 +130,16 @@ AnswerSource::Piece ApplicationOutput::receive(std::span<char> room) {
   const ssize_t got = ::recv(connection_.socket.get(), room.data(), room.size(), MSG_DONTWAIT);
   if (got < 0 && errno == EINTR) return {Piece::State::kBytes, 0};
   if (got < 0 && errno == EAGAIN) return {};
+  // Closed while there was more of the request to read: what was said before is whole in SCGI as
+  // far as anybody can tell.
+  if (got < 0 && errno == ECONNRESET && speech_ == Speech::kScgi && !silent_) {
+    return end("closed the connection without having read the whole request", Piece::State::kEnd);
+  }
   if (got < 0) {
     return end(fmt::format("broke the connection ({})", ::strerrordesc_np(errno)),
                Piece::State::kCut);
   }
+  silent_ = silent_ && got == 0;
   if (got == 0 && speech_ == Speech::kScgi) return end({}, Piece::State::kEnd);
   if (got == 0) return end("closed the connection without END_REQUEST", Piece::State::kCut);
   if (speech_ == Speech::kScgi) return {Piece::State::kBytes, static_cast<std::size_t>(got)};
@@ -149,6 +163,7 @@ AnswerSource::Piece ApplicationOutput::decode(std::span<char> room, std::size_t 
       return kept > 0 ? Piece{Piece::State::kBytes, kept} : cut;
     } else if (const auto* last = std::get_if<FastcgiEnd>(&step)) {
       refusal_ = refusalOf(*last);
+      if (!rest.empty()) connection_.keep = {};  // nobody asked for that
       const Piece whole = end(
           last->exitCode == 0 ? std::string() : fmt::format("exited with code {}", last->exitCode),
           Piece::State::kEnd);
@@ -163,7 +178,9 @@ AnswerSource::Piece ApplicationOutput::end(std::string how, Piece::State state) 
   errors_.finish();
   watch_.stop();
   const bool mayStay = state == Piece::State::kEnd && speech_ == Speech::kFastcgi && !refusal_;
-  if (mayStay && connection_.keep) connection_.keep(std::move(connection_.socket));
+  // Where the body is not all sent, the next request would be taken for its rest.
+  if (mayStay && request_->sent() && connection_.keep)
+    connection_.keep(std::move(connection_.socket));
   connection_.socket = UniqueFd();
   connection_.place = {};
   return {state, 0};

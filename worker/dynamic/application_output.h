@@ -30,11 +30,13 @@ class ApplicationRequest {
   enum class Outcome {
     kDone,
     kBlocked,  ///< the socket takes no more
+    kMore,     ///< it may take more, when others have had their turn
     kDisk,     ///< the body's next piece is not in memory: readPiece() is to be called in the pool
     kFailed,   ///< the other end takes no more, ever
   };
   /// Never waits.
   Outcome send(int socket);
+  bool sent() const { return ended_ && pending_.empty(); }
   /// Reads the body's next piece, waiting for the disk.
   std::string readPiece() const;
   void take(const std::string& piece);
@@ -71,6 +73,7 @@ class ApplicationOutput final : public AnswerSource {
   std::string howItEnded() const override { return how_; }
   /// nullopt: the application carried the request out.
   std::optional<Status> refusal() const override { return refusal_; }
+  bool saidNothing() const override { return silent_; }
 
  private:
   void pump();
@@ -79,6 +82,7 @@ class ApplicationOutput final : public AnswerSource {
   Piece decode(std::span<char> room, std::size_t bytes);
   Piece end(std::string how, Piece::State state);
 
+  EventLoop& loop_;
   Lane& pool_;
   const Speech speech_;
   Connection connection_;
@@ -87,6 +91,7 @@ class ApplicationOutput final : public AnswerSource {
   FastcgiDecoder decoder_;
   ScriptErrors errors_;
   bool reading_ = false;  ///< the pool reads the body's next piece
+  bool silent_ = true;
   std::optional<Piece::State> over_;
   std::optional<Status> refusal_;
   std::string how_;

@@ -71,11 +71,13 @@ std::optional<Response> refuseBody(const ProgramUpload* upload, const Request& r
   if (upload == nullptr) {
     return Response::failure(Status::kBadRequest, "The input is longer than 1 KiB");
   }
-  if (!upload->scriptDecides) return refuseUpload(upload->rules, request);
-  UploadArgs open = upload->rules;
-  open.anyone = true;
-  open.tokens.clear();
-  return refuseUpload(open, request);
+  UploadArgs rules = upload->rules;
+  rules.mayDelete = true;  // an empty body is one like others
+  if (upload->scriptDecides) {
+    rules.anyone = true;
+    rules.tokens.clear();
+  }
+  return refuseUpload(rules, request);
 }
 
 Task<std::variant<SpooledBody, std::optional<Response>>> receiveBody(Request& request,

@@ -1,8 +1,11 @@
 #include "worker/dynamic/upstreams.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "worker/base/alarm.h"
@@ -10,6 +13,15 @@
 
 namespace egalaxyd {
 namespace {
+
+/// After that, an application has likely closed a connection that nobody used.
+constexpr auto kLongestKept = std::chrono::seconds(60);
+
+/// Whether an idle connection still stands, and nothing has come that nobody asked for.
+bool stillStands(int socket) {
+  char byte = 0;
+  return ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
 
 std::size_t shareOf(std::uint32_t connections, std::uint32_t workers) {
   return std::max<std::size_t>((connections + workers - 1) / std::max(workers, 1U), 1);
@@ -21,7 +33,8 @@ Upstreams::Upstreams(UpstreamArgs args, std::uint32_t first, milliseconds patien
     : args_(std::move(args)),
       first_(first),
       patience_(patience),
-      turns_(args_.to.size(), args_.retryAfter) {}
+      turns_(args_.to.size(), args_.retryAfter),
+      kept_(args_.to.size()) {}
 
 Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
                                                            Services& services) {
@@ -54,28 +67,70 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
   co_return place;
 }
 
-Task<std::optional<Upstreams::Connected>> Upstreams::connect(const Caller& caller,
-                                                             Services& services) {
-  LauncherLink& launcher = services.programs.launcher(0);
-  for (const std::size_t upstream : order()) {
-    const std::uint32_t run = launcher.newRun();
-    const DialUpstream order{run, first_ + static_cast<std::uint32_t>(upstream)};
-    if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
-    auto socket = co_await launcher.dial(order);
-    caller.cancellation->onRequest({});
-    if (socket) {
-      turns_.answered(upstream);
-      co_return Connected{std::move(*socket), upstream};
+Task<Result<Upstreams::Connected>> Upstreams::connect(const Caller& caller, Services& services,
+                                                      Prepare prepare) {
+  closeOld();
+  Error why = Cancellation::error();
+  for (const std::size_t upstream : turns_.order(Clock::now())) {
+    UniqueFd kept = caller.fresh ? UniqueFd() : takeKept(upstream);
+    if (kept) co_return Connected{std::move(kept), upstream, true};
+    auto connected = co_await dial(upstream, caller, services);
+    if (connected && prepare) {
+      if (auto fit = co_await prepare(*connected); !fit) connected = fit.error();
     }
-    if (!caller.goesOn && caller.cancellation->requested()) co_return std::nullopt;
-    spdlog::error("{} ({}): {}", caller.name, address(upstream), socket.error().message);
-    if (socket.error().code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
+    if (connected) {
+      turns_.answered(upstream);
+      co_return std::move(*connected);
+    }
+    if (!caller.goesOn && caller.cancellation->requested()) co_return Cancellation::error();
+    why = connected.error();
+    spdlog::error("{} ({}): {}", caller.name, address(upstream), why.message);
+    if (why.code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
   }
-  co_return std::nullopt;
+  co_return why;
+}
+
+Task<Result<Upstreams::Connected>> Upstreams::dial(std::size_t upstream, const Caller& caller,
+                                                   Services& services) {
+  LauncherLink& launcher = services.programs.launcher(0);
+  const std::uint32_t run = launcher.newRun();
+  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(upstream)};
+  if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
+  auto socket = co_await launcher.dial(order);
+  caller.cancellation->onRequest({});
+  if (!socket) co_return socket.error();
+  co_return Connected{std::move(*socket), upstream, false};
+}
+
+void Upstreams::keep(std::size_t upstream, UniqueFd socket, std::size_t most) {
+  kept_[upstream].push_back({std::move(socket), Clock::now()});
+  if (kept_[upstream].size() > most) kept_[upstream].pop_front();
+}
+
+UniqueFd Upstreams::takeKept(std::size_t upstream) {
+  auto& kept = kept_[upstream];
+  while (!kept.empty()) {
+    UniqueFd newest = std::move(kept.back().socket);
+    kept.pop_back();
+    if (stillStands(newest.get())) return newest;
+  }
+  return {};
+}
+
+void Upstreams::closeOld() {
+  const Clock::time_point oldest = Clock::now() - kLongestKept;
+  for (auto& kept : kept_) {
+    while (!kept.empty() && kept.front().since < oldest) kept.pop_front();
+  }
 }
 
 Response noConnectionFree() {
   return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
+}
+
+Response notConnected(const Error& why, const char* text) {
+  if (why.code == ErrorCode::kNoSpace) return noConnectionFree();
+  return Response::failure(Status::kProxyError, text);
 }
 
 }  // namespace egalaxyd

@@ -3,12 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/base/result.h"
 #include "common/base/unique_fd.h"
+#include "common/base/unique_function.h"
 #include "common/config/config.h"
 #include "worker/base/task.h"
 #include "worker/dynamic/connection_places.h"
@@ -29,6 +32,7 @@ class Upstreams {
     std::string name;  ///< for the log: scgi "/app"
     std::shared_ptr<const Cancellation> cancellation;
     bool goesOn = false;  ///< even if the client leaves
+    bool fresh = false;   ///< it wants no kept connection
   };
   using Place = ConnectionPlaces::Place;
   /// Waits its turn; nullopt: it took too long, or the client has left.
@@ -37,25 +41,41 @@ class Upstreams {
   struct Connected {
     UniqueFd socket;  ///< non-blocking
     std::size_t upstream = 0;
+    bool wasKept = false;  ///< the application may have closed it meanwhile
   };
-  /// Of those whose turn it is, the first that answers; nullopt: none does, which is logged, or the
-  /// client has left. What is connected once is not tried again.
-  Task<std::optional<Connected>> connect(const Caller& caller, Services& services);
+  /// Makes a new connection fit for a request; its socket may be taken. An Error sets the upstream
+  /// aside as a refusal does.
+  using Prepare = UniqueFunction<Task<Result<void>>(Connected&)>;
+  /// Of those whose turn it is, the first that has a kept connection or answers; `prepare` may be
+  /// empty. Errors, which are logged: kNoSpace (the launcher is away), kIo (none answers, or the
+  /// client has left).
+  Task<Result<Connected>> connect(const Caller& caller, Services& services, Prepare prepare);
+  /// For a later connect(). The oldest is closed where there are more than `most`.
+  void keep(std::size_t upstream, UniqueFd socket, std::size_t most);
 
-  /// In the order in which the next request tries them.
-  std::vector<std::size_t> order() { return turns_.order(Clock::now()); }
   const std::string& address(std::size_t upstream) const { return args_.to[upstream]; }
-  std::size_t count() const { return args_.to.size(); }
 
  private:
+  struct Kept {
+    UniqueFd socket;
+    Clock::time_point since;
+  };
+
+  Task<Result<Connected>> dial(std::size_t upstream, const Caller& caller, Services& services);
+  UniqueFd takeKept(std::size_t upstream);
+  void closeOld();
+
   const UpstreamArgs args_;
   const std::uint32_t first_;
   const milliseconds patience_;
   ConnectionPlaces places_;
   UpstreamTurns turns_;
+  std::vector<std::deque<Kept>> kept_;  ///< by upstream; the newest is the last
 };
 
 /// 41, after takePlace() gave none.
 Response noConnectionFree();
+/// After connect() has failed: 41 without a launcher, else 43 with `text`.
+Response notConnected(const Error& why, const char* text);
 
 }  // namespace egalaxyd

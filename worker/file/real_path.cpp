@@ -19,4 +19,13 @@ std::optional<std::string> realPathOf(int fd) {
   return found;
 }
 
+std::optional<std::string> pathBelow(std::string_view root, std::string_view path) {
+  if (root == "/") root = "";
+  if (!path.starts_with(root)) return std::nullopt;
+  path.remove_prefix(root.size());
+  if (path.empty() || path == "/") return ".";
+  if (path.front() != '/') return std::nullopt;
+  return std::string(path.substr(1));
+}
+
 }  // namespace egalaxyd

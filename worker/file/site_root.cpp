@@ -143,16 +143,6 @@ Result<OpenFile> resultOf(Attempt attempt, std::string_view path, Waiting waitin
   return errnoError("open " + logQuote(path), attempt.error);
 }
 
-/// The part of `path` below `root`; nullopt if it is not below.
-std::optional<std::string> pathBelow(std::string_view root, std::string_view path) {
-  if (root == "/") root = "";
-  if (!path.starts_with(root)) return std::nullopt;
-  path.remove_prefix(root.size());
-  if (path.empty() || path == "/") return ".";
-  if (path.front() != '/') return std::nullopt;
-  return std::string(path.substr(1));
-}
-
 std::uint64_t resolveFlags(SymlinkPolicy symlinks) {
   switch (symlinks) {
     case SymlinkPolicy::kDeny:

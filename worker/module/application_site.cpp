@@ -1,10 +1,7 @@
 #include "worker/module/application_site.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <variant>
 
 #include "common/base/path.h"
@@ -17,25 +14,12 @@
 namespace egalaxyd {
 namespace {
 
-/// After that, an application has likely closed a connection that nobody used.
-constexpr auto kLongestKept = std::chrono::seconds(60);
-
-/// Whether an idle connection still stands, and nothing has come that nobody asked for.
-bool stillStands(int socket) {
-  char byte = 0;
-  return ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
 std::string replaced(std::string text, std::string_view name, const std::string& value) {
   for (std::size_t at = text.find(name); at != std::string::npos;
        at = text.find(name, at + value.size())) {
     text.replace(at, name.size(), value);
   }
   return text;
-}
-
-Response nobodyAnswers() {
-  return Response::failure(Status::kProxyError, "The application does not answer");
 }
 
 }  // namespace
@@ -58,8 +42,7 @@ ApplicationSite::ApplicationSite(Speech speech, const ProgramArgs& program,
       program_(program),
       upload_(upload),
       fastcgi_(std::move(fastcgi)),
-      upstreams_(upstream, firstUpstream, queueTimeout),
-      kept_(upstream.to.size()) {}
+      upstreams_(upstream, firstUpstream, queueTimeout) {}
 
 UploadRight ApplicationSite::uploadRight(const Request& request, std::string_view) const {
   return upload_ ? programUploadRight(*upload_, request) : UploadRight::kNone;
@@ -126,39 +109,20 @@ Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
 }
 
 Task<void> ApplicationSite::ask(Call call, Services& services) {
-  const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody};
+  const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody, call.fresh};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
-  if (!call.fresh) {
-    for (const std::size_t upstream : upstreams_.order()) {
-      UniqueFd socket = takeKept(upstream);
-      if (!socket) continue;
-      co_return pass(std::move(call), std::move(*place), {std::move(socket), upstream}, true,
-                     services);
-    }
-  }
-  auto connected = co_await upstreams_.connect(caller, services);
+  auto connected = co_await upstreams_.connect(caller, services, {});
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
-    co_return std::move(call.reply).send(nobodyAnswers());
+    co_return std::move(call.reply)
+        .send(notConnected(connected.error(), "The application does not answer"));
   }
-  pass(std::move(call), std::move(*place), std::move(*connected), false, services);
-}
-
-UniqueFd ApplicationSite::takeKept(std::size_t upstream) {
-  auto& kept = kept_[upstream];
-  while (!kept.empty()) {
-    Kept last = std::move(kept.back());
-    kept.pop_back();
-    if (Clock::now() - last.since < kLongestKept && stillStands(last.socket.get())) {
-      return std::move(last.socket);
-    }
-  }
-  return {};
+  pass(std::move(call), std::move(*place), std::move(*connected), services);
 }
 
 void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connected connected,
-                           bool wasKept, Services& services) {
+                           Services& services) {
   const std::size_t upstream = connected.upstream;
   ApplicationOutput::Connection connection{
       std::move(connected.socket),
@@ -167,16 +131,14 @@ void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connect
       {}};
   if (fastcgi_.keep > 0) {
     connection.keep = [this, upstream](UniqueFd left) {
-      auto& kept = kept_[upstream];
-      kept.push_back({std::move(left), Clock::now()});
-      if (kept.size() > fastcgi_.keep) kept.pop_front();
+      upstreams_.keep(upstream, std::move(left), fastcgi_.keep);
     };
   }
   const bool isScgi = speech_ == Speech::kScgi;
   const auto frame = [isScgi](std::string_view bytes) {
     return isScgi ? std::string(bytes) : fastcgiStdin(bytes);
   };
-  const bool mayTryAgain = wasKept && !call.hasBody;
+  const bool mayTryAgain = connected.wasKept && !call.hasBody;
   ApplicationRequest toSend(mayTryAgain ? call.head : std::move(call.head), std::move(call.body),
                             frame);
   ProgramAnswer answer{

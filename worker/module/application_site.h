@@ -2,13 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "common/config/config.h"
 #include "worker/dynamic/application_output.h"
@@ -56,10 +54,6 @@ class ApplicationSite final : public Site {
     std::string head;    ///< what is sent before the body
     bool fresh = false;  ///< no kept connection is used
   };
-  struct Kept {
-    UniqueFd socket;
-    Clock::time_point since;
-  };
 
   ApplicationSite(Speech speech, const ProgramArgs& program, const UpstreamArgs& upstream,
                   const std::optional<ProgramUpload>& upload, Fastcgi fastcgi,
@@ -68,17 +62,13 @@ class ApplicationSite final : public Site {
   Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services);
   Task<std::optional<std::string>> headOf(const Request& request, std::uint64_t bodySize) const;
   Task<void> ask(Call call, Services& services);
-  UniqueFd takeKept(std::size_t upstream);
-  void pass(Call call, Upstreams::Place place, Upstreams::Connected connected, bool wasKept,
-            Services& services);
+  void pass(Call call, Upstreams::Place place, Upstreams::Connected connected, Services& services);
 
   const Speech speech_;
   const ProgramArgs program_;
   const std::optional<ProgramUpload> upload_;
   const Fastcgi fastcgi_;
-  // Of this worker; loop thread only.
-  Upstreams upstreams_;
-  std::vector<std::deque<Kept>> kept_;  ///< by upstream; the newest is the last
+  Upstreams upstreams_;  ///< of this worker; loop thread only
 };
 
 }  // namespace egalaxyd

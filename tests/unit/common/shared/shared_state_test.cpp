@@ -99,20 +99,21 @@ TEST_F(SharedStateTest, LimitsAnAddressOverAllWorkers) {
 }
 
 TEST_F(SharedStateTest, CountsOneAddressApartFromAnother) {
-  EXPECT_TRUE(state_->takeAddress(0, address("192.0.2.1"), 1));
-  EXPECT_TRUE(state_->takeAddress(0, address("192.0.2.2"), 1));
-  EXPECT_FALSE(state_->takeAddress(0, address("192.0.2.1"), 1));
+  EXPECT_TRUE(state_->takeAddress(0, PerAddress::kConnections, address("192.0.2.1"), 1));
+  EXPECT_TRUE(state_->takeAddress(0, PerAddress::kConnections, address("192.0.2.2"), 1));
+  EXPECT_FALSE(state_->takeAddress(0, PerAddress::kConnections, address("192.0.2.1"), 1));
 }
 
 TEST_F(SharedStateTest, CountsAnIpv6NetworkAsOneClient) {
-  EXPECT_TRUE(state_->takeAddress(0, address("2001:db8:1:2::1"), 1));
-  EXPECT_FALSE(state_->takeAddress(0, address("2001:db8:1:2:ffff::9"), 1));
-  EXPECT_TRUE(state_->takeAddress(0, address("2001:db8:1:3::1"), 1));
+  EXPECT_TRUE(state_->takeAddress(0, PerAddress::kConnections, address("2001:db8:1:2::1"), 1));
+  EXPECT_FALSE(
+      state_->takeAddress(0, PerAddress::kConnections, address("2001:db8:1:2:ffff::9"), 1));
+  EXPECT_TRUE(state_->takeAddress(0, PerAddress::kConnections, address("2001:db8:1:3::1"), 1));
 }
 
 TEST_F(SharedStateTest, NeverRefusesWithoutALimit) {
   for (int i = 0; i < 1000; ++i) {
-    ASSERT_TRUE(state_->takeAddress(0, address("192.0.2.1"), 0));
+    ASSERT_TRUE(state_->takeAddress(0, PerAddress::kConnections, address("192.0.2.1"), 0));
   }
 }
 
@@ -122,7 +123,7 @@ TEST_F(SharedStateTest, ReturnsToZeroWhenAllIsReleased) {
     ASSERT_TRUE(state_->takeAddress(3, PerAddress::kConnections, client, 0));
     state_->releaseAddress(3, PerAddress::kConnections, client);
   }
-  for (const auto& row : state_->slot(3).addresses.rows) {
+  for (const auto& row : state_->slot(3).addresses[0].rows) {
     for (const auto& bucket : row) ASSERT_EQ(bucket.load(), 0);
   }
 }
@@ -172,11 +173,11 @@ TEST_F(TakenProcess, AWorkerWritesItsOwnSlotAndWhatAllWrite) {
               state_->slot(kOwn).add(Counter::kConnections, 7);
               state_->writers().leave(kOwn);
               return !state_->countRequest(address("192.0.2.1"), RatePolicy{}) &&
-                     state_->takeAddress(kOwn, address("192.0.2.1"), 1);
+                     state_->takeAddress(kOwn, PerAddress::kConnections, address("192.0.2.1"), 1);
             }),
             "");
   EXPECT_EQ(state_->total(Counter::kConnections), 7U);
-  EXPECT_FALSE(state_->takeAddress(kOther, address("192.0.2.1"), 1));
+  EXPECT_FALSE(state_->takeAddress(kOther, PerAddress::kConnections, address("192.0.2.1"), 1));
 }
 
 TEST_F(TakenProcess, AWorkerWritesNoOtherSlotAndSeesAllOfThem) {
@@ -241,13 +242,14 @@ TEST_F(TakenProcess, WhatAWorkerLiesStaysWithinBounds) {
   EXPECT_GE(state_->latencies(Protocol::kGemini, Span::kRequest).sum().count(), 0);
   state_->slot(kOwn).add(Gauge::kOpenConnections, INT64_MAX);
   EXPECT_LE(state_->total(Gauge::kOpenConnections), kMostOfGauge);
-  EXPECT_FALSE(state_->takeAddress(kOther, address("192.0.2.1"), 8)) << "while it lives";
+  EXPECT_FALSE(state_->takeAddress(kOther, PerAddress::kConnections, address("192.0.2.1"), 8))
+      << "while it lives";
   EXPECT_EQ(state_->held(Gauge::kOpenConnections, kOther, 15), 15) << "what another may claim";
   EXPECT_GT(state_->held(Gauge::kOpenConnections, kOwn, 15), 15) << "its own";
   EXPECT_FALSE(state_->isPlausible(kOwn, 40'000));
   EXPECT_TRUE(state_->isPlausible(kOther, 0));
   state_->workerGone(kOwn);
-  EXPECT_TRUE(state_->takeAddress(kOther, address("192.0.2.1"), 1));
+  EXPECT_TRUE(state_->takeAddress(kOther, PerAddress::kConnections, address("192.0.2.1"), 1));
   EXPECT_EQ(state_->total(Gauge::kOpenConnections), 0);
 }
 

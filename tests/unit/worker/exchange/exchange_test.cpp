@@ -1,4 +1,5 @@
 #include "worker/exchange/exchange.h"
+#include "worker/dynamic/programs.h"
 
 #include <gtest/gtest.h>
 
@@ -135,7 +136,8 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
   FolderSync folders_;
   Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   ServerInfo info_{.workerStarted = {}, .shared = *shared_, .limits = limits_};
-  Services services_{loop_, tasks_, pool_, users_, uploads_, info_};
+  Programs programs_{loop_, *shared_, 0, Config(), 1, {}};
+  Services services_{loop_, tasks_, pool_, users_, uploads_, programs_, info_};
   std::shared_ptr<const SiteMap> sites_;
   std::optional<Gate> gate_;
   CpuMeter cpuMeter_;

@@ -20,6 +20,7 @@
 #include "tests/support/memory_storage.h"
 #include "worker/base/lane.h"
 #include "worker/base/storage_lane.h"
+#include "worker/dynamic/programs.h"
 #include "worker/route/router.h"
 #include "worker/site/site.h"
 #include "worker/upload/uploads.h"
@@ -188,7 +189,8 @@ class SiteHarness {
                    .workerStarted = std::chrono::system_clock::now() - std::chrono::hours(25),
                    .shared = *shared_,
                    .limits = limits_};
-  Services services_{loop_, tasks_, pool_, users_, uploads_, info_};
+  Programs programs_{loop_, *shared_, 0, Config(), 1, {}};
+  Services services_{loop_, tasks_, pool_, users_, uploads_, programs_, info_};
 };
 
 }  // namespace egalaxyd
