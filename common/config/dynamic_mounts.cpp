@@ -16,7 +16,8 @@ const UpstreamArgs* upstreamsOf(const ModuleArgs& args) {
   return nullptr;
 }
 
-void collect(const std::vector<MountConfig>& mounts, const std::string& above, DynamicMounts& all) {
+void collect(const std::vector<MountConfig>& mounts, const std::string& host,
+             const std::string& above, DynamicMounts& all) {
   for (const MountConfig& mount : mounts) {
     const std::string path = mount.path == "/" && !above.empty() ? above : above + mount.path;
     if (const auto* cgi = std::get_if<CgiArgs>(&mount.args)) {
@@ -24,12 +25,12 @@ void collect(const std::vector<MountConfig>& mounts, const std::string& above, D
     }
     if (const UpstreamArgs* upstreams = upstreamsOf(mount.args)) {
       for (const std::string& address : upstreams->to) {
-        all.upstreams.push_back(
-            {static_cast<std::uint32_t>(all.upstreams.size()), &mount, upstreams, path, address});
+        all.upstreams.push_back({static_cast<std::uint32_t>(all.upstreams.size()), &mount,
+                                 upstreams, host, path, address});
       }
     }
     const auto* nested = nestedMounts(mount.args);
-    if (nested != nullptr) collect(*nested, path == "/" ? "" : path, all);
+    if (nested != nullptr) collect(*nested, host, path == "/" ? "" : path, all);
   }
 }
 
@@ -37,7 +38,7 @@ void collect(const std::vector<MountConfig>& mounts, const std::string& above, D
 
 DynamicMounts dynamicMounts(const Config& config) {
   DynamicMounts all;
-  for (const SiteConfig& site : config.sites) collect(site.mounts, "", all);
+  for (const SiteConfig& site : config.sites) collect(site.mounts, site.host, "", all);
   return all;
 }
 

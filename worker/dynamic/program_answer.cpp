@@ -237,6 +237,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
   if (whenUnwanted) whenUnwanted->onRequest({});
   answer.source->onReady({});
   if (late) {
+    if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
     answer.counters.add(Counter::kScriptsLate);
     spdlog::error("{}: no header within {} (header_timeout); it is stopped", answer.source->name(),
                   inSeconds(answer.times.header));
@@ -248,6 +249,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
   }
   if (read.ended) read.step = withoutHeader(*answer.source, parser);
   if (auto* bad = std::get_if<BadHeader>(&read.step)) {
+    if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
     answer.counters.add(Counter::kScriptsFailed);
     spdlog::error("{}: {}", answer.source->name(), bad->why);
     std::move(reply).send(Response::failure(
@@ -258,6 +260,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
     }
     co_return;
   }
+  if (answer.upstream != nullptr) answer.upstream->answer();
   auto& header = std::get<ScriptHeader>(read.step);
   tellNotes(*answer.source, header.notes);
   if (answer.rewrite) answer.rewrite(header);
