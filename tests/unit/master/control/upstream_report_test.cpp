@@ -60,7 +60,7 @@ TEST_F(UpstreamReport, HasARowForEachAddress) {
 }
 
 TEST_F(UpstreamReport, AddsUpWhatTheWorkersOfTheGenerationCount) {
-  for (const std::size_t slot : {0, 1}) {
+  for (const std::size_t slot : {0U, 1U}) {
     UpstreamCounts& counts = worker(2, slot);
     counts.connections = 2;
     counts.answered = 10;
