@@ -238,6 +238,7 @@ Task<HeaderRead> awaitHeader(ProgramAnswer& answer, std::shared_ptr<const Cancel
 }
 
 void tellLate(const ProgramAnswer& answer, Responder reply) {
+  if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
   const bool isCapsule = answer.from == HeaderFrom::kCapsule;
   answer.counters.add(Counter::kScriptsLate);
   spdlog::error("{}: no header within {} (header_timeout); it is stopped", answer.source->name(),
@@ -247,6 +248,7 @@ void tellLate(const ProgramAnswer& answer, Responder reply) {
 }
 
 void tellBad(const ProgramAnswer& answer, const BadHeader& bad, Responder reply) {
+  if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
   answer.counters.add(Counter::kScriptsFailed);
   spdlog::error("{}: {}", answer.source->name(), bad.why);
   std::move(reply).send(Response::failure(
@@ -272,6 +274,7 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
     tellBad(answer, std::get<BadHeader>(read.step), std::move(reply));
     if (read.ended) co_return;
   } else {
+    if (answer.upstream != nullptr) answer.upstream->answer();
     tellNotes(*answer.source, header->notes);
     if (answer.rewrite) answer.rewrite(*header);
     Response response{header->status, std::move(header->meta), nullptr};

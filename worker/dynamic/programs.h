@@ -34,6 +34,11 @@ class Programs {
   void connect(std::size_t number, UniqueFd channel);
 
   WorkerSlot& counters() { return counters_; }
+  /// By UpstreamMount::number; those behind kCountedUpstreams have one in common, which nobody
+  /// reads.
+  UpstreamCounts& upstream(std::uint32_t number) {
+    return number < kCountedUpstreams ? counters_.upstreams[number] : uncounted_;
+  }
   AddressMask addressMask() const { return addressMask_; }
   const std::filesystem::path& spoolFolder() const { return spool_; }
   /// That no other body has: the worker's id and a number.
@@ -64,6 +69,7 @@ class Programs {
   SharedState& shared_;
   const std::size_t slot_;
   WorkerSlot& counters_;
+  UpstreamCounts uncounted_;
   const DynamicConfig limits_;
   const AddressMask addressMask_;
   const std::filesystem::path spool_;
