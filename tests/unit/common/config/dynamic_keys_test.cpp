@@ -403,7 +403,7 @@ std::vector<std::string> keysUnder(const std::string& manual, const std::string&
 TEST(ManualPage, DescribesNoKeyThatThereIsNot) {
   std::ifstream page(std::filesystem::path(EGALAXYD_SOURCE_DIR) / "common/egalaxyd.toml.5");
   const std::string manual{std::istreambuf_iterator<char>(page), {}};
-  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy"}) {
+  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy", "homes"}) {
     const auto keys = keysUnder(manual, "module = \\(dq" + module + "\\(dq");
     EXPECT_GT(keys.size(), 2U) << module;
     for (const std::string& key : keys) {
