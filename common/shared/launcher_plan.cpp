@@ -25,7 +25,8 @@ void pack(Packer& packer, milliseconds span) {
 }
 
 void pack(Packer& packer, const ScriptMount& mount) {
-  packer.number(mount.number).text(mount.name).text(mount.root).text(mount.program);
+  packer.number(mount.number).text(mount.name).text(mount.root);
+  packer.number(mount.anyUser).number(mount.ownOnly).text(mount.program);
   pack(packer, mount.arguments);
   packer.text(mount.folder);
   packer.number(static_cast<std::uint32_t>(mount.environment.size()));
@@ -40,6 +41,8 @@ ScriptMount mount(Unpacker& packed) {
   mount.number = packed.number<std::uint32_t>();
   mount.name = packed.text();
   mount.root = packed.text();
+  mount.anyUser = packed.number<std::uint8_t>() != 0;
+  mount.ownOnly = packed.number<std::uint8_t>() != 0;
   mount.program = packed.text();
   mount.arguments = texts(packed);
   mount.folder = packed.text();

@@ -7,6 +7,7 @@
 #include "common/wire/control_protocol.h"
 #include "master/control/certificate_report.h"
 #include "master/control/managed_master.h"
+#include "master/control/upstream_report.h"
 
 namespace egalaxyd {
 namespace {
@@ -114,6 +115,7 @@ Object describeStatistics(const MasterView& master) {
     workers.add(describeWorker(view.key, *process, master.shared.slot(process->sharedSlot)));
   }
   answer.set("workers", workers);
+  answer.set("upstreams", upstreamRows(master));
   answer.set("certificate_ends", describeCertificateEnds(*master.current.plan));
   if (const auto memory = MemoryUse().kib()) answer.set("master_pss_kib", *memory);
   return answer;

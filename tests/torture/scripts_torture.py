@@ -357,9 +357,15 @@ class Killing(Case):
 
 
 class Changing(Case):
-    def test_reloads_cut_no_page_and_the_next_is_of_the_new_script(self):
-        self.ctl("reload")  # workers inherit what the configuration before theirs has open
+    def reload_in_peace(self):
+        """New workers inherit the roots that configurations which serve still have open."""
+        for _ in range(2):
+            self.assertTrue(eventually(lambda: len(self.server.workers()) == 2))
+            self.ctl("reload")
         self.assertTrue(eventually(lambda: len(self.server.workers()) == 2))
+
+    def test_reloads_cut_no_page_and_the_next_is_of_the_new_script(self):
+        self.reload_in_peace()
         self.warm_up()
         pages, cut = [], []
 
@@ -383,7 +389,7 @@ class Changing(Case):
         new.chmod(0o755)
         os.rename(new, self.folder.path / "cgi/page")
         self.assertEqual(self.server.get("/cgi/page").body, b"new\n")
-        self.assertTrue(eventually(lambda: len(self.server.workers()) == 2))
+        self.reload_in_peace()
         self.nothing_is_left()
 
     def test_a_stop_ends_streams_with_its_drain(self):

@@ -70,7 +70,7 @@ Task<void> ProxySite::serve(Request request, Responder reply, ProgramPlace place
 }
 
 Task<void> ProxySite::ask(Call call, Services& services) {
-  const Upstreams::Caller caller{call.name, call.request.cancellation, call.isUpload};
+  const Upstreams::Caller caller{call.name, call.request.cancellation, call.isUpload, true};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
   const Request& request = call.request;
@@ -82,7 +82,7 @@ Task<void> ProxySite::ask(Call call, Services& services) {
         encodeProxyHeader(args_.proxyProtocol, request.client, request.clientPort, request.port),
         args_.upstream.connectTimeout, caller, services.loop);
   };
-  auto connected = co_await upstreams_.connect(caller, services, std::move(prepare));
+  auto connected = co_await upstreams_.connect(*place, caller, services, std::move(prepare));
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply)
@@ -98,7 +98,7 @@ Task<void> ProxySite::ask(Call call, Services& services) {
       services.loop, services.pool, std::move(stream), std::move(*place),
       fmt::format("{} ({})", call.name, upstreams_.address(connected->upstream)),
       ProxyQuestion{*url + "\r\n", std::move(call.body)});
-  pass(std::move(call), std::move(source), std::move(route), services);
+  pass(std::move(call), std::move(source), connected->counts, std::move(route), services);
 }
 
 ProxyRoute ProxySite::routeTo(std::size_t upstream, const Request& request) const {
@@ -113,8 +113,8 @@ std::unique_ptr<DialledStream> ProxySite::streamTo(Upstreams::Connected& connect
                                          args_.serverName.empty() ? host : args_.serverName);
 }
 
-void ProxySite::pass(Call call, std::unique_ptr<AnswerSource> source, ProxyRoute route,
-                     Services& services) {
+void ProxySite::pass(Call call, std::unique_ptr<AnswerSource> source, UpstreamCounts& counts,
+                     ProxyRoute route, Services& services) {
   const auto unwanted = call.request.cancellation;
   Responder reply = std::move(call.reply);
   ProgramAnswer answer{
@@ -123,6 +123,7 @@ void ProxySite::pass(Call call, std::unique_ptr<AnswerSource> source, ProxyRoute
       .times = args_.times,
       .place = std::move(call.place),
       .counters = services.programs.counters(),
+      .upstream = &counts,
       .runsToItsEnd = call.isUpload,
       .rewrite = [asked = std::move(call.request), route = std::move(route)](ScriptHeader& header) {
         const int family = static_cast<int>(header.status) / 10;

@@ -49,7 +49,8 @@ class ProxySite final : public Site {
 
   Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services);
   Task<void> ask(Call call, Services& services);
-  void pass(Call call, std::unique_ptr<AnswerSource> source, ProxyRoute route, Services& services);
+  void pass(Call call, std::unique_ptr<AnswerSource> source, UpstreamCounts& counts,
+            ProxyRoute route, Services& services);
   ProxyRoute routeTo(std::size_t upstream, const Request& request) const;
   std::unique_ptr<DialledStream> streamTo(Upstreams::Connected& connected,
                                           const Request& request) const;

@@ -155,10 +155,10 @@ timeout = "1h"
   EXPECT_EQ(scgi.upstream.retryAfter, milliseconds(2'000));
   EXPECT_EQ(scgi.program.times.whole, std::chrono::hours(1));
   const FastcgiArgs fastcgi = readProgram<FastcgiArgs>(
-      "module = \"fastcgi\"\nto = [\"unix:/run/a.sock\"]\nkeep = 0\n"
+      "module = \"fastcgi\"\nto = [\"unix:/run/a.sock\"]\nkeep = 3\n"
       "script_filename = \"%root%%path%\"\nroot = \"www\"\n" +
       keys);
-  EXPECT_EQ(fastcgi.keep, 0U);
+  EXPECT_EQ(fastcgi.keep, 3U);
   EXPECT_EQ(fastcgi.scriptFilename, "%root%%path%");
   EXPECT_EQ(fastcgi.root, "/etc/e/www");
 }
@@ -196,6 +196,46 @@ header_timeout = "1s"
   expected.sensitive = true;
   expected.times.header = milliseconds(1'000);
   EXPECT_EQ(args, expected);
+}
+
+TEST(DynamicKeys, OfHomes) {
+  EXPECT_EQ(readProgram<HomesArgs>("module = \"homes\""), HomesArgs{});
+  HomesArgs expected;
+  expected.root = "/etc/e/%user%/p";
+  expected.users = {"alice"};
+  expected.minUid = 500;
+  expected.index = {"a"};
+  expected.listing.emplace();
+  expected.symlinks = SymlinkPolicy::kDeny;
+  expected.charset = "utf-8";
+  expected.lang = "de";
+  expected.cgi = "bin";
+  expected.asUser = false;
+  expected.processes = 3;
+  expected.program.style = ScriptStyle::kGmid;
+  expected.program.times.whole = milliseconds(9'000);
+  EXPECT_EQ(readProgram<HomesArgs>(R"(module = "homes"
+root = "%user%/p"
+users = ["alice"]
+min_uid = 500
+index = ["a"]
+listing = true
+symlinks = "deny"
+charset = "utf-8"
+lang = "de"
+cgi = "bin"
+as = "server"
+processes = 3
+style = "gmid"
+timeout = "9s"
+)"),
+            expected);
+}
+
+TEST(DynamicKeys, HomesHaveTheLanguageOfTheirSite) {
+  const LoadedConfig loaded =
+      loadProgram("[sites.a]\nlang = \"fi\"\n[sites.a.\"/~\"]\nmodule = \"homes\"");
+  EXPECT_EQ(std::get<HomesArgs>(loaded.config.sites.at(0).mounts.at(0).args).lang, "fi");
 }
 
 struct WrongKey {
@@ -363,7 +403,7 @@ std::vector<std::string> keysUnder(const std::string& manual, const std::string&
 TEST(ManualPage, DescribesNoKeyThatThereIsNot) {
   std::ifstream page(std::filesystem::path(EGALAXYD_SOURCE_DIR) / "common/egalaxyd.toml.5");
   const std::string manual{std::istreambuf_iterator<char>(page), {}};
-  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy"}) {
+  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy", "homes"}) {
     const auto keys = keysUnder(manual, "module = \\(dq" + module + "\\(dq");
     EXPECT_GT(keys.size(), 2U) << module;
     for (const std::string& key : keys) {

@@ -84,6 +84,8 @@ LauncherPlan somePlan() {
   mount.longest = 9min;
   LauncherPlan plan;
   plan.hidden = {"/run/egalaxyd"};
+  mount.anyUser = true;
+  mount.ownOnly = true;
   plan.mounts = {mount, {}};
   plan.upstreams = {{.number = 1, .address = "unix:/run/app.sock", .connectTimeout = 1s}};
   return plan;

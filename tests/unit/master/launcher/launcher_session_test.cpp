@@ -229,6 +229,35 @@ TEST_F(LauncherTest, RefusesWhatEverybodyMayWrite) {
   }
 }
 
+TEST_F(LauncherTest, RunsWhatIsTheUsersAloneWhereThePlanSaysSo) {
+  lab_.mount().ownOnly = true;
+  lab_.start();
+  const auto file = lab_.script("it", "#!/bin/sh\necho hello\n");
+  EXPECT_EQ(run(ask("it")).output, "hello\n");
+  ::chmod(file.c_str(), 0775);
+  EXPECT_EQ(run(ask("it")).refusal->text, "refused: others may write to it");
+  if (::geteuid() != 0) return;
+  ::chmod(file.c_str(), 0755);
+  ASSERT_EQ(::chown(file.c_str(), 12345, 0), 0);
+  EXPECT_EQ(run(ask("it")).refusal->text, "refused: it belongs to another account");
+}
+
+TEST_F(LauncherTest, ScriptsOfAnyUserStayInTheUsersFolder) {
+  ScriptMount& mount = lab_.mount();
+  mount.anyUser = true;
+  mount.root = (lab_.scripts() / "%user%/cgi").string();
+  lab_.start();
+  const auto file = lab_.script("alice/cgi/a/it", "#!/bin/sh\necho $0\n");
+  lab_.script("alice/it", "#!/bin/sh\necho hello\n");
+  std::filesystem::create_symlink("../it", lab_.scripts() / "alice/cgi/out");
+  EXPECT_EQ(run(ask("alice/a/it")).output, file.string() + "\n");
+  for (const char* script : {"alice/out", "alice/it", "bob/a/it"}) {
+    const Outcome got = run(ask(script));
+    ASSERT_TRUE(got.refusal) << script;
+    EXPECT_EQ(got.refusal->why, WhyNot::kGone) << script;
+  }
+}
+
 TEST_F(LauncherTest, FollowsLinksInsideTheRootOnly) {
   lab_.start();
   const auto file = lab_.script("it", "#!/bin/sh\necho hello\n");

@@ -7,6 +7,7 @@ namespace egalaxyd {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 std::string figures(const std::string& state, const std::string& workers) {
@@ -38,6 +39,25 @@ TEST(StatusBoard, ReadsASampleOutOfTheFigures) {
   EXPECT_EQ(sample.uploads, 4u);
   EXPECT_EQ(sample.open, 3);
   EXPECT_EQ(sample.memoryKib, 150u);
+}
+
+TEST(StatusBoard, MetricsNameUpstreams) {
+  std::string json = figures("serving", kReady);
+  json.insert(
+      json.find(R"("certificate_ends")"),
+      R"("upstreams":[{"address":"unix:/a\"b","host":"h.test","mount":"/old","state":"aside",)"
+      R"("connections":2,"answered":7,"failed":1},)"
+      R"({"address":"[::1]:1966","host":"h.test","mount":"/uncounted"}],)");
+  StatusSample sample;
+  const auto read = readFigures(json, sample);
+  ASSERT_TRUE(read) << read.error().message;
+  const std::string labels = R"({host="h.test",mount="/old",upstream="unix:/a\"b")";
+  EXPECT_THAT(read.value().metrics, HasSubstr("\negalaxyd_upstream_up" + labels + "} 0\n"));
+  EXPECT_THAT(read.value().metrics,
+              HasSubstr("\negalaxyd_upstream_connections" + labels + "} 2\n"));
+  EXPECT_THAT(read.value().metrics, HasSubstr("\negalaxyd_upstream_requests_total" + labels +
+                                              ",outcome=\"answered\"} 7\n"));
+  EXPECT_THAT(read.value().metrics, Not(HasSubstr("uncounted")));
 }
 
 TEST(StatusBoard, AServerIsWellWhenAWorkerOfItsGenerationIsReady) {

@@ -151,6 +151,51 @@ TEST(LauncherPlans, EachAccountHasItsMountsAndTheFirstCallsApplications) {
   EXPECT_EQ(wanted[0].plan.upstreams[1].connectTimeout, milliseconds(50));
 }
 
+MountConfig homesMount(std::vector<std::string> users, bool asUser) {
+  HomesArgs args;
+  args.root = "/home/%user%/pages";
+  args.users = std::move(users);
+  args.cgi = "cgi";
+  args.asUser = asUser;
+  args.processes = 2;
+  return {.path = "/~", .where = "somewhere", .args = std::move(args)};
+}
+
+TEST(LauncherPlans, EachUserOfHomesHasScriptsOfAnAccount) {
+  const auto wanted = launchersOf(dynamicConfig({homesMount({"alice", "bob"}, true)}));
+  ASSERT_THAT(wanted, SizeIs(3));
+  EXPECT_THAT(wanted[0].plan.mounts, IsEmpty());
+  EXPECT_EQ(wanted[2].account.account.user, "bob");
+  ASSERT_THAT(wanted[2].plan.mounts, SizeIs(1));
+  const ScriptMount& mount = wanted[2].plan.mounts[0];
+  EXPECT_EQ(mount.number, 1U);
+  EXPECT_EQ(mount.name, "/~bob/cgi");
+  EXPECT_EQ(mount.root, "/home/bob/pages/cgi");
+  EXPECT_TRUE(mount.ownOnly);
+  EXPECT_FALSE(mount.anyUser);
+  EXPECT_EQ(mount.processes, 2U);
+}
+
+TEST(LauncherPlans, ScriptsOfHomesMayHaveTheServersAccount) {
+  const auto named = launchersOf(dynamicConfig({homesMount({"alice", "bob"}, false)}));
+  ASSERT_THAT(named, SizeIs(1));
+  ASSERT_THAT(named[0].plan.mounts, SizeIs(2));
+  EXPECT_EQ(named[0].plan.mounts[0].root, "/home/alice/pages/cgi");
+  EXPECT_FALSE(named[0].plan.mounts[0].ownOnly);
+  const auto any = launchersOf(dynamicConfig({homesMount({"alice", "*"}, false)}));
+  ASSERT_THAT(any.at(0).plan.mounts, SizeIs(1));
+  const ScriptMount& mount = any[0].plan.mounts[0];
+  EXPECT_EQ(mount.name, "/~");
+  EXPECT_EQ(mount.root, "/home/%user%/pages/cgi");
+  EXPECT_TRUE(mount.anyUser);
+}
+
+TEST(LauncherPlans, HomesWithoutScriptsNeedNone) {
+  MountConfig mount = homesMount({"alice"}, true);
+  std::get<HomesArgs>(mount.args).cgi = "";
+  EXPECT_THAT(launchersOf(dynamicConfig({mount})), IsEmpty());
+}
+
 TEST(LauncherPlans, HideTheServersFoldersWhereTheAccountIsTheWorkers) {
   const Config config = dynamicConfig({cgiMount("/a", {}), cgiMount("/b", argsOf("bob"))});
   const auto wanted = launchersOf(config, sourcesOf({{"bob", ScriptAccount{}}}));
