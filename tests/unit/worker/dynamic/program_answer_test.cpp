@@ -24,7 +24,8 @@ struct Speech {
   std::string howItEnded;
   std::optional<Status> refusal;
   std::function<void()> tell = [] {};  ///< that there is more
-  bool gone = false;                   ///< its source is destroyed
+  bool hasSpoken = false;
+  bool gone = false;  ///< its source is destroyed
 };
 
 class SpeechSource final : public AnswerSource {
@@ -41,6 +42,7 @@ class SpeechSource final : public AnswerSource {
 
   Piece read(std::span<char> room) override {
     if (speech_.words.empty()) return {speech_.end.value_or(State::kLater), 0};
+    speech_.hasSpoken = true;
     std::string& word = speech_.words.front();
     const std::size_t size = std::min(word.size(), room.size());
     std::copy_n(word.begin(), size, room.begin());
@@ -51,6 +53,7 @@ class SpeechSource final : public AnswerSource {
   std::string name() const override { return "cgi \"/x\"[1]"; }
   std::string howItEnded() const override { return speech_.howItEnded; }
   std::optional<Status> refusal() const override { return speech_.refusal; }
+  bool saidNothing() const override { return !speech_.hasSpoken; }
 
  private:
   Speech& speech_;
@@ -96,10 +99,10 @@ class ProgramAnswerTest : public testing::Test {
   Speech speech_;
   ProgramTimes times_;
   std::shared_ptr<Cancellation> unwanted_ = std::make_shared<Cancellation>();
-  bool answered_ = false;
-  std::optional<Response> response_;
   CapturedLog log_;
   SiteHarness harness_;
+  bool answered_ = false;
+  std::optional<Response> response_;
 };
 
 TEST_F(ProgramAnswerTest, IsHeaderAndBodyAsTheyCome) {
@@ -285,6 +288,14 @@ TEST_F(ProgramAnswerTest, IsAskedForAgainWhereAnOldConnectionSaidNothing) {
   end(State::kCut);
   harness_.turnUntil([&] { return speech_.gone; });
   EXPECT_EQ(again, 1);
+  speech_ = {};
+  ProgramAnswer another = answer();
+  another.tryAgain = [&](Responder, ProgramPlace) { ++again; };
+  pass(std::move(another));
+  say("2");
+  end(State::kCut);
+  awaitAnswer();
+  EXPECT_EQ(again, 1) << "it has been asked, and may have done something";
 }
 
 TEST_F(ProgramAnswerTest, CanHaveItsHeaderRewritten) {
