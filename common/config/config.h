@@ -365,6 +365,23 @@ struct CgiArgs {
   bool operator==(const CgiArgs&) const = default;
 };
 
+/// module = "homes": the pages of the machine's users, and their scripts.
+struct HomesArgs {
+  std::filesystem::path root;           ///< of each user; %user% stands for the name, once
+  std::vector<std::string> users{"*"};  ///< who has pages here; "*": anybody
+  std::uint32_t minUid = 1000;          ///< of the owners of these folders
+  std::vector<std::string> index{"index.gmi", "index.gemini"};
+  std::optional<ListingArgs> listing;
+  SymlinkPolicy symlinks = SymlinkPolicy::kInside;
+  std::string charset;
+  std::string lang;
+  std::string cgi;              ///< the folder of scripts in each user's root; "": nobody has any
+  bool asUser = true;           ///< scripts run as their user; else as [dynamic] has it
+  std::uint32_t processes = 0;  ///< scripts of each user at once; as CgiArgs has it
+  ProgramArgs program;
+  bool operator==(const HomesArgs&) const = default;
+};
+
 /// The applications, or capsules, that answer for one mount.
 struct UpstreamArgs {
   /// "unix:/run/app.sock", "127.0.0.1:4000", "[::1]:4000", "name:4000"; a proxy's without scheme.
@@ -415,9 +432,9 @@ struct ProxyArgs {
 };
 
 /// What answers below one path; in the order of kModuleNames.
-using ModuleArgs =
-    std::variant<DirectoryArgs, FileArgs, AuthenticatedArgs, InputArgs, SpyArgs, InfoArgs,
-                 RedirectArgs, ReplyArgs, PluginArgs, CgiArgs, ScgiArgs, FastcgiArgs, ProxyArgs>;
+using ModuleArgs = std::variant<DirectoryArgs, FileArgs, AuthenticatedArgs, InputArgs, SpyArgs,
+                                InfoArgs, RedirectArgs, ReplyArgs, PluginArgs, CgiArgs, ScgiArgs,
+                                FastcgiArgs, ProxyArgs, HomesArgs>;
 
 /// Levels of `sites` within `sites`, the host's own paths being the first.
 inline constexpr std::size_t kMaxMountDepth = 16;

@@ -411,6 +411,8 @@ class Checker {
     }
   }
 
+  void check(const MountConfig&, const HomesArgs&) {}
+
   void check(const MountConfig& mount, const FileArgs& args) {
     if (args.path.empty()) about(mount, "path", "is missing or empty; allowed: a file");
     if (!args.mime.empty()) mediaType(mount, "mime", args.mime);

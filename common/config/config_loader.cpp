@@ -720,6 +720,8 @@ void inheritLanguage(std::vector<MountConfig>& mounts, const std::string& lang) 
   for (MountConfig& mount : mounts) {
     auto* directory = std::get_if<DirectoryArgs>(&mount.args);
     if (directory && directory->lang.empty()) directory->lang = lang;
+    auto* homes = std::get_if<HomesArgs>(&mount.args);
+    if (homes && homes->lang.empty()) homes->lang = lang;
     if (auto* nested = nestedMounts(mount.args)) inheritLanguage(*nested, lang);
   }
 }

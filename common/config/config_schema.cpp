@@ -216,7 +216,7 @@ std::optional<ModuleArgs> moduleArgs(std::string_view name) {
   const std::array<ModuleArgs, std::variant_size_v<ModuleArgs>> defaults{
       DirectoryArgs{}, FileArgs{},     AuthenticatedArgs{}, InputArgs{},  SpyArgs{},
       InfoArgs{},      RedirectArgs{}, ReplyArgs{},         PluginArgs{}, CgiArgs{},
-      ScgiArgs{},      FastcgiArgs{},  ProxyArgs{}};
+      ScgiArgs{},      FastcgiArgs{},  ProxyArgs{},         HomesArgs{}};
   for (std::size_t i = 0; i < kModuleNames.size(); ++i) {
     if (kModuleNames[i] == name) return defaults[i];
   }
@@ -568,6 +568,8 @@ Form<ScriptStyle> scriptStyle() {
 }
 
 Form<bool> decides() { return oneOf<bool>({{"server", false}, {"script", true}}); }
+
+Form<bool> scriptsAs() { return oneOf<bool>({{"user", true}, {"server", false}}); }
 
 Form<bool> upstreamHost() { return oneOf<bool>({{"keep", true}, {"upstream", false}}); }
 

@@ -102,6 +102,7 @@ Form<Sidecar> sidecar();
 Form<std::uint32_t> processes();  ///< "auto" (0), or 1 to kMostProcesses
 Form<ScriptStyle> scriptStyle();
 Form<bool> decides();       ///< "server" (false), "script" (true)
+Form<bool> scriptsAs();     ///< "user" (true), "server" (false)
 Form<bool> upstreamHost();  ///< "keep" (true), "upstream" (false)
 Form<ProxyProtocol> proxyProtocol();
 Form<std::string> applicationAddress();  ///< "unix:/run/app.sock", "host:port"
@@ -399,10 +400,26 @@ void describe(V& v, ProxyArgs& c) {
   describe(v, c.times);
 }
 
+template <class V>
+void describe(V& v, HomesArgs& c) {
+  v.key("root", c.root, forms::path());
+  v.list("users", c.users, forms::text());
+  v.key("min_uid", c.minUid, forms::count());
+  v.list("index", c.index, forms::text());
+  v.toggle("listing", c.listing);
+  v.key("symlinks", c.symlinks, forms::symlinkPolicy());
+  v.key("charset", c.charset, forms::charset());
+  v.key("lang", c.lang, forms::language());
+  v.key("cgi", c.cgi, forms::text());
+  v.key("as", c.asUser, forms::scriptsAs());
+  v.key("processes", c.processes, forms::processes());
+  describe(v, c.program);
+}
+
 /// The modules' names, in the order of ModuleArgs' alternatives.
 inline constexpr std::array<std::string_view, std::variant_size_v<ModuleArgs>> kModuleNames{
-    "directory", "file",   "authenticated", "input", "spy",     "info", "redirect",
-    "reply",     "plugin", "cgi",           "scgi",  "fastcgi", "proxy"};
+    "directory", "file",   "authenticated", "input", "spy",     "info",  "redirect",
+    "reply",     "plugin", "cgi",           "scgi",  "fastcgi", "proxy", "homes"};
 /// The named module's arguments with their defaults.
 std::optional<ModuleArgs> moduleArgs(std::string_view name);
 

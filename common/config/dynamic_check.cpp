@@ -16,6 +16,7 @@
 #include "common/config/config_schema.h"
 #include "common/config/dynamic_mounts.h"
 #include "common/config/findings.h"
+#include "common/shared/home_places.h"
 #include "common/shared/script_names.h"
 
 namespace egalaxyd {
@@ -29,6 +30,10 @@ bool isVariableName(std::string_view name) {
   };
   const auto isLegal = [&](char c) { return isLetter(c) || (c >= '0' && c <= '9'); };
   return !name.empty() && isLetter(name.front()) && std::ranges::all_of(name, isLegal);
+}
+
+bool isFileName(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos;
 }
 
 /// "" or why the operator may not give a variable of this name.
@@ -92,6 +97,7 @@ class DynamicChecker {
       if (const auto* scgi = std::get_if<ScgiArgs>(&mount.args)) check(mount, *scgi);
       if (const auto* fastcgi = std::get_if<FastcgiArgs>(&mount.args)) check(mount, *fastcgi);
       if (const auto* proxy = std::get_if<ProxyArgs>(&mount.args)) check(mount, *proxy);
+      if (const auto* homes = std::get_if<HomesArgs>(&mount.args)) check(mount, *homes);
       if (const auto* nested = nestedMounts(mount.args)) checkAll(*nested);
     }
   }
@@ -109,13 +115,7 @@ class DynamicChecker {
             fmt::format(R"(found "{}"; allowed: "1s" or more, or "off")",
                         durationText(*args.cpuTime)));
     }
-    const std::uint32_t most = scriptProcesses(config_.dynamic);
-    if (args.processes > most) {
-      about(mount, "processes",
-            fmt::format("found {}; allowed: at most the {} that dynamic.processes lets run{}",
-                        args.processes, most,
-                        config_.dynamic.processes == 0 ? " on this machine" : ""));
-    }
+    processes(mount, args.processes);
     if (!args.upload) return;
     const auto isBad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < 0x20; };
     if (std::ranges::any_of(args.upload->nameSuffix, isBad)) {
@@ -136,11 +136,63 @@ class DynamicChecker {
     } else if (args.script.empty() && !args.args.empty()) {
       about(mount, "args", "are those of script, which is not set");
     }
-    for (const std::string& name : args.index) {
-      if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
-        about(mount, "index", fmt::format("found \"{}\"; allowed: names of files", name));
-      }
+    index(mount, args.index);
+  }
+
+  void index(const MountConfig& mount, const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      if (isFileName(name)) continue;
+      about(mount, "index", fmt::format("found \"{}\"; allowed: names of files", name));
     }
+  }
+
+  void processes(const MountConfig& mount, std::uint32_t found) {
+    const std::uint32_t most = scriptProcesses(config_.dynamic);
+    if (found <= most) return;
+    about(mount, "processes",
+          fmt::format("found {}; allowed: at most the {} that dynamic.processes lets run{}", found,
+                      most, config_.dynamic.processes == 0 ? " on this machine" : ""));
+  }
+
+  void check(const MountConfig& mount, const HomesArgs& args) {
+    if (!mount.path.ends_with("/~")) {
+      complaints_.push_back(
+          {mount.where, R"(has the module "homes"; allowed: at a path that ends in "/~", which )"
+                        R"(stands for "/~NAME" of each user)"});
+    }
+    homesRoot(mount, args.root.string());
+    if (args.minUid == 0) about(mount, "min_uid", "found 0, which is root; allowed: 1 or more");
+    index(mount, args.index);
+    users(mount, args);
+    processes(mount, args.processes);
+    program(mount, args.program);
+    if (args.cgi.empty() || (isFileName(args.cgi) && !args.cgi.starts_with('~'))) return;
+    about(mount, "cgi", fmt::format("found \"{}\"; allowed: a name such as \"cgi-bin\"", args.cgi));
+  }
+
+  void homesRoot(const MountConfig& mount, std::string_view root) {
+    const std::size_t first = root.find(kUserPlace);
+    if (root.empty()) {
+      about(mount, "root", R"(is missing or empty; allowed: "/home/%user%/public_gemini" or such)");
+    } else if (first == std::string_view::npos || root.find(kUserPlace, first + 1) != root.npos) {
+      about(mount, "root",
+            fmt::format("found \"{}\"; allowed: a path with %user% in it, once", root));
+    }
+  }
+
+  void users(const MountConfig& mount, const HomesArgs& args) {
+    if (args.users.empty()) about(mount, "users", R"(found none; allowed: names, or "*")");
+    for (const std::string& name : args.users) {
+      if (name == kAnyUser || isUserName(name)) continue;
+      about(mount, "users",
+            fmt::format("found \"{}\"; allowed: \"*\", or names of up to 32 characters: a-z, 0-9, "
+                        "\"_\" and \"-\", neither a digit nor \"-\" in front",
+                        name));
+    }
+    if (args.cgi.empty() || !args.asUser || !isListed(args.users, kAnyUser)) return;
+    about(mount, "users",
+          R"(found "*", but scripts run as their users, each by a launcher of its own; allowed: )"
+          R"(their names, or as = "server")");
   }
 
   void program(const MountConfig& mount, const ProgramArgs& args) {

@@ -1,7 +1,11 @@
 #include "common/config/dynamic_mounts.h"
 
 #include <algorithm>
+#include <memory>
 #include <thread>
+#include <utility>
+
+#include "common/shared/home_places.h"
 
 namespace egalaxyd {
 namespace {
@@ -16,13 +20,44 @@ const UpstreamArgs* upstreamsOf(const ModuleArgs& args) {
   return nullptr;
 }
 
+CgiArgs scriptsOf(const HomesArgs& homes, const std::string& user) {
+  CgiArgs args;
+  args.program = homes.program;
+  args.root = homes.root / homes.cgi;
+  if (user != kAnyUser) args.root = placeOfUser(args.root, user);
+  args.symlinks = homes.symlinks;
+  args.account = homes.asUser ? user : "";
+  args.processes = homes.processes;
+  return args;
+}
+
+/// What "*" stands for covers the names beside it.
+std::vector<std::string> usersWithScripts(const HomesArgs& homes) {
+  if (homes.cgi.empty()) return {};
+  if (isListed(homes.users, kAnyUser)) return {std::string(kAnyUser)};
+  return homes.users;
+}
+
+void addScripts(const MountConfig& mount, const std::string& path, DynamicMounts& all) {
+  const auto number = [&all] { return static_cast<std::uint32_t>(all.scripts.size()); };
+  if (const auto* cgi = std::get_if<CgiArgs>(&mount.args)) {
+    const std::shared_ptr<void> nobody;
+    all.scripts.push_back({number(), &mount, std::shared_ptr<const CgiArgs>(nobody, cgi), path});
+  }
+  const auto* homes = std::get_if<HomesArgs>(&mount.args);
+  if (homes == nullptr) return;
+  for (const std::string& user : usersWithScripts(*homes)) {
+    const std::string place = user == kAnyUser ? path : path + user + "/" + homes->cgi;
+    all.scripts.push_back(
+        {number(), &mount, std::make_shared<const CgiArgs>(scriptsOf(*homes, user)), place, user});
+  }
+}
+
 void collect(const std::vector<MountConfig>& mounts, const std::string& host,
              const std::string& above, DynamicMounts& all) {
   for (const MountConfig& mount : mounts) {
     const std::string path = mount.path == "/" && !above.empty() ? above : above + mount.path;
-    if (const auto* cgi = std::get_if<CgiArgs>(&mount.args)) {
-      all.scripts.push_back({static_cast<std::uint32_t>(all.scripts.size()), &mount, cgi, path});
-    }
+    addScripts(mount, path, all);
     if (const UpstreamArgs* upstreams = upstreamsOf(mount.args)) {
       for (const std::string& address : upstreams->to) {
         all.upstreams.push_back({static_cast<std::uint32_t>(all.upstreams.size()), &mount,

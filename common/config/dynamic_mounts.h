@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,12 +11,15 @@
 
 namespace egalaxyd {
 
-/// One `cgi` mount. `number` counts those before it, nested ones included.
+/// One `cgi` mount, or the scripts of one user of a `homes` mount, or of all of its users where
+/// those have no names. `number` counts those before it, nested ones included.
 struct CgiMount {
   std::uint32_t number = 0;
   const MountConfig* mount = nullptr;
-  const CgiArgs* args = nullptr;
-  std::string path;  ///< the whole one, with those of the mounts that it stands in
+  /// Of the configuration; of homes made for the user, with %user% in the root where it is anyone.
+  std::shared_ptr<const CgiArgs> args;
+  std::string path;       ///< the whole one, with those of the mounts that it stands in
+  std::string user = {};  ///< of homes: the name, or kAnyUser
 };
 /// One address of a `to`. `number` counts those before it.
 struct UpstreamMount {

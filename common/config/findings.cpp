@@ -17,7 +17,10 @@ void complainOf(const Config& config, Complaints& complaints, const TablePlace& 
 
 std::string whereOf(const Config& config, const MountConfig& mount) {
   std::string_view key;
-  if (std::holds_alternative<DirectoryArgs>(mount.args)) key = "root";
+  if (std::holds_alternative<DirectoryArgs>(mount.args) ||
+      std::holds_alternative<HomesArgs>(mount.args)) {
+    key = "root";
+  }
   if (std::holds_alternative<FileArgs>(mount.args)) key = "path";
   if (std::holds_alternative<AuthenticatedArgs>(mount.args)) key = "ca";
   if (std::holds_alternative<PluginArgs>(mount.args)) key = "library";

@@ -25,12 +25,14 @@ void pack(Packer& packer, milliseconds span) {
 }
 
 void pack(Packer& packer, const ScriptMount& mount) {
-  packer.number(mount.number).text(mount.name).text(mount.root).text(mount.program);
+  packer.number(mount.number).text(mount.name).text(mount.root);
+  packer.number(mount.anyUser).number(mount.ownOnly).text(mount.program);
   pack(packer, mount.arguments);
   packer.text(mount.folder);
   packer.number(static_cast<std::uint32_t>(mount.environment.size()));
   for (const auto& [name, value] : mount.environment) packer.text(name).text(value);
   packer.number(mount.followsLinks).number(mount.processes).number(mount.cpuSeconds);
+  pack(packer, mount.whole);
   pack(packer, mount.longest);
 }
 
@@ -39,6 +41,8 @@ ScriptMount mount(Unpacker& packed) {
   mount.number = packed.number<std::uint32_t>();
   mount.name = packed.text();
   mount.root = packed.text();
+  mount.anyUser = packed.number<std::uint8_t>() != 0;
+  mount.ownOnly = packed.number<std::uint8_t>() != 0;
   mount.program = packed.text();
   mount.arguments = texts(packed);
   mount.folder = packed.text();
@@ -49,6 +53,7 @@ ScriptMount mount(Unpacker& packed) {
   mount.followsLinks = packed.number<std::uint8_t>() != 0;
   mount.processes = packed.number<std::uint32_t>();
   mount.cpuSeconds = packed.number<std::uint64_t>();
+  mount.whole = span(packed);
   mount.longest = span(packed);
   return mount;
 }

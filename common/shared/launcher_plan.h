@@ -11,12 +11,16 @@
 
 namespace egalaxyd {
 
-/// One `cgi` mount.
+/// One CgiMount of the configuration.
 struct ScriptMount {
-  std::uint32_t number = 0;            ///< in the configuration's order, see dynamicMounts()
-  std::string name;                    ///< for the log and lists: "/cgi-bin"
-  std::string root;                    ///< absolute; its scripts lie below; "" with `program`
-  std::string program;                 ///< absolute: the one program for all; "" with `root`
+  std::uint32_t number = 0;  ///< in the configuration's order, see dynamicMounts()
+  std::string name;          ///< for the log and lists: "/cgi-bin"
+  std::string root;          ///< absolute; its scripts lie below; "" with `program`
+  /// `root` has %user%, for which the name stands that the first segment of a script's path is; the
+  /// rest of that lies below the root.
+  bool anyUser = false;
+  bool ownOnly = false;  ///< scripts must be this account's, and nobody else may write them
+  std::string program;   ///< absolute: the one program for all; "" with `root`
   std::vector<std::string> arguments;  ///< of `program`
   std::string folder;  ///< absolute: the working folder; "": the one that the script is in
   /// More variables, `env` and `pass` of the configuration.
@@ -24,6 +28,8 @@ struct ScriptMount {
   bool followsLinks = false;     ///< symlinks = "follow": out of the root, too
   std::uint32_t processes = 8;   ///< at once
   std::uint64_t cpuSeconds = 0;  ///< RLIMIT_CPU; 0: none
+  /// What a script leaves behind is ended so long after its start; 0: never.
+  std::chrono::milliseconds whole{};
   std::chrono::milliseconds
       longest{};  ///< a run is ended after this, whatever its worker says; 0: never
   bool operator==(const ScriptMount&) const = default;

@@ -26,7 +26,7 @@ std::uint64_t number(const Object& object, const std::string& name) {
   return object.getValue<std::uint64_t>(name);
 }
 
-/// What Prometheus shows beside a counter: what one of it is, and when it is counted.
+/// What Prometheus shows beside a figure: what one of it is, and when it is counted.
 constexpr std::pair<std::string_view, const char*> kHelp[] = {
     {"connections", "Connections that were accepted."},
     {"connections_refused",
@@ -54,7 +54,10 @@ constexpr std::pair<std::string_view, const char*> kHelp[] = {
     {"scripts_refused", "Scripts that were not started: no place, no launcher, not executable."},
     {"scripts_failed", "Scripts and applications without a right and whole answer."},
     {"scripts_late", "Scripts and applications whose answer was ended at a deadline."},
-    {"scripts_killed", "Scripts that the server ended, for whatever reason."}};
+    {"scripts_killed", "Scripts that the server ended, for whatever reason."},
+    {"program_requests", "Requests that scripts and applications answer now."},
+    {"scripts_running", "Scripts that run now."},
+    {"scripts_queued", "Scripts that wait for a place, or are being started."}};
 
 const char* helpOf(std::string_view name) {
   const auto found =
@@ -133,6 +136,11 @@ std::string metricsText(const Object& answer) {
   }
   metric(out, "open_connections", "gauge", "Connections that are open now, of all workers.");
   put(out, "egalaxyd_open_connections {}\n", answer.getValue<std::int64_t>("open"));
+  const auto gauges = answer.getObject("gauges");
+  for (const std::string& name : gauges->getNames()) {
+    metric(out, name, "gauge", helpOf(name));
+    put(out, "egalaxyd_{} {}\n", name, gauges->getValue<std::int64_t>(name));
+  }
   metric(out, "generation", "gauge",
          "Number of the configuration that serves; each reload that succeeds counts one on.");
   put(out, "egalaxyd_generation {}\n", number(answer, "generation"));

@@ -66,6 +66,11 @@ void describeAll(const SharedState& shared, Object& into) {
   Totals totals{};
   for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = shared.total(static_cast<Counter>(i));
   into.set("open", shared.total(Gauge::kOpenConnections));
+  Object gauges = jsonObject();
+  gauges.set("program_requests", shared.total(Gauge::kProgramRequests));
+  gauges.set("scripts_running", shared.total(Gauge::kScriptsRunning));
+  gauges.set("scripts_queued", shared.total(Gauge::kScriptsQueued));
+  into.set("gauges", gauges);
   into.set("totals", describeTotals(totals, {}));
   Object answers = jsonObject();
   Object latencies = jsonObject();

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/base/path.h"
+#include "common/shared/home_places.h"
 #include "common/shared/script_names.h"
 
 namespace egalaxyd {
@@ -60,6 +61,12 @@ std::string lieOf(const RunScript& ask, const ScriptMount* mount) {
   if (mount->root.empty() != ask.script.empty() ||
       (!ask.script.empty() && !isPathBelow(ask.script))) {
     return "script \"" + printable(ask.script.substr(0, kMostClient)) + "\"";
+  }
+  if (mount->anyUser) {
+    const std::size_t slash = ask.script.find('/');
+    if (slash == std::string::npos || !isUserName(ask.script.substr(0, slash))) {
+      return "scripts of a user that has no name";
+    }
   }
   if (!isBodyName(ask.body)) return "a body that no worker writes";
   if (ask.client.size() > kMostClient) return "too long a client";

@@ -17,6 +17,7 @@
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
 #include "common/base/unique_fd.h"
+#include "common/shared/home_places.h"
 
 namespace egalaxyd {
 namespace {
@@ -86,6 +87,15 @@ Result<void> isOurs(int file, const fs::path& root) {
   }
 }
 
+/// That a user's launcher runs nothing that others have put into the user's folder.
+Result<void> isOwn(int file) {
+  struct stat status {};
+  if (::fstat(file, &status) != 0) return errnoError("look at it", errno);
+  if (status.st_uid != ::geteuid()) return refused("it belongs to another account");
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) return refused("others may write to it");
+  return {};
+}
+
 Result<void> isExecutable(int file) {
   struct stat status {};
   if (::fstat(file, &status) != 0) return errnoError("look at it", errno);
@@ -94,6 +104,17 @@ Result<void> isExecutable(int file) {
     return refused("this account may not execute it");
   }
   return {};
+}
+
+struct Place {
+  std::string root;
+  std::string script;  ///< below it
+};
+
+Place placeOf(const ScriptMount& mount, std::string_view script) {
+  if (!mount.anyUser) return {mount.root, std::string(script)};
+  const std::size_t slash = script.find('/');
+  return {placeOfUser(mount.root, script.substr(0, slash)), std::string(script.substr(slash + 1))};
 }
 
 /// The program of the script's first line; nullopt: there is none, or it cannot be read.
@@ -118,16 +139,20 @@ Result<std::string> findScript(const ScriptMount& mount, std::string_view script
     if (auto ours = isOurs(program.get(), {}); !ours) return ours.error();
     return mount.program;
   }
-  const UniqueFd root(::open(mount.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root) return errnoError("open folder " + mount.root, errno);
-  const std::string relative(script);
+  const Place place = placeOf(mount, script);
+  const UniqueFd root(::open(place.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return errnoError("open folder " + place.root, errno);
+  const std::string& relative = place.script;
   const UniqueFd file =
       mount.followsLinks ? openPath(root.get(), relative, 0) : openInside(root.get(), relative);
   if (!file && errno == EXDEV) return Error{ErrorCode::kNotFound, "it lies outside the root"};
   if (!file) return errnoError("open it", errno);
   if (auto fit = isExecutable(file.get()); !fit) return fit.error();
   if (auto ours = isOurs(file.get(), realPath(root.get())); !ours) return ours.error();
-  return (fs::path(mount.root) / relative).string();
+  if (mount.ownOnly) {
+    if (auto own = isOwn(file.get()); !own) return own.error();
+  }
+  return (fs::path(place.root) / relative).string();
 }
 
 Error whyNotRun(const std::string& path, int errnoValue) {

@@ -11,8 +11,9 @@ namespace egalaxyd {
 
 /// The path by which `script` of `mount` is to be executed; "" names the mount's program. Errors,
 /// with texts for the log: kNotFound (it is not there, or outside the root), kPermission (not
-/// executable, or everybody may write it, its folder, or one between it and the root), kNoSpace
-/// (out of descriptors or memory), kIo.
+/// executable, or everybody may write it, its folder, or one between it and the root; with
+/// mount.ownOnly: not its account's alone), kNoSpace (out of descriptors or memory), kIo. lieOf()
+/// has judged `script`.
 Result<std::string> findScript(const ScriptMount& mount, std::string_view script);
 
 /// Why execve(2) of `path`, which findScript() gave, has failed. Errors as there.

@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "common/config/dynamic_mounts.h"
+#include "common/shared/home_places.h"
 
 namespace egalaxyd {
 namespace {
@@ -37,6 +39,9 @@ ScriptMount scriptMount(const CgiMount& cgi, std::uint32_t mostProcesses,
   mount.number = cgi.number;
   mount.name = cgi.path;
   mount.root = args.root;
+  mount.anyUser = cgi.user == kAnyUser;
+  const auto* homes = std::get_if<HomesArgs>(&cgi.mount->args);
+  mount.ownOnly = homes != nullptr && homes->asUser;
   mount.program = args.script;
   mount.arguments = args.args;
   mount.folder = args.cwd;
@@ -48,6 +53,7 @@ ScriptMount scriptMount(const CgiMount& cgi, std::uint32_t mostProcesses,
     mount.cpuSeconds = static_cast<std::uint64_t>(seconds.count());
   }
   if (const auto& whole = args.program.times.whole) {
+    mount.whole = *whole;
     mount.longest = kTimesLonger * *whole + kMoreTime;
   }
   return mount;
@@ -82,7 +88,7 @@ std::string whereNamed(const Config& config, const DynamicMounts& mounts,
   if (account == config.dynamic.account || found == mounts.scripts.end()) {
     return config.where("dynamic.account");
   }
-  return config.where(found->mount->dottedKey + ".account");
+  return config.where(found->mount->dottedKey + (found->user.empty() ? ".account" : ".users"));
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ std::vector<Answering> answeringOf(const SiteConfig& site) {
 std::string whereOfAccount(const Config& config, const std::string& account) {
   for (const CgiMount& script : dynamicMounts(config).scripts) {
     if (!account.empty() && account != config.dynamic.account && script.args->account == account) {
-      return whereOf(config, *script.mount, "account");
+      return whereOf(config, *script.mount, script.user.empty() ? "account" : "users");
     }
   }
   return config.where("dynamic.account");

@@ -46,6 +46,7 @@ class Answer:
     send_error: str = ""  # what broke the sending: EPIPE, ECONNRESET
     sent: int = 0         # bytes after the request line that the system took
     answered_after: int = None  # `sent` when the answer's first byte was seen
+    records: int = 0      # of TLS, that the answer came in
     seconds: float = 0.0  # from the request line to the end
 
     def json(self):
@@ -185,6 +186,13 @@ class Conversation:
             self._wait(read=True)
             self._take()
 
+    def hear(self, count):
+        """The answer so far, when it has so many bytes or has ended."""
+        while len(self._raw) < count and not self.answer.end:
+            self._wait(read=True)
+            self._take()
+        return bytes(self._raw)
+
     def listen(self, seconds):
         """Waits so long for something of the answer or the end; true when it is there."""
         until = time.monotonic() + seconds
@@ -239,6 +247,7 @@ class Conversation:
                 if not self._raw:
                     self.answer.answered_after = self.answer.sent
                 self._raw += data
+                self.answer.records += 1
             self.answer.end = "close_notify"
         except ssl.SSLWantReadError:
             pass

@@ -151,11 +151,11 @@ class Finder {
 
 }  // namespace
 
-Result<FoundScript> findScript(const CgiArgs& args, std::string_view path, std::string_view suffix,
-                               ScriptLook look) {
-  UniqueFd root = lookAt(AT_FDCWD, args.root, 0, look);
-  if (!root) return whyNotSeen(look);
-  return Finder(args, std::move(root), suffix, look).find(path);
+Result<FoundScript> findScript(const std::filesystem::path& root, const CgiArgs& args,
+                               std::string_view path, std::string_view suffix, ScriptLook look) {
+  UniqueFd folder = lookAt(AT_FDCWD, root, 0, look);
+  if (!folder) return whyNotSeen(look);
+  return Finder(args, std::move(folder), suffix, look).find(path);
 }
 
 }  // namespace egalaxyd

@@ -111,8 +111,9 @@ Task<Result<void>> Upstreams::open(Connected& to, const Caller& caller, Services
 Task<Result<void>> Upstreams::dial(Connected& to, const Caller& caller, Services& services) {
   LauncherLink& launcher = services.programs.launcher(0);
   const std::uint32_t run = launcher.newRun();
+  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(to.upstream)};
   if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
-  auto socket = co_await launcher.dial({run, first_ + static_cast<std::uint32_t>(to.upstream)});
+  auto socket = co_await launcher.dial(order);
   caller.cancellation->onRequest({});
   if (!socket) co_return socket.error();
   to.socket = std::move(*socket);

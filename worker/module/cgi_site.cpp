@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "common/base/path.h"
+#include "common/shared/home_places.h"
 #include "common/system/log.h"
 #include "worker/dynamic/program_answer.h"
 #include "worker/dynamic/program_request.h"
@@ -53,6 +54,10 @@ std::string_view CgiSite::tokenName(const Request& request, std::string_view) co
 }
 
 void CgiSite::handle(Request request, Responder reply, Services& services) {
+  handleOf({}, std::move(request), std::move(reply), services);
+}
+
+void CgiSite::handleOf(std::string user, Request request, Responder reply, Services& services) {
   if (auto refusal = refuseBody(args_.upload ? &*args_.upload : nullptr, request)) {
     return std::move(reply).send(std::move(*refusal));
   }
@@ -60,19 +65,25 @@ void CgiSite::handle(Request request, Responder reply, Services& services) {
   if (auto* refusal = std::get_if<Response>(&admitted)) {
     return std::move(reply).send(std::move(*refusal));
   }
-  services.tasks.start(serve(std::move(request), std::move(reply),
+  services.tasks.start(serve(std::move(user), std::move(request), std::move(reply),
                              std::get<ProgramPlace>(std::move(admitted)), services));
 }
 
-Task<void> CgiSite::serve(Request request, Responder reply, ProgramPlace place,
+Task<void> CgiSite::serve(std::string user, Request request, Responder reply, ProgramPlace place,
                           Services& services) const {
-  auto script = co_await find(request, services);
+  auto script = co_await find(user, request, services);
   if (!script) {
     co_return std::move(reply).send(
         script.error().code == ErrorCode::kNoSpace ? busyFailure() : Response::notFound());
   }
   if (script->isFolder) co_return std::move(reply).send(redirectToFolder(request));
-  Call call{std::move(request), std::move(reply), std::move(place), std::move(*script), {}, false};
+  Call call{std::move(request),
+            std::move(reply),
+            std::move(place),
+            std::move(user),
+            std::move(*script),
+            {},
+            false};
   if (call.request.body) {
     auto received =
         co_await receiveBody(call.request, args_.upload ? &*args_.upload : nullptr, services);
@@ -86,16 +97,22 @@ Task<void> CgiSite::serve(Request request, Responder reply, ProgramPlace place,
   co_await run(std::move(call), services);
 }
 
+std::filesystem::path CgiSite::rootOf(const std::string& user) const {
+  return user.empty() ? args_.root : std::filesystem::path(placeOfUser(args_.root, user));
+}
+
 /// The script that the path means; of a Titan upload, the one with the suffix.
-Task<Result<FoundScript>> CgiSite::find(const Request& request, Services& services) const {
+Task<Result<FoundScript>> CgiSite::find(const std::string& user, const Request& request,
+                                        Services& services) const {
   const std::string_view path = request.sitePath();
   if (!args_.script.empty()) co_return FoundScript{{}, pathInfoOf(path), false};
   const bool isStored = request.protocol == Protocol::kTitan && request.upload &&
                         !request.upload->edit && args_.upload;
   const std::string_view suffix = isStored ? args_.upload->nameSuffix : std::string_view();
-  auto found = findScript(args_, path, suffix, ScriptLook::kCached);
+  const std::filesystem::path root = rootOf(user);
+  auto found = findScript(root, args_, path, suffix, ScriptLook::kCached);
   if (!found && found.error().code == ErrorCode::kBusy) {
-    const auto look = [&] { return findScript(args_, path, suffix, ScriptLook::kWaiting); };
+    const auto look = [&] { return findScript(root, args_, path, suffix, ScriptLook::kWaiting); };
     found = co_await services.pool.run(look);
   }
   co_return found;
@@ -107,8 +124,9 @@ Task<void> CgiSite::run(Call call, Services& services) const {
   if (request.mountLength > 1) facts.mount = request.path.substr(0, request.mountLength);
   facts.script = call.script.script;
   facts.pathInfo = call.script.pathInfo;
-  facts.scriptFile = args_.script.empty() ? args_.root / call.script.script : args_.script;
-  facts.documentRoot = args_.root;
+  const std::filesystem::path root = rootOf(call.user);
+  facts.scriptFile = args_.script.empty() ? root / call.script.script : args_.script;
+  facts.documentRoot = root;
   facts.bodySize = call.body.size();
   facts.user = co_await userOf(request);
   auto variables = scriptVariables(request, facts, args_.program.style);
@@ -121,7 +139,7 @@ Task<void> CgiSite::run(Call call, Services& services) const {
   RunScript order;
   order.run = launcher.newRun();
   order.mount = number_;
-  order.script = call.script.script;
+  order.script = (call.user.empty() ? "" : call.user + "/") + call.script.script;
   order.variables = std::move(*variables);
   order.body = call.body.name();
   order.client = request.client.text(services.programs.addressMask());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,8 @@ class CgiSite final : public Site {
   /// `number`: CgiMount::number. `launcher`: the place of its account among scriptAccounts().
   CgiSite(CgiArgs args, std::uint32_t number, std::size_t launcher);
   void handle(Request request, Responder reply, Services& services) override;
+  /// As handle(), where args.root has %user%: `user` stands for that.
+  void handleOf(std::string user, Request request, Responder reply, Services& services);
   AcceptedBody takes(std::string_view) const override {
     return args_.upload ? AcceptedBody::kUploads : AcceptedBody::kBlocks;
   }
@@ -34,13 +37,17 @@ class CgiSite final : public Site {
     Request request;
     Responder reply;
     ProgramPlace place;
+    std::string user;
     FoundScript script;
     SpooledBody body;
     bool hasBody = false;
   };
 
-  Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services) const;
-  Task<Result<FoundScript>> find(const Request& request, Services& services) const;
+  Task<void> serve(std::string user, Request request, Responder reply, ProgramPlace place,
+                   Services& services) const;
+  std::filesystem::path rootOf(const std::string& user) const;
+  Task<Result<FoundScript>> find(const std::string& user, const Request& request,
+                                 Services& services) const;
   Task<void> run(Call call, Services& services) const;
 
   const CgiArgs args_;

@@ -75,6 +75,11 @@ void DirectorySite::handle(Request request, Responder reply, Services& services)
   if (request.upload) {
     return handleUpload(std::move(root), std::move(request), std::move(reply), services);
   }
+  handleIn(std::move(root), std::move(request), std::move(reply), services);
+}
+
+void DirectorySite::handleIn(std::shared_ptr<const SiteRoot> root, Request request, Responder reply,
+                             Services& services) {
   if (isHidden(request.sitePath())) return std::move(reply).send(Response::notFound());
   serve(std::move(root), std::move(request), std::move(reply), services);
 }

@@ -24,10 +24,13 @@ namespace egalaxyd {
 class DirectorySite final : public Site {
  public:
   /// `host`: the site's name, for records. `root` is args.root, open, and never serves the files in
-  /// `neverServed`; uploads do not replace those either.
+  /// `neverServed`; uploads do not replace those either. nullptr: only handleIn() is called.
   DirectorySite(std::string host, DirectoryArgs args, std::shared_ptr<const ServedRoot> root,
                 std::shared_ptr<const PrivateFiles> neverServed);
   void handle(Request request, Responder reply, Services& services) override;
+  /// As handle(), of another folder than its own, for a request that is no upload.
+  void handleIn(std::shared_ptr<const SiteRoot> root, Request request, Responder reply,
+                Services& services);
   UploadRight uploadRight(const Request& request, std::string_view) const override;
   std::string_view tokenName(const Request& request, std::string_view) const override;
   AcceptedBody takes(std::string_view) const override {

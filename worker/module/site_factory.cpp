@@ -13,6 +13,7 @@
 #include "worker/module/cgi_site.h"
 #include "worker/module/directory_site.h"
 #include "worker/module/file_site.h"
+#include "worker/module/homes_site.h"
 #include "worker/module/info_site.h"
 #include "worker/module/input_site.h"
 #include "worker/module/proxy_site.h"
@@ -28,6 +29,7 @@ namespace {
 bool isIncomplete(const ModuleArgs& args) {
   if (const auto* directory = std::get_if<DirectoryArgs>(&args)) return directory->root.empty();
   if (const auto* file = std::get_if<FileArgs>(&args)) return file->path.empty();
+  if (const auto* homes = std::get_if<HomesArgs>(&args)) return homes->root.empty();
   const auto* plugin = std::get_if<PluginArgs>(&args);
   return plugin != nullptr && (plugin->library.empty() || plugin->className.empty());
 }
@@ -47,10 +49,12 @@ struct SiteBuilder {
       if (isIncomplete(mount.args)) continue;
       const SiteBuilder builder{config, host, neverServed, roots, findings, mount.path};
       auto site = std::visit(builder, mount.args);
-      if (site) {
-        sites.add(mount.path, std::move(site).value());
-      } else {
+      if (!site) {
         findings.complaints.push_back(complaintOf(whereOf(config, mount), site.error()));
+      } else if (std::holds_alternative<HomesArgs>(mount.args)) {
+        sites.addHomes(mount.path, std::move(site).value());
+      } else {
+        sites.add(mount.path, std::move(site).value());
       }
     }
     return sites;
@@ -102,16 +106,36 @@ struct SiteBuilder {
   Built operator()(const PluginArgs& args) const { return loadSite(args); }
 
   Built operator()(const CgiArgs& args) const {
-    const auto accounts = scriptAccounts(config);
-    const auto account = std::ranges::find(accounts, args.account);
-    // The mount's "" is the first, whatever [dynamic] says.
-    const auto launcher = args.account.empty() ? 0 : account - accounts.begin();
     for (const CgiMount& mount : dynamicMounts(config).scripts) {
-      if (mount.args != &args) continue;
-      return std::shared_ptr<Site>(
-          std::make_shared<CgiSite>(args, mount.number, static_cast<std::size_t>(launcher)));
+      if (mount.args.get() == &args) return std::shared_ptr<Site>(scripts(mount));
     }
     return Error{ErrorCode::kInvalid, "is no mount of this configuration"};
+  }
+
+  std::unique_ptr<CgiSite> scripts(const CgiMount& mount) const {
+    const auto accounts = scriptAccounts(config);
+    const auto account = std::ranges::find(accounts, mount.args->account);
+    // The mount's "" is the first, whatever [dynamic] says.
+    const auto launcher = mount.args->account.empty() ? 0 : account - accounts.begin();
+    return std::make_unique<CgiSite>(*mount.args, mount.number, static_cast<std::size_t>(launcher));
+  }
+
+  Built operator()(const HomesArgs& args) const {
+    DirectoryArgs pages;
+    pages.index = args.index;
+    pages.listing = args.listing;
+    pages.symlinks = args.symlinks;
+    pages.charset = args.charset;
+    pages.lang = args.lang.empty() ? host.lang : args.lang;
+    HomesSite::Scripts programs;
+    for (const CgiMount& mount : dynamicMounts(config).scripts) {
+      if (std::get_if<HomesArgs>(&mount.mount->args) != &args) continue;
+      programs.emplace(mount.user, scripts(mount));
+    }
+    return std::shared_ptr<Site>(std::make_shared<HomesSite>(
+        args, HomeFolders(args, neverServed),
+        std::make_unique<DirectorySite>(host.host, std::move(pages), nullptr, neverServed),
+        std::move(programs)));
   }
 
   Built operator()(const ScgiArgs& args) const { return application(args); }

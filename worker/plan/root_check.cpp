@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/shared/home_places.h"
 #include "worker/file/served_root.h"
 #include "worker/file/server_files.h"
 
@@ -121,6 +122,11 @@ Complaints rootsOutOfReach(const Config& config) {
       if (presence.kind == Presence::Kind::kHere) return;
       found.push_back(
           about(config, mount, cgi->root, presence.why + "; its requests fail meanwhile"));
+    } else if (const auto* homes = std::get_if<HomesArgs>(&mount.args)) {
+      const fs::path folder = folderOfUsers(homes->root.string());
+      const Presence presence = presenceOfFolder(folder);
+      if (homes->root.empty() || presence.kind == Presence::Kind::kHere) return;
+      found.push_back(about(config, mount, folder, presence.why + "; its requests fail meanwhile"));
     }
   });
   return found;

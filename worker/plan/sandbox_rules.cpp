@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/config/dynamic_mounts.h"
+#include "common/shared/home_places.h"
 #include "common/shared/script_names.h"
 #include "common/storage/schema.h"
 #include "common/system/master_files.h"
@@ -74,6 +75,10 @@ void allowMounts(SandboxRules& rules, const std::vector<MountConfig>& mounts,
     } else if (const auto* file = std::get_if<FileArgs>(&mount.args)) {
       rules.readable.push_back(file->path.parent_path());
       std::ranges::move(replacementsOf(file->path).behindLinks, std::back_inserter(rules.readable));
+    } else if (const auto* homes = std::get_if<HomesArgs>(&mount.args)) {
+      allowReading(rules, homes->symlinks == SymlinkPolicy::kFollow
+                              ? "/"
+                              : folderOfUsers(homes->root.string()));
     } else if (const auto* nested = nestedMounts(mount.args)) {
       allowMounts(rules, *nested, masterFiles);
     }

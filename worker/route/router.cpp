@@ -15,6 +15,10 @@ void PathMap::add(std::string path, std::shared_ptr<Site> site) {
   sites_.insert_or_assign(std::move(path), std::move(site));
 }
 
+void PathMap::addHomes(std::string path, std::shared_ptr<Site> site) {
+  homes_.insert_or_assign(std::move(path), std::move(site));
+}
+
 PathMap::Match PathMap::find(std::string_view path) const {
   if (path.ends_with('/')) path.remove_suffix(1);
   for (;;) {
@@ -24,6 +28,10 @@ PathMap::Match PathMap::find(std::string_view path) const {
     }
     const auto slash = path.rfind('/');
     if (slash == std::string_view::npos) return {};
+    if (!homes_.empty() && path.substr(slash).starts_with("/~")) {
+      const auto found = homes_.find(path.substr(0, slash + 2));
+      if (found != homes_.end()) return {found->second.get(), path.size()};
+    }
     path = path.substr(0, slash);
   }
 }

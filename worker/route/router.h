@@ -30,13 +30,17 @@ class PathMap {
   /// one, except "/" itself. Replaces what was mounted there.
   void add(std::string path, std::shared_ptr<Site> site);
 
+  /// Mounts `site` at each "…/~NAME" where nothing else is mounted. `path` ends in "/~", and is
+  /// found itself, too.
+  void addHomes(std::string path, std::shared_ptr<Site> site);
+
   struct Match {
     Site* site = nullptr;  ///< nullptr: nothing is mounted there
     std::size_t mountLength = 0;
   };
   /// The longest mounted prefix that ends at a segment's end: "/wiki" is found for "/wiki",
-  /// "/wiki/" and "/wiki/x". `mountLength` is 0 for "/". `path` is normalised. Allocates nothing;
-  /// takes time by the number of segments, not of mounts.
+  /// "/wiki/" and "/wiki/x". `mountLength` is 0 for "/", and that of "…/~NAME" for homes. `path` is
+  /// normalised. Allocates nothing; takes time by the number of segments, not of mounts.
   Match find(std::string_view path) const;
 
  private:
@@ -47,7 +51,9 @@ class PathMap {
     }
   };
   std::unordered_map<std::string, std::shared_ptr<Site>, Hash, std::equal_to<>> sites_;
-  std::size_t longest_ = 0;  ///< length of the longest mounted path: no need to hash longer ones
+  /// By their paths up to the '~'.
+  std::unordered_map<std::string, std::shared_ptr<Site>, Hash, std::equal_to<>> homes_;
+  std::size_t longest_ = 0;  ///< length of the longest path in sites_: no need to hash longer ones
 };
 
 /// Names to values: looks for the exact name, then a wildcard for one label, then "*". Used for

@@ -43,6 +43,13 @@ std::string proxyWith(std::string_view keys) {
   return programAt("proxy", "to = [\"[::1]:1966\"]\n" + std::string(keys));
 }
 
+std::string homesWith(std::string_view keys) {
+  return "[sites.a.\"/~\"]\nmodule = \"homes\"\n" + std::string(keys);
+}
+std::string userHomesWith(std::string_view keys) {
+  return homesWith("root = \"/home/%user%/p\"\n" + std::string(keys));
+}
+
 struct BadProgram {
   std::string toml;
   std::string said;
@@ -197,6 +204,42 @@ const BadProgram kProxies[] = {
      "3: sites.a.\"/area\".sites.\"/x\": to is missing or empty; allowed: one address or several"},
 };
 
+const std::string kHomes = "sites.a.\"/~\"";
+const BadProgram kBadHomes[] = {
+    {homesWith(""), "1: " + kHomes +
+                        ": root is missing or empty; allowed: \"/home/%user%/public_gemini\" or "
+                        "such"},
+    {homesWith("root = \"/home\""),
+     "3: " + kHomes + ".root: found \"/home\"; allowed: a path with %user% in it, once"},
+    {homesWith("root = \"/%user%/%user%\""),
+     "3: " + kHomes + ".root: found \"/%user%/%user%\"; allowed: a path with %user% in it, once"},
+    {programAt("homes", "root = \"/home/%user%\""),
+     kTable + "has the module \"homes\"; allowed: at a path that ends in \"/~\", which stands for "
+              "\"/~NAME\" of each user"},
+    {userHomesWith("users = []"), "4: " + kHomes + ".users: found none; allowed: names, or \"*\""},
+    {userHomesWith("users = [\"a/b\"]"),
+     "4: " + kHomes +
+         ".users: found \"a/b\"; allowed: \"*\", or names of up to 32 characters: a-z, 0-9, \"_\" "
+         "and \"-\", neither a digit nor \"-\" in front"},
+    {userHomesWith("min_uid = 0"),
+     "4: " + kHomes + ".min_uid: found 0, which is root; allowed: 1 or more"},
+    {userHomesWith("index = [\"a/b\"]"),
+     "4: " + kHomes + ".index: found \"a/b\"; allowed: names of files"},
+    {userHomesWith("as = \"server\"\ncgi = \"a/b\""),
+     "5: " + kHomes + ".cgi: found \"a/b\"; allowed: a name such as \"cgi-bin\""},
+    {userHomesWith("cgi = \"cgi-bin\""),
+     "1: " + kHomes +
+         ": users found \"*\", but scripts run as their users, each by a launcher of its own; "
+         "allowed: their names, or as = \"server\""},
+    {userHomesWith("header_timeout = \"0s\""),
+     "4: " + kHomes + ".header_timeout: found \"0s\"; allowed: more than 0"},
+    {userHomesWith("env = { HOME = \"/\" }"),
+     "4: " + kHomes +
+         ".env.HOME: is a variable that the server sets for the script's account; allowed: other "
+         "names"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Homes, DynamicCheckRefuses, testing::ValuesIn(kBadHomes));
 INSTANTIATE_TEST_SUITE_P(Shared, DynamicCheckRefuses, testing::ValuesIn(kShared));
 INSTANTIATE_TEST_SUITE_P(Scripts, DynamicCheckRefuses, testing::ValuesIn(kScripts));
 INSTANTIATE_TEST_SUITE_P(Uploads, DynamicCheckRefuses, testing::ValuesIn(kUploads));
@@ -220,6 +263,11 @@ TEST(DynamicCheck, TakesWhatIsUnusualButRight) {
            programAt("proxy", "to = [\"gemini://b.example\"]\nca = \"c\""),
            programAt("proxy", "to = [\"gemini://b.example\"]\ntls = false"),
            programAt("proxy", "to = [\"unix:/run/c\"]"),
+           userHomesWith(""),
+           userHomesWith("cgi = \"cgi-bin\"\nas = \"server\""),
+           userHomesWith("cgi = \"cgi-bin\"\nusers = [\"alice\"]"),
+           "[sites.a.\"/m\"]\nmodule = \"authenticated\"\n[sites.a.\"/m\".sites.\"/~\"]\n"
+           "module = \"homes\"\nroot = \"/srv/%user%\"",
            proxyWith("proxy_protocol = \"v2\"\nserver_name = \"b.example\""),
            proxyWith("host = \"upstream\"\ncertificate = \"c\"\nkey = \"k\""),
        }) {

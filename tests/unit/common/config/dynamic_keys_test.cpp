@@ -198,6 +198,46 @@ header_timeout = "1s"
   EXPECT_EQ(args, expected);
 }
 
+TEST(DynamicKeys, OfHomes) {
+  EXPECT_EQ(readProgram<HomesArgs>("module = \"homes\""), HomesArgs{});
+  HomesArgs expected;
+  expected.root = "/etc/e/%user%/p";
+  expected.users = {"alice"};
+  expected.minUid = 500;
+  expected.index = {"a"};
+  expected.listing.emplace();
+  expected.symlinks = SymlinkPolicy::kDeny;
+  expected.charset = "utf-8";
+  expected.lang = "de";
+  expected.cgi = "bin";
+  expected.asUser = false;
+  expected.processes = 3;
+  expected.program.style = ScriptStyle::kGmid;
+  expected.program.times.whole = milliseconds(9'000);
+  EXPECT_EQ(readProgram<HomesArgs>(R"(module = "homes"
+root = "%user%/p"
+users = ["alice"]
+min_uid = 500
+index = ["a"]
+listing = true
+symlinks = "deny"
+charset = "utf-8"
+lang = "de"
+cgi = "bin"
+as = "server"
+processes = 3
+style = "gmid"
+timeout = "9s"
+)"),
+            expected);
+}
+
+TEST(DynamicKeys, HomesHaveTheLanguageOfTheirSite) {
+  const LoadedConfig loaded =
+      loadProgram("[sites.a]\nlang = \"fi\"\n[sites.a.\"/~\"]\nmodule = \"homes\"");
+  EXPECT_EQ(std::get<HomesArgs>(loaded.config.sites.at(0).mounts.at(0).args).lang, "fi");
+}
+
 struct WrongKey {
   std::string toml;
   std::string said;  ///< the whole: where and text

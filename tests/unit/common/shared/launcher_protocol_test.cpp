@@ -80,9 +80,12 @@ LauncherPlan somePlan() {
   mount.environment = {{"TZ", "UTC"}};
   mount.followsLinks = true;
   mount.cpuSeconds = 30;
+  mount.whole = 2min;
   mount.longest = 9min;
   LauncherPlan plan;
   plan.hidden = {"/run/egalaxyd"};
+  mount.anyUser = true;
+  mount.ownOnly = true;
   plan.mounts = {mount, {}};
   plan.upstreams = {{.number = 1, .address = "unix:/run/app.sock", .connectTimeout = 1s}};
   return plan;

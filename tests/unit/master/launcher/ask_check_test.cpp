@@ -49,6 +49,16 @@ TEST_F(AskCheckTest, RefusesPathsThatLeaveTheRoot) {
   }
 }
 
+TEST_F(AskCheckTest, ScriptsOfAnyUserBeginWithAName) {
+  plan_.mounts[0].anyUser = true;
+  EXPECT_EQ(lieOfPath("alice/a"), "");
+  EXPECT_EQ(lieOfPath("alice/a/b"), "");
+  for (const char* path : {"alice", "alice/", "alice/../bob", "../a", "Alice/a", "/alice/a", ".a/b",
+                           "a.b/c", "alice/./a", "-/a"}) {
+    EXPECT_NE(lieOfPath(path), "") << path;
+  }
+}
+
 TEST_F(AskCheckTest, KnowsWhichMountsHaveScripts) {
   EXPECT_NE(lieOfPath(""), "") << "a root is no script";
   RunScript ask;

@@ -229,6 +229,35 @@ TEST_F(LauncherTest, RefusesWhatEverybodyMayWrite) {
   }
 }
 
+TEST_F(LauncherTest, RunsWhatIsTheUsersAloneWhereThePlanSaysSo) {
+  lab_.mount().ownOnly = true;
+  lab_.start();
+  const auto file = lab_.script("it", "#!/bin/sh\necho hello\n");
+  EXPECT_EQ(run(ask("it")).output, "hello\n");
+  ::chmod(file.c_str(), 0775);
+  EXPECT_EQ(run(ask("it")).refusal->text, "refused: others may write to it");
+  if (::geteuid() != 0) return;
+  ::chmod(file.c_str(), 0755);
+  ASSERT_EQ(::chown(file.c_str(), 12345, 0), 0);
+  EXPECT_EQ(run(ask("it")).refusal->text, "refused: it belongs to another account");
+}
+
+TEST_F(LauncherTest, ScriptsOfAnyUserStayInTheUsersFolder) {
+  ScriptMount& mount = lab_.mount();
+  mount.anyUser = true;
+  mount.root = (lab_.scripts() / "%user%/cgi").string();
+  lab_.start();
+  const auto file = lab_.script("alice/cgi/a/it", "#!/bin/sh\necho $0\n");
+  lab_.script("alice/it", "#!/bin/sh\necho hello\n");
+  std::filesystem::create_symlink("../it", lab_.scripts() / "alice/cgi/out");
+  EXPECT_EQ(run(ask("alice/a/it")).output, file.string() + "\n");
+  for (const char* script : {"alice/out", "alice/it", "bob/a/it"}) {
+    const Outcome got = run(ask(script));
+    ASSERT_TRUE(got.refusal) << script;
+    EXPECT_EQ(got.refusal->why, WhyNot::kGone) << script;
+  }
+}
+
 TEST_F(LauncherTest, FollowsLinksInsideTheRootOnly) {
   lab_.start();
   const auto file = lab_.script("it", "#!/bin/sh\necho hello\n");
@@ -273,6 +302,18 @@ TEST_F(LauncherTest, HidesFoldersFromScripts) {
   EXPECT_TRUE(std::filesystem::exists(lab_.folder / "other/newer")) << got.errors;
 }
 
+TEST_F(LauncherTest, LetsAScriptOpenItsBodyAnewWhereTheSpoolIsHidden) {
+  lab_.folder.write("spool/1-1", "body");
+  lab_.folder.write("spool/1-2", "another's");
+  lab_.plan.hidden = {lab_.folder / "spool"};
+  lab_.start();
+  lab_.script("it",
+              "#!/bin/sh\ncat /dev/stdin; cat " + (lab_.folder / "spool/1-2").string() + "\n");
+  RunScript order = ask("it");
+  order.body = "1-1";
+  EXPECT_EQ(run(order).output, "body");
+}
+
 // --- how runs end ---------------------------------------------------------------------------
 
 TEST_F(LauncherTest, StopsAScriptByTerm) {
@@ -315,7 +356,8 @@ TEST_F(LauncherTest, SaysThatAScriptHasEndedThoughAChildKeepsItsOutput) {
 TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   ScriptMount& mount = lab_.mount();
   mount.processes = 1;
-  mount.longest = 2s;
+  mount.whole = 2s;
+  mount.longest = 1000s;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000 &\n");
   lab_.script("next", "#!/bin/sh\n");
@@ -330,7 +372,7 @@ TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
 }
 
 TEST_F(LauncherTest, EndsADaemonWithItsRun) {
-  lab_.mount().longest = 1s;
+  lab_.mount().whole = 1s;
   lab_.start();
   lab_.script("daemon",
               "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");

@@ -12,7 +12,8 @@ using testing::StartsWith;
 
 std::string figures(const std::string& state, const std::string& workers) {
   return R"({"status":{"state":")" + state + R"(","generation":2,"workers":[)" + workers +
-         R"(]},"statistics":{"generation":2,"open":3,"master_pss_kib":100,"totals":)"
+         R"(]},"statistics":{"generation":2,"open":3,"master_pss_kib":100,)"
+         R"("gauges":{"scripts_running":6},"totals":)"
          R"({"requests":7,"rate_limited":1,"bytes_out":2,"uploads_stored":4},)"
          R"("answers":{"gemini":{"20":5,"42":2,"51":9},"spartan":{"5":1}},"latencies":{},)"
          R"("certificate_ends":[],"workers":[{"slot":0,"generation":2,"pid":1,"pss_kib":50}]}})";
@@ -31,6 +32,7 @@ TEST(StatusBoard, ReadsASampleOutOfTheFigures) {
   const auto read = readFigures(figures("serving", kReady), sample);
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_THAT(read.value().metrics, HasSubstr("\negalaxyd_requests_total 7\n"));
+  EXPECT_THAT(read.value().metrics, HasSubstr("\negalaxyd_scripts_running 6\n"));
   EXPECT_EQ(sample.requests, 7u);
   EXPECT_EQ(sample.failed, 3u) << "an answer that tells of this server's own trouble";
   EXPECT_EQ(sample.rateLimited, 1u);

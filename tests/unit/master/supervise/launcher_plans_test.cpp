@@ -98,6 +98,7 @@ TEST(LauncherPlans, SayHowScriptsRun) {
   EXPECT_TRUE(mount.followsLinks);
   EXPECT_EQ(mount.processes, 3U);
   EXPECT_EQ(mount.cpuSeconds, 2U);
+  EXPECT_EQ(mount.whole, milliseconds(10'000));
   EXPECT_EQ(mount.longest, milliseconds(100'000));
 }
 
@@ -107,6 +108,7 @@ TEST(LauncherPlans, WhatIsOffHasNoLimit) {
   args.program.times.whole = std::nullopt;
   const auto wanted = launchersOf(dynamicConfig({cgiMount("/", args)}));
   EXPECT_EQ(wanted.at(0).plan.mounts.at(0).cpuSeconds, 0U);
+  EXPECT_EQ(wanted.at(0).plan.mounts.at(0).whole, milliseconds(0));
   EXPECT_EQ(wanted.at(0).plan.mounts.at(0).longest, milliseconds(0));
 }
 
@@ -147,6 +149,51 @@ TEST(LauncherPlans, EachAccountHasItsMountsAndTheFirstCallsApplications) {
   EXPECT_EQ(wanted[0].plan.upstreams[1].number, 1U);
   EXPECT_EQ(wanted[0].plan.upstreams[1].address, "127.0.0.1:4000");
   EXPECT_EQ(wanted[0].plan.upstreams[1].connectTimeout, milliseconds(50));
+}
+
+MountConfig homesMount(std::vector<std::string> users, bool asUser) {
+  HomesArgs args;
+  args.root = "/home/%user%/pages";
+  args.users = std::move(users);
+  args.cgi = "cgi";
+  args.asUser = asUser;
+  args.processes = 2;
+  return {.path = "/~", .where = "somewhere", .args = std::move(args)};
+}
+
+TEST(LauncherPlans, EachUserOfHomesHasScriptsOfAnAccount) {
+  const auto wanted = launchersOf(dynamicConfig({homesMount({"alice", "bob"}, true)}));
+  ASSERT_THAT(wanted, SizeIs(3));
+  EXPECT_THAT(wanted[0].plan.mounts, IsEmpty());
+  EXPECT_EQ(wanted[2].account.account.user, "bob");
+  ASSERT_THAT(wanted[2].plan.mounts, SizeIs(1));
+  const ScriptMount& mount = wanted[2].plan.mounts[0];
+  EXPECT_EQ(mount.number, 1U);
+  EXPECT_EQ(mount.name, "/~bob/cgi");
+  EXPECT_EQ(mount.root, "/home/bob/pages/cgi");
+  EXPECT_TRUE(mount.ownOnly);
+  EXPECT_FALSE(mount.anyUser);
+  EXPECT_EQ(mount.processes, 2U);
+}
+
+TEST(LauncherPlans, ScriptsOfHomesMayHaveTheServersAccount) {
+  const auto named = launchersOf(dynamicConfig({homesMount({"alice", "bob"}, false)}));
+  ASSERT_THAT(named, SizeIs(1));
+  ASSERT_THAT(named[0].plan.mounts, SizeIs(2));
+  EXPECT_EQ(named[0].plan.mounts[0].root, "/home/alice/pages/cgi");
+  EXPECT_FALSE(named[0].plan.mounts[0].ownOnly);
+  const auto any = launchersOf(dynamicConfig({homesMount({"alice", "*"}, false)}));
+  ASSERT_THAT(any.at(0).plan.mounts, SizeIs(1));
+  const ScriptMount& mount = any[0].plan.mounts[0];
+  EXPECT_EQ(mount.name, "/~");
+  EXPECT_EQ(mount.root, "/home/%user%/pages/cgi");
+  EXPECT_TRUE(mount.anyUser);
+}
+
+TEST(LauncherPlans, HomesWithoutScriptsNeedNone) {
+  MountConfig mount = homesMount({"alice"}, true);
+  std::get<HomesArgs>(mount.args).cgi = "";
+  EXPECT_THAT(launchersOf(dynamicConfig({mount})), IsEmpty());
 }
 
 TEST(LauncherPlans, HideTheServersFoldersWhereTheAccountIsTheWorkers) {

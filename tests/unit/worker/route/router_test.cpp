@@ -177,6 +177,44 @@ TEST(Router, LetsAnEncodedSlashThroughToSitesThatTakeIt) {
   }
 }
 
+/// The site that answers for `path`, and the mount's length, where "/~" is of homes.
+std::string homesFound(std::string_view path) {
+  PathMap map;
+  for (const char* mount : {"/", "/~bob", "/members", "/~alice/wiki"}) {
+    map.add(mount, std::make_shared<NamedSite>(mount));
+  }
+  map.addHomes("/~", std::make_shared<NamedSite>("homes"));
+  map.addHomes("/members/~", std::make_shared<NamedSite>("members' homes"));
+  const PathMap::Match match = map.find(path);
+  return siteName(match.site) + " " + std::to_string(match.mountLength);
+}
+
+TEST(Router, HomesAreFoundByEachNameThatNothingElseHas) {
+  for (const auto& [path, expected] : {std::pair("/~alice", "homes 7"),
+                                       {"/~alice/", "homes 7"},
+                                       {"/~alice/a/b", "homes 7"},
+                                       {"/~alice/~carol", "homes 7"},
+                                       {"/~alice/wiki/x", "/~alice/wiki 12"},
+                                       {"/~bob/x", "/~bob 5"},
+                                       {"/~bobby/x", "homes 7"},
+                                       {"/~", "homes 2"},
+                                       {"/~/x", "homes 2"},
+                                       {"/members/~alice/x", "members' homes 15"},
+                                       {"/members/x/~alice", "/members 8"},
+                                       {"/x/~alice", "/ 0"},
+                                       {"/alice", "/ 0"},
+                                       {"/a~b", "/ 0"}}) {
+    EXPECT_EQ(homesFound(path), expected) << path;
+  }
+}
+
+TEST(Router, APathWithATildeIsOneLikeOthersWithoutHomes) {
+  PathMap map;
+  map.add("/~", std::make_shared<NamedSite>("tilde"));
+  EXPECT_EQ(siteName(map.find("/~/a").site), "tilde");
+  EXPECT_EQ(map.find("/~alice").site, nullptr);
+}
+
 TEST(Router, TellsSpartanRequestsThePortThatIsListenedTo) {
   static const SiteMap sites = exampleSites();
   Gate gate(sites);
