@@ -38,10 +38,10 @@ class UpstreamReport : public testing::Test {
     return shared_->slot(slot).upstreams[0];
   }
 
-  Object::Ptr row(unsigned index) {
+  Object row(unsigned index) {
     const MasterView view{
         .serving = 2, .current = generation_, .shared = *shared_, .workers = workers_};
-    return describeUpstreams(view).getArray("upstreams")->getObject(index);
+    return upstreamRows(view).get(index).extract<Object>();
   }
 
   Generation generation_;
@@ -51,12 +51,12 @@ class UpstreamReport : public testing::Test {
 
 TEST_F(UpstreamReport, HasARowForEachAddress) {
   worker(2, 0);
-  EXPECT_EQ(row(0)->getValue<std::string>("address"), "127.0.0.1:1966");
-  EXPECT_EQ(row(1)->getValue<std::string>("address"), "unix:/run/capsule.sock");
-  EXPECT_EQ(row(1)->getValue<std::string>("host"), "h.test");
-  EXPECT_EQ(row(1)->getValue<std::string>("mount"), "/old");
-  EXPECT_EQ(row(1)->getValue<std::string>("state"), "up");
-  EXPECT_FALSE(row(1)->has("last_error"));
+  EXPECT_EQ(row(0).getValue<std::string>("address"), "127.0.0.1:1966");
+  EXPECT_EQ(row(1).getValue<std::string>("address"), "unix:/run/capsule.sock");
+  EXPECT_EQ(row(1).getValue<std::string>("host"), "h.test");
+  EXPECT_EQ(row(1).getValue<std::string>("mount"), "/old");
+  EXPECT_EQ(row(1).getValue<std::string>("state"), "up");
+  EXPECT_FALSE(row(1).has("last_error"));
 }
 
 TEST_F(UpstreamReport, AddsUpWhatTheWorkersOfTheGenerationCount) {
@@ -67,9 +67,9 @@ TEST_F(UpstreamReport, AddsUpWhatTheWorkersOfTheGenerationCount) {
     counts.failed = 1;
   }
   worker(1, 2).answered = 1000;  // it numbers them otherwise
-  EXPECT_EQ(row(0)->getValue<int>("connections"), 4);
-  EXPECT_EQ(row(0)->getValue<int>("answered"), 20);
-  EXPECT_EQ(row(0)->getValue<int>("failed"), 2);
+  EXPECT_EQ(row(0).getValue<int>("connections"), 4);
+  EXPECT_EQ(row(0).getValue<int>("answered"), 20);
+  EXPECT_EQ(row(0).getValue<int>("failed"), 2);
 }
 
 TEST_F(UpstreamReport, TellsTheLastErrorAndSinceWhenItIsAside) {
@@ -80,13 +80,13 @@ TEST_F(UpstreamReport, TellsTheLastErrorAndSinceWhenItIsAside) {
   other.failedAt = 4000;
   other.fault = UpstreamFault::kNoConnection;
   one.asideSince = 5000;
-  EXPECT_EQ(row(0)->getValue<std::string>("state"), "aside");
-  EXPECT_EQ(row(0)->getValue<int>("since"), 5);
-  EXPECT_EQ(row(0)->getValue<std::string>("last_error"), "no TLS handshake");
-  EXPECT_EQ(row(0)->getValue<int>("last_error_time"), 5);
+  EXPECT_EQ(row(0).getValue<std::string>("state"), "aside");
+  EXPECT_EQ(row(0).getValue<int>("since"), 5);
+  EXPECT_EQ(row(0).getValue<std::string>("last_error"), "no TLS handshake");
+  EXPECT_EQ(row(0).getValue<int>("last_error_time"), 5);
   other.answeredAt = 6000;
-  EXPECT_EQ(row(0)->getValue<std::string>("state"), "up");
-  EXPECT_FALSE(row(0)->has("since"));
+  EXPECT_EQ(row(0).getValue<std::string>("state"), "up");
+  EXPECT_FALSE(row(0).has("since"));
 }
 
 TEST_F(UpstreamReport, ShowsNothingThatAWorkerMadeUp) {
@@ -94,8 +94,8 @@ TEST_F(UpstreamReport, ShowsNothingThatAWorkerMadeUp) {
   liar.connections = -5;
   liar.failedAt = 1000;
   liar.fault = static_cast<UpstreamFault>(200);
-  EXPECT_EQ(row(0)->getValue<int>("connections"), 0);
-  EXPECT_FALSE(row(0)->has("last_error"));
+  EXPECT_EQ(row(0).getValue<int>("connections"), 0);
+  EXPECT_FALSE(row(0).has("last_error"));
 }
 
 TEST_F(UpstreamReport, ForgetsAWorkerThatIsGone) {
@@ -104,9 +104,9 @@ TEST_F(UpstreamReport, ForgetsAWorkerThatIsGone) {
   counts.fail(UpstreamFault::kNoAnswer);
   counts.setAside(true);
   shared_->workerGone(0);
-  EXPECT_EQ(row(0)->getValue<int>("answered"), 0);
-  EXPECT_EQ(row(0)->getValue<std::string>("state"), "up");
-  EXPECT_FALSE(row(0)->has("last_error"));
+  EXPECT_EQ(row(0).getValue<int>("answered"), 0);
+  EXPECT_EQ(row(0).getValue<std::string>("state"), "up");
+  EXPECT_FALSE(row(0).has("last_error"));
 }
 
 }  // namespace
