@@ -189,8 +189,8 @@ class Worker {
   void leave() {
     leaving_ = true;
     uploads_.leave();
-    const std::size_t pending =
-        pool_.pending() + storage_.pending() + uploads_.pending() + programs_.running();
+    const std::size_t pending = pool_.pending() + storage_.pending() + uploads_.pending() +
+                                programs_.running() + tasks_.running();
     if (pending == 0) return loop_.stop();
     tick_.setAfter(kLeaveTick);
   }

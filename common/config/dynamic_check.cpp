@@ -257,6 +257,10 @@ class DynamicChecker {
 
   void upstreams(const MountConfig& mount, const UpstreamArgs& args) {
     if (args.to.empty()) about(mount, "to", "is missing or empty; allowed: one address or several");
+    for (auto to = args.to.begin(); to != args.to.end(); ++to) {
+      if (std::find(args.to.begin(), to, *to) == to) continue;
+      about(mount, "to", fmt::format("found \"{}\" twice", *to));
+    }
     for (const std::string& to : args.to) {
       if (const std::string own = ownListener(to); !own.empty()) {
         about(mount, "to",

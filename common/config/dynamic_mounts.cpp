@@ -53,18 +53,19 @@ void addScripts(const MountConfig& mount, const std::string& path, DynamicMounts
   }
 }
 
-void collect(const std::vector<MountConfig>& mounts, const std::string& above, DynamicMounts& all) {
+void collect(const std::vector<MountConfig>& mounts, const std::string& host,
+             const std::string& above, DynamicMounts& all) {
   for (const MountConfig& mount : mounts) {
     const std::string path = mount.path == "/" && !above.empty() ? above : above + mount.path;
     addScripts(mount, path, all);
     if (const UpstreamArgs* upstreams = upstreamsOf(mount.args)) {
       for (const std::string& address : upstreams->to) {
-        all.upstreams.push_back(
-            {static_cast<std::uint32_t>(all.upstreams.size()), &mount, upstreams, path, address});
+        all.upstreams.push_back({static_cast<std::uint32_t>(all.upstreams.size()), &mount,
+                                 upstreams, host, path, address});
       }
     }
     const auto* nested = nestedMounts(mount.args);
-    if (nested != nullptr) collect(*nested, path == "/" ? "" : path, all);
+    if (nested != nullptr) collect(*nested, host, path == "/" ? "" : path, all);
   }
 }
 
@@ -72,7 +73,7 @@ void collect(const std::vector<MountConfig>& mounts, const std::string& above, D
 
 DynamicMounts dynamicMounts(const Config& config) {
   DynamicMounts all;
-  for (const SiteConfig& site : config.sites) collect(site.mounts, "", all);
+  for (const SiteConfig& site : config.sites) collect(site.mounts, site.host, "", all);
   return all;
 }
 

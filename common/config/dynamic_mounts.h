@@ -26,6 +26,7 @@ struct UpstreamMount {
   std::uint32_t number = 0;
   const MountConfig* mount = nullptr;
   const UpstreamArgs* args = nullptr;
+  std::string host;  ///< whose site it is
   std::string path;
   std::string address;
 };

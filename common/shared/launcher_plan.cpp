@@ -32,6 +32,7 @@ void pack(Packer& packer, const ScriptMount& mount) {
   packer.number(static_cast<std::uint32_t>(mount.environment.size()));
   for (const auto& [name, value] : mount.environment) packer.text(name).text(value);
   packer.number(mount.followsLinks).number(mount.processes).number(mount.cpuSeconds);
+  pack(packer, mount.whole);
   pack(packer, mount.longest);
 }
 
@@ -52,6 +53,7 @@ ScriptMount mount(Unpacker& packed) {
   mount.followsLinks = packed.number<std::uint8_t>() != 0;
   mount.processes = packed.number<std::uint32_t>();
   mount.cpuSeconds = packed.number<std::uint64_t>();
+  mount.whole = span(packed);
   mount.longest = span(packed);
   return mount;
 }

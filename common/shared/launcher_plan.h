@@ -28,6 +28,8 @@ struct ScriptMount {
   bool followsLinks = false;     ///< symlinks = "follow": out of the root, too
   std::uint32_t processes = 8;   ///< at once
   std::uint64_t cpuSeconds = 0;  ///< RLIMIT_CPU; 0: none
+  /// What a script leaves behind is ended so long after its start; 0: never.
+  std::chrono::milliseconds whole{};
   std::chrono::milliseconds
       longest{};  ///< a run is ended after this, whatever its worker says; 0: never
   bool operator==(const ScriptMount&) const = default;

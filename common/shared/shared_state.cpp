@@ -146,6 +146,7 @@ void SharedState::workerGone(std::size_t index) {
   WorkerSlot& gone = slot(index);
   for (auto& gauge : gone.gauges) gauge.store(0, std::memory_order_relaxed);
   gone.memory.store(0, std::memory_order_relaxed);
+  for (UpstreamCounts& upstream : gone.upstreams) upstream.clear();
   for (AddressCounts& counts : gone.addresses) {
     for (auto& row : counts.rows) {
       for (auto& bucket : row) {

@@ -24,6 +24,7 @@
 #include "common/shared/latency.h"
 #include "common/shared/rate_table.h"
 #include "common/shared/turn_queue.h"
+#include "common/shared/upstream_counts.h"
 #include "common/wire/ip_address.h"
 #include "common/wire/protocol.h"
 
@@ -146,6 +147,8 @@ struct alignas(64) WorkerSlot {
   /// What its log last said.
   FaultRing faults;
   std::array<AddressCounts, static_cast<std::size_t>(PerAddress::kCount_)> addresses;
+  /// By UpstreamMount::number.
+  std::array<UpstreamCounts, kCountedUpstreams> upstreams;
 
   void add(Counter counter, std::uint64_t n = 1) {
     counters[static_cast<std::size_t>(counter)].fetch_add(n, std::memory_order_relaxed);
@@ -201,8 +204,8 @@ class SharedState {
   WorkerSlot& slot(std::size_t index);
   /// To read.
   const WorkerSlot& slot(std::size_t index) const;
-  /// What the worker in this slot held is held no more: clears its gauges and address counts, and
-  /// its turn goes on.
+  /// What the worker in this slot held is held no more: clears its gauges, address counts and
+  /// upstreams, and its turn goes on.
   void workerGone(std::size_t index);
 
   /// Whose turn it is to write to the storage; a worker's seat is its slot. What is not in here,

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/base/path.h"
 
@@ -25,7 +26,7 @@ std::uint64_t number(const Object& object, const std::string& name) {
   return object.getValue<std::uint64_t>(name);
 }
 
-/// What Prometheus shows beside a counter: what one of it is, and when it is counted.
+/// What Prometheus shows beside a figure: what one of it is, and when it is counted.
 constexpr std::pair<std::string_view, const char*> kHelp[] = {
     {"connections", "Connections that were accepted."},
     {"connections_refused",
@@ -53,7 +54,10 @@ constexpr std::pair<std::string_view, const char*> kHelp[] = {
     {"scripts_refused", "Scripts that were not started: no place, no launcher, not executable."},
     {"scripts_failed", "Scripts and applications without a right and whole answer."},
     {"scripts_late", "Scripts and applications whose answer was ended at a deadline."},
-    {"scripts_killed", "Scripts that the server ended, for whatever reason."}};
+    {"scripts_killed", "Scripts that the server ended, for whatever reason."},
+    {"program_requests", "Requests that scripts and applications answer now."},
+    {"scripts_running", "Scripts that run now."},
+    {"scripts_queued", "Scripts that wait for a place, or are being started."}};
 
 const char* helpOf(std::string_view name) {
   const auto found =
@@ -61,8 +65,55 @@ const char* helpOf(std::string_view name) {
   return found == std::end(kHelp) ? "A total since the server started." : found->second;
 }
 
+/// As a label's value.
+std::string escaped(const std::string& text) {
+  std::string safe;
+  for (const char c : printable(text)) {
+    if (c == '"' || c == '\\') safe += '\\';
+    safe += c;
+  }
+  return safe;
+}
+
 void metric(std::string& out, const std::string& name, const char* type, const char* help) {
   put(out, "# HELP egalaxyd_{0} {2}\n# TYPE egalaxyd_{0} {1}\n", name, type, help);
+}
+
+/// Those of them that are counted.
+std::vector<std::pair<std::string, Object::Ptr>> labelled(const Poco::JSON::Array& upstreams) {
+  std::vector<std::pair<std::string, Object::Ptr>> rows;
+  for (const auto& each : upstreams) {
+    const auto& row = each.extract<Object::Ptr>();
+    if (!row->has("state")) continue;
+    const auto text = [&](const char* name) { return escaped(row->getValue<std::string>(name)); };
+    rows.emplace_back(fmt::format("host=\"{}\",mount=\"{}\",upstream=\"{}\"", text("host"),
+                                  text("mount"), text("address")),
+                      row);
+  }
+  return rows;
+}
+
+void upstreamMetrics(std::string& out, const Poco::JSON::Array& upstreams) {
+  const auto rows = labelled(upstreams);
+  metric(out, "upstream_up", "gauge",
+         "Whether an application or a capsule answers; 0: it is set aside for a while.");
+  for (const auto& [labels, row] : rows) {
+    put(out, "egalaxyd_upstream_up{{{}}} {}\n", labels,
+        row->getValue<std::string>("state") == "up" ? 1 : 0);
+  }
+  metric(out, "upstream_connections", "gauge",
+         "Connections to an application or a capsule that requests hold now.");
+  for (const auto& [labels, row] : rows) {
+    put(out, "egalaxyd_upstream_connections{{{}}} {}\n", labels, number(*row, "connections"));
+  }
+  metric(out, "upstream_requests_total", "counter",
+         "Requests to an application or a capsule, by outcome, of the workers that run.");
+  for (const auto& [labels, row] : rows) {
+    for (const char* outcome : {"answered", "failed"}) {
+      put(out, "egalaxyd_upstream_requests_total{{{},outcome=\"{}\"}} {}\n", labels, outcome,
+          number(*row, outcome));
+    }
+  }
 }
 
 }  // namespace
@@ -85,6 +136,11 @@ std::string metricsText(const Object& answer) {
   }
   metric(out, "open_connections", "gauge", "Connections that are open now, of all workers.");
   put(out, "egalaxyd_open_connections {}\n", answer.getValue<std::int64_t>("open"));
+  const auto gauges = answer.getObject("gauges");
+  for (const std::string& name : gauges->getNames()) {
+    metric(out, name, "gauge", helpOf(name));
+    put(out, "egalaxyd_{} {}\n", name, gauges->getValue<std::int64_t>(name));
+  }
   metric(out, "generation", "gauge",
          "Number of the configuration that serves; each reload that succeeds counts one on.");
   put(out, "egalaxyd_generation {}\n", number(answer, "generation"));
@@ -114,6 +170,8 @@ std::string metricsText(const Object& answer) {
       put(out, "egalaxyd_latency_seconds_count{{{}}} {}\n", labels, number(*values, "count"));
     }
   });
+  const auto upstreams = answer.getArray("upstreams");
+  if (upstreams && !upstreams->empty()) upstreamMetrics(out, *upstreams);
   metric(out, "certificate_not_after_timestamp_seconds", "gauge",
          "When the certificate of a host ends, in seconds since 1970.");
   for (const auto& each : *answer.getArray("certificate_ends")) {

@@ -78,6 +78,7 @@ int listLimits(const Invocation& invocation);
 int clearLimits(const Invocation& invocation);
 int listScripts(const Invocation& invocation);
 int stopScript(const Invocation& invocation);
+int listUpstreams(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
 int showHelp(const Invocation& invocation);
 

@@ -60,6 +60,8 @@ constexpr Command kCommands[] = {
      "json", &restoreUpload},
     {"uploads show", "ID [--content]", "all about one upload, or what it brought", 1, 1,
      "content json", &showUpload},
+    {"upstreams", "", "the applications and capsules that are called, and how they are", 0, 0,
+     "json", &listUpstreams},
     {"users", "[--limit N]", "holders of client certificates, last seen first", 0, 0, "json limit",
      &listUsers},
     {"users forget", "ID", "remove a user and all metadata; uploads stay", 1, 1, "json",

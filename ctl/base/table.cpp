@@ -21,9 +21,9 @@ constexpr const char* kGreen = "32";
 constexpr const char* kYellow = "33";
 constexpr const char* kRed = "31";
 constexpr StateColour kStateColours[] = {
-    {"ready", kGreen},    {"serving", kGreen},   {"ok", kGreen},        {"starting", kYellow},
-    {"pausing", kYellow}, {"draining", kYellow}, {"stopping", kYellow}, {"killed", kRed},
-    {"ended", kRed},      {"degraded", kRed}};
+    {"ready", kGreen},     {"serving", kGreen},   {"ok", kGreen},       {"up", kGreen},
+    {"aside", kRed},       {"starting", kYellow}, {"pausing", kYellow}, {"draining", kYellow},
+    {"stopping", kYellow}, {"killed", kRed},      {"ended", kRed},      {"degraded", kRed}};
 
 std::string painted(const std::string& text, std::string_view code) {
   return fmt::format("\x1b[{}m{}\x1b[0m", code, text);

@@ -1,4 +1,4 @@
-// What scripts run, and ending one.
+// What scripts run, and ending one; what applications and capsules are called.
 #include <Poco/JSON/Array.h>
 #include <spdlog/fmt/fmt.h>
 
@@ -8,6 +8,7 @@
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/base/table.h"
+#include "ctl/commands/listing.h"
 #include "ctl/control/control_client.h"
 
 namespace egalaxyd::ctl {
@@ -42,6 +43,27 @@ void printScripts(const Invocation& invocation, const Object& answer) {
   }
 }
 
+void printUpstreams(const Invocation& invocation, const Object& answer) {
+  const auto rows = answer.getArray("upstreams");
+  if (rows->empty()) {
+    invocation.out << "no application and no capsule is called\n";
+    return;
+  }
+  Table table(
+      {"address", "host", "mount", "state", "since", "open", "answered", "failed", "last error"});
+  for (const auto& each : *rows) {
+    const auto& row = each.extract<Object::Ptr>();
+    std::string error = cellOf(*row, "last_error");
+    if (row->has("last_error")) error += ", " + timeCell(*row, "last_error_time");
+    table.add({cellOf(*row, "address"), cellOf(*row, "host"), cellOf(*row, "mount"),
+               cellOf(*row, "state"), row->has("since") ? timeCell(*row, "since") : "-",
+               cellOf(*row, "connections"), cellOf(*row, "answered"), cellOf(*row, "failed"),
+               error});
+  }
+  table.showStates(3);
+  table.print(invocation.out, invocation.colour);
+}
+
 void printBeingEnded(const Invocation& invocation, const Object&) {
   invocation.out << "script " << invocation.arguments.front() << " is being ended\n";
 }
@@ -50,6 +72,10 @@ void printBeingEnded(const Invocation& invocation, const Object&) {
 
 int listScripts(const Invocation& invocation) {
   return askAndPrint(invocation, ControlCommand::kScripts, &printScripts);
+}
+
+int listUpstreams(const Invocation& invocation) {
+  return askAndPrint(invocation, ControlCommand::kUpstreams, &printUpstreams);
 }
 
 int stopScript(const Invocation& invocation) {

@@ -62,6 +62,12 @@ Table totalsTable(const Object& answer, std::size_t shown) {
   }
   Table table(head);
   table.add(open);
+  const auto gauges = answer.getObject("gauges");
+  for (const std::string& name : gauges->getNames()) {
+    std::vector<std::string> row{name, std::to_string(gauges->getValue<std::int64_t>(name))};
+    row.resize(head.size(), "");
+    table.add(row);
+  }
   for (const std::string& name : totals->getNames()) {
     std::vector<std::string> row{name, std::to_string(number(*totals, name))};
     for (const auto& worker : workers) {

@@ -145,10 +145,12 @@ void QueryRunner::await(std::chrono::milliseconds most) {
 
 void QueryRunner::onEnded(Query& query) {
   const auto found = std::ranges::find(queries_, &query, &std::unique_ptr<Query>::get);
-  const std::unique_ptr<Query> ended = std::move(*found);
+  std::unique_ptr<Query> ended = std::move(*found);
   queries_.erase(found);
   auto answer = answerOf(ended->process, ended->answer.get(), settings_.process);
-  if (ended->done) ended->done(std::move(answer));
+  const Done done = std::move(ended->done);
+  ended.reset();  // it may start workers, which inherit what is open
+  if (done) done(std::move(answer));
 }
 
 void QueryRunner::closeInChild() {

@@ -19,6 +19,7 @@
 #include "master/control/limit_report.h"
 #include "master/control/process_parents.h"
 #include "master/control/script_report.h"
+#include "master/control/upstream_report.h"
 #include "master/control/version_query.h"
 #include "master/start/server_paths.h"
 
@@ -153,6 +154,10 @@ const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
       {kStopScript, true,
        [](ControlDesk& desk, ClientId client, const ControlRequest& request) {
          return desk.stopScript(client, request);
+       }},
+      {kUpstreams, false,
+       [](ControlDesk& desk, ClientId, const ControlRequest&) -> Answer {
+         return describeUpstreams(desk.master_.view());
        }},
       {kRenew, true,
        [](ControlDesk& desk, ClientId client, const ControlRequest&) {

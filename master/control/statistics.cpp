@@ -7,6 +7,7 @@
 #include "common/wire/control_protocol.h"
 #include "master/control/certificate_report.h"
 #include "master/control/managed_master.h"
+#include "master/control/upstream_report.h"
 
 namespace egalaxyd {
 namespace {
@@ -65,6 +66,11 @@ void describeAll(const SharedState& shared, Object& into) {
   Totals totals{};
   for (std::size_t i = 0; i < totals.size(); ++i) totals[i] = shared.total(static_cast<Counter>(i));
   into.set("open", shared.total(Gauge::kOpenConnections));
+  Object gauges = jsonObject();
+  gauges.set("program_requests", shared.total(Gauge::kProgramRequests));
+  gauges.set("scripts_running", shared.total(Gauge::kScriptsRunning));
+  gauges.set("scripts_queued", shared.total(Gauge::kScriptsQueued));
+  into.set("gauges", gauges);
   into.set("totals", describeTotals(totals, {}));
   Object answers = jsonObject();
   Object latencies = jsonObject();
@@ -109,6 +115,7 @@ Object describeStatistics(const MasterView& master) {
     workers.add(describeWorker(view.key, *process, master.shared.slot(process->sharedSlot)));
   }
   answer.set("workers", workers);
+  answer.set("upstreams", upstreamRows(master));
   answer.set("certificate_ends", describeCertificateEnds(*master.current.plan));
   if (const auto memory = MemoryUse().kib()) answer.set("master_pss_kib", *memory);
   return answer;

@@ -88,7 +88,15 @@ void LauncherSession::take(const TakePlan&, std::vector<UniqueFd> files) {
     }
   }
   addresses_ =
-      std::make_unique<UpstreamAddresses>(loop_, plan_.upstreams, [this] { say(LauncherReady{}); });
+      std::make_unique<UpstreamAddresses>(loop_, plan_.upstreams, [this] { onAddresses(); });
+}
+
+void LauncherSession::onAddresses() {
+  say(LauncherReady{});
+  for (const auto& [key, ask] : std::exchange(early_, {})) {
+    const auto worker = workers_.find(key);
+    if (worker != workers_.end() && !worker->second.gone) obey(key, worker->second, ask);
+  }
 }
 
 void LauncherSession::take(const TakeWorker& message, std::vector<UniqueFd> files) {
@@ -186,8 +194,12 @@ void LauncherSession::obey(std::uint64_t key, Worker& worker, const DialUpstream
   if (worker.runs.contains(ask.run) || worker.dials.contains(ask.run)) {
     return drop(key, "a number twice");
   }
-  if (worker.dials.size() >= kMostDials) {
+  if (worker.dials.size() + early_.size() >= kMostDials) {
     return answer(key, NotStarted{ask.run, WhyNot::kFull, "too many connections are being made"});
+  }
+  if (addresses_->awaited(upstream->address)) {
+    early_.emplace_back(key, ask);
+    return;
   }
   const auto& addresses = addresses_->of(upstream->address);
   if (!addresses) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/unique_fd.h"
@@ -69,6 +70,7 @@ class LauncherSession final : private ScriptOwner {
   /// The last thing that the worker hears of `run`.
   void refuse(std::uint64_t run, WhyNot why, const std::string& text);
   void release(std::uint64_t run);
+  void onAddresses();
   void onDialled(std::uint64_t key, std::uint32_t number, Result<UniqueFd> socket);
 
   void start(std::uint64_t run);
@@ -93,6 +95,8 @@ class LauncherSession final : private ScriptOwner {
   UniqueFd ruleset_;
   std::optional<RunQueue> queue_;
   std::unique_ptr<UpstreamAddresses> addresses_;
+  /// Of which worker: asked before the names had been looked up.
+  std::vector<std::pair<std::uint64_t, DialUpstream>> early_;
   std::uint64_t lastWorker_ = 0;
   std::map<std::uint64_t, Worker> workers_;
   std::map<std::uint64_t, Job> jobs_;

@@ -44,6 +44,7 @@ Result<void> ScriptProcesses::start(std::uint64_t run, const ScriptOrder& order,
             loop_, owner, std::move(*forked), [this, run] { onReport(run, *runs_.at(run)); },
             [this, run] { onTime(run, *runs_.at(run)); }));
   if (!made.report.start(made.forked.report.get(), WatchMode::kRead)) stop(run, {});
+  if (order.mount.whole.count() > 0) made.leftoversUntil = Clock::now() + order.mount.whole;
   if (order.mount.longest.count() > 0) made.timer.setAfter(order.mount.longest);
   return {};
 }
@@ -131,6 +132,7 @@ void ScriptProcesses::endMain(std::uint64_t number, Run& run, int status, std::u
   if (run.forked.report) onReport(number, run);
   run.ended = true;
   if (run.failed) return;
+  if (run.leftoversUntil && run.stage == Run::Stage::kRuns) run.timer.setAt(*run.leftoversUntil);
   ScriptExit exit;
   exit.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   exit.exitCode = WIFEXITED(status) ? WEXITSTATUS(status) : 0;

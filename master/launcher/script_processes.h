@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -77,6 +78,7 @@ class ScriptProcesses {
     ForkedScript forked;
     Watch report;
     Timer timer;  ///< for the next stage
+    std::optional<Clock::time_point> leftoversUntil;  ///< when the main process has ended
     Stage stage = Stage::kRuns;
     bool failed = false;  ///< to become the script
     bool ended = false;   ///< its main process is no more

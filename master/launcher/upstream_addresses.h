@@ -31,6 +31,8 @@ class UpstreamAddresses {
 
   /// By UpstreamPlace::address; not empty. Without an address: why the name has none.
   const Result<std::vector<SocketAddress>>& of(const std::string& address) const;
+  /// Whether it has none yet, but may have when `ready` is called.
+  bool awaited(const std::string& address) const { return first_.active() && !of(address); }
 
  private:
   using Found = std::map<std::string, Result<std::vector<SocketAddress>>>;

@@ -53,6 +53,7 @@ ScriptMount scriptMount(const CgiMount& cgi, std::uint32_t mostProcesses,
     mount.cpuSeconds = static_cast<std::uint64_t>(seconds.count());
   }
   if (const auto& whole = args.program.times.whole) {
+    mount.whole = *whole;
     mount.longest = kTimesLonger * *whole + kMoreTime;
   }
   return mount;

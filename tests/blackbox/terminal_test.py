@@ -106,7 +106,7 @@ class Terminal(Case):
 
     def test_no_line_of_a_listing_is_wider_and_nothing_is_left_out(self):
         for words in (("certificate", "list"), ("status",), ("stats",), ("uploads",), ("users",),
-                      ("uploads", "show", "1"), ("limits",), ("scripts",)):
+                      ("uploads", "show", "1"), ("limits",), ("scripts",), ("upstreams",)):
             with self.subTest(words=words):
                 self.assert_narrow(self.run_on_terminal(*words))
         for words, whole in ((("uploads",), PATH), (("uploads", "show", "1"), PATH),
@@ -315,6 +315,7 @@ class EveryCommand(Case):
             "uploads diff": [("3",), (long,)],
             "uploads restore": [("2",), (long,)],
             "uploads show": [("1",), ("3",), (long,)],
+            "upstreams": [()],
             "users": [(), ("--limit", long)],
             "users show": [(self.user,), (long,)],
             "users forget": [(long,), (self.user,)],

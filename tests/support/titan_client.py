@@ -46,6 +46,7 @@ class Answer:
     send_error: str = ""  # what broke the sending: EPIPE, ECONNRESET
     sent: int = 0         # bytes after the request line that the system took
     answered_after: int = None  # `sent` when the answer's first byte was seen
+    records: int = 0      # of TLS, that the answer came in
     seconds: float = 0.0  # from the request line to the end
 
     def json(self):
@@ -99,6 +100,7 @@ class Conversation:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which would pass for a close_notify
         context.set_ciphers("DEFAULT:@SECLEVEL=0")  # weak certificates are the server's to refuse
         if version:
             context.minimum_version = context.maximum_version = version
@@ -184,6 +186,13 @@ class Conversation:
             self._wait(read=True)
             self._take()
 
+    def hear(self, count):
+        """The answer so far, when it has so many bytes or has ended."""
+        while len(self._raw) < count and not self.answer.end:
+            self._wait(read=True)
+            self._take()
+        return bytes(self._raw)
+
     def listen(self, seconds):
         """Waits so long for something of the answer or the end; true when it is there."""
         until = time.monotonic() + seconds
@@ -191,6 +200,13 @@ class Conversation:
             if select.select([self.socket], [], [], left)[0]:
                 self._take()
         return bool(self._raw or self.answer.end)
+
+    def hears(self, words):
+        """Waits for those bytes; false when the answer ends without them."""
+        while words not in self._raw and not self.answer.end:
+            self._wait(read=True)
+            self._take()
+        return words in self._raw
 
     def read(self, leave=False):
         """The answer, read to the end of TLS and of TCP. `leave`: TCP's end of our direction goes out
@@ -238,6 +254,7 @@ class Conversation:
                 if not self._raw:
                     self.answer.answered_after = self.answer.sent
                 self._raw += data
+                self.answer.records += 1
             self.answer.end = "close_notify"
         except ssl.SSLWantReadError:
             pass

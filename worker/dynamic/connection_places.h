@@ -1,7 +1,9 @@
 // How many connections a worker may have to the applications of one mount.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <utility>
 
@@ -20,22 +22,34 @@ class ConnectionPlaces {
    public:
     Place() = default;
     explicit Place(ConnectionPlaces& places) : places_(&places) { ++places.taken_; }
-    Place(Place&& other) noexcept : places_(std::exchange(other.places_, nullptr)) {}
+    Place(Place&& other) noexcept
+        : places_(std::exchange(other.places_, nullptr)),
+          counted_(std::exchange(other.counted_, nullptr)) {}
     Place& operator=(Place&& other) noexcept {
       giveBack();
       places_ = std::exchange(other.places_, nullptr);
+      counted_ = std::exchange(other.counted_, nullptr);
       return *this;
     }
     ~Place() { giveBack(); }
 
+    /// Counts among `connections`, which outlive it, until it is given back.
+    void countAmong(std::atomic<std::int64_t>& connections) {
+      counted_ = &connections;
+      connections.fetch_add(1, std::memory_order_relaxed);
+    }
+
    private:
     void giveBack() noexcept {
+      if (counted_ != nullptr) counted_->fetch_sub(1, std::memory_order_relaxed);
+      counted_ = nullptr;
       if (places_ == nullptr) return;
       ConnectionPlaces& places = *std::exchange(places_, nullptr);
       --places.taken_;
       if (!places.waiting_.empty()) places.waiting_.front()->ring();
     }
     ConnectionPlaces* places_ = nullptr;
+    std::atomic<std::int64_t>* counted_ = nullptr;
   };
 
   /// Whoever waits already goes first.

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "worker/base/alarm.h"
+#include "worker/dynamic/programs.h"
 
 namespace egalaxyd {
 namespace {
@@ -19,26 +20,29 @@ using State = AnswerSource::Piece::State;
 /// What is read and thrown away of an answer that nobody wants.
 constexpr std::uint64_t kMostReadAway = 64 * 1024;
 /// How long a program may take to end when its answer has been given.
-constexpr auto kReadAwayTime = std::chrono::seconds(2);
+constexpr milliseconds kReadAwayTime{2'000};
+/// The same of one that got a body and may run for ever, but that nobody hears any more.
+constexpr milliseconds kEndlessReadAwayTime{120'000};
 
 std::string inSeconds(milliseconds time) {
   return fmt::format("{:g} s", std::chrono::duration<double>(time).count());
 }
 
 /// Reads until a program has ended, so that writing its answer does not end it before its work is
-/// done. `all`: however long that takes; the launcher ends it at last.
+/// done. `all`: all that it says, for as long as `times` allow.
 Task<void> readAway(std::unique_ptr<AnswerSource> source, ProgramPlace place, bool all,
-                    EventLoop& loop) {
-  Alarm alarm(loop);
+                    ProgramTimes times, Services& services) {
+  Alarm alarm(services.loop);
+  const Programs::Waiting waiting(services.programs, alarm);
   bool late = false;
-  Timer deadline(loop, [&] {
+  Timer deadline(services.loop, [&] {
     late = true;
     alarm.ring();
   });
-  if (!all) deadline.setAfter(kReadAwayTime);
+  deadline.setAfter(all ? times.whole.value_or(kEndlessReadAwayTime) : kReadAwayTime);
   source->onReady([&alarm] { alarm.ring(); });
   std::uint64_t read = 0;
-  while (!late && (all || read < kMostReadAway)) {
+  while (!late && !services.programs.isStopped() && (all || read < kMostReadAway)) {
     std::array<char, 4096> bytes;
     const auto piece = source->read(bytes);
     read += piece.bytes;
@@ -91,8 +95,8 @@ ProgramBody::~ProgramBody() {
   if (over_ || late_) return;
   answer_.source->onReady({});
   if (!answer_.runsToItsEnd) return;
-  services_.tasks.start(
-      readAway(std::move(answer_.source), std::move(answer_.place), true, services_.loop));
+  services_.tasks.start(readAway(std::move(answer_.source), std::move(answer_.place), true,
+                                 answer_.times, services_));
 }
 
 void ProgramBody::wakeOnce() {
@@ -174,6 +178,7 @@ struct HeaderRead {
   HeaderStep step = NeedMore{};
   std::string behind;          ///< bytes behind the header
   std::optional<State> ended;  ///< kEnd or kCut: no more comes
+  bool unwanted = false;       ///< nobody waits for the answer any more
 };
 
 HeaderRead readHeader(AnswerSource& source, ScriptHeaderParser& parser) {
@@ -206,16 +211,11 @@ void tellNotes(const AnswerSource& source, const std::vector<HeaderNote>& notes)
   }
 }
 
-Status lateStatus(HeaderFrom from) {
-  return from == HeaderFrom::kCapsule ? Status::kProxyError : Status::kCgiError;
-}
-
-}  // namespace
-
-Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> whenUnwanted,
-                      Responder reply, Services& services) {
-  const Clock::time_point begun = Clock::now();
+/// Reads until the header is whole, cannot become whole, or is late: then the step is NeedMore.
+Task<HeaderRead> awaitHeader(ProgramAnswer& answer, std::shared_ptr<const Cancellation> unwanted,
+                             ScriptHeaderParser& parser, Services& services) {
   Alarm alarm(services.loop);
+  const Programs::Waiting waiting(services.programs, alarm);
   bool late = false;
   Timer deadline(services.loop, [&] {
     late = true;
@@ -223,51 +223,70 @@ Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> 
   });
   deadline.setAfter(answer.times.header);
   answer.source->onReady([&alarm] { alarm.ring(); });
-  if (whenUnwanted && !answer.runsToItsEnd) whenUnwanted->onRequest([&alarm] { alarm.ring(); });
-  ScriptHeaderParser parser(answer.from);
+  if (unwanted) unwanted->onRequest([&alarm] { alarm.ring(); });
   HeaderRead read;
   while (!late) {
-    if (whenUnwanted && !answer.runsToItsEnd && whenUnwanted->requested()) co_return;
+    read.unwanted = (unwanted && unwanted->requested()) || services.programs.isStopped();
+    if (read.unwanted) break;
     read = readHeader(*answer.source, parser);
     if (read.ended || !std::holds_alternative<NeedMore>(read.step)) break;
     static_cast<void>(co_await alarm.wait());
   }
-  if (whenUnwanted) whenUnwanted->onRequest({});
+  if (unwanted) unwanted->onRequest({});
   answer.source->onReady({});
-  if (late) {
-    answer.counters.add(Counter::kScriptsLate);
-    spdlog::error("{}: no header within {} (header_timeout); it is stopped", answer.source->name(),
-                  inSeconds(answer.times.header));
-    co_return std::move(reply).send(
-        Response::failure(lateStatus(answer.from), "The application did not answer in time"));
-  }
+  co_return read;
+}
+
+void tellLate(const ProgramAnswer& answer, Responder reply) {
+  if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
+  const bool isCapsule = answer.from == HeaderFrom::kCapsule;
+  answer.counters.add(Counter::kScriptsLate);
+  spdlog::error("{}: no header within {} (header_timeout); it is stopped", answer.source->name(),
+                inSeconds(answer.times.header));
+  std::move(reply).send(Response::failure(isCapsule ? Status::kProxyError : Status::kCgiError,
+                                          "The application did not answer in time"));
+}
+
+void tellBad(const ProgramAnswer& answer, const BadHeader& bad, Responder reply) {
+  if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
+  answer.counters.add(Counter::kScriptsFailed);
+  spdlog::error("{}: {}", answer.source->name(), bad.why);
+  std::move(reply).send(Response::failure(
+      bad.status, bad.text.empty() ? "The application gave no answer" : bad.text));
+}
+
+}  // namespace
+
+Task<void> passAnswer(ProgramAnswer answer, std::shared_ptr<const Cancellation> whenUnwanted,
+                      Responder reply, Services& services) {
+  const Clock::time_point begun = Clock::now();
+  ScriptHeaderParser parser(answer.from);
+  if (answer.runsToItsEnd) whenUnwanted.reset();
+  HeaderRead read = co_await awaitHeader(answer, whenUnwanted, parser, services);
+  if (read.unwanted) co_return;
   if (read.ended && answer.tryAgain && answer.source->saidNothing()) {
     co_return answer.tryAgain(std::move(reply), std::move(answer.place));
   }
   if (read.ended) read.step = withoutHeader(*answer.source, parser);
-  if (auto* bad = std::get_if<BadHeader>(&read.step)) {
-    answer.counters.add(Counter::kScriptsFailed);
-    spdlog::error("{}: {}", answer.source->name(), bad->why);
-    std::move(reply).send(Response::failure(
-        bad->status, bad->text.empty() ? "The application gave no answer" : bad->text));
-    if (!read.ended) {
-      services.tasks.start(readAway(std::move(answer.source), std::move(answer.place),
-                                    answer.runsToItsEnd, services.loop));
+  if (std::holds_alternative<NeedMore>(read.step)) co_return tellLate(answer, std::move(reply));
+  auto* header = std::get_if<ScriptHeader>(&read.step);
+  if (header == nullptr) {
+    tellBad(answer, std::get<BadHeader>(read.step), std::move(reply));
+    if (read.ended) co_return;
+  } else {
+    if (answer.upstream != nullptr) answer.upstream->answer();
+    tellNotes(*answer.source, header->notes);
+    if (answer.rewrite) answer.rewrite(*header);
+    Response response{header->status, std::move(header->meta), nullptr};
+    if (header->status == Status::kSuccess) {
+      response.body = std::make_unique<ProgramBody>(std::move(answer), std::move(read.behind),
+                                                    Clock::now() - begun, services);
+      co_return std::move(reply).send(std::move(response));
     }
-    co_return;
+    std::move(reply).send(std::move(response));
   }
-  auto& header = std::get<ScriptHeader>(read.step);
-  tellNotes(*answer.source, header.notes);
-  if (answer.rewrite) answer.rewrite(header);
-  if (header.status == Status::kSuccess) {
-    auto body = std::make_unique<ProgramBody>(std::move(answer), std::move(read.behind),
-                                              Clock::now() - begun, services);
-    co_return std::move(reply).send(
-        Response{header.status, std::move(header.meta), std::move(body)});
-  }
-  std::move(reply).send(Response{header.status, std::move(header.meta), nullptr});
   services.tasks.start(readAway(std::move(answer.source), std::move(answer.place),
-                                answer.runsToItsEnd, services.loop));
+                                answer.runsToItsEnd, answer.times, services));
 }
 
 }  // namespace egalaxyd

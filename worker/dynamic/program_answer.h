@@ -23,6 +23,7 @@ struct ProgramAnswer {
   ProgramTimes times;
   ProgramPlace place;
   WorkerSlot& counters;
+  UpstreamCounts* upstream = nullptr;  ///< who gives it; nullptr: a script
   /// It got a body: whatever becomes of the client, it is let to its end.
   bool runsToItsEnd = false;
   /// Changes a header before it is sent; may be empty.

@@ -56,6 +56,8 @@ std::size_t Programs::running() const {
 }
 
 void Programs::stopAll() {
+  stopped_ = true;
+  for (Alarm* alarm : *waiting_) alarm->ring();
   for (const auto& link : links_) link->stopAll();
 }
 

@@ -37,11 +37,9 @@ ProxyOutput::ProxyOutput(EventLoop& loop, Lane& pool, std::unique_ptr<DialledStr
 
 AnswerSource::Piece ProxyOutput::read(std::span<char> room) {
   if (over_) return {*over_, 0};
-  const State asked = ask();
+  if (lost_) return end(Piece::State::kCut, "its upload could not be read from the spool folder");
   // A capsule that refuses an upload answers before it has all of it, and may read no further.
-  if (asked == State::kFailed && read_ == 0) return end(Piece::State::kCut, stream_->fault());
-  if (asked == State::kBlocked) watch_.wantRoom();
-  if (stream_->handshake() != State::kDone) return {};
+  if (ask() == State::kBlocked) watch_.wantRoom();
   const auto got = stream_->receive(room);
   switch (got.state) {
     case State::kDone:
@@ -56,27 +54,21 @@ AnswerSource::Piece ProxyOutput::read(std::span<char> room) {
   return end(Piece::State::kCut, stream_->fault());
 }
 
-/// Goes on with header, handshake, line and body, in this order.
+/// Goes on with the line, then with the body.
 ProxyOutput::State ProxyOutput::ask() {
-  if (const State sent = sendAll(question_.header, true); sent != State::kDone) return sent;
-  if (const State shaken = stream_->handshake(); shaken != State::kDone) return shaken;
-  if (const State sent = sendAll(question_.line, false); sent != State::kDone) return sent;
-  return sendBody();
+  if (const State sent = sendAll(question_.line); sent != State::kDone) return sent;
+  const State sent = sendAll(piece_);
+  if (sent == State::kDone && read_ < question_.body.size()) nextPiece();
+  return sent;
 }
 
-ProxyOutput::State ProxyOutput::sendAll(std::string& bytes, bool plain) {
+ProxyOutput::State ProxyOutput::sendAll(std::string& bytes) {
   while (!bytes.empty()) {
-    const auto moved = plain ? stream_->sendPlain(bytes) : stream_->send(bytes);
+    const auto moved = stream_->send(bytes);
     if (moved.state != State::kDone) return moved.state;
     bytes.erase(0, moved.bytes);
   }
   return State::kDone;
-}
-
-ProxyOutput::State ProxyOutput::sendBody() {
-  const State sent = sendAll(piece_, false);
-  if (sent == State::kDone && read_ < question_.body.size()) nextPiece();
-  return sent;
 }
 
 /// The pool reads it; then read() is called again.
@@ -91,8 +83,11 @@ void ProxyOutput::nextPiece() {
                  if (!alive) return;
                  ProxyOutput& output = **alive;
                  output.reading_ = false;
-                 output.read_ = piece ? output.read_ + piece->size() : output.question_.body.size();
-                 if (piece) output.piece_ = std::move(*piece);
+                 output.lost_ = !piece;
+                 if (piece) {
+                   output.read_ += piece->size();
+                   output.piece_ = std::move(*piece);
+                 }
                  output.ready();
                });
 }

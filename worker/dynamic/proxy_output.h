@@ -16,15 +16,14 @@ namespace egalaxyd {
 
 /// What is said to a capsule.
 struct ProxyQuestion {
-  std::string header;  ///< of the PROXY protocol, before any TLS; may be empty
-  std::string line;    ///< the request line, CRLF included
-  SpooledBody body;    ///< sent behind it
+  std::string line;  ///< the request line, CRLF included
+  SpooledBody body;  ///< sent behind it
 };
 
 /// Asks while it is read. Ends with the connection, which no close_notify need announce.
 class ProxyOutput final : public AnswerSource {
  public:
-  /// `name`: for the log.
+  /// `stream` has shaken hands. `name`: for the log.
   ProxyOutput(EventLoop& loop, Lane& pool, std::unique_ptr<DialledStream> stream,
               ConnectionPlaces::Place place, std::string name, ProxyQuestion question);
 
@@ -35,8 +34,7 @@ class ProxyOutput final : public AnswerSource {
  private:
   using State = DialledStream::State;
   State ask();
-  State sendAll(std::string& bytes, bool plain);
-  State sendBody();
+  State sendAll(std::string& bytes);
   void nextPiece();
   Piece end(Piece::State state, std::string how);
 
@@ -48,6 +46,7 @@ class ProxyOutput final : public AnswerSource {
   std::string piece_;       ///< of the body, what has not been sent of it
   std::uint64_t read_ = 0;  ///< of the body
   bool reading_ = false;    ///< the pool reads the next piece
+  bool lost_ = false;       ///< the body cannot be read
   Watch watch_;
   std::optional<Piece::State> over_;
   std::string how_;

@@ -33,6 +33,8 @@ std::vector<std::size_t> UpstreamTurns::order(Clock::time_point now) {
 void UpstreamTurns::answered(std::size_t upstream) { upstreams_[upstream] = {}; }
 
 void UpstreamTurns::refused(std::size_t upstream, Clock::time_point now) {
+  // Requests that failed together are one failure.
+  if (isAside(upstream, now)) return;
   Upstream& failed = upstreams_[upstream];
   if (++failed.refusals < kRefusalsInARow) return;
   failed.pause = failed.pause == Clock::duration::zero()

@@ -67,33 +67,57 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
   co_return place;
 }
 
-Task<Result<Upstreams::Connected>> Upstreams::connect(const Caller& caller, Services& services) {
+Task<Result<Upstreams::Connected>> Upstreams::connect(Place& place, const Caller& caller,
+                                                      Services& services, Prepare prepare) {
   closeOld();
   Error why = Cancellation::error();
   for (const std::size_t upstream : turns_.order(Clock::now())) {
-    UniqueFd kept = caller.fresh ? UniqueFd() : takeKept(upstream);
-    if (kept) co_return Connected{std::move(kept), upstream, true};
-    auto socket = co_await dial(upstream, caller, services);
-    if (socket) {
-      turns_.answered(upstream);
-      co_return Connected{std::move(*socket), upstream, false};
+    const std::uint32_t number = first_ + static_cast<std::uint32_t>(upstream);
+    Connected to{caller.fresh ? UniqueFd() : takeKept(upstream), upstream, false,
+                 services.programs.upstream(number)};
+    to.wasKept = static_cast<bool>(to.socket);
+    Result<void> opened;
+    if (!to.wasKept) opened = co_await open(to, caller, services, prepare);
+    if (opened) {
+      place.countAmong(to.counts.connections);
+      co_return std::move(to);
     }
     if (!caller.goesOn && caller.cancellation->requested()) co_return Cancellation::error();
-    why = socket.error();
+    why = opened.error();
     spdlog::error("{} ({}): {}", caller.name, address(upstream), why.message);
-    if (why.code == ErrorCode::kIo) turns_.refused(upstream, Clock::now());
   }
   co_return why;
 }
 
-Task<Result<UniqueFd>> Upstreams::dial(std::size_t upstream, const Caller& caller,
-                                       Services& services) {
+Task<Result<void>> Upstreams::open(Connected& to, const Caller& caller, Services& services,
+                                   Prepare& prepare) {
+  auto fit = co_await dial(to, caller, services);
+  auto fault = UpstreamFault::kNoConnection;
+  if (fit && prepare) {
+    fit = co_await prepare(to);
+    fault = UpstreamFault::kNoHandshake;
+  }
+  if (fit) {
+    turns_.answered(to.upstream);
+  } else if (caller.goesOn || !caller.cancellation->requested()) {
+    const bool isItsFault = fit.error().code == ErrorCode::kIo;
+    if (isItsFault) turns_.refused(to.upstream, Clock::now());
+    to.counts.fail(isItsFault ? fault : UpstreamFault::kNoLauncher);
+  }
+  to.counts.setAside(turns_.isAside(to.upstream, Clock::now()));
+  co_return fit;
+}
+
+Task<Result<void>> Upstreams::dial(Connected& to, const Caller& caller, Services& services) {
   LauncherLink& launcher = services.programs.launcher(0);
   const std::uint32_t run = launcher.newRun();
+  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(to.upstream)};
   if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
-  auto socket = co_await launcher.dial({run, first_ + static_cast<std::uint32_t>(upstream)});
+  auto socket = co_await launcher.dial(order);
   caller.cancellation->onRequest({});
-  co_return socket;
+  if (!socket) co_return socket.error();
+  to.socket = std::move(*socket);
+  co_return Result<void>();
 }
 
 void Upstreams::keep(std::size_t upstream, UniqueFd socket, std::size_t most) {

@@ -11,7 +11,9 @@
 
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
+#include "common/base/unique_function.h"
 #include "common/config/config.h"
+#include "common/shared/upstream_counts.h"
 #include "worker/base/task.h"
 #include "worker/dynamic/connection_places.h"
 #include "worker/dynamic/upstream_turns.h"
@@ -41,10 +43,16 @@ class Upstreams {
     UniqueFd socket;  ///< non-blocking
     std::size_t upstream = 0;
     bool wasKept = false;  ///< the application may have closed it meanwhile
+    UpstreamCounts& counts;
   };
-  /// Of those whose turn it is, the first that has a kept connection or answers. Errors, which are
-  /// logged: kNoSpace (the launcher is away), kIo (none answers, or the client has left).
-  Task<Result<Connected>> connect(const Caller& caller, Services& services);
+  /// Makes a new connection fit for a request; its socket may be taken. An Error sets the upstream
+  /// aside as a refusal does.
+  using Prepare = UniqueFunction<Task<Result<void>>(Connected&)>;
+  /// For `place`, of those whose turn it is, the first that has a kept connection or answers;
+  /// `prepare` may be empty. Errors, which are logged: kNoSpace (the launcher is away), kIo (none
+  /// answers, or the client has left).
+  Task<Result<Connected>> connect(Place& place, const Caller& caller, Services& services,
+                                  Prepare prepare);
   /// For a later connect(). The oldest is closed where there are more than `most`.
   void keep(std::size_t upstream, UniqueFd socket, std::size_t most);
 
@@ -56,7 +64,9 @@ class Upstreams {
     Clock::time_point since;
   };
 
-  Task<Result<UniqueFd>> dial(std::size_t upstream, const Caller& caller, Services& services);
+  Task<Result<void>> open(Connected& to, const Caller& caller, Services& services,
+                          Prepare& prepare);
+  Task<Result<void>> dial(Connected& to, const Caller& caller, Services& services);
   UniqueFd takeKept(std::size_t upstream);
   void closeOld();
 

@@ -312,6 +312,10 @@ void Exchange::ask(Site& site, Request request) {
   cancellation_ = std::make_shared<Cancellation>();
   request.cancellation = cancellation_;
   site.handle(std::move(request), owner_.makeResponder(), context_.services);
+  // It may have left together with its request, of which no event tells any more.
+  if (step_ == Step::kSite && siteKeepsTime_ && !incoming_ && hasLeft()) {
+    end(UniqueFd(), "client left");
+  }
 }
 
 /// A data block that is input becomes the request's query, as input is in the other protocols.

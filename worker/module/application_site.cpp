@@ -112,7 +112,7 @@ Task<void> ApplicationSite::ask(Call call, Services& services) {
   const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody, call.fresh};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
-  auto connected = co_await upstreams_.connect(caller, services);
+  auto connected = co_await upstreams_.connect(*place, caller, services, {});
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply)
@@ -147,6 +147,7 @@ void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connect
       .times = program_.times,
       .place = std::move(call.place),
       .counters = services.programs.counters(),
+      .upstream = &connected.counts,
       .runsToItsEnd = call.hasBody};
   const auto unwanted = call.request.cancellation;
   Responder reply = std::move(call.reply);

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "common/base/path.h"
+#include "worker/dynamic/capsule_handshake.h"
 #include "worker/dynamic/program_answer.h"
 #include "worker/dynamic/program_request.h"
 #include "worker/dynamic/programs.h"
@@ -15,15 +16,16 @@
 namespace egalaxyd {
 namespace {
 
-/// What a proxy takes: the capsule behind it decides who may upload, and how much.
+/// The capsule behind it decides who may upload, and how much.
 ProgramUpload anyUpload() {
   ProgramUpload upload;
   upload.scriptDecides = true;
-  upload.rules.over = {UploadProtocol::kTitan, UploadProtocol::kSpartan};
-  upload.rules.maxSize = UINT64_MAX;
-  upload.rules.mime = {"*/*"};
-  upload.rules.mayDelete = true;
   return upload;
+}
+
+/// "" for "/".
+std::string mountOf(const Request& request) {
+  return request.mountLength > 1 ? request.path.substr(0, request.mountLength) : "";
 }
 
 }  // namespace
@@ -35,6 +37,10 @@ ProxySite::ProxySite(const ProxyArgs& args, std::shared_ptr<const DialledContext
       upstreams_(args.upstream, firstUpstream, queueTimeout) {}
 
 void ProxySite::handle(Request request, Responder reply, Services& services) {
+  const bool isUpload = request.protocol == Protocol::kTitan;
+  if (auto refusal = isUpload ? std::nullopt : refuseBody(nullptr, request)) {
+    return std::move(reply).send(std::move(*refusal));
+  }
   auto admitted = services.programs.admit(request.client);
   if (auto* refusal = std::get_if<Response>(&admitted)) {
     return std::move(reply).send(std::move(*refusal));
@@ -45,65 +51,80 @@ void ProxySite::handle(Request request, Responder reply, Services& services) {
 
 Task<void> ProxySite::serve(Request request, Responder reply, ProgramPlace place,
                             Services& services) {
+  const std::string mount = mountOf(request);
   Call call{std::move(request), std::move(reply), std::move(place), {}, false, {}};
-  call.name = fmt::format("proxy \"{}\"", call.request.path.substr(0, call.request.mountLength));
+  call.name = fmt::format("proxy \"{}\"", mount.empty() ? "/" : mount);
   if (call.request.body) {
+    call.isUpload = call.request.protocol == Protocol::kTitan;
     const ProgramUpload upload = anyUpload();
-    auto received = co_await receiveBody(call.request, &upload, services);
+    auto received = co_await receiveBody(call.request, call.isUpload ? &upload : nullptr, services);
     if (auto* refusal = std::get_if<std::optional<Response>>(&received)) {
       if (*refusal) std::move(call.reply).send(std::move(**refusal));
       co_return;
     }
-    call.body = std::get<SpooledBody>(std::move(received));
+    // Else it is a query.
+    if (call.isUpload) call.body = std::get<SpooledBody>(std::move(received));
     call.body.remove();  // its descriptor is enough
-    call.hasBody = true;
   }
   co_await ask(std::move(call), services);
 }
 
 Task<void> ProxySite::ask(Call call, Services& services) {
-  const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody};
+  const Upstreams::Caller caller{call.name, call.request.cancellation, call.isUpload, true};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
-  auto connected = co_await upstreams_.connect(caller, services);
+  const Request& request = call.request;
+  std::unique_ptr<DialledStream> stream;
+  Upstreams::Prepare prepare = [&](Upstreams::Connected& connected) {
+    stream = streamTo(connected, request);
+    return shakeHands(
+        *stream,
+        encodeProxyHeader(args_.proxyProtocol, request.client, request.clientPort, request.port),
+        args_.upstream.connectTimeout, caller, services.loop);
+  };
+  auto connected = co_await upstreams_.connect(*place, caller, services, std::move(prepare));
   if (!connected) {
     services.programs.counters().add(Counter::kScriptsFailed);
     co_return std::move(call.reply)
         .send(notConnected(connected.error(), "The capsule behind this one does not answer"));
   }
-  const std::string mount =
-      call.request.mountLength > 1 ? call.request.path.substr(0, call.request.mountLength) : "";
-  ProxyRoute route = proxyRoute(args_, upstreams_.address(connected->upstream), mount);
-  auto url = urlForCapsule(call.request, route);
+  ProxyRoute route = routeTo(connected->upstream, request);
+  auto url = urlForCapsule(request, route);
   if (!url) {
     co_return std::move(call.reply)
         .send(Response::failure(Status::kBadRequest, "The URL is too long to be passed on"));
   }
-  pass(std::move(call), std::move(*place), std::move(*connected), std::move(route), std::move(*url),
-       services);
+  auto source = std::make_unique<ProxyOutput>(
+      services.loop, services.pool, std::move(stream), std::move(*place),
+      fmt::format("{} ({})", call.name, upstreams_.address(connected->upstream)),
+      ProxyQuestion{*url + "\r\n", std::move(call.body)});
+  pass(std::move(call), std::move(source), connected->counts, std::move(route), services);
 }
 
-void ProxySite::pass(Call call, Upstreams::Place place, Upstreams::Connected connected,
-                     ProxyRoute route, std::string url, Services& services) {
-  const Request& request = call.request;
+ProxyRoute ProxySite::routeTo(std::size_t upstream, const Request& request) const {
+  return proxyRoute(args_, upstreams_.address(upstream), mountOf(request));
+}
+
+std::unique_ptr<DialledStream> ProxySite::streamTo(Upstreams::Connected& connected,
+                                                   const Request& request) const {
+  const ProxyRoute route = routeTo(connected.upstream, request);
   const std::string& host = route.keepsHost ? request.host : route.capsuleHost;
-  auto stream = std::make_unique<DialledStream>(std::move(connected.socket), context_,
-                                                args_.serverName.empty() ? host : args_.serverName);
-  ProxyQuestion question{
-      encodeProxyHeader(args_.proxyProtocol, request.client, request.clientPort, request.port),
-      url + "\r\n", std::move(call.body)};
-  std::string name = fmt::format("{} ({})", call.name, upstreams_.address(connected.upstream));
-  const auto unwanted = request.cancellation;
+  return std::make_unique<DialledStream>(std::move(connected.socket), context_,
+                                         args_.serverName.empty() ? host : args_.serverName);
+}
+
+void ProxySite::pass(Call call, std::unique_ptr<AnswerSource> source, UpstreamCounts& counts,
+                     ProxyRoute route, Services& services) {
+  const auto unwanted = call.request.cancellation;
   Responder reply = std::move(call.reply);
   ProgramAnswer answer{
-      .source =
-          std::make_unique<ProxyOutput>(services.loop, services.pool, std::move(stream),
-                                        std::move(place), std::move(name), std::move(question)),
+      .source = std::move(source),
       .from = HeaderFrom::kCapsule,
       .times = args_.times,
       .place = std::move(call.place),
       .counters = services.programs.counters(),
-      .runsToItsEnd = call.hasBody,
+      .upstream = &counts,
+      .runsToItsEnd = call.isUpload,
       .rewrite = [asked = std::move(call.request), route = std::move(route)](ScriptHeader& header) {
         const int family = static_cast<int>(header.status) / 10;
         if (family == 3) header.meta = redirectForVisitor(std::move(header.meta), asked, route);

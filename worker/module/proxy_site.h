@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/config/config.h"
+#include "worker/dynamic/answer_source.h"
 #include "worker/dynamic/program_place.h"
 #include "worker/dynamic/proxy_urls.h"
 #include "worker/dynamic/request_spool.h"
@@ -26,7 +27,7 @@ class ProxySite final : public Site {
 
   void handle(Request request, Responder reply, Services& services) override;
   AcceptedBody takes(std::string_view) const override {
-    return args_.titan ? AcceptedBody::kUploads : AcceptedBody::kInput;
+    return args_.titan ? AcceptedBody::kUploads : AcceptedBody::kBlocks;
   }
   UploadRight uploadRight(const Request&, std::string_view) const override {
     return args_.titan ? UploadRight::kOpen : UploadRight::kNone;
@@ -42,14 +43,17 @@ class ProxySite final : public Site {
     Responder reply;
     ProgramPlace place;
     SpooledBody body;
-    bool hasBody = false;
+    bool isUpload = false;
     std::string name;  ///< for the log: proxy "/old"
   };
 
   Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services);
   Task<void> ask(Call call, Services& services);
-  void pass(Call call, Upstreams::Place place, Upstreams::Connected connected, ProxyRoute route,
-            std::string url, Services& services);
+  void pass(Call call, std::unique_ptr<AnswerSource> source, UpstreamCounts& counts,
+            ProxyRoute route, Services& services);
+  ProxyRoute routeTo(std::size_t upstream, const Request& request) const;
+  std::unique_ptr<DialledStream> streamTo(Upstreams::Connected& connected,
+                                          const Request& request) const;
 
   const ProxyArgs args_;
   const std::shared_ptr<const DialledContext> context_;

@@ -107,8 +107,8 @@ DialledStream::State DialledStream::handshake() {
                   X509_verify_cert_error_string(verdict));
     }
     const Moved moved = outcomeOf(result);
-    if (moved.state == State::kFailed) fault_ = "no TLS connection: " + fault_;
-    return moved.state == State::kEnded ? fail("closed the connection during the handshake")
+    if (moved.state == State::kFailed) fault_ = "in the TLS handshake it " + fault_;
+    return moved.state == State::kEnded ? fail("in the TLS handshake it closed the connection")
                                         : moved.state;
   }
   if (!isKnown()) return State::kFailed;
@@ -138,7 +138,7 @@ DialledStream::Moved DialledStream::outcomeOf(int result) {
     case SSL_ERROR_SYSCALL:
       return {fail(std::string("broke the connection (") + ::strerrordesc_np(errno) + ")"), 0};
     default:
-      return {fail("TLS" + ErrorQueue::reason()), 0};
+      return {fail("broke the connection" + ErrorQueue::reason()), 0};
   }
 }
 

@@ -61,12 +61,15 @@ def cpu_seconds(pid):
 def pss_bytes(pid):
     """Proportional set size of the whole tree: shared pages are counted once. Of egalaxyd's, which
     let nobody of their account look, for root alone."""
-    total = 0
-    for member in tree(pid):
-        with contextlib.suppress(*GONE):
-            with open(f"/proc/{member}/smaps_rollup", encoding="ascii") as file:
-                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-    return total * 1024
+    return sum(map(own_pss_bytes, tree(pid)))
+
+
+def own_pss_bytes(pid):
+    """Of this process alone."""
+    with contextlib.suppress(*GONE):
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+    return 0
 
 
 def open_files(pid):

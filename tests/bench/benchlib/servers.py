@@ -200,7 +200,8 @@ def start_store_floor(bin_dir, space, threads):
     return _up(server, gemini)
 
 
-def start_molly_brown(space, cpus=None):
+def start_molly_brown(space, cpus=None, cgi=None):
+    """`cgi`: a folder of scripts."""
     program = shutil.which("molly-brown")
     if not program:
         raise NotStarted("molly-brown is not installed (package molly-brown)")
@@ -210,5 +211,6 @@ def start_molly_brown(space, cpus=None):
     config.write_text(
         f'Port = {port}\nHostname = "localhost"\nCertPath = "{space.cert}"\n'
         f'KeyPath = "{space.key}"\nDocBase = "{space.capsule}"\n'
-        f'AccessLog = "{folder}/access.log"\nErrorLog = "{folder}/error.log"\n')
+        f'AccessLog = "{folder}/access.log"\nErrorLog = "{folder}/error.log"\n'
+        + (f'CGIPaths = [ "{cgi}" ]\n' if cgi else ""))
     return _up(Server("molly-brown", [program, "-c", config], folder, port, cpus=cpus), port)

@@ -80,6 +80,7 @@ LauncherPlan somePlan() {
   mount.environment = {{"TZ", "UTC"}};
   mount.followsLinks = true;
   mount.cpuSeconds = 30;
+  mount.whole = 2min;
   mount.longest = 9min;
   LauncherPlan plan;
   plan.hidden = {"/run/egalaxyd"};

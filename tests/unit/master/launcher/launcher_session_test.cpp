@@ -302,6 +302,18 @@ TEST_F(LauncherTest, HidesFoldersFromScripts) {
   EXPECT_TRUE(std::filesystem::exists(lab_.folder / "other/newer")) << got.errors;
 }
 
+TEST_F(LauncherTest, LetsAScriptOpenItsBodyAnewWhereTheSpoolIsHidden) {
+  lab_.folder.write("spool/1-1", "body");
+  lab_.folder.write("spool/1-2", "another's");
+  lab_.plan.hidden = {lab_.folder / "spool"};
+  lab_.start();
+  lab_.script("it",
+              "#!/bin/sh\ncat /dev/stdin; cat " + (lab_.folder / "spool/1-2").string() + "\n");
+  RunScript order = ask("it");
+  order.body = "1-1";
+  EXPECT_EQ(run(order).output, "body");
+}
+
 // --- how runs end ---------------------------------------------------------------------------
 
 TEST_F(LauncherTest, StopsAScriptByTerm) {
@@ -344,7 +356,8 @@ TEST_F(LauncherTest, SaysThatAScriptHasEndedThoughAChildKeepsItsOutput) {
 TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
   ScriptMount& mount = lab_.mount();
   mount.processes = 1;
-  mount.longest = 2s;
+  mount.whole = 2s;
+  mount.longest = 1000s;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000 &\n");
   lab_.script("next", "#!/bin/sh\n");
@@ -359,7 +372,7 @@ TEST_F(LauncherTest, KeepsThePlaceForWhatAScriptLeftBehindUntilItsTimeIsOver) {
 }
 
 TEST_F(LauncherTest, EndsADaemonWithItsRun) {
-  lab_.mount().longest = 1s;
+  lab_.mount().whole = 1s;
   lab_.start();
   lab_.script("daemon",
               "#!/bin/sh\ntrap '' TERM HUP\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");

@@ -98,6 +98,7 @@ TEST(LauncherPlans, SayHowScriptsRun) {
   EXPECT_TRUE(mount.followsLinks);
   EXPECT_EQ(mount.processes, 3U);
   EXPECT_EQ(mount.cpuSeconds, 2U);
+  EXPECT_EQ(mount.whole, milliseconds(10'000));
   EXPECT_EQ(mount.longest, milliseconds(100'000));
 }
 
@@ -107,6 +108,7 @@ TEST(LauncherPlans, WhatIsOffHasNoLimit) {
   args.program.times.whole = std::nullopt;
   const auto wanted = launchersOf(dynamicConfig({cgiMount("/", args)}));
   EXPECT_EQ(wanted.at(0).plan.mounts.at(0).cpuSeconds, 0U);
+  EXPECT_EQ(wanted.at(0).plan.mounts.at(0).whole, milliseconds(0));
   EXPECT_EQ(wanted.at(0).plan.mounts.at(0).longest, milliseconds(0));
 }
 
