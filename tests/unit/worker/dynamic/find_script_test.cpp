@@ -23,7 +23,7 @@ class FindScript : public testing::Test {
   }
   /// "script|path info", "folder", or "none".
   std::string found(std::string_view path, std::string_view suffix = "") {
-    const auto found = findScript(args_, path, suffix, ScriptLook::kWaiting);
+    const auto found = findScript(args_.root, args_, path, suffix, ScriptLook::kWaiting);
     if (!found) return found.error().code == ErrorCode::kNotFound ? "none" : found.error().message;
     return found->isFolder ? "folder" : found->script + "|" + found->pathInfo;
   }
@@ -115,7 +115,7 @@ TEST_F(FindScript, WantsTheSuffixWhereThereIsOne) {
 
 TEST_F(FindScript, LeavesToThePoolWhatMayWait) {
   std::filesystem::create_symlink(args_.root / "env", args_.root / "absolute");
-  const auto cached = findScript(args_, "/absolute", "", ScriptLook::kCached);
+  const auto cached = findScript(args_.root, args_, "/absolute", "", ScriptLook::kCached);
   ASSERT_FALSE(cached);
   EXPECT_EQ(cached.error().code, ErrorCode::kBusy);
 }
