@@ -404,7 +404,7 @@ struct ScgiArgs {
 struct FastcgiArgs {
   ProgramArgs program;
   UpstreamArgs upstream;
-  std::uint32_t keep = 4;      ///< idle connections per worker and upstream
+  std::uint32_t keep = 0;      ///< idle connections per worker and upstream
   std::string scriptFilename;  ///< SCRIPT_FILENAME; may use %root% and %path%
   std::filesystem::path root;  ///< DOCUMENT_ROOT, PATH_TRANSLATED
   std::optional<ProgramUpload> upload;

@@ -166,7 +166,7 @@ class DynamicChecker {
     users(mount, args);
     processes(mount, args.processes);
     program(mount, args.program);
-    if (args.cgi.empty() || (isFileName(args.cgi) && !args.cgi.starts_with('~'))) return;
+    if (args.cgi.empty() || isFileName(args.cgi)) return;
     about(mount, "cgi", fmt::format("found \"{}\"; allowed: a name such as \"cgi-bin\"", args.cgi));
   }
 

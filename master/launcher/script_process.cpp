@@ -58,8 +58,16 @@ Result<ReadAndWriteEnd> makePipe() {
   return pipe;
 }
 
+void limit(int resource, rlim_t most, rlim_t hard) {
+  const rlimit value{most, hard};
+  // Where less is allowed already, that stays.
+  ::setrlimit(static_cast<__rlimit_resource>(resource), &value);
+}
+
 /// What this process has of its launcher's and no script is to have.
-void leaveLauncher(pid_t launcher) {
+void leaveLauncher(pid_t launcher, std::uint64_t tag) {
+  // First of all: whoever inherits this process, dead or alive, is to know what it is.
+  limit(RLIMIT_RTTIME, kTagBase + tag, kTagBase + tag);
   ::setsid();
   // The launcher's death ends it; it may have died before this.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -72,15 +80,8 @@ void leaveLauncher(pid_t launcher) {
   ::prctl(PR_SET_DUMPABLE, 1);  // or it could not write to its own files in /proc
 }
 
-void limit(int resource, rlim_t most, rlim_t hard) {
-  const rlimit value{most, hard};
-  // Where less is allowed already, that stays.
-  ::setrlimit(static_cast<__rlimit_resource>(resource), &value);
-}
-
 /// What is refused here (a container may) leaves the script as it was.
 void limitResources(const ScriptOrder& order) {
-  limit(RLIMIT_RTTIME, kTagBase + order.tag, kTagBase + order.tag);
   limit(RLIMIT_CORE, 0, 0);
   const rlim_t cpu = order.mount.cpuSeconds;
   if (cpu != 0) limit(RLIMIT_CPU, cpu, cpu + kCpuGrace);
@@ -203,7 +204,7 @@ pid_t forkBlocked() {
 
 [[noreturn]] void beScript(const ScriptOrder& order, pid_t launcher, int output, int errors,
                            int report) {
-  leaveLauncher(launcher);
+  leaveLauncher(launcher, order.tag);
   Error error{ErrorCode::kNoSpace, "out of memory"};
   try {
     error = becomeScript(order, output, errors);

@@ -41,6 +41,8 @@ constexpr std::chrono::seconds kEndPatience{2};
 constexpr int kLastLauncherWait = 100;
 /// Between two looks for what scripts of a dead launcher have left.
 constexpr std::chrono::milliseconds kOrphanPause{20};
+/// What a launcher has forked as it was killed tells so late that it is a script's.
+constexpr std::chrono::seconds kLateOrphans{2};
 /// One that lived shorter has died quickly.
 constexpr std::chrono::seconds kQuickDeath{1};
 /// One that lived that long was well.
@@ -160,7 +162,10 @@ struct LauncherKeeper::Question {
 };
 
 LauncherKeeper::LauncherKeeper(EventLoop& loop, LauncherHooks hooks)
-    : loop_(loop), hooks_(std::move(hooks)), orphans_(loop, [this] { endOrphans(); }) {}
+    : loop_(loop),
+      hooks_(std::move(hooks)),
+      orphans_(loop, [this] { endOrphans(); }),
+      lateOrphans_(loop, [this] { endOrphans(); }) {}
 
 LauncherKeeper::~LauncherKeeper() {
   for (const auto& [key, place] : places_) {
@@ -338,7 +343,10 @@ void LauncherKeeper::onEnded(Key key, unsigned life) {
   std::string how = place.process ? endInWords(collectProcess(*place.process))
                                   : std::string("closed the connection");
   if (!place.fault.empty()) how += ": " + place.fault;
-  if (place.process) endOrphans();
+  if (place.process) {
+    endOrphans();
+    lateOrphans_.setAfter(kLateOrphans);
+  }
   place.process.reset();
   place.channel.reset();
   std::vector<std::uint32_t> asked;

@@ -134,6 +134,7 @@ class LauncherKeeper {
   std::uint32_t lastQuestion_ = 0;
   std::function<void()> whenNone_;  ///< of finishAll()
   Timer orphans_;
+  Timer lateOrphans_;
 };
 
 }  // namespace egalaxyd

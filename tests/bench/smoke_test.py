@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """The measuring tools still work: load against the floor, good and bad answers told apart.
 Argument: the folder of the two programs."""
+import contextlib
 import pathlib
 import sys
+import types
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from benchlib import proc  # noqa: E402
+from benchlib import proc, programs  # noqa: E402
 from benchlib.load import run_load  # noqa: E402
 from benchlib.servers import (  # noqa: E402
     Workspace, free_port, start_egalaxyd, start_floor, start_store_floor)
@@ -73,6 +75,19 @@ class Smoke(unittest.TestCase):
                               connections=8, upload=2048, lid=20)
             self.assertEqual((result["ok"], result["failed"]), (40, 0))
             self.assertEqual([path.stat().st_size for path in folder.iterdir()], [2048] * 40)
+
+    def test_scripts_and_applications_answer(self):
+        bench = types.SimpleNamespace(bin=BIN, space=self.space)
+        with contextlib.ExitStack() as stack:
+            sites = "".join(programs.APPLICATION.format(kind=kind, socket=stack.enter_context(
+                programs.application(bench, kind, None))) for kind in ("scgi", "fastcgi"))
+            server = stack.enter_context(programs.start(bench, applications=sites))
+            for path in ("/scgi/x", "/fastcgi/x"):
+                result = run_load(BIN, server.url(path), requests=20, connections=4, lid=20,
+                                  check_body=self.space.page)
+                self.assertEqual((result["ok"], result["failed"]), (20, 0))
+            with programs.Streams(server, "/cgi-bin/silent", 2):
+                self.assertEqual(programs.script_processes(server), 2)
 
     def test_an_upload_that_is_not_acknowledged_is_a_failure(self):
         result = run_load(BIN, self.floor.url("/up/", scheme="titan"), requests=5, upload=100)

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Applications behind SCGI and FastCGI: what reaches them, what becomes of their answers, and of
 applications that are slow, gone, wrong or many. The programs are those of $EGALAXYD_BIN_DIR."""
+import hashlib
 import os
 import pathlib
 import re
 import select
+import shutil
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import unittest
@@ -702,6 +706,97 @@ class Kept(Case):
         bodies = [self.get().body for _ in range(6)]
         self.assertEqual(sorted(bodies), [b"a.sock"] * 3 + [b"b.sock"] * 3)
         self.assertEqual((first.made, second.made), (1, 1))
+
+
+class Partners(Case):
+    """Programs that others wrote; those that are missing are skipped."""
+
+    def partner(self, name, *arguments, listening):
+        """Runs it until the test ends; returns when its socket takes connections."""
+        found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+        if not found:
+            self.skipTest(f"{name} is not installed")
+        with open(self.folder.path / "partner.log", "wb") as log:
+            running = subprocess.Popen([found, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log, start_new_session=True)
+        self.addCleanup(running.wait, PATIENCE)
+        self.addCleanup(os.killpg, running.pid, signal.SIGKILL)  # what is left is orphaned
+        self.assertTrue(eventually(lambda: self.listens(listening) or running.poll() is not None))
+        self.assertIsNone(running.poll(), (self.folder.path / "partner.log").read_text())
+        os.chmod(listening, 0o666)
+
+    def listens(self, path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    def php(self, children=2):
+        """php-fpm over the pages in the folder."""
+        path = self.folder.path
+        config = path / "fpm.conf"
+        config.write_text(
+            f"[global]\nerror_log = {path}/fpm.log\ndaemonize = no\n"
+            f"[www]\nlisten = {path}/php.sock\npm = static\npm.max_children = {children}\n"
+            + ("user = nobody\ngroup = nogroup\n" if os.geteuid() == 0 else ""))
+        self.partner("php-fpm8.2", "-n", "-y", config, *(["-R"] if os.geteuid() == 0 else []),
+                     listening=path / "php.sock")
+
+    def start_php(self, keys=""):
+        self.module = "fastcgi"
+        self.start("php.sock", keys=f'root = "{self.folder.path}"\n'
+                                    'script_filename = "%root%%path%"\n' + keys)
+
+    def page(self, name, text):
+        (self.folder.path / name).write_text(text)
+        (self.folder.path / name).chmod(0o755)
+
+    def test_pages_of_php(self):
+        self.page("hello.php", '<?php header("Content-type: text/gemini"); '
+                  'echo "# Hello ", $_SERVER["REMOTE_ADDR"], " ", $_GET["name"], "\n"; '
+                  'error_log("a word to the log");')
+        self.page("moved.php", '<?php header("Location: /x");')
+        self.page("body.php", '<?php header("Content-type: text/plain"); '
+                  'echo sha1(file_get_contents("php://input"));')
+        self.php()
+        self.start_php()
+        for _ in range(5):
+            answer = self.get("/app/hello.php?name=Ann")
+            self.assertPage(answer, b"# Hello 127.0.0.1 Ann\n")
+            self.assertTrue(answer.meta.startswith("text/gemini"), answer.meta)
+        answer = self.get("/app/moved.php")
+        self.assertEqual((answer.status, answer.meta), (30, "/x"))
+        self.assertEqual(self.get("/app/missing.php").status, 51)
+        sent = os.urandom(MIB)
+        self.assertPage(self.server.put("/app/body.php", sent), hashlib.sha1(sent).hexdigest().encode())
+        self.assertLogged("a word to the log")
+
+    def test_workers_do_not_keep_the_processes_of_php_from_each_other(self):
+        self.page("hello.php", '<?php header("Content-type: text/plain"); echo "hello";')
+        self.php(children=1)
+        self.server.settings["server.workers"] = "4"
+        self.start_php(keys='header_timeout = "5s"\n')
+        for _ in range(20):
+            self.assertPage(self.get("/app/hello.php"), b"hello")
+
+    def test_scripts_of_fcgiwrap(self):
+        self.page("env.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n"
+                  'echo "$SCRIPT_NAME $PATH_INFO"; cat\n')
+        sock = self.folder.path / "wrap.sock"
+        self.partner("fcgiwrap", "-s", f"unix:{sock}", listening=sock)
+        self.module = "fastcgi"
+        self.start("wrap.sock", keys=f'script_filename = "{self.folder.path}/env.cgi"\n')
+        self.assertPage(self.server.put("/app/more", b"hello"), b"/app /more\nhello")
+        for _ in range(3):
+            self.assertPage(self.get(), b"/app \n")
+
+    def test_scripts_of_uwsgi_over_scgi(self):
+        self.page("env.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n"
+                  'echo "$QUERY_STRING"; head -c "$CONTENT_LENGTH"\n')
+        sock = self.folder.path / "uwsgi.sock"
+        self.partner("uwsgi-core", "--plugin", "cgi", "--scgi-socket", sock, "--scgi-modifier1", "9",
+                     "--cgi", self.folder.path / "env.cgi", listening=sock)
+        self.start("uwsgi.sock")
+        self.assertPage(self.get("/app?x=1"), b"x=1\n")
+        self.assertPage(self.server.put("/app", b"hello"), b"\nhello")
 
 
 if __name__ == "__main__":

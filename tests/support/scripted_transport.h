@@ -21,6 +21,7 @@ struct ScriptedClient {
   std::size_t takes = SIZE_MAX;   ///< bytes that the socket takes before it blocks
   std::string serverName;
   std::shared_ptr<const ClientIdentity> identity;
+  UniqueFd socket;  ///< for poll; empty: one that has room
 
   std::string got;
   bool gotEnd = false;  ///< close_notify
@@ -58,7 +59,7 @@ class ScriptedTransport final : public Transport {
     return {IoStatus::kDone, taken};
   }
   bool holdsBack() const override { return !held_.empty(); }
-  int fd() const override { return writable_.get(); }
+  int fd() const override { return client_.socket ? client_.socket.get() : writable_.get(); }
   UniqueFd releaseSocket() override { return UniqueFd(); }
   std::string_view serverName() const override { return client_.serverName; }
   std::shared_ptr<const ClientIdentity> identity() const override { return client_.identity; }

@@ -201,6 +201,13 @@ class Conversation:
                 self._take()
         return bool(self._raw or self.answer.end)
 
+    def hears(self, words):
+        """Waits for those bytes; false when the answer ends without them."""
+        while words not in self._raw and not self.answer.end:
+            self._wait(read=True)
+            self._take()
+        return words in self._raw
+
     def read(self, leave=False):
         """The answer, read to the end of TLS and of TCP. `leave`: TCP's end of our direction goes out
         between the two, so that the server need not wait for a body that does not come."""

@@ -130,20 +130,24 @@ AnswerSource::Piece ApplicationOutput::receive(std::span<char> room) {
   const ssize_t got = ::recv(connection_.socket.get(), room.data(), room.size(), MSG_DONTWAIT);
   if (got < 0 && errno == EINTR) return {Piece::State::kBytes, 0};
   if (got < 0 && errno == EAGAIN) return {};
-  // Closed while there was more of the request to read: what was said before is whole in SCGI as
-  // far as anybody can tell.
-  if (got < 0 && errno == ECONNRESET && speech_ == Speech::kScgi && !silent_) {
-    return end("closed the connection without having read the whole request", Piece::State::kEnd);
-  }
+  const bool reset = got < 0 && errno == ECONNRESET;
+  if (speech_ == Speech::kScgi && (got == 0 || (reset && !silent_))) return endOfScgi(reset);
   if (got < 0) {
     return end(fmt::format("broke the connection ({})", ::strerrordesc_np(errno)),
                Piece::State::kCut);
   }
-  silent_ = silent_ && got == 0;
-  if (got == 0 && speech_ == Speech::kScgi) return end({}, Piece::State::kEnd);
   if (got == 0) return end("closed the connection without END_REQUEST", Piece::State::kCut);
+  silent_ = false;
   if (speech_ == Speech::kScgi) return {Piece::State::kBytes, static_cast<std::size_t>(got)};
   return decode(room, static_cast<std::size_t>(got));
+}
+
+/// A connection that is closed while there is more of the request to read is reset; what was said
+/// before is whole, as far as anybody can tell.
+AnswerSource::Piece ApplicationOutput::endOfScgi(bool reset) {
+  const bool unread = reset || !request_->sent();
+  return end(unread ? "closed the connection without having read the whole request" : "",
+             Piece::State::kEnd);
 }
 
 /// Moves what belongs to the page to the front of `room`.

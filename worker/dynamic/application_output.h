@@ -79,6 +79,7 @@ class ApplicationOutput final : public AnswerSource {
   void pump();
   void readInPool();
   Piece receive(std::span<char> room);
+  Piece endOfScgi(bool reset);
   Piece decode(std::span<char> room, std::size_t bytes);
   Piece end(std::string how, Piece::State state);
 

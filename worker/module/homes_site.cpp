@@ -10,7 +10,7 @@ namespace egalaxyd {
 namespace {
 
 /// "alice" where the request's mount is "/~alice".
-std::string userOf(const Request& request) {
+std::string userNamedBy(const Request& request) {
   const std::string_view mount = std::string_view(request.path).substr(0, request.mountLength);
   const std::size_t segment = mount.rfind("/~");
   return std::string(segment == std::string_view::npos ? "" : mount.substr(segment + 2));
@@ -32,7 +32,7 @@ bool HomesSite::isOfScripts(std::string_view sitePath) const {
 }
 
 void HomesSite::handle(Request request, Responder reply, Services& services) {
-  std::string user = userOf(request);
+  std::string user = userNamedBy(request);
   const bool isOurs =
       isUserName(user) && (isListed(args_.users, user) || isListed(args_.users, kAnyUser));
   if (!isOurs) return std::move(reply).send(Response::notFound());

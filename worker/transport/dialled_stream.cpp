@@ -71,7 +71,11 @@ DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledConte
   SSL_set_connect_state(ssl_);
   // RFC 6066: an address is no server name.
   const bool isAddress = IpAddress::parse(name).has_value();
-  if (!name.empty() && !isAddress) SSL_set_tlsext_host_name(ssl_, name.c_str());
+  if (!name.empty() && !isAddress) {
+    // OpenSSL's macro for it casts as C does.
+    SSL_ctrl(ssl_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+             const_cast<char*>(name.c_str()));
+  }
   if (!context_->hasCa_ || name.empty()) return;
   X509_VERIFY_PARAM* rules = SSL_get0_param(ssl_);
   if (isAddress) {

@@ -266,8 +266,9 @@ TEST(DynamicCheck, TakesWhatIsUnusualButRight) {
            userHomesWith(""),
            userHomesWith("cgi = \"cgi-bin\"\nas = \"server\""),
            userHomesWith("cgi = \"cgi-bin\"\nusers = [\"alice\"]"),
-           "[sites.a.\"/m\"]\nmodule = \"authenticated\"\n[sites.a.\"/m\".sites.\"/~\"]\n"
-           "module = \"homes\"\nroot = \"/srv/%user%\"",
+           std::string(
+               "[sites.a.\"/m\"]\nmodule = \"authenticated\"\n[sites.a.\"/m\".sites.\"/~\"]\n"
+               "module = \"homes\"\nroot = \"/srv/%user%\""),
            proxyWith("proxy_protocol = \"v2\"\nserver_name = \"b.example\""),
            proxyWith("host = \"upstream\"\ncertificate = \"c\"\nkey = \"k\""),
        }) {

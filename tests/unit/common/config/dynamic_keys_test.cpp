@@ -155,10 +155,10 @@ timeout = "1h"
   EXPECT_EQ(scgi.upstream.retryAfter, milliseconds(2'000));
   EXPECT_EQ(scgi.program.times.whole, std::chrono::hours(1));
   const FastcgiArgs fastcgi = readProgram<FastcgiArgs>(
-      "module = \"fastcgi\"\nto = [\"unix:/run/a.sock\"]\nkeep = 0\n"
+      "module = \"fastcgi\"\nto = [\"unix:/run/a.sock\"]\nkeep = 3\n"
       "script_filename = \"%root%%path%\"\nroot = \"www\"\n" +
       keys);
-  EXPECT_EQ(fastcgi.keep, 0U);
+  EXPECT_EQ(fastcgi.keep, 3U);
   EXPECT_EQ(fastcgi.scriptFilename, "%root%%path%");
   EXPECT_EQ(fastcgi.root, "/etc/e/www");
 }
@@ -403,7 +403,7 @@ std::vector<std::string> keysUnder(const std::string& manual, const std::string&
 TEST(ManualPage, DescribesNoKeyThatThereIsNot) {
   std::ifstream page(std::filesystem::path(EGALAXYD_SOURCE_DIR) / "common/egalaxyd.toml.5");
   const std::string manual{std::istreambuf_iterator<char>(page), {}};
-  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy"}) {
+  for (const std::string module : {"cgi", "scgi", "fastcgi", "proxy", "homes"}) {
     const auto keys = keysUnder(manual, "module = \\(dq" + module + "\\(dq");
     EXPECT_GT(keys.size(), 2U) << module;
     for (const std::string& key : keys) {

@@ -193,5 +193,26 @@ TEST_F(TaskTest, AFunctionMayTakeTheResultToo) {
   EXPECT_EQ(heard_, "heard");
 }
 
+TEST(CancellationTest, CallsItsHookOnceWhenItIsRequested) {
+  Cancellation cancellation;
+  int called = 0;
+  cancellation.onRequest([&] {
+    ++called;
+    EXPECT_TRUE(cancellation.requested());
+  });
+  cancellation.request();
+  cancellation.request();
+  EXPECT_EQ(called, 1);
+}
+
+TEST(CancellationTest, CallsNoHookThatWasTakenBack) {
+  Cancellation cancellation;
+  int called = 0;
+  cancellation.onRequest([&] { ++called; });
+  cancellation.onRequest({});
+  cancellation.request();
+  EXPECT_EQ(called, 0);
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -364,5 +364,34 @@ TEST(AdmissionSlot, TellsWhenOneThatWasHeldIsGivenBack) {
   EXPECT_EQ(admission.holders() + admission.waiting(), 0u);
 }
 
+TEST_F(AdmissionTest, WhoIsSetApartMakesRoomAndIsNeverCut) {
+  limits({.handshakes = 16, .own = 4, .all = 8});
+  for (const char* letter : {"1", "2", "3", "4", "5", "6", "7", "8"}) crowd(letter, 1);
+  const auto held = establishAll();
+  ASSERT_EQ(held.size(), 8u);
+  arrive("9");
+  EXPECT_EQ(names(admitAll()), "");
+  held[0]->now.behind = 1h;
+  held[0]->slot.setApart();
+  EXPECT_EQ(names(admitAll()), "9");
+  arrive("a");
+  EXPECT_EQ(names(yielding()), "");
+}
+
+TEST(AdmissionSlot, IsGivenBackOnceWhenItIsSetApart) {
+  int freed = 0;
+  Admission admission({.handshakes = 4, .own = 4, .all = 4}, [&] { ++freed; });
+  Visitor held;
+  held.slot = admission.enqueue(held, IpAddress());
+  ASSERT_EQ(admission.admitNext(0), &held);
+  held.slot.established(1ms, Clock::now());
+  held.slot.setApart();
+  EXPECT_EQ(freed, 1);
+  EXPECT_EQ(admission.holders(), 0u);
+  held.slot = {};
+  EXPECT_EQ(freed, 1);
+  EXPECT_EQ(admission.holders() + admission.waiting(), 0u);
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -2,7 +2,9 @@
 #include "worker/dynamic/programs.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -28,6 +30,7 @@ class ScriptedSite final : public Site {
   }
 
   AcceptedBody takes(std::string_view) const override { return taken; }
+  bool keepsTime(std::string_view) const override { return keepsItsTime; }
   UploadRight uploadRight(const Request& request, std::string_view) const override {
     ++judged;
     return request.upload->token == "right" ? UploadRight::kGranted : open;
@@ -41,6 +44,7 @@ class ScriptedSite final : public Site {
   mutable int judged = 0;
   std::optional<Response> answer;
   bool keep = false;
+  bool keepsItsTime = false;
   std::optional<Responder> kept;
 };
 
@@ -60,7 +64,10 @@ class ScriptedBody final : public BodySource {
     next_ = std::min(next_ + 1, chunks_.size() - 1);
     return chunk;
   }
+  bool keepsTime() const override { return keepsItsTime; }
   void becomeReady() { wake(); }
+
+  bool keepsItsTime = false;
 
  private:
   std::vector<BodyChunk> chunks_;
@@ -658,6 +665,45 @@ TEST_F(ExchangeTest, AClientMayVanishWithinItsDataBlock) {
   startSpartan({"h.test / 10\r\nhalf"});
   exchange_.reset();
   EXPECT_TRUE(site_->seen.empty());
+}
+
+TEST_F(ExchangeTest, ASiteThatKeepsItsTimeAnswersWhenItLikes) {
+  site_->keep = site_->keepsItsTime = true;
+  start();
+  EXPECT_EQ(admission_.holders(), 0u) << "it is set apart";
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got, "");
+  EXPECT_EQ(ended_, 0);
+  auto body = std::make_unique<ScriptedBody>(
+      std::vector<BodyChunk>{{BodyChunk::State::kMore, "word"}, {BodyChunk::State::kLater, {}}});
+  body->keepsItsTime = true;
+  std::move(*site_->kept).send(Response::success("text/plain", std::move(body)));
+  EXPECT_EQ(client_.got, "20 text/plain\r\nword");
+  exchange_->onDeadline();
+  EXPECT_EQ(ended_, 0) << "so does its body";
+}
+
+TEST_F(ExchangeTest, ABodyThatKeepsNoTimeIsCut) {
+  site_->answer = Response::success(
+      "text/plain", std::make_unique<ScriptedBody>(std::vector<BodyChunk>{
+                        {BodyChunk::State::kMore, "word"}, {BodyChunk::State::kLater, {}}}));
+  start();
+  exchange_->onDeadline();
+  EXPECT_EQ(ended_, 1);
+  EXPECT_FALSE(client_.gotEnd);
+}
+
+TEST_F(ExchangeTest, AClientThatLeftTogetherWithItsRequestIsNotWaitedFor) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  client_.socket = UniqueFd(ends[0]);
+  UniqueFd(ends[1]).reset();
+  site_->keep = site_->keepsItsTime = true;
+  start();
+  EXPECT_EQ(site_->seen.size(), 1u);
+  EXPECT_EQ(ended_, 1);
+  exchange_.reset();
+  EXPECT_TRUE(site_->seen[0].cancellation->requested());
 }
 
 }  // namespace

@@ -174,13 +174,13 @@ class SiteHarness {
  private:
   static Result<std::unique_ptr<Storage>> openMemory() { return makeMemoryStorage(); }
 
+  std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
   EventLoop loop_;
   Tasks tasks_;
   Lane pool_;
   FolderSync folders_;  // the storage lane uses it to the end
   StorageLane storage_;
   Users users_{storage_};
-  std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
   Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
   LimitsConfig limits_;
   ServerInfo info_{.worker = 1,
