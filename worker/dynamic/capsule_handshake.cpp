@@ -4,7 +4,9 @@
 
 #include <chrono>
 
+#include "common/loop/event_loop.h"
 #include "worker/base/alarm.h"
+#include "worker/dynamic/programs.h"
 
 namespace egalaxyd {
 namespace {
@@ -21,22 +23,24 @@ DialledStream::State goOn(DialledStream& stream, std::string& header) {
 }  // namespace
 
 Task<Result<void>> shakeHands(DialledStream& stream, std::string header, milliseconds patience,
-                              const Upstreams::Caller& caller, EventLoop& loop) {
-  Alarm alarm(loop);
+                              const Upstreams::Caller& caller, Services& services) {
+  Alarm alarm(services.loop);
+  const Programs::Waiting waiting(services.programs, alarm);
   bool late = false;
-  Timer deadline(loop, [&] {
+  Timer deadline(services.loop, [&] {
     late = true;
     alarm.ring();
   });
   deadline.setAfter(patience);
-  Watch watch(loop, [&alarm](IoEvents) { alarm.ring(); });
+  Watch watch(services.loop, [&alarm](IoEvents) { alarm.ring(); });
   if (auto watched = watch.start(stream.fd(), WatchMode::kEdge); !watched) co_return watched;
   watch.wantRoom();
   if (!caller.goesOn) caller.cancellation->onRequest([&alarm] { alarm.ring(); });
   auto state = DialledStream::State::kBlocked;
   for (;;) {
     state = goOn(stream, header);
-    const bool unwanted = !caller.goesOn && caller.cancellation->requested();
+    const bool unwanted =
+        (!caller.goesOn && caller.cancellation->requested()) || services.programs.isStopped();
     if (state != DialledStream::State::kBlocked || late || unwanted) break;
     static_cast<void>(co_await alarm.wait());
   }

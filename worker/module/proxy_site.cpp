@@ -80,7 +80,7 @@ Task<void> ProxySite::ask(Call call, Services& services) {
     return shakeHands(
         *stream,
         encodeProxyHeader(args_.proxyProtocol, request.client, request.clientPort, request.port),
-        args_.upstream.connectTimeout, caller, services.loop);
+        args_.upstream.connectTimeout, caller, services);
   };
   auto connected = co_await upstreams_.connect(*place, caller, services, std::move(prepare));
   if (!connected) {

@@ -179,6 +179,8 @@ const BadProgram kApplications[] = {
 
 const BadProgram kProxies[] = {
     {programAt("proxy", ""), kTable + "to is missing or empty; allowed: one address or several"},
+    {programAt("proxy", "to = [\"unix:/run/c\", \"unix:/run/c\"]"),
+     kThird + "to: found \"unix:/run/c\" twice"},
     {programAt("proxy", "to = [\"gemini://localhost\"]"),
      kThird + "to: found \"localhost:1965\", where this server listens itself: listen.gemini"},
     {programAt("proxy", "to = [\"gemini://b.example\"]"),
