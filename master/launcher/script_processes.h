@@ -77,7 +77,7 @@ class ScriptProcesses {
     ScriptOwner& owner;
     ForkedScript forked;
     Watch report;
-    Timer timer;  ///< for the next stage
+    Timer timer;                                      ///< for the next stage
     std::optional<Clock::time_point> leftoversUntil;  ///< when the main process has ended
     Stage stage = Stage::kRuns;
     bool failed = false;  ///< to become the script

@@ -216,7 +216,8 @@ const Mistake kMistakes[] = {
      "[sites.\"example.org\".\"/\"]\nmodule = \"directroy\"\nroot = \"/tmp\"\n",
      {"2: sites.\"example.org\".\"/\".module: found \"directroy\"; allowed: \"directory\", "
       "\"file\", \"authenticated\", \"input\", \"spy\", \"info\", \"redirect\", \"reply\", "
-      "\"plugin\", \"cgi\", \"scgi\", \"fastcgi\", \"proxy\", \"homes\"; did you mean \"directory\"?"}},
+      "\"plugin\", \"cgi\", \"scgi\", \"fastcgi\", \"proxy\", \"homes\"; did you mean "
+      "\"directory\"?"}},
     {"EnumTypo",
      "[log]\nlevel = \"wran\"\n[server]\nsandbox = "
      "\"of\"\n[sites.\"example.org\"]\nroot=\"/tmp\"\nsymlinks = \"folow\"\n",
