@@ -20,7 +20,6 @@ namespace {
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 using State = AnswerSource::Piece::State;
-using Speech = ApplicationOutput::Speech;
 
 class ApplicationOutputTest : public testing::Test {
  protected:
@@ -32,11 +31,11 @@ class ApplicationOutputTest : public testing::Test {
     places_.limit(1);
   }
 
-  ApplicationOutput& open(Speech speech, SpooledBody body = {}) {
+  ApplicationOutput& open(ApplicationOutput::Speech speech, SpooledBody body = {}) {
     ApplicationOutput::Connection connection{
         std::move(ours_), ConnectionPlaces::Place(places_), "it", {}};
     connection.keep = [this](UniqueFd left) { kept_ = std::move(left); };
-    const bool isScgi = speech == Speech::kScgi;
+    const bool isScgi = speech == ApplicationOutput::Speech::kScgi;
     ApplicationRequest request("head ", std::move(body), [isScgi](std::string_view bytes) {
       return isScgi ? std::string(bytes) : fastcgiStdin(bytes);
     });
@@ -97,7 +96,7 @@ class ApplicationOutputTest : public testing::Test {
 };
 
 TEST_F(ApplicationOutputTest, ScgiEndsWithTheConnectionWhosePlaceIsFreeThen) {
-  open(Speech::kScgi);
+  open(ApplicationOutput::Speech::kScgi);
   EXPECT_EQ(heard(), "head ");
   EXPECT_EQ(page(), std::pair(std::string(), State::kLater));
   say("20 text/plain\r\n");
@@ -111,7 +110,7 @@ TEST_F(ApplicationOutputTest, ScgiEndsWithTheConnectionWhosePlaceIsFreeThen) {
 }
 
 TEST_F(ApplicationOutputTest, ScgiSaysSoWhenTheRequestWasNotRead) {
-  open(Speech::kScgi);
+  open(ApplicationOutput::Speech::kScgi);
   say("20 text/plain\r\n");
   application_.reset();
   EXPECT_EQ(page(), std::pair("20 text/plain\r\n"s, State::kEnd));
@@ -119,13 +118,13 @@ TEST_F(ApplicationOutputTest, ScgiSaysSoWhenTheRequestWasNotRead) {
 }
 
 TEST_F(ApplicationOutputTest, ABodyFollowsTheHead) {
-  open(Speech::kScgi, bodyOf("body"));
+  open(ApplicationOutput::Speech::kScgi, bodyOf("body"));
   EXPECT_EQ(heard(), "head body");
 }
 
 TEST_F(ApplicationOutputTest, ABodyIsSentAsTheApplicationTakesIt) {
   const std::string content(4U << 20U, 'x');
-  open(Speech::kScgi, bodyOf(content));
+  open(ApplicationOutput::Speech::kScgi, bodyOf(content));
   std::string got;
   while (got.size() < content.size() + 5) {
     const std::string piece = heard();
@@ -139,7 +138,7 @@ TEST_F(ApplicationOutputTest, ABodyIsSentAsTheApplicationTakesIt) {
 }
 
 TEST_F(ApplicationOutputTest, FastcgiLeavesTheConnectionForTheNext) {
-  open(Speech::kFastcgi);
+  open(ApplicationOutput::Speech::kFastcgi);
   EXPECT_EQ(heard(), "head " + fastcgiStdin(""));
   say(record(6, "20 text/plain\r\n") + record(7, "a word") + record(6, "hello") + endRecord());
   EXPECT_EQ(page(), std::pair("20 text/plain\r\nhello"s, State::kEnd));
@@ -147,21 +146,21 @@ TEST_F(ApplicationOutputTest, FastcgiLeavesTheConnectionForTheNext) {
 }
 
 TEST_F(ApplicationOutputTest, FastcgiLeavesNoConnectionOnWhichMoreCame) {
-  open(Speech::kFastcgi);
+  open(ApplicationOutput::Speech::kFastcgi);
   say(record(6, "20 text/plain\r\n") + endRecord() + record(6, "hello"));
   EXPECT_EQ(page(), std::pair("20 text/plain\r\n"s, State::kEnd));
   EXPECT_FALSE(kept_);
 }
 
 TEST_F(ApplicationOutputTest, FastcgiLeavesNoConnectionWhoseBodyIsNotAllSent) {
-  open(Speech::kFastcgi, bodyOf(std::string(4U << 20U, 'x')));
+  open(ApplicationOutput::Speech::kFastcgi, bodyOf(std::string(4U << 20U, 'x')));
   say(record(6, "20 text/plain\r\n") + endRecord());
   EXPECT_EQ(page(), std::pair("20 text/plain\r\n"s, State::kEnd));
   EXPECT_FALSE(kept_);
 }
 
 TEST_F(ApplicationOutputTest, FastcgiIsCutWithoutItsEnd) {
-  open(Speech::kFastcgi);
+  open(ApplicationOutput::Speech::kFastcgi);
   heard();
   EXPECT_TRUE(output_->saidNothing());
   say(record(6, "20 text/plain\r\n"));
@@ -172,7 +171,7 @@ TEST_F(ApplicationOutputTest, FastcgiIsCutWithoutItsEnd) {
 }
 
 TEST_F(ApplicationOutputTest, FastcgiThatClosesWithoutAByteSaidNothing) {
-  open(Speech::kFastcgi);
+  open(ApplicationOutput::Speech::kFastcgi);
   heard();
   application_.reset();
   EXPECT_EQ(page().second, State::kCut);
@@ -180,7 +179,7 @@ TEST_F(ApplicationOutputTest, FastcgiThatClosesWithoutAByteSaidNothing) {
 }
 
 TEST_F(ApplicationOutputTest, FastcgiThatHasNoRoomTellsWhatTheClientGets) {
-  open(Speech::kFastcgi);
+  open(ApplicationOutput::Speech::kFastcgi);
   say(record(3, "\0\0\0\0\2\0\0\0"sv));
   EXPECT_EQ(page().second, State::kEnd);
   EXPECT_EQ(output_->refusal(), Status::kServerUnavailable);

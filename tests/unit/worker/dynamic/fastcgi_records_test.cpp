@@ -30,7 +30,7 @@ std::string endRequest(char protocolStatus = 0, char exitCode = 0) {
   return record(3, std::string{0, 0, 0, exitCode, protocolStatus, 0, 0, 0});
 }
 
-struct Answer {
+struct FastcgiAnswer {
   std::string out;
   std::string error;
   std::vector<FastcgiEnd> ends;
@@ -40,9 +40,9 @@ struct Answer {
 };
 
 /// What is read of `sent`, in pieces of `size` bytes.
-Answer decode(std::string_view sent, std::size_t size = std::string_view::npos) {
+FastcgiAnswer decode(std::string_view sent, std::size_t size = std::string_view::npos) {
   FastcgiDecoder decoder;
-  Answer answer;
+  FastcgiAnswer answer;
   while (!sent.empty() && answer.fault.empty()) {
     std::string_view piece = sent.substr(0, size);
     sent.remove_prefix(piece.size());
@@ -112,7 +112,7 @@ TEST(FastcgiDecoder, ReadsAnAnswerHoweverItIsSplit) {
                            record(6, "body") + record(6, "") + record(7, "", 255) +
                            endRequest(0, 3);
   for (std::size_t size = 1; size <= sent.size(); ++size) {
-    const Answer answer = decode(sent, size);
+    const FastcgiAnswer answer = decode(sent, size);
     EXPECT_EQ(answer.out, "20 text/plain\r\nbody") << size;
     EXPECT_EQ(answer.error, "oops\n") << size;
     EXPECT_EQ(answer.fault, "") << size;
@@ -136,7 +136,8 @@ TEST(FastcgiDecoder, ReadsLargestRecordsWithPadding) {
 }
 
 TEST(FastcgiDecoder, ReadsTheNextAnswerOfAKeptConnection) {
-  const Answer answer = decode(record(6, "a") + endRequest() + record(6, "b") + endRequest());
+  const FastcgiAnswer answer =
+      decode(record(6, "a") + endRequest() + record(6, "b") + endRequest());
   EXPECT_EQ(answer.out, "ab");
   EXPECT_EQ(answer.ends.size(), 2u);
 }
@@ -149,7 +150,7 @@ TEST(FastcgiDecoder, EndsWhenThePaddingHasCome) {
 }
 
 TEST(FastcgiDecoder, SkipsRecordsThatAreNotForUs) {
-  const Answer answer =
+  const FastcgiAnswer answer =
       decode(record(11, "\x0C\0\0\0\0\0\0\0"sv, 2, 0) + record(99, "x", 0, 7) + record(6, "body"));
   EXPECT_EQ(answer.out, "body");
   EXPECT_EQ(answer.skipped, (std::vector<int>{11, 99}));
