@@ -35,6 +35,11 @@ def program(name):
     return pathlib.Path(os.environ["EGALAXYD_BIN_DIR"]).resolve() / name
 
 
+def uses_its_own_memory():
+    """Whether what egalaxyd takes is its own: a sanitizer keeps what was freed."""
+    return b"__asan_init" not in program("egalaxyd").read_bytes()
+
+
 def eventually(state, patience=PATIENCE):
     """The first true value that `state` returns; its last value when `patience` runs out."""
     until = time.monotonic() + patience

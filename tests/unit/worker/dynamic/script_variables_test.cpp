@@ -111,7 +111,9 @@ TestCertificate certificateOf(const std::vector<Part>& parts) {
     // By hand: OpenSSL's functions for names refuse long ones.
     const std::unique_ptr<X509_NAME_ENTRY, decltype(&X509_NAME_ENTRY_free)> entry(
         X509_NAME_ENTRY_new(), &X509_NAME_ENTRY_free);
-    X509_NAME_ENTRY_set_object(entry.get(), OBJ_txt2obj(field, 0));
+    const std::unique_ptr<ASN1_OBJECT, decltype(&ASN1_OBJECT_free)> kind(OBJ_txt2obj(field, 0),
+                                                                         &ASN1_OBJECT_free);
+    X509_NAME_ENTRY_set_object(entry.get(), kind.get());
     ASN1_STRING* data = X509_NAME_ENTRY_get_data(entry.get());
     ASN1_STRING_set(data, value.data(), static_cast<int>(value.size()));
     data->type = V_ASN1_UTF8STRING;
