@@ -16,6 +16,8 @@ enum class ErrorCode {
   kNoSpace,     ///< disk full, quota reached, descriptors or memory exhausted
   kBusy,        ///< may work later
   kInvalid,     ///< malformed input
+  kAgain,       ///< nothing of it happened, and it may be done once more at once
+  kUnknown,     ///< it may have happened or not
   kIo,          ///< anything else that the operating system reports
 };
 

@@ -120,6 +120,19 @@ struct UsersConfig {
   bool operator==(const UsersConfig&) const = default;
 };
 
+enum class StorageKind { kSqlite, kPostgresql };
+
+/// Where users, their metadata and upload records are kept: a file of this host's, or a database
+/// that several hosts share, which holds the content of uploads as well.
+struct StorageConfig {
+  StorageKind engine = StorageKind::kSqlite;
+  std::string url;                 ///< of the database, without a password
+  std::filesystem::path password;  ///< the file that holds it; "": there is none
+  milliseconds patience{45'000};   ///< how long what needs the database may wait for it
+  std::string host;  ///< this host's name among those that share it; "": the machine's
+  bool operator==(const StorageConfig&) const = default;
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   std::string target = "stderr";  ///< "stderr", "journal" or a file
@@ -509,6 +522,7 @@ struct Config {
   LimitsConfig limits;
   RateLimitConfig rateLimit;
   UsersConfig users;
+  StorageConfig storage;
   People people;
   LogConfig log;
   StatusConfig status;

@@ -11,7 +11,8 @@
 namespace egalaxyd {
 namespace sqlite {
 
-Result<void> SqliteStorage::begin(Access access) {
+/// The keys are of no use: the lock is the whole file.
+Result<void> SqliteStorage::begin(Access access, const StorageKeys&) {
   if (depth_ == 0) db_.clearTrouble();
   if (transactionLost()) return *transactionLost_;
   if (depth_ > 0 && access_ == Access::kRead && access == Access::kWrite) {

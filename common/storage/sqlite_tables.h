@@ -56,7 +56,8 @@ class SqliteStorage final : public Storage {
   SqliteStorage(SqliteConnection db, const StorageLimits& limits)
       : db_(std::move(db)), limits_(limits) {}
 
-  Result<void> begin(Access access) override;
+  using Storage::begin;
+  Result<void> begin(Access access, const StorageKeys& keys) override;
   Result<void> commit() override;
   void rollback() override;
   std::optional<Error> trouble() const override { return db_.trouble(); }

@@ -62,6 +62,28 @@ bool isBeneath(std::string_view path, std::string_view prefix) {
   return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
 }
 
+std::string userKey(std::string_view keyFingerprint) {
+  return fmt::format("user:{}", keyFingerprint);
+}
+
+std::string placeKey(std::string_view host, std::string_view path) {
+  return fmt::format("place:{}{}", host, path);
+}
+
+std::string quotaKey(std::string_view host, std::string_view prefix) {
+  return fmt::format("quota:{}{}", host, prefix);
+}
+
+std::string choreKey(std::string_view chore) { return fmt::format("chore:{}", chore); }
+
+Result<void> Storage::bringContent(std::int64_t, const NewContent&, WallTime) {
+  return Error{ErrorCode::kInvalid, "this storage holds no content of uploads"};
+}
+
+Result<std::optional<std::int64_t>> Storage::contentOf(std::int64_t) {
+  return std::optional<std::int64_t>();
+}
+
 Result<QuotaVerdict> measureUpload(Storage& storage, const UploadRecord& record,
                                    const UploadQuota& quota) {
   const auto before = storage.latestUpload(record.host, record.path);

@@ -168,6 +168,25 @@ struct UploadFilter {
 
 enum class Access { kRead, kWrite };
 
+/// What a transaction is about to change, named before it begins: an engine that has no one lock
+/// for all takes these in one order, so that no two transactions wait for each other, and what one
+/// has read under its key stays true until its commit. Made by the functions below alone.
+using StorageKeys = std::vector<std::string>;
+/// A user, by any of the public keys that the job may meet.
+std::string userKey(std::string_view keyFingerprint);
+/// A file that uploads change.
+std::string placeKey(std::string_view host, std::string_view path);
+/// What is kept at or beneath a prefix that has a quota.
+std::string quotaKey(std::string_view host, std::string_view prefix);
+/// What one process at a time does for all: expiry, sweeping.
+std::string choreKey(std::string_view chore);
+
+/// The content that an announced upload brings, where the storage holds content.
+struct NewContent {
+  std::int64_t content = 0;  ///< appendContent()'s, all but `rest`; 0: there is none
+  std::string rest = {};
+};
+
 /// One thread at a time. Each operation happens as a whole or, when it answers an error, not at
 /// all; outside a transaction it is durable when it returns. What is read is in its range, whatever
 /// the engine's file holds: times from 1970 to 9999, no size or count below 0. Texts may be any
@@ -178,10 +197,21 @@ class Storage {
  public:
   virtual ~Storage() = default;
 
+  /// Whether the content of uploads lives here, in one commit with its record, and the files are
+  /// copies of it (an engine that several hosts share); else it lives in the files alone.
+  virtual bool holdsContent() const { return false; }
+  /// Whether addVisits() is a cheap commit of its own, outside other transactions.
+  virtual bool countsVisitsApart() const { return false; }
+
   /// Transactions nest: the outermost makes all of it durable, an inner one can be taken back by
-  /// itself. One begun with kRead refuses writes (kInvalid). Use atomically() where it fits.
-  virtual Result<void> begin(Access access) = 0;
-  /// After an error everything since the matching begin() has been rolled back.
+  /// itself. One begun with kRead refuses writes (kInvalid). Use atomically() where it fits. `keys`
+  /// are of the outermost that writes: what it changes.
+  Result<void> begin(Access access) { return begin(access, {}); }
+  virtual Result<void> begin(Access access, const StorageKeys& keys) = 0;
+  /// After an error everything since the matching begin() has been rolled back. Of an engine that
+  /// several hosts share, the outermost may also say kAgain (as any operation may, and then
+  /// commit() does: the transaction is gone, and may be run anew) or kUnknown (nobody can tell
+  /// whether it happened).
   virtual Result<void> commit() = 0;
   virtual void rollback() = 0;
 
@@ -240,6 +270,14 @@ class Storage {
                                             std::string_view previousSha256) = 0;
   /// The new content of one that was announced without its sum is whole. kNotFound.
   virtual Result<void> completeUpload(std::int64_t pending, std::string_view sha256) = 0;
+  /// What the announced upload brings, before it is settled: from then on the latest record of its
+  /// path has this content, and what it replaces loses its own unless a version keeps that. Such an
+  /// engine's keepVersion() takes an OldContent without content and rest: it has it already.
+  /// kInvalid where !holdsContent(). kNotFound.
+  virtual Result<void> bringContent(std::int64_t pending, const NewContent& content, WallTime now);
+  /// The content of a record that is the latest of its path; nullopt: none is held, or it was
+  /// deleted. readContent() reads it. nullopt where !holdsContent().
+  virtual Result<std::optional<std::int64_t>> contentOf(std::int64_t upload);
   /// It will not happen: the note goes, and its user where that came to be with it and nothing else
   /// is kept.
   virtual Result<void> dropUpload(std::int64_t pending) = 0;

@@ -35,12 +35,12 @@ class FaultyStorage final : public Storage {
   /// Outermost transactions that were committed.
   int commits() const { return commits_; }
 
-  Result<void> begin(Access access) override {
+  Result<void> begin(Access access, const StorageKeys& keys) override {
     if (depth_ == 0) trouble_.reset();
     if (depth_ == 0 && whileLocked_) whileLocked_(access);
     if (depth_ == 0) access_ = access;
     if (fails()) return *trouble_;
-    Result<void> begun = inner_->begin(access);
+    Result<void> begun = inner_->begin(access, keys);
     if (begun) ++depth_;
     return begun;
   }

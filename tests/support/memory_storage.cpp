@@ -50,7 +50,7 @@ class MemoryStorage final : public Storage {
  public:
   explicit MemoryStorage(const StorageLimits& limits) : limits_(limits) {}
 
-  Result<void> begin(Access access) override {
+  Result<void> begin(Access access, const StorageKeys&) override {
     if (auto allowed = check(access); !allowed) return allowed;
     if (before_.empty()) access_ = access;
     before_.push_back(state_);
