@@ -408,6 +408,14 @@ class Cluster:
                 return pid
         return None
 
+    def kill_postgres(self, number):
+        """PostgreSQL alone, all of its processes; Patroni stays."""
+        pids = descendants(self.postmaster(number))
+        for sent in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sent)
+
     def sql(self, statement, number=None, patience=10):
         """Rows as lists of texts, from the primary or that machine; subprocess.CalledProcessError."""
         number = number or self.primary()
