@@ -301,11 +301,12 @@ class Cluster:
         folder = self._own_folder(f"h{number}/egalaxyd", owner)
         for name in ("state", "run"):
             self._own_folder(f"h{number}/egalaxyd/{name}", owner)
-        for name in ("srv/capsule", "srv/shared"):
-            self._own_folder(f"h{number}/{name}", owner)
+        config = self.render("egalaxyd.toml", number) + self._settings
+        for name in ("capsule", *re.findall(r"/srv/(shared[/\w]*)\"", config)):
+            self._own_folder(f"h{number}/srv/{name}", owner)
         page = self.folder / f"h{number}/srv/capsule/index.gmi"
         self._write(page, "# A capsule on three hosts\n=> /shared/ What everybody uploads\n", 0o644, owner)
-        self._write(folder / "egalaxyd.toml", self.render("egalaxyd.toml", number) + self._settings, owner=owner)
+        self._write(folder / "egalaxyd.toml", config, owner=owner)
         self._write(folder / "database.password", self._password + "\n", owner=owner)
         for name in ("capsule.crt", "capsule.key"):
             self._write(folder / name, (self.folder / name).read_text(), owner=owner)

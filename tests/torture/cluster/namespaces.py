@@ -1,5 +1,4 @@
 """Three machines that can be cut off: a network namespace for each, a bridge between them. Root alone."""
-import contextlib
 import os
 import subprocess
 
@@ -49,8 +48,8 @@ class Namespaces:
 
     def remove(self):
         for number in self._numbers:
-            with contextlib.suppress(OSError):
-                ip("netns", "del", self._name(number), check=False)
+            ip("link", "del", self._name(number), check=False)
+            ip("netns", "del", self._name(number), check=False)
         ip("link", "del", self._bridge, check=False)
 
     @staticmethod
