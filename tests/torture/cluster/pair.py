@@ -35,6 +35,11 @@ class Pair(Cluster):
     def postmaster(self, number):
         return self.postgres[number].pid if self.postgres[number].running() else None
 
+    def both_url(self):
+        """As a configuration names them; no password is needed here."""
+        hosts = ",".join(f"{self.network.address(number)}:{self.ports['5432']}" for number in self.numbers)
+        return f"postgresql://egalaxyd@{hosts}/egalaxyd"
+
     def data(self, number):
         return self.folder / f"h{number}/postgres/data"
 
@@ -80,6 +85,16 @@ class Pair(Cluster):
         self.as_postgres(POSTGRES / "pg_ctl", "promote", "-D", self.data(self.leader), "-w")
 
     def start(self, say=lambda words: None):
+        self.start_databases()
+        for number in self.numbers:
+            self.add_web(number)
+        for number in self.numbers:
+            self.await_web(number)
+        self.start_haproxy()
+        self._expect(self.haproxy, lambda: self.hosts_up() == len(self.numbers))
+
+    def start_databases(self):
+        """With a role and an empty database for egalaxyd."""
         self.make_database_files()
         self._own_folder("h1/postgres", self._database_account)
         self.as_postgres(POSTGRES / "initdb", "-D", self.data(1), "-U", "postgres", "-E", "UTF8", "--locale=C",
@@ -91,12 +106,6 @@ class Pair(Cluster):
         self.make_standby(2)
         if not eventually(self.standby_is_synchronous):
             raise RuntimeError("no synchronous standby: " + self.postgres[2].last_words())
-        for number in self.numbers:
-            self.add_web(number)
-        for number in self.numbers:
-            self.await_web(number)
-        self.start_haproxy()
-        self._expect(self.haproxy, lambda: self.hosts_up() == len(self.numbers))
 
     def sql_alone(self, statement):
         """As the superuser, in the database postgres, before there is another one."""
