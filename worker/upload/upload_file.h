@@ -72,7 +72,7 @@ class UploadFile {
   Result<void> findExisting();
 
   /// Some of what was appended, for whoever stores it elsewhere too: fewer than `most` bytes at the
-  /// end.
+  /// end. Beside finish(), too.
   Result<std::string> read(std::uint64_t offset, std::size_t most) const;
 
   /// Whether a file had the name at the last look.

@@ -60,8 +60,10 @@ class SiteHarness {
  public:
   explicit SiteHarness(std::size_t queueLimit = 8) : SiteHarness(openMemory, queueLimit) {}
   /// With a storage of the test's choice.
-  explicit SiteHarness(StorageLane::Open open, std::size_t queueLimit = 8)
-      : pool_(loop_, {"files", 1, queueLimit}),
+  explicit SiteHarness(StorageLane::Open open, std::size_t queueLimit = 8,
+                       std::unique_ptr<DatabaseLink> link = nullptr)
+      : teller_(link ? std::make_unique<ChangeTeller>(loop_, std::move(link)) : nullptr),
+        pool_(loop_, {"files", 1, queueLimit}),
         storage_(loop_, std::move(open), {.beforeCommit = [this] { return folders_.sync(); }}) {}
 
   EventLoop& loop() { return loop_; }
@@ -177,11 +179,13 @@ class SiteHarness {
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
   EventLoop loop_;
   Tasks tasks_;
+  const std::unique_ptr<ChangeTeller> teller_;  ///< nullptr: files hold the content of uploads
   Lane pool_;
   FolderSync folders_;  // the storage lane uses it to the end
   StorageLane storage_;
   Users users_{storage_};
-  Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
+  Uploads uploads_{loop_, tasks_, storage_,     folders_, shared_->slot(0), AddressMask::kFull,
+                   1,     "/",    teller_.get()};
   LimitsConfig limits_;
   ServerInfo info_{.worker = 1,
                    .workers = 4,
