@@ -85,7 +85,7 @@ class Worker {
         turn_(setup_.shared->writers(), setup_.sharedSlot),
         storage_(loop_,
                  [file = setup_.plan->config.server.stateDir / kDatabaseFile,
-                  limits = storageLimits(setup_.plan->config)] {
+                  limits = storageLimits(setup_.plan->config)](std::size_t) {
                    return openSqliteStorage(file, kStorageBusyTimeout, limits);
                  },
                  {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
@@ -242,7 +242,6 @@ class Worker {
   }
 
   /// Once an hour, removes metadata of users who have not come for long, and users without data.
-
   void forgetTheOld() {
     if (!expiry_ || loop_.now() < nextExpiry_) return;
     nextExpiry_ = loop_.now() + kExpiryInterval;
@@ -262,6 +261,11 @@ class Worker {
     if (users.ttl) forgetUsers(before(*users.ttl));
   }
 
+  /// One host at a time forgets.
+  StorageKeys expiryKeys() const {
+    return storage_.keys([] { return StorageKeys{choreKey("expiry")}; });
+  }
+
   /// And frees the room of their content, some of it at a time.
   void forgetVersions(WallTime now) {
     storage_.submit(
@@ -274,7 +278,8 @@ class Worker {
         },
         [this, now](Result<std::uint64_t> done) {
           if (done && *done > 0 && !leaving_) forgetVersions(now);
-        });
+        },
+        expiryKeys());
   }
 
   void forgetMetadata(WallTime lastSeen) {
@@ -284,7 +289,8 @@ class Worker {
                         spdlog::info("{} values of users not seen within metadata_ttl were removed",
                                      *forgotten);
                       }
-                    });
+                    },
+                    expiryKeys());
   }
 
   /// Removes a batch at a time, so that other writers wait for no more than one.
@@ -295,7 +301,8 @@ class Worker {
           const std::uint64_t all = before + (gone ? *gone : 0);
           if (gone && *gone == kExpiryBatch && !leaving_) return forgetUsers(lastSeen, all);
           if (all > 0) spdlog::info("{} users not seen within users.ttl were removed", all);
-        });
+        },
+        expiryKeys());
   }
 
   /// The latest time that is on record: a clock that is ahead of it may be wrong.

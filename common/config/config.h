@@ -120,6 +120,10 @@ struct UsersConfig {
   bool operator==(const UsersConfig&) const = default;
 };
 
+/// What one upload may have where a database holds its content, and from where on it is slow.
+inline constexpr std::uint64_t kMostSharedUpload = 1024 * 1024 * 1024;
+inline constexpr std::uint64_t kLargeSharedUpload = 256 * 1024 * 1024;
+
 enum class StorageKind { kSqlite, kPostgresql };
 
 /// Where users, their metadata and upload records are kept: a file of this host's, or a database

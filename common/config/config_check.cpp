@@ -57,6 +57,16 @@ std::string targetFault(std::string_view to) {
   return {};
 }
 
+constexpr std::size_t kMaxFleetName = 64;
+
+bool isFleetName(std::string_view name) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  return name.size() <= kMaxFleetName && std::ranges::all_of(name, fits);
+}
+
 bool isUnspecified(const ListenAddress& address, bool v4) {
   const auto parsed = IpAddress::parse(address.host);
   return parsed && parsed->isV4() == v4 && parsed == IpAddress::parse(v4 ? "0.0.0.0" : "::");
@@ -84,6 +94,7 @@ class Checker {
     certificate("tls", config_.tls.certificate, config_.tls.key);
     limits();
     others();
+    storage();
     sites();
     siteNames();
     for (const SiteConfig& site : config_.sites) checkSite(site);
@@ -207,6 +218,37 @@ class Checker {
                            fmt::format("one log too many; allowed: {} of all sites together, since "
                                        "each worker keeps them open; sites may share one",
                                        kMostLogs)});
+  }
+
+  void storage() {
+    const StorageConfig& storage = config_.storage;
+    mustBePositive("storage.patience", storage.patience);
+    if (!storage.host.empty() && !isFleetName(storage.host)) {
+      complain("storage.host",
+               fmt::format("found {}; allowed: 1 to {} letters, digits, \"-\", \"_\" and \".\"",
+                           tomlText(storage.host), kMaxFleetName));
+    }
+    if (storage.engine == StorageKind::kSqlite) return needsNoDatabase();
+    if (storage.url.empty() && !isFaulty("storage", "url")) {
+      complain("storage.url",
+               "is missing; it tells the database's hosts, e.g. "
+               R"("postgresql://egalaxyd@db1,db2,db3/egalaxyd?sslmode=verify-full")");
+    }
+    if (withoutPassword(storage.url) != storage.url) {
+      complain("storage.url",
+               "holds a password; write that into a file (mode 0600), and its name into "
+               "storage.password");
+    }
+  }
+
+  /// A url that nobody looks at would hide that all is kept on one machine.
+  void needsNoDatabase() {
+    if (isFaulty("storage", "engine")) return;
+    const StorageConfig& storage = config_.storage;
+    const bool urlIsSet = !storage.url.empty();
+    if (!urlIsSet && storage.password.empty()) return;
+    complain(urlIsSet ? "storage.url" : "storage.password",
+             R"(is of no use with engine = "sqlite"; set storage.engine = "postgresql")");
   }
 
   /// Nobody wants a server that answers everything with 53; this is a file that was cut short.
@@ -389,6 +431,12 @@ class Checker {
 
   void checkUpload(const MountConfig& mount, const UploadArgs& upload) {
     checkWriters(mount, upload);
+    const bool isShared = config_.storage.engine == StorageKind::kPostgresql;
+    if (isShared && upload.maxSize > kMostSharedUpload) {
+      about(mount, "upload.max_size",
+            fmt::format("found {}; allowed: {} at most, since the database holds it",
+                        sizeText(upload.maxSize), sizeText(kMostSharedUpload)));
+    }
     const std::string table = mount.dottedKey + ".upload";
     if (upload.createDirectories && upload.newFolders == 0) {
       about(mount, "upload.new_folders",

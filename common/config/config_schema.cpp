@@ -223,6 +223,25 @@ std::optional<ModuleArgs> moduleArgs(std::string_view name) {
   return std::nullopt;
 }
 
+std::string withoutPassword(std::string_view url) {
+  constexpr std::string_view kMask = "(masked)";
+  std::string shown(url);
+  const auto begin = shown.find("://");
+  if (begin != std::string::npos) {
+    const std::size_t from = begin + 3;
+    const std::size_t end = std::min(shown.find_first_of("/?", from), shown.size());
+    const auto at = shown.rfind('@', end);
+    const auto colon = shown.find(':', from);
+    if (at != std::string::npos && colon < at) shown.replace(colon + 1, at - colon - 1, kMask);
+  }
+  constexpr std::string_view kKey = "password=";
+  for (auto key = shown.find(kKey); key != std::string::npos; key = shown.find(kKey, key)) {
+    key += kKey.size();
+    shown.replace(key, std::min(shown.find('&', key), shown.size()) - key, kMask);
+  }
+  return shown;
+}
+
 namespace forms {
 
 Form<bool> flag() {
@@ -518,6 +537,18 @@ Form<SandboxMode> sandboxMode() {
   return oneOf<SandboxMode>({{"off", SandboxMode::kOff},
                              {"auto", SandboxMode::kAuto},
                              {"required", SandboxMode::kRequired}});
+}
+
+Form<StorageKind> storageKind() {
+  return oneOf<StorageKind>(
+      {{"sqlite", StorageKind::kSqlite}, {"postgresql", StorageKind::kPostgresql}});
+}
+
+Form<std::string> databaseUrl() {
+  Form<std::string> form = text();
+  form.write = [](const std::string& url) { return Scalar(withoutPassword(url)); };
+  form.secretIfWrong = true;
+  return form;
 }
 
 Form<TlsVersion> tlsVersion() {

@@ -55,6 +55,10 @@ std::string tomlText(const Scalar& value);
 /// One key of a dotted key, quoted where TOML wants it.
 std::string tomlKey(std::string_view key);
 
+/// A database's url with "(masked)" for the password that does not belong there: before the "@", or
+/// after "password=".
+std::string withoutPassword(std::string_view url);
+
 /// Whether the values of a map may be secrets.
 enum class Secrecy { kPublic, kSecret };
 
@@ -91,6 +95,8 @@ Form<Overwrite> overwrite();
 Form<std::uint32_t> fileMode();     ///< "folder" (0), or "0600" to "0666"
 Form<KeptVersions> keptVersions();  ///< "off", 1 to 1,000,000, or a duration
 Form<SandboxMode> sandboxMode();
+Form<StorageKind> storageKind();
+Form<std::string> databaseUrl();  ///< shown without a password, see withoutPassword()
 Form<TlsVersion> tlsVersion();
 Form<LogLevel> logLevel();
 Form<LogFormat> logFormat();
@@ -167,6 +173,15 @@ void describe(V& v, UsersConfig& c) {
   v.key("metadata_ttl", c.metadataTtl, forms::optionalDuration());
   v.key("ttl", c.ttl, forms::optionalDuration());
   v.key("new_per_minute", c.newPerMinute, forms::count());
+}
+
+template <class V>
+void describe(V& v, StorageConfig& c) {
+  v.key("engine", c.engine, forms::storageKind());
+  v.key("url", c.url, forms::databaseUrl());
+  v.key("password", c.password, forms::path());
+  v.key("patience", c.patience, forms::duration());
+  v.key("host", c.host, forms::text());
 }
 
 template <class V>
@@ -450,6 +465,7 @@ void describe(V& v, Config& c) {
   v.section("limits", c.limits);
   v.section("rate_limit", c.rateLimit);
   v.section("users", c.users);
+  v.section("storage", c.storage);
   v.people("people", c.people);
   v.section("log", c.log);
   v.section("status", c.status);

@@ -92,10 +92,12 @@ Failure failureOf(const Error& error, int otherwise) {
   switch (error.code) {
     case ErrorCode::kExists:
     case ErrorCode::kBusy:
+    case ErrorCode::kAgain:
     case ErrorCode::kNotFound:
       return {EX_UNAVAILABLE, {error.message}};
     case ErrorCode::kNoSpace:
     case ErrorCode::kIo:
+    case ErrorCode::kUnknown:
       return {EX_OSERR, {error.message}};
     case ErrorCode::kPermission:
       return {EX_NOPERM, {error.message}};

@@ -30,6 +30,14 @@ class FaultyStorage final : public Storage {
   /// Fails the next commit of an outermost transaction that writes.
   void failNextCommit() { failsCommit_ = true; }
   int calls() const { return calls_; }
+  enum class Moment { kBegin, kCommit };
+  using Fate = std::function<std::optional<Error>(Moment, const StorageKeys&)>;
+  /// Asked at the beginning and at the commit of each outermost transaction that writes: an error
+  /// is the answer, and nothing has happened.
+  void follow(Fate fate) { fate_ = std::move(fate); }
+  /// addVisits() is a commit of its own.
+  void countVisitsApart() { visitsApart_ = true; }
+  bool countsVisitsApart() const override { return visitsApart_; }
   /// Called before each transaction begins, as if a lock were waited for.
   void whileLocked(std::function<void(Access)> wait) { whileLocked_ = std::move(wait); }
   /// Outermost transactions that were committed.
@@ -39,7 +47,7 @@ class FaultyStorage final : public Storage {
     if (depth_ == 0) trouble_.reset();
     if (depth_ == 0 && whileLocked_) whileLocked_(access);
     if (depth_ == 0) access_ = access;
-    if (fails()) return *trouble_;
+    if (fails() || isFated(Moment::kBegin, keys)) return *trouble_;
     Result<void> begun = inner_->begin(access, keys);
     if (begun) ++depth_;
     return begun;
@@ -49,7 +57,7 @@ class FaultyStorage final : public Storage {
     const bool isWriters = depth_ == 0 && access_ == Access::kWrite;
     const bool failsNow = isWriters && std::exchange(failsCommit_, false);
     if (failsNow) trouble_ = error_;
-    if (failsNow || fails()) {
+    if (failsNow || fails() || isFated(Moment::kCommit, {})) {
       inner_->rollback();
       return *trouble_;
     }
@@ -210,6 +218,12 @@ class FaultyStorage final : public Storage {
   }
 
  private:
+  bool isFated(Moment moment, const StorageKeys& keys) {
+    if (!fate_ || depth_ > 0 || access_ == Access::kRead) return false;
+    const auto error = fate_(moment, keys);
+    if (error) trouble_ = error;
+    return error.has_value();
+  }
   bool fails() {
     const bool fail = ++calls_ == failAt_ || always_;
     if (fail) trouble_ = always_.value_or(error_);
@@ -220,6 +234,8 @@ class FaultyStorage final : public Storage {
   int failAt_;
   Error error_;
   std::function<void(Access)> whileLocked_;
+  Fate fate_;
+  bool visitsApart_ = false;
   std::optional<Error> always_;
   int calls_ = 0;
   int depth_ = 0;

@@ -24,15 +24,18 @@ std::invoke_result_t<Work&> resultOf(Work& work) {
 class Job {
  public:
   virtual ~Job() = default;
-  /// Must not throw.
+  /// Must not throw. May run again until it is settled.
   virtual void run() = 0;
-  /// Makes `error` the result: instead of run(), or in place of what run() gave.
+  /// What it gave is its result: it lets go of what only run() needs.
+  virtual void settle() = 0;
+  /// Makes `error` the result, instead of run() or in place of what it gave, and settles.
   virtual void fail(const Error& error) = 0;
   virtual void answer() = 0;
 };
 using Jobs = std::vector<std::unique_ptr<Job>>;
 
-/// `work()` returns a Result, which `done(result)` gets. `work` is destroyed where it ran.
+/// `work()` returns a Result, which `done(result)` gets. `work` is destroyed where it ran, once
+/// that is settled.
 template <class Work, class Done>
 class TypedJob final : public Job {
  public:
@@ -40,12 +43,10 @@ class TypedJob final : public Job {
   static_assert(std::is_constructible_v<Outcome, Error>, "work() returns a Result");
 
   TypedJob(Work work, Done done) : work_(std::move(work)), done_(std::move(done)) {}
-  void run() override {
-    result_.emplace(resultOf(*work_));
-    work_.reset();
-  }
+  void run() override { result_.emplace(resultOf(*work_)); }
+  void settle() override { work_.reset(); }
   void fail(const Error& error) override {
-    work_.reset();
+    settle();
     result_.emplace(error);
   }
   void answer() override { done_(std::move(*result_)); }

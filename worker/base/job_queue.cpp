@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <iterator>
 #include <utility>
 
@@ -68,11 +70,22 @@ std::unique_ptr<Job> JobQueue::take() {
   return job;
 }
 
-Jobs JobQueue::takeAll() {
+Jobs JobQueue::takeAll(std::size_t most) {
   const MutexLock lock(mutex_);
-  Jobs all(std::make_move_iterator(jobs_.begin()), std::make_move_iterator(jobs_.end()));
-  jobs_.clear();
+  const auto end = jobs_.begin() + static_cast<std::ptrdiff_t>(std::min(most, jobs_.size()));
+  Jobs all(std::make_move_iterator(jobs_.begin()), std::make_move_iterator(end));
+  jobs_.erase(jobs_.begin(), end);
   return all;
+}
+
+void JobQueue::putBack(Jobs jobs) {
+  if (jobs.empty()) return;
+  {
+    const MutexLock lock(mutex_);
+    jobs_.insert(jobs_.begin(), std::make_move_iterator(jobs.begin()),
+                 std::make_move_iterator(jobs.end()));
+  }
+  changed_.notifyOne();
 }
 
 bool JobQueue::wait(Clock::time_point until) {
@@ -86,6 +99,11 @@ bool JobQueue::wait(Clock::time_point until) {
   }
   woken_ = false;
   return !stopping_;
+}
+
+void JobQueue::pause(Clock::time_point until) {
+  const MutexLock lock(mutex_);
+  while (!stopping_ && !woken_ && Clock::now() < until) changed_.waitUntil(mutex_, until);
 }
 
 void JobQueue::deliver(Jobs jobs) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -43,10 +44,14 @@ class JobQueue {
 
   /// Waits for the next job and takes it, in order of arrival; nullptr after stop().
   std::unique_ptr<Job> take();
-  /// Takes all queued jobs, without waiting.
-  Jobs takeAll();
+  /// Takes all queued jobs, or the first of them, without waiting.
+  Jobs takeAll(std::size_t most = std::numeric_limits<std::size_t>::max());
+  /// Puts jobs that were taken before all others, whatever the limit.
+  void putBack(Jobs jobs);
   /// Waits until there are jobs, wake() was called or `until` is reached. False after stop().
   bool wait(Clock::time_point until);
+  /// Waits until `until`, wake() or stop(), whatever is queued.
+  void pause(Clock::time_point until);
   /// Answers the jobs, on the loop.
   void deliver(Jobs jobs);
 

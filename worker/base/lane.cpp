@@ -23,6 +23,7 @@ void Lane::runThread() {
   while (auto job = queue_.take()) {
     try {
       job->run();
+      job->settle();
       Jobs one;
       one.push_back(std::move(job));
       queue_.deliver(std::move(one));

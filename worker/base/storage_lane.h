@@ -1,9 +1,11 @@
-// A worker's storage thread: its jobs share transactions (group commit), and the loop never waits
-// for a disk or for another process's lock.
+// A worker's storage threads: their jobs share transactions (group commit), and the loop never
+// waits for a disk, for another process's lock or for a database that is away.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,6 +25,15 @@
 
 namespace egalaxyd {
 
+/// What is different with an engine that several hosts share.
+struct SharedEngineRules {
+  std::size_t threads = 2;      ///< one runs a group while the other commits its own
+  std::size_t groupLimit = 32;  ///< jobs in one transaction: each key is a lock in the database
+  std::chrono::milliseconds patience{
+      45'000};  ///< how long a job may wait for an engine that is away
+  std::chrono::milliseconds retryDelay{250};  ///< between attempts meanwhile
+};
+
 struct StorageLaneOptions {
   std::size_t queueLimit = 4096;  ///< queued jobs; any more are answered kBusy
   std::size_t visitLimit = 4096;  ///< users with unwritten visits; those of more are not counted
@@ -37,9 +48,11 @@ struct StorageLaneOptions {
   /// How long to wait for `turn`: many times what a group takes. After that the holder is assumed
   /// to hang, and only SQLite's lock decides.
   std::chrono::milliseconds turnPatience{5000};
+  std::optional<SharedEngineRules> shared = {};
 };
 
-/// Made in the worker, after the fork; all members but lastError() belong to the loop's thread.
+/// Made in the worker, after the fork; all members but lastError() and enginesUp() belong to the
+/// loop's thread.
 ///
 /// Group commit: all jobs that are queued once the lock is held run together, as one transaction
 /// with one commit, and are answered when it is durable. Jobs that only read go first, in a
@@ -49,67 +62,104 @@ struct StorageLaneOptions {
 /// A storage that cannot be opened, or fails, is opened anew at most every `reopenDelay`; meanwhile
 /// jobs are answered with its error. The destructor finishes the submitted jobs; a foreign lock
 /// delays it by at most twice the turn's patience and the storage's busy timeout.
+///
+/// With an engine that several hosts share, each thread has a storage of its own, and a group is
+/// what waited when it began, since its keys are taken first. A group of which nothing happened
+/// (kAgain), and one whose engine is away (kBusy), goes back to the queue and runs again, on
+/// whichever thread; a job that has waited for longer than the patience is answered kBusy. kUnknown
+/// is answered as it is: nobody can tell whether the group happened.
 class StorageLane {
  public:
-  /// Called on the storage thread.
-  using Open = std::function<Result<std::unique_ptr<Storage>>()>;
+  /// Called on a storage thread, with its number.
+  using Open = std::function<Result<std::unique_ptr<Storage>>(std::size_t)>;
 
   StorageLane(EventLoop& loop, Open open, StorageLaneOptions options = {});
   ~StorageLane();
   StorageLane(const StorageLane&) = delete;
   StorageLane& operator=(const StorageLane&) = delete;
 
-  /// `work(Storage&)` returns a Result; it runs once at most, on the thread, within a transaction,
-  /// and touches only the storage and what it captured by value. `done(result)` runs on the loop,
-  /// later, whatever happens: kBusy when the queue was full and work() never ran.
+  /// `work(Storage&)` returns a Result; it runs on a thread, within a transaction, and touches only
+  /// the storage and what it captured by value. It may run several times, of which all but the last
+  /// leave no trace in the storage. `done(result)` runs on the loop, later, whatever happens: kBusy
+  /// when the queue was full and work() never ran. `keys`: what it changes, see keys().
   template <class Work, class Done>
-  void submit(Work work, Done done) {
-    add(Access::kWrite, makeJob(within(Access::kWrite, std::move(work)), std::move(done)));
+  void submit(Work work, Done done, StorageKeys keys = {}) {
+    add(Access::kWrite, makeJob(within(Access::kWrite, std::move(work)), std::move(done)),
+        std::move(keys));
   }
   /// Like submit(), for work that only reads: it needs no lock, and works even when the disk is
   /// full. It may overtake a submit() that has not been answered yet.
   template <class Work, class Done>
   void submitRead(Work work, Done done) {
-    add(Access::kRead, makeJob(within(Access::kRead, std::move(work)), std::move(done)));
+    add(Access::kRead, makeJob(within(Access::kRead, std::move(work)), std::move(done)), {});
   }
 
   /// `co_await storage.write(work)` is the Result of work(Storage&), as submit() gives it; see
   /// Lane::run for what `work` may touch.
   template <class Work>
-  auto write(Work work) {
-    return ask(Access::kWrite, std::move(work));
+  auto write(Work work, StorageKeys keys = {}) {
+    return ask(Access::kWrite, std::move(work), std::move(keys));
   }
   /// The same for submitRead().
   template <class Work>
   auto read(Work work) {
-    return ask(Access::kRead, std::move(work));
+    return ask(Access::kRead, std::move(work), {});
+  }
+
+  /// What a job changes, for an engine that locks by it: `make()` is not called for another.
+  template <class Make>
+  StorageKeys keys(Make make) const {
+    return options_.shared ? make() : StorageKeys();
   }
 
   /// Records visits of the certificate's user as of now; they are written with the next group of
-  /// writes, at most `visitDelay` later.
+  /// writes, or in a commit of their own, at most `visitDelay` later.
   void recordVisit(Visit visit);
+
+  /// Nobody waits any longer for an engine that is away.
+  void giveUp();
 
   /// Jobs whose answer has not been given yet.
   std::size_t pending() const { return queue_.pending(); }
 
   /// Why the last work on the storage failed, for the operator; "" if it did not. Any thread.
   std::string lastError() const;
+  /// Threads whose last work on the storage did not fail. Any thread.
+  std::size_t enginesUp() const;
 
  private:
   struct Request final : Job {
-    Request(Access a, std::unique_ptr<Job> j) : access(a), job(std::move(j)) {}
+    Request(Access a, std::unique_ptr<Job> j, StorageKeys k, Clock::time_point u)
+        : access(a), job(std::move(j)), keys(std::move(k)), until(u) {}
     void run() override { job->run(); }
+    void settle() override { job->settle(); }
     void fail(const Error& error) override { job->fail(error); }
     void answer() override { job->answer(); }
     const Access access;
     const std::unique_ptr<Job> job;
+    const StorageKeys keys;
+    const Clock::time_point until;  ///< it may wait for an engine that is away
   };
   using Visits = std::map<std::string, Visit>;  ///< by certificate
 
+  /// A thread's own.
+  struct Engine {
+    explicit Engine(std::size_t n) : number(n) {}
+    const std::size_t number;
+    Jobs readers = {};
+    Jobs writers = {};
+    std::unique_ptr<Storage> storage = nullptr;
+    bool reopenNeeded = false;        ///< it failed in a way that opening it anew may fix
+    Access troubled = Access::kRead;  ///< the access whose group set its trouble
+    Clock::time_point nextOpen = {};
+    unsigned repeats = 0;  ///< groups that were put back, without one in between that was not
+    Clock::time_point nextGroup = {};
+  };
+
   /// Wraps `work` in a nested transaction, which is rolled back alone if `work` fails.
   template <class Work>
-  auto within(Access access, Work work) {
-    return [this, access, work = std::move(work)]() mutable {
+  static auto within(Access access, Work work) {
+    return [access, work = std::move(work)]() mutable {
       return atomically(*storage_, access, [&] {
         auto inStorage = [&] { return work(*storage_); };
         return resultOf(inStorage);
@@ -117,44 +167,53 @@ class StorageLane {
     };
   }
   template <class Work>
-  auto ask(Access access, Work work) {
+  auto ask(Access access, Work work, StorageKeys keys) {
     return asyncJob(within(access, std::move(work)),
-                    [this, access](std::unique_ptr<Job> job) { add(access, std::move(job)); });
+                    [this, access, keys = std::move(keys)](std::unique_ptr<Job> job) mutable {
+                      add(access, std::move(job), std::move(keys));
+                    });
   }
 
-  void add(Access access, std::unique_ptr<Job> job);
-  void runThread();
-  Clock::time_point nextDuty() const;
+  void add(Access access, std::unique_ptr<Job> job, StorageKeys keys);
+  void runThread(Engine& engine);
+  Clock::time_point nextDuty(const Engine& engine) const;
+  bool looksAgain(const Engine& engine) const;
   bool visitsAreDue(bool last) const;
-  void sortJobs();
-  void runGroup(Access access);
-  void openStorage();
+  void sortJobs(Engine& engine, bool all);
+  void runGroup(Engine& engine, Access access);
+  Result<void> begin(Engine& engine, Access access, const Jobs& jobs);
+  Result<void> finish(Engine& engine, Access access, const Jobs& jobs);
+  bool mayRunAgain(const Result<void>& done) const;
+  void runAgainLater(Engine& engine, Jobs jobs, const Error& error);
+  void openStorage(Engine& engine);
   Visits takeVisits();
-  Result<void> addVisits(const Visits& visits);
+  Result<void> addVisits(Storage& storage, const Visits& visits);
+  void writeVisits(Engine& engine);
   void putBack(Visits visits);
-  std::optional<Error> trouble() const;
-  void note(const std::optional<Error>& trouble, Access access);
+  std::chrono::milliseconds pauseBefore(unsigned repeat, const Error& error) const;
+  std::optional<Error> troubleOf(const Engine& engine) const;
+  void note(Engine& engine, const std::optional<Error>& trouble, Access access);
+  void complain(const std::optional<Error>& trouble) EGALAXYD_REQUIRES(mutex_);
+
+  /// Of the storage thread that looks.
+  inline static thread_local Storage* storage_ = nullptr;
 
   const Open open_;
   const StorageLaneOptions options_;
   JobQueue queue_;
+  std::atomic<bool> givenUp_ = false;
 
   mutable Mutex mutex_;
   Visits visits_ EGALAXYD_GUARDED_BY(mutex_);
   Clock::time_point visitsDue_ EGALAXYD_GUARDED_BY(mutex_);  ///< valid while visits_ is not empty
-  std::optional<Error> trouble_ EGALAXYD_GUARDED_BY(mutex_);
+  Clock::time_point nextComplaint_ EGALAXYD_GUARDED_BY(mutex_);
+  /// An error was logged, but not yet that it is over.
+  bool complained_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  std::vector<std::optional<Error>> troubles_ EGALAXYD_GUARDED_BY(mutex_);  ///< of each engine
 
-  // Used only by the storage thread.
-  Jobs readers_;
-  Jobs writers_;
-  std::unique_ptr<Storage> storage_;
-  bool reopenNeeded_ = false;        ///< storage_ failed in a way that opening it anew may fix
-  Access troubled_ = Access::kRead;  ///< the access whose group set trouble_
-  Clock::time_point nextOpen_{};
-  Clock::time_point nextComplaint_{};
-  bool complained_ = false;  ///< an error was logged, but not yet that it is over
+  std::deque<Engine> engines_;  ///< each its thread's own
 
-  std::jthread thread_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace egalaxyd

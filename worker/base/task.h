@@ -225,14 +225,15 @@ Async<T> async(Begin begin) {
 template <class Work, class Add>
 auto asyncJob(Work work, Add add) {
   using Outcome = std::invoke_result_t<Work&>;
-  return Async<Outcome>([work = std::move(work), add](const Cancellation* cancellation,
-                                                      typename Async<Outcome>::Done done) mutable {
-    auto unlessCancelled = [work = std::move(work), cancellation]() mutable -> Outcome {
-      if (cancellation != nullptr && cancellation->requested()) return Cancellation::error();
-      return work();
-    };
-    add(makeJob(std::move(unlessCancelled), std::move(done)));
-  });
+  return Async<Outcome>(
+      [work = std::move(work), add = std::move(add)](const Cancellation* cancellation,
+                                                     typename Async<Outcome>::Done done) mutable {
+        auto unlessCancelled = [work = std::move(work), cancellation]() mutable -> Outcome {
+          if (cancellation != nullptr && cancellation->requested()) return Cancellation::error();
+          return work();
+        };
+        add(makeJob(std::move(unlessCancelled), std::move(done)));
+      });
 }
 
 /// The tasks of one loop that no coroutine awaits. Must outlive the lanes whose jobs they await.

@@ -32,6 +32,11 @@ auto ofKnownUser(const ClientIdentity& identity, T none, Read read) {
   };
 }
 
+/// What a job for the certificate's user changes.
+StorageKeys keysOf(const StorageLane& lane, const ClientIdentity& identity) {
+  return lane.keys([&] { return StorageKeys{userKey(identity.keyFingerprint)}; });
+}
+
 }  // namespace
 
 void Users::admit(const ClientIdentity& identity) {
@@ -68,26 +73,32 @@ Users::Answer<std::optional<std::string>> Users::read(const ClientIdentity& iden
 
 Users::Answer<void> Users::write(const ClientIdentity& identity, std::string key,
                                  std::string value) {
-  return storage_.write([names = Names(identity), key = std::move(key),
-                         value = std::move(value)](Storage& storage) -> Result<void> {
-    const auto user = storage.resolveUser(names.certificate, names.key, wallNow(), names.claimed);
-    if (!user) return user.error();
-    return storage.writeMetadata(*user, key, value, wallNow());
-  });
+  return storage_.write(
+      [names = Names(identity), key = std::move(key),
+       value = std::move(value)](Storage& storage) -> Result<void> {
+        const auto user =
+            storage.resolveUser(names.certificate, names.key, wallNow(), names.claimed);
+        if (!user) return user.error();
+        return storage.writeMetadata(*user, key, value, wallNow());
+      },
+      keysOf(storage_, identity));
 }
 
 Users::Answer<void> Users::update(const ClientIdentity& identity, std::string key,
                                   std::function<std::string(std::optional<std::string>)> change) {
-  return storage_.write([names = Names(identity), key = std::move(key),
-                         change = std::move(change)](Storage& storage) -> Result<void> {
-    const auto user = storage.resolveUser(names.certificate, names.key, wallNow(), names.claimed);
-    if (!user) return user.error();
-    auto value = storage.readMetadata(*user, key);
-    if (!value) return value.error();
-    auto changed = contained("a change of metadata", [&] { return change(std::move(*value)); });
-    if (!changed) return changed.error();
-    return storage.writeMetadata(*user, key, *changed, wallNow());
-  });
+  return storage_.write(
+      [names = Names(identity), key = std::move(key),
+       change = std::move(change)](Storage& storage) -> Result<void> {
+        const auto user =
+            storage.resolveUser(names.certificate, names.key, wallNow(), names.claimed);
+        if (!user) return user.error();
+        auto value = storage.readMetadata(*user, key);
+        if (!value) return value.error();
+        auto changed = contained("a change of metadata", [&] { return change(std::move(*value)); });
+        if (!changed) return changed.error();
+        return storage.writeMetadata(*user, key, *changed, wallNow());
+      },
+      keysOf(storage_, identity));
 }
 
 Users::Answer<void> Users::remove(const ClientIdentity& identity, std::string key) {
@@ -97,7 +108,8 @@ Users::Answer<void> Users::remove(const ClientIdentity& identity, std::string ke
         if (!user) return user.error();
         if (!*user) return {};
         return storage.removeMetadata(**user, key);
-      });
+      },
+      keysOf(storage_, identity));
 }
 
 Users::Answer<std::vector<Users::Entry>> Users::findAll(std::string prefix, std::size_t limit) {

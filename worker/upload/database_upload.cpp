@@ -99,7 +99,7 @@ Task<Result<void>> DatabaseUpload::bringMost(std::uint64_t most) {
 
 Task<Result<void>> DatabaseUpload::commit() {
   const auto storeIt = [this](Storage& storage) { return storeIn(storage); };
-  const auto stored = co_await uploads_.storage_.write(storeIt);
+  const auto stored = co_await uploads_.storage_.write(storeIt, keys());
   if (!stored) {
     if (stored.error().code == ErrorCode::kUnknown) answerUnknown(uploadFailure(stored.error()));
     co_return stored.error();

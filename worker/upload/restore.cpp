@@ -53,7 +53,7 @@ Result<bool> holds(const SiteRoot& root, const std::string& relative, const std:
 class LoneUploads {
  public:
   LoneUploads(const Config& config, SharedState& shared, std::int64_t worker)
-      : storage_(loop_, [&config] { return openStorage(config); },
+      : storage_(loop_, [&config](std::size_t) { return openStorage(config); },
                  {.beforeCommit = [this] { return folders_.sync(); }}),
         uploads_(loop_, tasks_, storage_, folders_, shared.slot(0), config.log.clientIp, worker,
                  config.server.stateDir) {}

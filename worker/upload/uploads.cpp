@@ -141,7 +141,8 @@ void Uploads::remember(const std::string& host, const Request& request, const st
           spdlog::debug("a refused upload was not recorded: {}",
                         logQuote(recorded.error().message));
         }
-      });
+      },
+      storage_.keys([&] { return key.empty() ? StorageKeys() : StorageKeys{userKey(key)}; }));
 }
 
 UploadRecord Uploads::recordOf(const std::string& host, const Request& request,

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <deque>
+#include <filesystem>
 #include <future>
 
 #include "tests/support/deadline.h"
@@ -26,8 +28,9 @@ const StorageLaneOptions kPatient{.visitDelay = std::chrono::hours(1),
 
 class StorageLaneTest : public testing::Test {
  protected:
-  void start(StorageLane::Open open, StorageLaneOptions options = kPatient) {
-    thread_.emplace(loop_, std::move(open), options);
+  void start(std::function<Opened()> open, StorageLaneOptions options = kPatient) {
+    thread_.emplace(
+        loop_, [open = std::move(open)](std::size_t) { return open(); }, options);
   }
 
   void turn() {
@@ -476,6 +479,239 @@ TEST_F(StorageLaneTest, LeavesAForeignLockBehind) {
   turn();
   ASSERT_TRUE(result);
   EXPECT_EQ(result->error().code, ErrorCode::kBusy);
+}
+
+/// Over an engine that several hosts share, whose bad days the test makes.
+class SharedStorageLaneTest : public StorageLaneTest {
+ protected:
+  using Moment = FaultyStorage::Moment;
+
+  void start(std::size_t threads = 1, std::chrono::milliseconds patience = std::chrono::hours(1)) {
+    startShared({.threads = threads, .patience = patience, .retryDelay = kRetry});
+  }
+  void startShared(SharedEngineRules rules) {
+    StorageLaneOptions options = kPatient;
+    options.reopenDelay = kRetry;
+    options.visitDelay = visitDelay_;
+    options.shared = rules;
+    const auto fate = [this](Moment moment, const StorageKeys& keys) { return next(moment, keys); };
+    thread_.emplace(
+        loop_,
+        [this, fate](std::size_t) -> Opened {
+          auto opened = openSqliteStorage(file_, std::chrono::seconds(20));
+          if (!opened) return opened;
+          auto storage = std::make_unique<FaultyStorage>(std::move(*opened), 0);
+          storage->follow(fate);
+          storage->countVisitsApart();
+          return std::unique_ptr<Storage>(std::move(storage));
+        },
+        options);
+  }
+
+  /// On a storage thread.
+  std::optional<Error> next(Moment moment, const StorageKeys& keys) {
+    const MutexLock lock(mutex_);
+    if (moment == Moment::kBegin) keys_.push_back(keys);
+    if (moment == Moment::kBegin && away_) return Error{ErrorCode::kBusy, "it is away"};
+    if (moment == Moment::kBegin || commits_.empty()) return std::nullopt;
+    const ErrorCode code = commits_.front();
+    commits_.pop_front();
+    return Error{code, "its commit"};
+  }
+  void setAway(bool away) {
+    const MutexLock lock(mutex_);
+    away_ = away;
+  }
+  void nextCommits(std::deque<ErrorCode> codes) {
+    const MutexLock lock(mutex_);
+    commits_ = std::move(codes);
+  }
+  std::size_t attempts() {
+    const MutexLock lock(mutex_);
+    return keys_.size();
+  }
+  std::vector<StorageKeys> keys() {
+    const MutexLock lock(mutex_);
+    return std::exchange(keys_, {});
+  }
+
+  static constexpr std::chrono::milliseconds kRetry{5};
+  std::filesystem::path file_ = dir_ / "s.db";
+  std::unique_ptr<Storage> other_ = migratedSqlite(file_);
+  std::chrono::milliseconds visitDelay_ = std::chrono::hours(1);
+  Mutex mutex_;
+  bool away_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  std::deque<ErrorCode> commits_ EGALAXYD_GUARDED_BY(mutex_);
+  std::vector<StorageKeys> keys_ EGALAXYD_GUARDED_BY(mutex_);
+};
+
+TEST_F(SharedStorageLaneTest, KeepsJobsWhileTheEngineIsAway) {
+  start(2);
+  const std::string user = makeUser();
+  setAway(true);
+  std::optional<Result<void>> result;
+  thread_->submit(write(user, "k"), [&](Result<void> r) { result = std::move(r); });
+  const std::size_t before = attempts();
+  EXPECT_TRUE(eventually([&] { return attempts() > before + 2; }));
+  turn();
+  EXPECT_FALSE(result);
+  EXPECT_EQ(thread_->lastError(), "it is away");
+  EXPECT_LT(thread_->enginesUp(), 2u);
+  setAway(false);
+  runUntilIdle();
+  EXPECT_TRUE(*result);
+  EXPECT_EQ(must(other_->readMetadata(user)).size(), 1u);
+  EXPECT_TRUE(eventually([&] { return thread_->enginesUp() == 2; }));
+  EXPECT_EQ(thread_->lastError(), "");
+}
+
+TEST_F(SharedStorageLaneTest, AnswersBusyWhenThePatienceIsOver) {
+  start(2, std::chrono::milliseconds(20));
+  setAway(true);
+  int busy = 0;
+  for (int i = 0; i < 100; ++i) {  // more than one group
+    thread_->submit([](Storage&) { return Result<void>(); },
+                    [&](Result<void> r) { busy += r.error().code == ErrorCode::kBusy ? 1 : 0; });
+  }
+  runUntilIdle();
+  EXPECT_EQ(busy, 100);
+}
+
+TEST_F(SharedStorageLaneTest, WaitingJobsFillTheQueue) {
+  StorageLaneOptions options = kPatient;
+  start();
+  setAway(true);
+  int busy = 0;
+  const auto submit = [&] {
+    thread_->submit([](Storage&) { return Result<void>(); },
+                    [&](Result<void> r) { busy += r ? 0 : 1; });
+  };
+  for (std::size_t i = 0; i < options.queueLimit + 100; ++i) submit();
+  EXPECT_TRUE(eventually([&] {
+    turn();
+    return busy > 0;
+  }));
+  setAway(false);
+  runUntilIdle();
+  EXPECT_LE(busy, 100);
+}
+
+TEST_F(SharedStorageLaneTest, RunsAGroupAgainOfWhichNothingHappened) {
+  start();
+  const std::string user = makeUser();
+  nextCommits({ErrorCode::kAgain, ErrorCode::kAgain});
+  std::atomic<int> runs = 0;
+  const auto held = std::make_shared<int>(1);
+  std::optional<Result<void>> result;
+  thread_->submit(
+      [&runs, held, work = write(user, "k")](Storage& storage) {
+        ++runs;
+        return work(storage);
+      },
+      [&](Result<void> r) {
+        EXPECT_EQ(held.use_count(), 1);
+        result = std::move(r);
+      });
+  runUntilIdle();
+  EXPECT_TRUE(*result);
+  EXPECT_EQ(runs, 3);
+  EXPECT_EQ(must(other_->readMetadata(user)).size(), 1u);
+  EXPECT_EQ(thread_->lastError(), "");
+}
+
+TEST_F(SharedStorageLaneTest, SaysThatNobodyKnows) {
+  start();
+  nextCommits({ErrorCode::kUnknown});
+  const auto unknown = ask([](Storage&) { return Result<void>(); });
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUnknown);
+}
+
+TEST_F(SharedStorageLaneTest, TheJobsOfAnEngineThatHasForgottenAreRefused) {
+  start();
+  nextCommits({ErrorCode::kIo});
+  const auto refused = ask([](Storage&) { return Result<void>(); });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kIo);
+}
+
+TEST_F(SharedStorageLaneTest, TakesTheKeysOfAGroupBeforeItBegins) {
+  start();
+  auto release = jam();
+  const auto nothing = [](Storage&) { return Result<void>(); };
+  for (const char* key : {"a", "b"}) {
+    thread_->submit(
+        nothing, [](Result<void>) {}, thread_->keys([&] { return StorageKeys{userKey(key)}; }));
+  }
+  release.set_value();
+  runUntilIdle();
+  EXPECT_EQ(keys().back(), (StorageKeys{userKey("a"), userKey("b")}));
+}
+
+TEST_F(SharedStorageLaneTest, AGroupHoldsNoMoreKeysThanTheDatabaseHasLocks) {
+  startShared({.threads = 1, .groupLimit = 3});
+  auto release = jam();
+  for (int i = 0; i < 7; ++i) {
+    thread_->submit([](Storage&) { return Result<void>(); }, [](Result<void>) {}, {"key"});
+  }
+  keys();
+  release.set_value();
+  runUntilIdle();
+  std::size_t all = 0;
+  for (const StorageKeys& group : keys()) {
+    EXPECT_LE(group.size(), 3u);
+    all += group.size();
+  }
+  EXPECT_EQ(all, 7u);
+}
+
+TEST_F(SharedStorageLaneTest, OneThreadRunsAGroupWhileTheOtherIsBusy) {
+  start(2);
+  auto release = jam();
+  bool done = false;
+  thread_->submit([](Storage&) { return Result<void>(); }, [&](Result<void>) { done = true; });
+  EXPECT_TRUE(eventually([&] {
+    turn();
+    return done;
+  }));
+  release.set_value();
+  runUntilIdle();
+}
+
+TEST_F(SharedStorageLaneTest, CountsVisitsInACommitOfTheirOwn) {
+  visitDelay_ = std::chrono::milliseconds(5);
+  start(2);
+  setAway(true);  // of other transactions
+  for (const char* name : {"a", "b", "a"}) thread_->recordVisit(visit(name));
+  EXPECT_TRUE(
+      eventually([&] { return visitsOf(*other_, "a") == 2 && visitsOf(*other_, "b") == 1; }));
+  EXPECT_EQ(attempts(), 0u);
+}
+
+TEST_F(SharedStorageLaneTest, AnswersEverybodyOnceItHasGivenUp) {
+  start(2);
+  setAway(true);
+  int busy = 0;
+  for (int i = 0; i < 100; ++i) {
+    thread_->submit([](Storage&) { return Result<void>(); },
+                    [&](Result<void> r) { busy += r.error().code == ErrorCode::kBusy ? 1 : 0; });
+  }
+  EXPECT_TRUE(eventually([&] { return attempts() > 0; }));
+  thread_->giveUp();
+  runUntilIdle();
+  EXPECT_EQ(busy, 100);
+}
+
+TEST_F(SharedStorageLaneTest, AnswersEverybodyWhenItGoes) {
+  start(2);
+  setAway(true);
+  int answers = 0;
+  for (int i = 0; i < 100; ++i) {
+    thread_->submit([](Storage&) { return Result<void>(); }, [&](Result<void>) { ++answers; });
+  }
+  thread_.reset();
+  turn();
+  EXPECT_EQ(answers, 100);
 }
 
 }  // namespace

@@ -138,7 +138,8 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
   EventLoop loop_;
   Tasks tasks_;
   Lane pool_{loop_, {"files", 0, 0}};
-  StorageLane storage_{loop_, [] { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
+  StorageLane storage_{
+      loop_, [](std::size_t) { return Result<std::unique_ptr<Storage>>(makeMemoryStorage()); }};
   Users users_{storage_};
   FolderSync folders_;
   Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};

@@ -60,11 +60,12 @@ class SiteHarness {
  public:
   explicit SiteHarness(std::size_t queueLimit = 8) : SiteHarness(openMemory, queueLimit) {}
   /// With a storage of the test's choice.
-  explicit SiteHarness(StorageLane::Open open, std::size_t queueLimit = 8,
-                       std::unique_ptr<DatabaseLink> link = nullptr)
+  explicit SiteHarness(std::function<Result<std::unique_ptr<Storage>>()> open,
+                       std::size_t queueLimit = 8, std::unique_ptr<DatabaseLink> link = nullptr)
       : teller_(link ? std::make_unique<ChangeTeller>(loop_, std::move(link)) : nullptr),
         pool_(loop_, {"files", 1, queueLimit}),
-        storage_(loop_, std::move(open), {.beforeCommit = [this] { return folders_.sync(); }}) {}
+        storage_(loop_, [open = std::move(open)](std::size_t) { return open(); },
+                 {.beforeCommit = [this] { return folders_.sync(); }}) {}
 
   EventLoop& loop() { return loop_; }
   Lane& pool() { return pool_; }
