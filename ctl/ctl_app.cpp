@@ -51,9 +51,10 @@ bool writesAsItIs(const Invocation& invocation) {
 
 /// Whether the help of a command tells of this option.
 bool takes(const Command& command, const std::string& option) {
-  constexpr std::array<std::string_view, 9> kWithoutServer{
-      "certificate create", "certificate show", "completion", "get",  "help",
-      "identity create",    "identity show",    "put",        "token"};
+  constexpr std::array<std::string_view, 11> kWithoutServer{
+      "certificate create", "certificate show", "certificate sync", "completion",
+      "get",                "help",             "identity create",  "identity show",
+      "put",                "storage copy",     "token"};
   const auto own = splitWords(command.options);
   if (std::ranges::find(own, option) != own.end()) return true;
   return option == "socket" &&
@@ -122,6 +123,14 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
                            "uploads: from this time on, 2026-01-31 or 2026-01-31T08:00:00Z, or "
                            "within this span, 2h or 3d")
                         .argument("T"));
+  options.addOption(Option("config", "",
+                           "certificate sync, storage copy: the server's configuration; the "
+                           "likely one if not given")
+                        .argument("FILE"));
+  options.addOption(
+      Option("from", "", "storage copy: from there, sqlite:FILE").argument("sqlite:FILE"));
+  options.addOption(Option("to", "", "storage copy: to there, sqlite:FILE").argument("sqlite:FILE"));
+  options.addOption(Option("merge", "", "storage copy: into what other hosts keep there already"));
   options.addOption(Option("head", "", "get, put: print the header of each answer, and no body"));
   options.addOption(
       Option("verbose", "v", "get, put: tell about the connection and its certificate"));

@@ -21,7 +21,7 @@
 #include "master/child/upload_settler.h"
 #include "master/control/control_desk.h"
 #include "master/control/managed_master.h"
-#include "master/start/instance_lock.h"
+#include "common/system/instance_lock.h"
 #include "master/start/service_manager.h"
 #include "master/status/status_keeper.h"
 #include "master/supervise/certificate_watch.h"

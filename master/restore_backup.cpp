@@ -21,7 +21,7 @@
 #include "common/tls/certificate_files.h"
 #include "master/child/database.h"
 #include "master/child/query_runner.h"
-#include "master/start/instance_lock.h"
+#include "common/system/instance_lock.h"
 #include "master/start/server_paths.h"
 
 namespace egalaxyd {

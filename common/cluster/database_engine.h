@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/base/unique_fd.h"
 #include "common/storage/storage.h"
 
 namespace egalaxyd {
@@ -137,13 +139,24 @@ class DatabaseLink {
   virtual Result<std::vector<FleetCertificate>> certificates() = 0;
 };
 
-/// How many rows of each kind were copied.
+/// How many rows of each kind a copy has brought; what was there already is not counted.
 struct CopiedRows {
   std::uint64_t users = 0;
   std::uint64_t metadata = 0;
   std::uint64_t uploads = 0;
   std::uint64_t versions = 0;
   std::uint64_t contents = 0;
+};
+
+/// Who has the files that a SQLite database tells of.
+class UploadFolders {
+ public:
+  virtual ~UploadFolders() = default;
+  /// The file of a latest record, to be read. kNotFound: it is not there.
+  virtual Result<UniqueFd> open(const UploadRecord& record) = 0;
+  /// Its content could not be taken, so the record is copied as one of the past: `why` begins with
+  /// what the file is.
+  virtual void leftOut(const UploadRecord& record, const std::string& why) = 0;
 };
 
 /// The module. It lives as long as the process, and holds nothing that a fork could harm.
@@ -173,6 +186,19 @@ class DatabaseEngine {
   /// Connects at its first call. `sight` must outlive it.
   virtual Result<std::unique_ptr<DatabaseLink>> openLink(const DatabaseAccess& access,
                                                          DatabaseSight& sight) const = 0;
+
+  /// All that the SQLite database `file` of a stopped server keeps, into the shared one, in one
+  /// transaction. kExists where that holds what the file does not, unless `merge`: then first_seen
+  /// is the earlier, last_seen the later, visits are added up, the newest metadata stays, uploads
+  /// are appended and the later one is the latest of its place. A file that was copied before
+  /// brings nothing twice. Of one thread; blocks as long as it takes.
+  virtual Result<CopiedRows> copyFrom(const DatabaseAccess& access,
+                                      const std::filesystem::path& file, bool merge,
+                                      UploadFolders& folders) const = 0;
+  /// The way back, into an empty database that migrateStorage() has made: all but the content of
+  /// latest records, which is in the folders.
+  virtual Result<CopiedRows> copyTo(const DatabaseAccess& access,
+                                    const std::filesystem::path& file) const = 0;
 };
 
 /// The function that the module exports, by this name.

@@ -284,30 +284,31 @@ std::string chainPem(const std::vector<X509Ptr>& chain) {
   return contentOf(bio.get());
 }
 
-/// Behind `before`, which is not secret.
-Result<void> writeKey(EVP_PKEY* key, std::string_view before, const fs::path& file,
-                      Present present = Present::kStays) {
-  const BioPtr bio(BIO_new(BIO_s_secmem()));  // wiped when freed
-  char* pem = nullptr;
+/// The key's text behind `before`, which is not secret; nullptr: it cannot be encoded.
+BioPtr keyPem(EVP_PKEY* key, std::string_view before) {
+  BioPtr bio(BIO_new(BIO_s_secmem()));  // wiped when freed
   std::size_t written = 0;
   if (!bio ||
       (!before.empty() && BIO_write_ex(bio.get(), before.data(), before.size(), &written) != 1) ||
       PEM_write_bio_PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-    return opensslError("encode the private key");
+    return nullptr;
   }
+  return bio;
+}
+
+Result<void> writeKey(EVP_PKEY* key, std::string_view before, const fs::path& file,
+                      Present present = Present::kStays) {
+  const BioPtr bio = keyPem(key, before);
+  if (!bio) return opensslError("encode the private key");
+  char* pem = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &pem);
   return writeFile(file, {pem, static_cast<std::size_t>(size)}, 0600, present);
 }
 
-}  // namespace
-
-Result<std::vector<X509Ptr>> readCertificates(const fs::path& file) {
-  const ErrorQueue errors;
-  auto bytes = readFile(file);
-  if (!bytes) return bytes.error();
-  if (isPem(*bytes)) return parsePemCertificates(file, *bytes);
-  const auto* from = reinterpret_cast<const unsigned char*>(bytes->data());  // NOLINT
-  X509Ptr certificate(d2i_X509(nullptr, &from, static_cast<long>(bytes->size())));
+Result<std::vector<X509Ptr>> parseCertificates(const fs::path& file, std::string_view bytes) {
+  if (isPem(bytes)) return parsePemCertificates(file, bytes);
+  const auto* from = reinterpret_cast<const unsigned char*>(bytes.data());  // NOLINT
+  X509Ptr certificate(d2i_X509(nullptr, &from, static_cast<long>(bytes.size())));
   if (!certificate) {
     return Error{ErrorCode::kInvalid,
                  fmt::format("{}: not a certificate in PEM or DER form", file.string())};
@@ -317,15 +318,12 @@ Result<std::vector<X509Ptr>> readCertificates(const fs::path& file) {
   return chain;
 }
 
-Result<KeyPtr> readPrivateKey(const fs::path& file) {
-  const ErrorQueue errors;
-  auto bytes = readFile(file);
-  if (!bytes) return bytes.error();
+Result<KeyPtr> parsePrivateKey(const fs::path& file, std::string_view bytes) {
   EVP_PKEY* key = nullptr;
   bool encrypted = false;
   const DecoderPtr decoder(OSSL_DECODER_CTX_new_for_pkey(&key, nullptr, nullptr, nullptr,
                                                          EVP_PKEY_KEYPAIR, nullptr, nullptr));
-  const BioPtr bio = bioOver(*bytes);
+  const BioPtr bio = bioOver(bytes);
   if (!decoder || !bio ||
       OSSL_DECODER_CTX_set_pem_password_cb(decoder.get(), &refusePassphrase, &encrypted) != 1) {
     return opensslError("read " + file.string());
@@ -334,7 +332,6 @@ Result<KeyPtr> readPrivateKey(const fs::path& file) {
   while (OSSL_DECODER_from_bio(decoder.get(), bio.get()) != 1 && !encrypted &&
          BIO_eof(bio.get()) == 0) {
   }
-  OPENSSL_cleanse(bytes->data(), bytes->size());
   KeyPtr found(key);
   if (found) return found;
   if (encrypted) {
@@ -347,18 +344,59 @@ Result<KeyPtr> readPrivateKey(const fs::path& file) {
   return Error{ErrorCode::kInvalid, file.string() + ": not a private key in PEM or DER form"};
 }
 
+/// `certificate` and `key` name where they are from.
+Result<KeyedCertificate> paired(std::vector<X509Ptr> chain, KeyPtr privateKey,
+                                const std::string& certificate, const std::string& key) {
+  if (X509_check_private_key(chain.front().get(), privateKey.get()) != 1) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: the key does not belong to the first certificate in {}", key,
+                             certificate)};
+  }
+  return KeyedCertificate{std::move(chain), std::move(privateKey)};
+}
+
+}  // namespace
+
+Result<std::vector<X509Ptr>> readCertificates(const fs::path& file) {
+  const ErrorQueue errors;
+  auto bytes = readFile(file);
+  if (!bytes) return bytes.error();
+  return parseCertificates(file, *bytes);
+}
+
+Result<KeyPtr> readPrivateKey(const fs::path& file) {
+  const ErrorQueue errors;
+  auto bytes = readFile(file);
+  if (!bytes) return bytes.error();
+  auto key = parsePrivateKey(file, *bytes);
+  OPENSSL_cleanse(bytes->data(), bytes->size());
+  return key;
+}
+
 Result<KeyedCertificate> readKeyedCertificate(const fs::path& certificate, const fs::path& key) {
   auto chain = readCertificates(certificate);
   if (!chain) return chain.error();
   auto privateKey = readPrivateKey(key);
   if (!privateKey) return privateKey.error();
   const ErrorQueue errors;
-  if (X509_check_private_key(chain->front().get(), privateKey->get()) != 1) {
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("{}: the key does not belong to the first certificate in {}",
-                             key.string(), certificate.string())};
-  }
-  return KeyedCertificate{std::move(*chain), std::move(*privateKey)};
+  return paired(std::move(*chain), std::move(*privateKey), certificate.string(), key.string());
+}
+
+Result<KeyedPem> toPem(const KeyedCertificate& identity) {
+  const ErrorQueue errors;
+  const BioPtr key = keyPem(identity.key.get(), "");
+  KeyedPem pem{chainPem(identity.chain), key ? contentOf(key.get()) : ""};
+  if (pem.certificate.empty() || pem.key.empty()) return opensslError("encode the certificate");
+  return pem;
+}
+
+Result<KeyedCertificate> fromPem(const KeyedPem& pem, const std::string& name) {
+  const ErrorQueue errors;
+  auto chain = parseCertificates(name, pem.certificate);
+  if (!chain) return chain.error();
+  auto key = parsePrivateKey(name, pem.key);
+  if (!key) return key.error();
+  return paired(std::move(*chain), std::move(*key), name, name);
 }
 
 std::string chainDigest(const std::vector<X509Ptr>& chain) {

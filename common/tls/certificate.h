@@ -66,6 +66,15 @@ Result<KeyPtr> readPrivateKey(const std::filesystem::path& file);
 Result<KeyedCertificate> readKeyedCertificate(const std::filesystem::path& certificate,
                                               const std::filesystem::path& key);
 
+/// The same as texts, for what is no file.
+struct KeyedPem {
+  std::string certificate;
+  std::string key;
+};
+Result<KeyedPem> toPem(const KeyedCertificate& identity);
+/// As readKeyedCertificate(); `name` stands for the files in messages.
+Result<KeyedCertificate> fromPem(const KeyedPem& pem, const std::string& name);
+
 /// SHA-256 of the whole chain, lower-case hex: whether two are the same.
 std::string chainDigest(const std::vector<X509Ptr>& chain);
 

@@ -41,6 +41,7 @@ enum class ControlCommand {
   kUser,
   kUploads,
   kUpload,
+  kFleet,
   kForgetUser,
   kContent,
   kRestore,
@@ -58,11 +59,11 @@ enum class ControlCommand {
 };
 
 /// By ControlCommand.
-inline constexpr std::array<std::string_view, 22> kControlCommands{
-    "status",       "stats",   "limits",        "certificates", "users",       "user",
-    "uploads",      "upload",  "forget_user",   "content",      "restore",     "backup",
-    "clear_limits", "reload",  "install_place", "scripts",      "stop_script", "upstreams",
-    "renew",        "restart", "log",           "stop"};
+inline constexpr std::array<std::string_view, 23> kControlCommands{
+    "status",  "stats",        "limits",      "certificates",  "users",   "user",
+    "uploads", "upload",       "fleet",       "forget_user",   "content", "restore",
+    "backup",  "clear_limits", "reload",      "install_place", "scripts", "stop_script",
+    "upstreams", "renew",      "restart",     "log",           "stop"};
 
 constexpr std::string_view nameOf(ControlCommand command) {
   return kControlCommands[static_cast<std::size_t>(command)];

@@ -23,6 +23,7 @@ inline constexpr int kExitIo = 74;
 inline constexpr int kExitBusy = 75;
 inline constexpr int kExitProtocol = 76;
 inline constexpr int kExitPermission = 77;
+inline constexpr int kExitConfiguration = 78;
 /// Ours, behind those of sysexits.h: a host is not the one that is known.
 inline constexpr int kExitStranger = 79;
 
@@ -55,6 +56,7 @@ int createCertificate(const Invocation& invocation);
 int showCertificate(const Invocation& invocation);
 int installCertificate(const Invocation& invocation);
 int listCertificates(const Invocation& invocation);
+int syncCertificates(const Invocation& invocation);
 int printToken(const Invocation& invocation);
 int getUrl(const Invocation& invocation);
 int createIdentity(const Invocation& invocation);
@@ -79,6 +81,8 @@ int clearLimits(const Invocation& invocation);
 int listScripts(const Invocation& invocation);
 int stopScript(const Invocation& invocation);
 int listUpstreams(const Invocation& invocation);
+int listFleet(const Invocation& invocation);
+int copyStorage(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
 int showHelp(const Invocation& invocation);
 

@@ -23,10 +23,13 @@ constexpr Command kCommands[] = {
      &listCertificates},
     {"certificate show", "FILE", "names, fingerprints and dates of certificates", 1, 1, "json",
      &showCertificate},
+    {"certificate sync", "[--config FILE]", "use the certificates that all hosts share", 0, 0,
+     "config json", &syncCertificates},
     {"check", "[FILE]", "check a configuration, as egalaxyd --check does", 0, 1, "",
      &checkConfiguration},
     {"completion", "bash|zsh|fish", "print a completion script for a shell", 1, 1, "",
      &printCompletion},
+    {"fleet", "", "the hosts that share the database, and how they are", 0, 0, "json", &listFleet},
     {"get", "URL [--head] [--verbose]", "fetch a gemini:// or spartan:// page", 1, 1,
      "cert connect head key timeout trust verbose", &getUrl},
     {"help", "[COMMAND]", "what there is, or what a command takes", 0, 2, "", &showHelp},
@@ -50,6 +53,9 @@ constexpr Command kCommands[] = {
      &showStatistics},
     {"status", "", "what runs, since when, and how it is", 0, 0, "json", &showStatus},
     {"stop", "", "let the server finish and end", 0, 0, "json", &stopServer},
+    {"storage copy", "--from|--to sqlite:FILE [--merge]",
+     "all that is kept, from a single host's database or back", 0, 0, "config from json merge to",
+     &copyStorage},
     {"token", "[--bytes N] [--name NAME]", "make an upload token and the line that accepts it", 0,
      0, "bytes json name", &printToken},
     {"uploads", "[FILTERS] [--limit N]", "newest first; by --host, --path, --user or --since", 0, 0,
@@ -152,9 +158,11 @@ int exitCodeOf(ErrorCode code) {
     case ErrorCode::kNoSpace:
       return kExitCannotCreate;
     case ErrorCode::kBusy:
+    case ErrorCode::kAgain:
       return kExitBusy;
     case ErrorCode::kInvalid:
       return kExitData;
+    case ErrorCode::kUnknown:
     case ErrorCode::kIo:
       return kExitIo;
   }

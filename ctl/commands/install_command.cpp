@@ -1,7 +1,6 @@
 // certificate install: what certbot's deploy hook runs.
 #include <Poco/JSON/Array.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "common/tls/certificate_files.h"
 #include "common/tls/certificate_json.h"
 #include "common/tls/certificate_names.h"
+#include "ctl/base/as_owner.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/control/control_client.h"
@@ -30,32 +30,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Poco::JSON::Object;
-
-/// While it lives, root acts with the rights of a folder's owner: what it writes is that account's,
-/// and a link that the account has put there leads no further than the account itself comes.
-/// Others act as they are.
-class AsOwner {
- public:
-  explicit AsOwner(const struct stat& folder) {
-    if (::geteuid() != 0 || folder.st_uid == 0) return;
-    changed_ = ::setgroups(1, &folder.st_gid) == 0 && ::setegid(folder.st_gid) == 0 &&
-               ::seteuid(folder.st_uid) == 0;
-    failure_ = changed_ ? 0 : errno;
-  }
-  ~AsOwner() {
-    if (!changed_) return;
-    static_cast<void>(::seteuid(0) == 0 && ::setegid(0) == 0);
-  }
-  AsOwner(const AsOwner&) = delete;
-  AsOwner& operator=(const AsOwner&) = delete;
-
-  /// 0, or why it is not the owner.
-  int failure() const { return failure_; }
-
- private:
-  bool changed_ = false;
-  int failure_ = 0;
-};
 
 struct Place : InstallPlace {
   fs::path file;

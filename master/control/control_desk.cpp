@@ -11,6 +11,7 @@
 #include "common/base/units.h"
 #include "common/config/config_loader.h"
 #include "common/system/log.h"
+#include "master/child/fleet_query.h"
 #include "master/child/send_backup.h"
 #include "master/child/storage_query.h"
 #include "master/control/certificate_report.h"
@@ -119,6 +120,10 @@ const ControlDesk::Row* ControlDesk::rowOf(const std::string& command) {
       {kUser, false, query},
       {kUploads, false, query},
       {kUpload, false, query},
+      {kFleet, false,
+       [](ControlDesk& desk, ClientId client, const ControlRequest&) {
+         return desk.fleet(client);
+       }},
       {kForgetUser, true, query},
       // It changes nothing, but what it shows may be for members of a site only.
       {kContent, true,
@@ -222,6 +227,14 @@ ControlDesk::Answer ControlDesk::query(ClientId client, const ControlRequest& re
     return encodeControlAnswer(askDatabase(*query, generation.config, generation.account));
   };
   return askInProcess(client, ask);
+}
+
+ControlDesk::Answer ControlDesk::fleet(ClientId client) {
+  const StorageConfig& storage = master_.view().current.config.storage;
+  if (storage.engine == StorageKind::kSqlite) {
+    return controlFailure("this host shares no database with others: storage.engine is \"sqlite\"");
+  }
+  return askInProcess(client, [&] { return encodeControlAnswer(askFleet(storage)); });
 }
 
 ControlDesk::Answer ControlDesk::askInProcess(ClientId client, const QueryRunner::Work& ask) {

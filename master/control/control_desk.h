@@ -65,6 +65,7 @@ class ControlDesk {
   Answer content(ClientId client, const ControlRequest& request);
   Answer restore(ClientId client, const ControlRequest& request);
   Answer backup(ClientId client);
+  Answer fleet(ClientId client);
   Answer askInProcess(ClientId client, const QueryRunner::Work& ask);
   void answerWith(ClientId client, const Result<std::string>& line);
   Answer reload(ClientId client, void (ManagedMaster::*begin)());

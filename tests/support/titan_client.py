@@ -64,9 +64,9 @@ class Conversation:
     read before read() or an argument says so."""
 
     def __init__(self, port, address="127.0.0.1", sni="localhost", certificate=None, timeout=30,
-                 receive_buffer=0, version=None, before=b""):
+                 receive_buffer=0, version=None, before=b"", source=""):
         """`certificate`: (certificate file, key file). `timeout`: seconds, of the whole. `before`:
-        bytes that go out before TLS begins."""
+        bytes that go out before TLS begins. `source`: the address to come from."""
         self._until = time.monotonic() + timeout
         self.answer = Answer()
         self._raw = bytearray()
@@ -77,6 +77,8 @@ class Conversation:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
         try:
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect((address, port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.socket.sendall(before)

@@ -22,11 +22,11 @@
 
 #include "common/base/errno_error.h"
 #include "common/base/poco_seam.h"
+#include "common/config/site_names.h"
 #include "common/tls/certificate_advice.h"
 #include "common/tls/certificate_files.h"
 #include "common/tls/certificate_names.h"
 #include "common/wire/host_name.h"
-#include "common/wire/machine_name.h"
 #include "worker/protocol/handshake_guard.h"
 
 namespace egalaxyd {
@@ -143,34 +143,6 @@ Result<ContextPtr> makeContext(const KeyedCertificate& identity, const TlsConfig
   return made;
 }
 
-/// The names that the configuration gives the site; none where it is for every host.
-std::vector<std::string> configuredNames(const SiteConfig& site) {
-  std::vector<std::string> names{site.host};
-  names.insert(names.end(), site.aliases.begin(), site.aliases.end());
-  std::erase(names, "*");
-  return names;
-}
-
-/// Those that clients of the site are told; for a site that answers any, this machine's.
-std::vector<std::string> namesAskedFor(const SiteConfig& site) {
-  std::vector<std::string> names = configuredNames(site);
-  if (!names.empty()) return names;
-  names.push_back(machineName());
-  if (names.front() != "localhost") names.emplace_back("localhost");
-  return names;
-}
-
-/// A site that answers any name is asked for by this machine's own most of all.
-std::vector<std::string> certificateNamesOf(const SiteConfig& site) {
-  std::vector<std::string> names = namesAskedFor(site);
-  if (site.host != "*" && std::ranges::find(site.aliases, "*") == site.aliases.end()) return names;
-  for (const std::string& own :
-       {machineName(), std::string("localhost"), std::string("127.0.0.1"), std::string("::1")}) {
-    if (std::ranges::find(names, own) == names.end()) names.push_back(own);
-  }
-  return names;
-}
-
 /// "a.test and 3 more": those of `names` that a certificate does not have; "" if it has them all.
 std::string missingNames(const std::vector<std::string>& names, const NamedHosts& named) {
   std::string first;
@@ -186,13 +158,19 @@ std::string missingNames(const std::vector<std::string>& names, const NamedHosts
   return more == 0 ? first : fmt::format("{} and {} more", first, more);
 }
 
-/// The stored certificate of a host, or a new one.
+/// The stored certificate of a host, or a new one: not where `isShared` with other hosts, which
+/// would make others.
 Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const AutomaticFiles& files,
-                                              bool keep) {
+                                              bool keep, bool isShared) {
   const auto& [folder, certificate, key, installed] = files;
   std::error_code ignored;
   if (std::filesystem::exists(certificate, ignored)) return readKeyedCertificate(certificate, key);
-  auto made = makeSelfSigned(certificateNamesOf(site));
+  if (isShared) {
+    return Error{ErrorCode::kNotFound,
+                 site.host + ": this host has no certificate for it yet; one that all hosts share "
+                             "is made, or fetched, by: egalaxyctl certificate sync"};
+  }
+  auto made = makeSelfSigned(automaticNames(site));
   if (!made || !keep) return made;
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return errnoError("make the folder " + folder.string(), errno);
@@ -309,7 +287,8 @@ std::unique_ptr<TlsContexts> TlsContexts::build(const Config& config, bool makeM
     } else if (!haveDefault && config.tls.autoCertificates) {
       automatic = true;
       context =
-          add(automaticCertificate(site, own, makeMissing),
+          add(automaticCertificate(site, own, makeMissing,
+                                   config.storage.engine == StorageKind::kPostgresql),
               {own.certificate, own.key, CertificateOrigin::kAutomatic}, site.where, site.host);
     } else if (!haveDefault) {
       findings.complaints.push_back({site.where,

@@ -155,14 +155,15 @@ connections_per_ip = 0
 [log]
 target = "{folder}/egalaxyd.log"
 access = true
+{storage}
 {sites}
 """
 
 
 def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(), sandbox="auto",
-                   sites=None, name="egalaxyd", listen="", rate_limit="enabled = false"):
+                   sites=None, name="egalaxyd", listen="", rate_limit="enabled = false", storage=""):
     """With `wrap`, under another program: valgrind. `sites`: TOML, else the capsule alone; `listen`
-    and `rate_limit`: more of these tables. `name`: in the answer."""
+    and `rate_limit`: more of these tables; `storage`: that table. `name`: in the answer."""
     program = bin_dir / "egalaxyd"
     if not program.exists():
         raise NotStarted(f"{program} is not built")
@@ -173,7 +174,7 @@ def start_egalaxyd(bin_dir, space, workers=1, spartan=False, cpus=None, wrap=(),
         workers=workers, user="root" if os.geteuid() == 0 else "", folder=folder,
         gemini=gemini, sandbox=sandbox,
         spartan=f'"127.0.0.1:{spartan_port}"' if spartan else "", cert=space.cert, key=space.key,
-        listen=listen, rate_limit=rate_limit,
+        listen=listen, rate_limit=rate_limit, storage=storage,
         sites=sites or f'[sites.localhost]\nroot = "{space.capsule}"'))
     server = Server(name, [*wrap, program, "--config", config], folder, gemini,
                     spartan_port if spartan else None, cpus)

@@ -1,4 +1,4 @@
-#include "master/start/instance_lock.h"
+#include "common/system/instance_lock.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

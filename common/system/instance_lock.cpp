@@ -1,4 +1,4 @@
-#include "master/start/instance_lock.h"
+#include "common/system/instance_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,0 +1,69 @@
+#include "master/child/fleet_query.h"
+
+#include <Poco/JSON/Array.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace egalaxyd {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr WallTime kFleetNow{std::chrono::seconds(1'800'000'000)};
+
+FleetHost hostOf(const std::string& name) {
+  return {.name = name,
+          .version = "1.0",
+          .generation = 1,
+          .digest = "aaaaaaaaaaaaaaaa",
+          .instance = "i",
+          .lag = 0,
+          .started = 1,
+          .seen = kFleetNow.time_since_epoch().count()};
+}
+
+std::vector<std::string> remarksOf(std::vector<FleetHost> hosts) {
+  std::vector<std::string> texts;
+  const auto answer = describeFleet(std::move(hosts), kFleetNow);
+  for (const auto& each : *answer.getArray("remarks")) texts.push_back(each.toString());
+  return texts;
+}
+
+TEST(FleetQuery, NamesTheHostsInOrderAndHasNothingToSayOfEqualOnes) {
+  const auto answer = describeFleet({hostOf("b"), hostOf("a")}, kFleetNow);
+  const auto hosts = answer.getArray("hosts");
+  ASSERT_EQ(hosts->size(), 2U);
+  EXPECT_EQ(hosts->getObject(0)->getValue<std::string>("name"), "a");
+  EXPECT_EQ(hosts->getObject(0)->getValue<std::string>("state"), "up");
+  EXPECT_EQ(answer.getArray("remarks")->size(), 0U);
+}
+
+TEST(FleetQuery, TellsHostsOfAnotherConfigurationOrVersion) {
+  auto other = hostOf("b");
+  other.digest = "bbbbbbbbbbbbbbbb";
+  other.version = "1.1";
+  EXPECT_THAT(remarksOf({hostOf("a"), other, hostOf("c")}),
+              ElementsAre("configurations or certificates differ: aaaaaaaaaaaa on a, c; "
+                          "bbbbbbbbbbbb on b",
+                          "versions differ: 1.0 on a, c; 1.1 on b"));
+}
+
+TEST(FleetQuery, AHostThatIsAwayIsNotComparedWithOthers) {
+  auto gone = hostOf("b");
+  gone.version = "0.9";
+  gone.seen -= 60;
+  EXPECT_THAT(remarksOf({hostOf("a"), gone}), ElementsAre(HasSubstr("b has said nothing for 60 s")));
+}
+
+TEST(FleetQuery, TellsWhoIsFarBehind) {
+  auto late = hostOf("b");
+  late.lag = 5'000;
+  EXPECT_THAT(remarksOf({hostOf("a"), late}), ElementsAre(HasSubstr("b is 5000 changes")));
+}
+
+}  // namespace
+}  // namespace egalaxyd
