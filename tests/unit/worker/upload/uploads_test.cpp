@@ -509,7 +509,8 @@ TEST_F(DatabaseUploadsTest, WhateverTransactionFailsFileAndRecordAndAnswerTellTh
         if (isIt && atCommit) return storage.failNextCommit();
         storage.failAlways(isIt ? std::optional(Error{ErrorCode::kIo, "injected"}) : std::nullopt);
       });
-      const std::string text = std::string(70'000, 'x') + std::to_string(n) + (atCommit ? "c" : "b");
+      const std::string text =
+          std::string(70'000, 'x') + std::to_string(n) + (atCommit ? "c" : "b");
       const std::string told = upload("page", text);
       untilIdle();
       storage.whileLocked({});
