@@ -196,6 +196,11 @@ class Output(ScriptCase):
         self.assertNotEqual(answer.end, "close_notify", "the answer looks whole")
         self.assert_told(r"killed by signal 9 \(SIGKILL\) in the middle of its answer, which was cut")
 
+    def test_a_signal_right_after_the_header_leaves_it_without_an_end(self):
+        answer = self.run_script(shell("printf '20 text/plain\\r\\n'\nkill -KILL $$"))
+        self.assertEqual((answer.status, answer.body), (20, b""))
+        self.assertNotEqual(answer.end, "close_notify", "the answer looks whole")
+
     def test_too_much_processor_time(self):
         self.script("busy", shell("while :; do :; done"))
         self.assert_refused(self.ask("/short/busy"), 42)
