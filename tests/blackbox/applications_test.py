@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Applications behind SCGI and FastCGI: what reaches them, what becomes of their answers, and of
 applications that are slow, gone, wrong or many. The programs are those of $EGALAXYD_BIN_DIR."""
+import contextlib
 import hashlib
+import io
 import os
 import pathlib
 import re
@@ -17,6 +19,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import application as app  # noqa: E402
+import spartan_client  # noqa: E402
 from application import Application, page, read_fastcgi, read_scgi, record  # noqa: E402
 from capsule import PATIENCE, Capsule, Folder, eventually  # noqa: E402
 from titan_client import Conversation, exchange  # noqa: E402
@@ -312,6 +315,51 @@ class Scgi(Case):
             self.assertEqual(answer.status, status, output)
             if meta is not None:
                 self.assertEqual(answer.meta, meta)
+
+
+class OverSpartan(Case):
+    settings = {"listen.spartan": '["127.0.0.1:0"]'}
+    upload = ""
+
+    def ask(self, path, data=b""):
+        with contextlib.redirect_stderr(io.StringIO()):
+            return spartan_client.request("localhost", self.server.spartan_port, path, data, PATIENCE)
+
+    def serve(self, answer=b"20 text/plain\r\nok", **options):
+        """What the application is asked comes into the list."""
+        asked = []
+
+        def talk(connection):
+            asked.append(read_scgi(connection))
+            connection.sendall(answer)
+        self.application(talk)
+        self.start(**options)
+        return asked
+
+    def test_input_is_body_and_query(self):
+        asked = self.serve()
+        self.assertEqual(self.ask("/app/x", b"hello world"), (2, "text/plain", b"ok"))
+        (variables, body), = asked
+        self.assertEqual((body, variables["QUERY_STRING"], variables["REQUEST_METHOD"],
+                          variables["SERVER_PROTOCOL"]), (b"hello world", "hello%20world", "POST", "SPARTAN"))
+        self.assertEqual([name for name in variables if name.startswith("TLS_")], [])
+
+    def test_a_long_or_binary_block_needs_a_right(self):
+        asked = self.serve()
+        for data in (b"x" * 1025, b"\0\1", b"\xff"):
+            self.assertEqual(self.ask("/app", data)[0], 4)
+        self.assertEqual(asked, [])
+
+    def test_a_block_that_may_come_arrives_whole(self):
+        asked = self.serve(keys='upload = { anyone = true, over = ["spartan"], max_size = "4MiB" }\n')
+        for size in (1025, 2 * MIB):
+            content = os.urandom(size)
+            self.assertEqual(self.ask("/app", content)[0], 2)
+            self.assertEqual(asked.pop()[1], content)
+
+    def test_a_relative_redirect_is_one_to_a_path(self):
+        self.serve(b"30 ../other%20page\r\n")
+        self.assertEqual(self.ask("/app/x/y"), (3, "/app/other%20page", b""))
 
 
 class Times(Case):
