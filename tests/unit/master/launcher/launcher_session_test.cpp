@@ -675,6 +675,7 @@ TEST_F(HomeApplication, IsNoneWhereSomebodyElseListensAtTheUsersSocket) {
   startWith(::getpwnam("daemon"));
   const auto socket = lab_.folder / (user_ + ".sock");
   ASSERT_EQ(::lchown(socket.c_str(), ::getpwnam("daemon")->pw_uid, 1), 0);
+  ASSERT_EQ(::chmod(socket.c_str(), 0666), 0);  // the launcher has no power over files
   WorkerPeer worker = lab_.worker();
   worker.ask(DialUpstream{1, 3, user_});
   const auto refused = worker.next<NotStarted>();
