@@ -181,7 +181,6 @@ class Output(ScriptCase):
         mark = self.mark("pid")
         answer = self.run_script(shell(f"echo $$ > {mark}\nprintf '20 te'\nexec sleep 100"))
         self.assert_refused(answer, 42, "The application did not answer in time")
-        self.assertLess(answer.seconds, 5)
         self.assert_told(r"no header within 1 s \(header_timeout\); it is stopped")
         self.assert_ends(self.pid_in(mark), 5)
 
