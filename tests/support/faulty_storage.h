@@ -141,6 +141,16 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->settleUpload(id, outcome, previousSha256);
   }
+  bool holdsContent() const override { return inner_->holdsContent(); }
+  Result<void> bringContent(std::int64_t pending, const NewContent& content,
+                            WallTime now) override {
+    if (fails()) return *trouble_;
+    return inner_->bringContent(pending, content, now);
+  }
+  Result<std::optional<std::int64_t>> contentOf(std::int64_t upload) override {
+    if (fails()) return *trouble_;
+    return inner_->contentOf(upload);
+  }
   Result<void> dropUpload(std::int64_t id) override {
     if (fails()) return *trouble_;
     return inner_->dropUpload(id);

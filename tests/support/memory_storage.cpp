@@ -17,7 +17,7 @@ struct Value {
 struct Content {
   std::vector<std::string> parts;
   std::string sha256;
-  std::uint64_t refs = 0;  ///< versions that have it
+  std::uint64_t refs = 0;  ///< versions, latest records and announced uploads that have it
   WallTime begun{};        ///< while it is not whole
 };
 
@@ -44,11 +44,15 @@ struct State {
   std::map<std::int64_t, Content> contents;
   std::map<std::int64_t, KeptVersion> versions;  ///< by what replaced it; -pending: not settled yet
   std::int64_t lastContent = 0;
+  std::map<std::int64_t, std::int64_t> brought;  ///< content by pending upload
+  std::map<std::int64_t, std::int64_t> held;     ///< content by latest record
 };
 
 class MemoryStorage final : public Storage {
  public:
   explicit MemoryStorage(const StorageLimits& limits) : limits_(limits) {}
+
+  bool holdsContent() const override { return true; }
 
   Result<void> begin(Access access, const StorageKeys&) override {
     if (auto allowed = check(access); !allowed) return allowed;
@@ -237,7 +241,9 @@ class MemoryStorage final : public Storage {
     if (record.outcome == UploadOutcome::kRefused) {
       forgetRefused();
     } else {
-      state_.latest[{record.host, record.path}] = id;
+      std::int64_t& latest = state_.latest[{record.host, record.path}];
+      if (const auto held = state_.held.extract(latest)) giveBack(held.mapped());
+      latest = id;
     }
     return id;
   }
@@ -266,7 +272,32 @@ class MemoryStorage final : public Storage {
       kept.mapped().version.replacedBy = *id;
       state_.versions.insert(std::move(kept));
     }
+    if (const auto brought = state_.brought.extract(pending); id && brought) {
+      state_.held[*id] = brought.mapped();
+    }
     return id;
+  }
+
+  Result<void> bringContent(std::int64_t pending, const NewContent& content,
+                            WallTime now) override {
+    return atomically(*this, Access::kWrite, [&]() -> Result<void> {
+      const auto upload = state_.pending.find(pending);
+      if (upload == state_.pending.end()) return noPending(pending);
+      if (upload->second.sha256.empty()) return Error{ErrorCode::kInvalid, "a deletion"};
+      OldContent whole;
+      whole.sha256 = upload->second.sha256;
+      whole.content = content.content;
+      whole.rest = content.rest;
+      const auto id = finishContent(whole, now);
+      if (!id) return id.error();
+      state_.brought[pending] = *id;
+      return {};
+    });
+  }
+
+  Result<std::optional<std::int64_t>> contentOf(std::int64_t upload) override {
+    const auto held = state_.held.find(upload);
+    return held == state_.held.end() ? std::nullopt : std::optional(held->second);
   }
 
   Result<void> dropUpload(std::int64_t pending) override {
@@ -276,6 +307,7 @@ class MemoryStorage final : public Storage {
     const UploadRecord record = found->second;
     state_.pending.erase(found);
     forgetVersion(-pending);
+    if (const auto brought = state_.brought.extract(pending)) giveBack(brought.mapped());
     const auto user = state_.users.find(record.user);
     if (user == state_.users.end() || user->second.firstSeen < record.time) return {};
     if (!keepsSomething(record.user)) static_cast<void>(forgetUser(record.user));
@@ -518,15 +550,19 @@ class MemoryStorage final : public Storage {
   void forgetVersion(std::int64_t replacedBy) {
     const auto kept = state_.versions.find(replacedBy);
     if (kept == state_.versions.end()) return;
-    const auto content = state_.contents.find(kept->second.version.content);
-    if (content != state_.contents.end() && --content->second.refs == 0) {
-      content->second.sha256.clear();
-    }
+    giveBack(kept->second.version.content);
     const auto record = state_.uploads.find(kept->second.version.upload);
     if (record != state_.uploads.end() && record->second.outcome == UploadOutcome::kFound) {
       state_.uploads.erase(record);
     }
     state_.versions.erase(kept);
+  }
+
+  void giveBack(std::int64_t id) {
+    const auto content = state_.contents.find(id);
+    if (content != state_.contents.end() && --content->second.refs == 0) {
+      content->second.sha256.clear();
+    }
   }
 
   Result<void> check(Access access) const {

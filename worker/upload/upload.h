@@ -1,4 +1,5 @@
-// One upload, or deletion, from its request to its answer.
+// One upload, or deletion, from its request to its answer: the steps that are the same wherever the
+// content is kept.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,6 @@
 #include "worker/base/task.h"
 #include "worker/site/request.h"
 #include "worker/site/responder.h"
-#include "worker/upload/file_turns.h"
-#include "worker/upload/old_file.h"
 #include "worker/upload/upload_file.h"
 #include "worker/upload/upload_order.h"
 
@@ -26,81 +25,71 @@ class Uploads;
 class Upload {
  public:
   Upload(Uploads& uploads, UploadOrder order, Request request, Responder reply);
+  virtual ~Upload() = default;
   Upload(const Upload&) = delete;
   Upload& operator=(const Upload&) = delete;
 
   /// Call once; *this must stay until the task has ended.
   Task<void> carryOut();
 
- private:
+ protected:
   /// Why the records forbid an upload.
   enum class Obstacle { kNone, kUserIsFull, kAllIsFull, kTooManyFiles, kNotTheirs };
   using Latest = std::optional<UploadRecord>;
 
+  // What differs.
+
+  /// Checks the records before any byte is taken, where the order is bounded: looks at them.
+  virtual Task<Result<void>> askFirst();
+  /// Takes a piece of the body, which is not the last.
+  virtual Task<Result<void>> append(const std::string& chunk) = 0;
+  /// Takes the rest of the body, whose sum is in sha256_: it is stored when this has succeeded.
+  virtual Task<Result<void>> complete(const std::string& rest) = 0;
+  /// Deletes the file.
+  virtual Task<Result<void>> remove() = 0;
+  /// Whether a file that has the name is the user's, or nobody's, by its latest record.
+  virtual bool mayReplace(const Latest& latest, const std::string& user) const = 0;
+  /// It has failed: takes back what was noted of it.
+  virtual void abandon() = 0;
+
+  // For these.
+
   bool isDelete() const { return request_.upload->size == 0; }
-  std::pair<std::string, std::string> names() const;
   UploadRecord record() const;
-
-  // The steps.
-  Task<Result<void>> store();
-  Task<Result<void>> remove();
-  Task<Result<void>> askFirst();
-  Task<Result<void>> receive();
-  Task<Result<void>> append(const std::string& chunk);
-  Task<Result<void>> complete(const std::string& rest);
   Task<Result<void>> write(const std::string& chunk, bool last);
-  Task<Result<void>> announce(std::string sha256);
-  Task<Result<void>> recordWhole();
-  Task<Result<void>> settle();
-  Task<Result<void>> settleAgain(Error error);
-  Task<Result<void>> readOld();
-  Task<Result<void>> appendOld(const std::string& part);
-  Task<Result<void>> lookAgain();
 
-  // Jobs of the storage lane.
-  struct Announced {
-    std::int64_t id;
-    bool fileIsRecorded;  ///< of the file that has the name now
-    bool isTheirs;        ///< and the record is of this uploader
-  };
+  // Jobs of the storage lane. Each may run again, and then sets anew what it has set.
   Result<bool> lookIn(Storage& storage);
-  Result<Announced> announceIn(Storage& storage, const std::string& sha256);
+  /// The record with the uploader's id, who is made a user if need be.
+  Result<UploadRecord> recordIn(Storage& storage);
   Result<Latest> examine(Storage& storage, const UploadRecord& record);
-  Result<void> keepIn(Storage& storage, std::int64_t pending) const;
-  Result<void> pruneIn(Storage& storage) const;
-  Result<void> settleIn(Storage& storage);
-  Result<bool> settleNamed(Storage& storage) const;
 
-  // The answer.
-  void succeed();
-  void answerUnknown();
-  void giveUp(const Error& error);
-  Response refusalOf(const Error& error);
-  Response refusalOfObstacle() const;
-  void dropRecord();
+  /// What has become of it is not known.
+  void answerUnknown(Response answer);
+  static bool isThere(const Latest& latest);
+  static bool isOf(const Latest& latest, const std::string& user);
 
   Uploads& uploads_;
   const UploadOrder order_;
   Request request_;
   Responder reply_;
   std::shared_ptr<UploadFile> file_;
-  Sha256 sum_;             ///< of what was received
-  std::string sha256_;     ///< of all of it; "" before that, and for a deletion
-  std::int64_t id_ = 0;    ///< of the pending record; 0: there is none
-  bool recorded_ = false;  ///< the file that has the name has a record, and so a known sum
-  FileTurns::Turn turn_;   ///< while versions are kept: from reading the old file to the end
-  OldFile oldFile_;        ///< as it was read to be kept
-  std::optional<OldContent> old_;    ///< what is kept of it; nullopt: there is nothing to keep
-  bool oldHasChanged_ = false;       ///< since it was read
-  std::optional<Response> refusal_;  ///< for a body that did not come as announced
-  bool keepRecord_ = false;          ///< do not drop the pending record, or there is none any more
-  bool answered_ = false;
+  std::string sha256_;  ///< of all that was received; "" before that, and for a deletion
 
-  // Results of the storage lane's jobs.
-  Obstacle obstacle_ = Obstacle::kNone;
-  std::string user_;
-  UploadOutcome outcome_ = UploadOutcome::kDeleted;
-  std::string previousSha256_;
+ private:
+  Task<Result<void>> store();
+  std::pair<std::string, std::string> names() const;
+
+  // The answer.
+  void succeed();
+  void giveUp(const Error& error);
+  Response refusalOf(const Error& error);
+  Response refusalOfObstacle() const;
+
+  Sha256 sum_;                       ///< of what was received
+  std::optional<Response> refusal_;  ///< for a body that did not come as announced
+  bool answered_ = false;
+  Obstacle obstacle_ = Obstacle::kNone;  ///< a result of the storage lane's jobs
 };
 
 }  // namespace egalaxyd

@@ -17,7 +17,11 @@ Response uploadFailure(const Error& error) {
     case ErrorCode::kNoSpace:
       return Response::failure(Status::kTemporaryFailure, "There is no room for this now");
     case ErrorCode::kBusy:
+    case ErrorCode::kAgain:
       return busyFailure();
+    case ErrorCode::kUnknown:
+      return Response::failure(Status::kTemporaryFailure,
+                               "It may have been stored: look before you try again");
     case ErrorCode::kIo:
       break;
   }

@@ -18,6 +18,7 @@
 #include "common/system/log.h"
 #include "worker/upload/empty_folders.h"
 #include "worker/upload/free_floor.h"
+#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {
@@ -59,6 +60,21 @@ Error serversOwn(std::string_view name) {
 Error failed(std::string_view doing, std::string_view name, int error) {
   return errnoError(fmt::format("{} {}", doing, logQuote(name)), error);
 }
+
+/// Of one folder, among all processes and threads that put copies into it.
+class FolderLock {
+ public:
+  explicit FolderLock(int folder) : folder_(folder) {
+    while (::flock(folder_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~FolderLock() { ::flock(folder_, LOCK_UN); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  const int folder_;
+};
 
 mode_t modeOf(const struct stat& status) { return status.st_mode & 0777; }
 
@@ -141,6 +157,21 @@ Result<void> UploadFile::finish() {
   }
   if (::fsync(content_.get()) != 0) return failed("fsync", place_.relative, errno);
   return {};
+}
+
+Result<std::string> UploadFile::read(std::uint64_t offset, std::size_t most) const {
+  std::string bytes(most, '\0');
+  std::size_t filled = 0;
+  while (filled < most) {
+    const ssize_t got = ::pread(content_.get(), bytes.data() + filled, most - filled,
+                                static_cast<off_t>(offset + filled));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return failed("read", place_.relative, errno);
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  bytes.resize(filled);
+  return bytes;
 }
 
 Result<void> UploadFile::findExisting() {
@@ -276,7 +307,7 @@ mode_t UploadFile::modeOfNew() const {
 UniqueFd UploadFile::makeContent(const char* name, int flags) const {
   const NoUmask exact;
   return UniqueFd(
-      ::openat(folder_.get(), name, flags | O_WRONLY | O_CLOEXEC, mode_.value_or(modeOfNew())));
+      ::openat(folder_.get(), name, flags | O_RDWR | O_CLOEXEC, mode_.value_or(modeOfNew())));
 }
 
 /// The flock tells recovery that this is still being written; it ends with the process.
@@ -433,6 +464,52 @@ Result<void> UploadFile::remove() {
   oldIsKept_ = true;
   published_ = true;
   return {};
+}
+
+Result<bool> UploadFile::publishCopy(std::int64_t upload) {
+  if (auto checked = checkRoot(); !checked) return checked.error();
+  if (auto marked = markUpload(content_.get(), upload); !marked) return marked.error();
+  auto placed = placeCopy(upload);
+  for (int tries = 0; !placed && folderIsGone() && tries < kFolderTries; ++tries) {
+    if (auto opened = openFolder(); !opened) return opened.error();
+    placed = placeCopy(upload);
+  }
+  return placed;
+}
+
+Result<bool> UploadFile::placeCopy(std::int64_t upload) {
+  const FolderLock lock(folder_.get());
+  const auto before = statusOfName();
+  if (!before && before.error().code != ErrorCode::kNotFound) return before.error();
+  if (before && uploadOf(folder_.get(), name_) >= upload) return false;
+  if (!unfinishedExists_) {
+    if (auto linked = linkContent(before ? unfinished_ : name_); !linked) return linked.error();
+    unfinishedExists_ = before.ok();
+  }
+  if (unfinishedExists_ && renameWith(folder_.get(), unfinished_, name_, 0) != 0) {
+    return failed("rename to", place_.relative, errno);
+  }
+  unfinishedExists_ = false;
+  published_ = true;
+  return true;
+}
+
+Result<bool> UploadFile::removeCopy(std::int64_t upload) {
+  makesFolders_ = false;
+  auto opened = begin();
+  if (!opened && opened.error().code == ErrorCode::kNotFound) return false;
+  if (!opened) return opened.error();
+  {
+    const FolderLock lock(folder_.get());
+    if (!statusOfName() || uploadOf(folder_.get(), name_) >= upload) return false;
+    if (::unlinkat(folder_.get(), name_.c_str(), 0) != 0) {
+      return failed("delete", place_.relative, errno);
+    }
+  }
+  if (place_.createFolders) {
+    removeEmptyFolders(*place_.root, folderOf(place_.relative), place_.depth);
+  }
+  return true;
 }
 
 bool UploadFile::takeBack() {

@@ -71,6 +71,10 @@ class UploadFile {
   /// For a deletion, instead of the two above: looks for the file; kNotFound if there is none.
   Result<void> findExisting();
 
+  /// Some of what was appended, for whoever stores it elsewhere too: fewer than `most` bytes at the
+  /// end. Beside finish(), too.
+  Result<std::string> read(std::uint64_t offset, std::size_t most) const;
+
   /// Whether a file had the name at the last look.
   bool hasOld() const { return hasOld_; }
   /// Reads all of that file for oldSha256().
@@ -83,6 +87,16 @@ class UploadFile {
   Result<bool> publish();
   /// Takes the name off the file, which stays as unfinishedName() until discardOld().
   Result<void> remove();
+
+  // Instead of these two, where the file is a copy of what a database holds. Others may do the same
+  // for the same name at once: what a later upload (of a higher id) has left stays.
+
+  /// Gives the content the name, marked as of that upload. False: a later one has it.
+  Result<bool> publishCopy(std::int64_t upload);
+  /// Removes the file that an upload before this one, a deletion, has left; and the folders that it
+  /// empties. False: there is none.
+  Result<bool> removeCopy(std::int64_t upload);
+
   /// publish() or remove() was called and not undone.
   bool isPublished() const { return published_; }
   /// Undoes it, so that the name is as before. False if the file system has no RENAME_EXCHANGE, or
@@ -116,6 +130,7 @@ class UploadFile {
   Result<struct stat> statusOfName() const;
   Result<void> linkContent(const std::string& name);
   Result<void> takeName();
+  Result<bool> placeCopy(std::int64_t upload);
   Result<void> exchangeName();
   bool keptIsFile() const;
 

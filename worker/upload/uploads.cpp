@@ -8,7 +8,8 @@
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
 #include "worker/site/answers.h"
-#include "worker/upload/upload.h"
+#include "worker/upload/database_upload.h"
+#include "worker/upload/folder_upload.h"
 #include "worker/upload/upload_failure.h"
 #include "worker/upload/upload_rules.h"
 
@@ -22,6 +23,8 @@ constexpr std::size_t kLaneQueue = 4096;
 /// Refusals that are recorded in a burst, and then per second.
 constexpr double kRefusalBurst = 60;
 constexpr double kRefusalsPerSecond = 1;
+/// Parts of content that are freed at once.
+constexpr std::size_t kSweptTogether = 64;
 /// The pause between attempts to settle the records of published files.
 constexpr auto kSettlePause = std::chrono::milliseconds(250);
 
@@ -29,7 +32,7 @@ constexpr auto kSettlePause = std::chrono::milliseconds(250);
 
 Uploads::Uploads(EventLoop& loop, Tasks& tasks, StorageLane& storage, FolderSync& folders,
                  WorkerSlot& counters, AddressMask addressMask, std::int64_t worker,
-                 std::filesystem::path database)
+                 std::filesystem::path database, ChangeTeller* teller)
     : tasks_(tasks),
       storage_(storage),
       folders_(folders),
@@ -37,6 +40,7 @@ Uploads::Uploads(EventLoop& loop, Tasks& tasks, StorageLane& storage, FolderSync
       addressMask_(addressMask),
       worker_(worker),
       database_(std::move(database)),
+      teller_(teller),
       mayRemember_(kRefusalBurst),
       lane_(loop, {"uploads", kLaneThreads, kLaneQueue}),
       settleTimer_(loop, [this] { attemptNow({}); }) {}
@@ -48,7 +52,11 @@ void Uploads::carryOut(UploadOrder order, Request request, Responder reply) {
 }
 
 Task<void> Uploads::carriedOut(UploadOrder order, Request request, Responder reply) {
-  Upload upload(*this, std::move(order), std::move(request), std::move(reply));
+  if (teller_ != nullptr) {
+    DatabaseUpload upload(*this, std::move(order), std::move(request), std::move(reply));
+    co_return co_await upload.carryOut();
+  }
+  FolderUpload upload(*this, std::move(order), std::move(request), std::move(reply));
   co_await upload.carryOut();
 }
 
@@ -80,12 +88,35 @@ void Uploads::offerNew(UploadPlace place, std::string host, Request request, Res
 Task<void> Uploads::offer(UploadPlace place, std::string host, Request request, Responder reply) {
   place.createFolders = false;
   const auto find = [&] { return UploadFile(place).findExisting(); };
-  const auto found = co_await lane_.run(find);
+  auto found = co_await lane_.run(find);
+  if (!found && found.error().code == ErrorCode::kNotFound && teller_ != nullptr) {
+    found = co_await findElsewhere(host, request.path);
+  }
   if (found) co_return std::move(reply).send(busyFailure());  // the file has come meanwhile
   if (found.error().code == ErrorCode::kNotFound) {
     co_return std::move(reply).send(Response::gemtext(""));
   }
   refuse(host, request, uploadFailure(found.error()), std::move(reply));
+}
+
+/// What the database has, and this host will have at once; kNotFound.
+Async<Result<void>> Uploads::findElsewhere(std::string host, std::string path) {
+  return storage_.read([host, path](Storage& storage) -> Result<void> {
+    const auto latest = storage.latestUpload(host, path);
+    if (!latest) return latest.error();
+    if (*latest && !(*latest)->sha256.empty()) return {};
+    return Error{ErrorCode::kNotFound, "no file has this name"};
+  });
+}
+
+/// Frees the room of what uploads have replaced, where a database holds it.
+void Uploads::sweep() {
+  if (left_ || std::exchange(sweeping_, true)) return;
+  storage_.submit([](Storage& storage) { return storage.sweepContents({}, kSweptTogether); },
+                  [this](Result<std::uint64_t> swept) {
+                    sweeping_ = false;
+                    if (swept && *swept == kSweptTogether) sweep();
+                  });
 }
 
 void Uploads::refuse(const std::string& host, const Request& request, Response refusal,

@@ -18,6 +18,7 @@
 #include "worker/base/task.h"
 #include "worker/site/request.h"
 #include "worker/site/responder.h"
+#include "worker/upload/change_teller.h"
 #include "worker/upload/file_turns.h"
 #include "worker/upload/folder_sync.h"
 #include "worker/upload/upload_order.h"
@@ -25,7 +26,7 @@
 namespace egalaxyd {
 
 /// Loop thread only; made in the worker. An upload goes through these steps, and an answer that
-/// says it is stored comes after the last:
+/// says it is stored comes after the last. Where the files hold the content (FolderUpload):
 ///
 ///   body, chunk by chunk, to a file without a name                 threads of its own
 ///   its fsync, and beside it the record, as pending, committed     those, and the storage lane
@@ -47,13 +48,23 @@ namespace egalaxyd {
 /// disk or not (write-ahead log), and the old file is gone. So the record is settled in another
 /// commit, and the answer waits for it for up to kSettlePatience. After that the client is told
 /// that the outcome is not known, and the record is settled when that is possible.
+///
+/// Where a database holds the content, for several hosts (DatabaseUpload):
+///
+///   body, chunk by chunk, to a file without a name                 threads of its own
+///   its fsync, and beside it record and content, committed         those, and the storage lane
+///   rename, if no later upload has come first                      threads of its own
+///
+/// A client whose upload's commit nobody can tell of is told so; whatever else goes wrong after the
+/// commit is mended by the host's follower, and the upload is stored.
 class Uploads {
  public:
   /// `folders` is synced by the storage lane before each commit; `worker` is this process's id;
-  /// `database` is on the disk where the records grow.
+  /// `database` is on the disk where the records grow. `teller`: a database holds the content, and
+  /// this tells of what changed; nullptr: the files hold it.
   Uploads(EventLoop& loop, Tasks& tasks, StorageLane& storage, FolderSync& folders,
           WorkerSlot& counters, AddressMask addressMask, std::int64_t worker,
-          std::filesystem::path database);
+          std::filesystem::path database, ChangeTeller* teller = nullptr);
   ~Uploads();
 
   /// Stores the request's body, or deletes the file if there is none. `request` must be allowed to.
@@ -71,11 +82,15 @@ class Uploads {
 
  private:
   friend class Upload;
+  friend class FolderUpload;
+  friend class DatabaseUpload;
   Task<void> carriedOut(UploadOrder order, Request request, Responder reply);
   Task<void> offer(UploadPlace place, std::string host, Request request, Responder reply);
   /// Completes when it is time to settle failed records again; an Error after leave().
   Async<Result<void>> nextAttempt();
   void attemptNow(const Result<void>& result);
+  Async<Result<void>> findElsewhere(std::string host, std::string path);
+  void sweep();
   void remember(const std::string& host, const Request& request, const std::string& mime,
                 std::string why);
   UploadRecord recordOf(const std::string& host, const Request& request, std::string mime) const;
@@ -87,6 +102,7 @@ class Uploads {
   const AddressMask addressMask_;
   const std::int64_t worker_;
   const std::filesystem::path database_;
+  ChangeTeller* const teller_;
   double mayRemember_;  ///< token bucket: refusals that may be recorded now
   Clock::time_point remembered_{};
   Lane lane_;
@@ -94,6 +110,7 @@ class Uploads {
   std::vector<Async<Result<void>>::Done> attempts_;  ///< uploads that wait for the next
   Timer settleTimer_;
   bool left_ = false;
+  bool sweeping_ = false;
   RareError troubles_;
 };
 

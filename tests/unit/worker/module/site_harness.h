@@ -61,8 +61,9 @@ class SiteHarness {
   explicit SiteHarness(std::size_t queueLimit = 8) : SiteHarness(openMemory, queueLimit) {}
   /// With a storage of the test's choice.
   explicit SiteHarness(std::function<Result<std::unique_ptr<Storage>>()> open,
-                       std::size_t queueLimit = 8)
-      : pool_(loop_, {"files", 1, queueLimit}),
+                       std::size_t queueLimit = 8, std::unique_ptr<DatabaseLink> link = nullptr)
+      : teller_(link ? std::make_unique<ChangeTeller>(loop_, std::move(link)) : nullptr),
+        pool_(loop_, {"files", 1, queueLimit}),
         storage_(loop_, [open = std::move(open)](std::size_t) { return open(); },
                  {.beforeCommit = [this] { return folders_.sync(); }}) {}
 
@@ -179,11 +180,13 @@ class SiteHarness {
   std::unique_ptr<SharedState> shared_ = std::move(SharedState::create()).value();
   EventLoop loop_;
   Tasks tasks_;
+  const std::unique_ptr<ChangeTeller> teller_;  ///< nullptr: files hold the content of uploads
   Lane pool_;
   FolderSync folders_;  // the storage lane uses it to the end
   StorageLane storage_;
   Users users_{storage_};
-  Uploads uploads_{loop_, tasks_, storage_, folders_, shared_->slot(0), AddressMask::kFull, 1, "/"};
+  Uploads uploads_{loop_, tasks_, storage_,     folders_, shared_->slot(0), AddressMask::kFull,
+                   1,     "/",    teller_.get()};
   LimitsConfig limits_;
   ServerInfo info_{.worker = 1,
                    .workers = 4,
