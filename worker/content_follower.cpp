@@ -9,6 +9,7 @@
 #include "common/base/random_number.h"
 #include "common/base/sha256.h"
 #include "common/base/version.h"
+#include "common/cluster/database_access.h"
 #include "common/config/config_dump.h"
 #include "common/storage/schema.h"
 #include "common/system/log.h"
@@ -21,9 +22,10 @@ namespace {
 constexpr const char* kFollowerLock = "follower.lock";
 
 std::unique_ptr<DatabaseLink> openLink(const WorkerSetup& setup, SharedSight& sight) {
-  if (setup.database == nullptr) return nullptr;
+  const StorageConfig& storage = setup.plan->config.storage;
+  if (storage.engine == StorageKind::kSqlite) return nullptr;
   const auto engine = loadDatabaseEngine();
-  auto link = engine ? (*engine)->openLink(*setup.database, sight) : engine.error();
+  auto link = engine ? (*engine)->openLink(databaseAccess(storage), sight) : engine.error();
   if (link) return std::move(*link);
   spdlog::error("no connection to the database: {}", logQuote(link.error().message));
   return nullptr;
@@ -32,7 +34,7 @@ std::unique_ptr<DatabaseLink> openLink(const WorkerSetup& setup, SharedSight& si
 /// Of what is meant to be the same on all hosts.
 std::string digestOf(const ServingPlan& plan) {
   Config shared = plan.config;
-  shared.storage.host.clear();
+  shared.storage = {};
   std::string text = dumpConfig(shared);
   for (const ServedCertificate& served : plan.tls->served()) text += served.digest;
   return sha256Hex(text);
@@ -47,7 +49,7 @@ std::uint64_t instanceOf(DatabaseBoard& board) {
 
 FleetHost fleetHost(const WorkerSetup& setup) {
   FleetHost host;
-  host.name = setup.database->host;
+  host.name = databaseAccess(setup.plan->config.storage).host;
   host.version = kVersion;
   host.generation = static_cast<std::int64_t>(setup.generation);
   host.digest = digestOf(*setup.plan);

@@ -147,7 +147,7 @@ class Worker {
     DatabaseBoard& board = setup_.shared->database();
     if (follower_ && follower_->hasLooked()) board.contentSeen = 1;
     const bool isLate = loop_.now() > begun_ + kContentPatience;
-    if (setup_.database == nullptr || board.contentSeen != 0 || isLate || draining_) {
+    if (!teller_ || board.contentSeen != 0 || isLate || draining_) {
       return server_->start();
     }
     serveWait_.setAfter(kContentTick);
