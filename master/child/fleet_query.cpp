@@ -28,7 +28,7 @@ bool isAway(const FleetHost& host, WallTime now) {
 
 /// "configuration or certificates differ: 0123 on h1, h2; 4567 on h3"; "": they are the same.
 std::string difference(const std::vector<FleetHost>& hosts, std::string_view what,
-                       std::string FleetHost::* member, std::size_t most) {
+                       std::string FleetHost::*member, std::size_t most) {
   std::map<std::string, std::vector<std::string>> by;
   for (const FleetHost& host : hosts) {
     by[printable(host.*member).substr(0, most)].push_back(printable(host.name));
@@ -36,7 +36,8 @@ std::string difference(const std::vector<FleetHost>& hosts, std::string_view wha
   if (by.size() < 2) return "";
   std::vector<std::string> parts;
   for (const auto& [value, names] : by) {
-    parts.push_back(fmt::format("{} on {}", value.empty() ? "none" : value, fmt::join(names, ", ")));
+    parts.push_back(
+        fmt::format("{} on {}", value.empty() ? "none" : value, fmt::join(names, ", ")));
   }
   return fmt::format("{}: {}", what, fmt::join(parts, "; "));
 }
@@ -53,9 +54,10 @@ Array remarksOn(const std::vector<FleetHost>& hosts, WallTime now) {
       }
       continue;
     }
-    remarks.push_back(fmt::format("{} has said nothing for {} s: it does not run, or does not "
-                                  "reach the database",
-                                  printable(host.name), unixTime(now) - host.seen));
+    remarks.push_back(
+        fmt::format("{} has said nothing for {} s: it does not run, or does not "
+                    "reach the database",
+                    printable(host.name), unixTime(now) - host.seen));
   }
   for (std::string& each :
        {difference(present, "configurations or certificates differ", &FleetHost::digest,
