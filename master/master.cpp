@@ -165,6 +165,9 @@ int Master::run() {
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
   renewStandardError(first);
+  loop_->containExceptions([](std::string_view what) {
+    spdlog::error("a step of the event loop was ended by an exception: {}", logQuote(what));
+  });
   launchers_ = std::make_unique<LauncherKeeper>(*loop_, launcherHooks());
   desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
   desk_->open();

@@ -14,8 +14,6 @@
 #include "common/base/number.h"
 #include "common/config/config_loader.h"
 #include "common/loop/signal_source.h"
-#include "common/storage/schema.h"
-#include "common/storage/sqlite_storage.h"
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
 #include "worker/base/lane.h"
@@ -30,6 +28,7 @@
 #include "worker/plan/serving_plan.h"
 #include "worker/plugin/plugin_loader.h"
 #include "worker/route/pattern_redirects.h"
+#include "worker/storage_opener.h"
 #include "worker/upload/upload_recovery.h"
 #include "worker/upload/uploads.h"
 
@@ -39,8 +38,6 @@ namespace {
 constexpr std::size_t kPoolThreads = 2;
 /// More than there may be exchanges: under load, jobs wait and none is refused.
 constexpr std::size_t kPoolQueue = 4096;
-/// SQLite's busy timeout: how long a write may wait for another process's.
-constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
@@ -52,10 +49,6 @@ constexpr std::size_t kTrimAfterAtLeast = 8;  ///< the least for one worker
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr std::int64_t kMostLaunchers = 1000;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
-
-StorageLimits storageLimits(const Config& config) {
-  return {.newUsersPerMinute = config.users.newPerMinute};
-}
 
 /// When memory runs out, the loop's thread throws and loses one connection. Other threads, whose
 /// work belongs to many, wait for the memory that this frees. If the loop waits for one of them,
@@ -83,12 +76,8 @@ class Worker {
         memory_(std::move(memory)),
         pool_(loop_, {"pool", kPoolThreads, kPoolQueue}),
         turn_(setup_.shared->writers(), setup_.sharedSlot),
-        storage_(loop_,
-                 [file = setup_.plan->config.server.stateDir / kDatabaseFile,
-                  limits = storageLimits(setup_.plan->config)](std::size_t) {
-                   return openSqliteStorage(file, kStorageBusyTimeout, limits);
-                 },
-                 {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
+        sight_(setup_.shared->database()),
+        storage_(loop_, storageOpener(setup_, sight_), storageOptions()),
         users_(storage_),
         uploads_(loop_, tasks_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
                  setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir),
@@ -131,6 +120,18 @@ class Worker {
   }
 
  private:
+  /// Of an engine that several hosts share, jobs touch nothing but the database, and it decides who
+  /// writes.
+  StorageLaneOptions storageOptions() {
+    StorageLaneOptions options;
+    options.shared = sharedEngineRules(setup_);
+    options.wasAway = [this](Clock::duration time) { sight_.wasAway(time); };
+    if (options.shared) return options;
+    options.beforeCommit = [this] { return folders_.sync(); };
+    options.turn = &turn_;
+    return options;
+  }
+
   /// With the eyes that this process has got. What is away is known before it is ready, unless a
   /// disk does not answer.
   void lookAtRoots() {
@@ -199,6 +200,7 @@ class Worker {
     const std::size_t cut = server_->abortAll("drain timeout");
     if (cut > 0) spdlog::warn("drain_timeout is over: {} connections were cut", cut);
     programs_.stopAll();
+    storage_.giveUp();
   }
 
   void onTick() {
@@ -219,6 +221,9 @@ class Worker {
   }
 
   void reportStorage() {
+    WorkerSlot& slot = setup_.shared->slot(setup_.sharedSlot);
+    slot.set(Gauge::kStorageJobs, storage_.pending());
+    slot.set(Gauge::kStorageLanes, storage_.enginesUp());
     std::string trouble = storage_.lastError();
     if (trouble == storageTrouble_) return;
     if (setup_.channel.send(ChannelMessage::kStorage, trouble))
@@ -343,6 +348,7 @@ class Worker {
   Lane pool_;
   FolderSync folders_;  ///< used by the storage lane
   Turn turn_;           ///< used by the storage lane
+  SharedSight sight_;   ///< used by the storage threads
   StorageLane storage_;
   Users users_;
   Uploads uploads_;

@@ -395,6 +395,9 @@ struct HomesArgs {
   std::string cgi;              ///< the folder of scripts in each user's root; "": nobody has any
   bool asUser = true;           ///< scripts run as their user; else as [dynamic] has it
   std::uint32_t processes = 0;  ///< scripts of each user at once; as CgiArgs has it
+  /// Of each user's application, which speaks SCGI; %home% in front stands for the user's home,
+  /// %user% for the name; "": nobody has any.
+  std::string socket;
   ProgramArgs program;
   bool operator==(const HomesArgs&) const = default;
 };

@@ -168,8 +168,9 @@ Result<void> forgetInSums(Lane& db, std::string_view user) {
 Result<std::int64_t> insertUpload(Lane& db, const UploadRecord& record, bool latest) {
   const auto rows = db.query(
       "INSERT INTO uploads(time, protocol, host, path, user_id, client, mime, size, sha256, "
-      "previous_sha256, outcome, latest, why, blocks, writer) VALUES($1, $2, $3, $4, "
-      "(SELECT id FROM users WHERE id = $5), $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+      "previous_sha256, outcome, latest, why, blocks, writer, refusal) VALUES($1, $2, $3, $4, "
+      "(SELECT id FROM users WHERE id = $5), $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+      "CASE WHEN $11 = 'refused' THEN nextval('refusals') END) "
       "RETURNING id, coalesce(user_id, '')",
       seconds(record.time), record.protocol, record.host, record.path, record.user, record.client,
       record.mime, static_cast<std::int64_t>(record.size), record.sha256, record.previousSha256,
@@ -199,10 +200,9 @@ Result<std::int64_t> PostgresStorage::recordUpload(const UploadRecord& record) {
     const auto id = insertUpload(db_, record, changed);
     if (id && !changed) {
       db_.later(
-          "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE outcome = 'refused' AND "
-          "id <= (SELECT id FROM uploads WHERE outcome = 'refused' ORDER BY id DESC LIMIT 1 "
-          "OFFSET $1) FOR UPDATE SKIP LOCKED)",
-          {kMaxRefusedUploads});
+          "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE refusal <= "
+          "(SELECT refusal FROM uploads WHERE id = $1) - $2 FOR UPDATE SKIP LOCKED)",
+          {*id, kMaxRefusedUploads});
     }
     return id;
   });

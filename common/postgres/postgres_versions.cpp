@@ -292,10 +292,10 @@ Result<std::optional<Version>> PostgresStorage::findVersion(std::int64_t upload)
   if (!record) return record.error();
   if (record->outcome == UploadOutcome::kDeleted) return replacedVersion(upload);
   // A content may be of several versions, any of which has it.
-  return versionOf(
-      db_.query(std::string(kVersionColumns) + "host = $1 AND path = $2 AND sha256 = $3 AND "
-                                               "replaced_by > 0 ORDER BY replaced_by LIMIT 1",
-                record->host, record->path, record->sha256));
+  return versionOf(db_.query(std::string(kVersionColumns) +
+                                 "host = $1 AND path = $2 AND sha256 = $3 AND "
+                                 "replaced_by > 0 ORDER BY replaced_by LIMIT 1",
+                             record->host, record->path, record->sha256));
 }
 
 Result<std::optional<Version>> PostgresStorage::replacedVersion(std::int64_t upload) {

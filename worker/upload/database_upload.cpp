@@ -106,6 +106,7 @@ Task<Result<void>> DatabaseUpload::commit() {
   }
   stored_ = *stored;
   uploads_.teller_->tell();
+  uploads_.sweep();
   co_return Result<void>();
 }
 
@@ -134,8 +135,10 @@ Result<std::int64_t> DatabaseUpload::storeIn(Storage& storage) {
   const auto pending = storage.announceUpload(*record);
   if (!pending) return pending;
   if (auto kept = keepIn(storage, *pending, *before); !kept) return kept.error();
-  auto brought = storage.bringContent(*pending, content_, wallNow());
-  if (!brought) return brought.error();
+  if (!isDelete()) {
+    auto brought = storage.bringContent(*pending, content_, wallNow());
+    if (!brought) return brought.error();
+  }
   const UploadOutcome outcome = isDelete()         ? UploadOutcome::kDeleted
                                 : isThere(*before) ? UploadOutcome::kReplaced
                                                    : UploadOutcome::kStored;

@@ -88,15 +88,9 @@ UploadOrder orderOf(const Config& config, const UploadRecord& record, const Vers
   const UploadArgs& rules = place.rules();
   UploadOrder order;
   order.keep = keepOrder(rules, place.tree->path);
-  order.place.createFolders = rules.createDirectories;
-  order.place.newFolders = rules.newFolders;
-  order.place.depth = rules.depth;
-  order.place.minFree = rules.minFree;
-  order.place.size = version.size;
-  order.place.mode = rules.mode;
-  order.place.neverServed = std::make_shared<const PrivateFiles>(PrivateFiles::of(config));
-  order.place.relative = place.relative;
-  order.place.root = std::make_shared<const SiteRoot>(std::move(place.root));
+  order.place =
+      uploadPlaceOf(std::move(place),
+                    std::make_shared<const PrivateFiles>(PrivateFiles::of(config)), version.size);
   order.host = record.host;
   order.readPath = record.path;
   order.mime = record.mime;
