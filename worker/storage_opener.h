@@ -14,6 +14,6 @@ namespace egalaxyd {
 StorageLane::Open storageOpener(const WorkerSetup& setup, DatabaseSight& sight);
 
 /// nullopt with SQLite.
-std::optional<SharedEngineRules> sharedEngineRules(const WorkerSetup& setup);
+std::optional<SharedEngineRules> sharedEngineRules(const StorageConfig& storage);
 
 }  // namespace egalaxyd

@@ -124,7 +124,7 @@ class Worker {
   /// writes.
   StorageLaneOptions storageOptions() {
     StorageLaneOptions options;
-    options.shared = sharedEngineRules(setup_);
+    options.shared = sharedEngineRules(setup_.plan->config.storage);
     options.wasAway = [this](Clock::duration time) { sight_.wasAway(time); };
     if (options.shared) return options;
     options.beforeCommit = [this] { return folders_.sync(); };

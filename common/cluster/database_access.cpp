@@ -42,13 +42,11 @@ Result<std::string> readDatabasePassword(const fs::path& file) {
   return text;
 }
 
-Result<DatabaseAccess> databaseAccess(const StorageConfig& storage) {
-  auto password = readDatabasePassword(storage.password);
-  if (!password) return password.error();
-  return DatabaseAccess{.url = storage.url,
-                        .password = std::move(*password),
-                        .host = storage.host.empty() ? machineName() : storage.host,
-                        .patience = storage.patience};
+DatabaseAccess databaseAccess(const StorageConfig& storage) {
+  return {.url = storage.url,
+          .password = storage.secret,
+          .host = storage.host.empty() ? machineName() : storage.host,
+          .patience = storage.patience};
 }
 
 std::vector<fs::path> databaseFiles(std::string_view url) {

@@ -17,9 +17,8 @@ namespace egalaxyd {
 /// process's account or root. "" for no file. The message names the file.
 Result<std::string> readDatabasePassword(const std::filesystem::path& file);
 
-/// With the password, and the url as it is configured: resolve() may wait for long. Without an
-/// answer about the machine's name, the host is "localhost". Of the engine "postgresql".
-Result<DatabaseAccess> databaseAccess(const StorageConfig& storage);
+/// As the master has completed it: with its secret, and addresses in its url.
+DatabaseAccess databaseAccess(const StorageConfig& storage);
 
 /// Files that a url names, for certificates and keys of the connection; absolute ones alone.
 std::vector<std::filesystem::path> databaseFiles(std::string_view url);

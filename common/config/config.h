@@ -133,6 +133,9 @@ struct StorageConfig {
   std::string url;                 ///< of the database, without a password
   std::filesystem::path password;  ///< the file that holds it; "": there is none
   milliseconds patience{45'000};   ///< how long what needs the database may wait for it
+  /// What that file holds: the master reads it before it forks, and then `url` has addresses for
+  /// the names in it. Never shown, never from the configuration.
+  std::string secret = {};
   std::string host;  ///< this host's name among those that share it; "": the machine's
   bool operator==(const StorageConfig&) const = default;
 };

@@ -8,8 +8,10 @@
 #include <string>
 
 #include "common/base/path.h"
+#include "common/cluster/database_access.h"
 #include "common/cluster/own_sight.h"
 #include "common/wire/control_protocol.h"
+#include "master/child/shared_database.h"
 
 namespace egalaxyd {
 namespace {
@@ -59,7 +61,7 @@ Array remarksOn(const std::vector<FleetHost>& hosts, WallTime now) {
                     "reach the database",
                     printable(host.name), unixTime(now) - host.seen));
   }
-  for (std::string& each :
+  for (const std::string& each :
        {difference(present, "configurations or certificates differ", &FleetHost::digest,
                    kShownDigits),
         difference(present, "versions differ", &FleetHost::version, std::string::npos)}) {
@@ -94,9 +96,14 @@ Object describeFleet(std::vector<FleetHost> hosts, WallTime now) {
   return answer;
 }
 
-Object askFleet(const DatabaseEngine& engine, const DatabaseAccess& access) {
+Object askFleet(const Config& config, const std::optional<Account>& account) {
+  if (auto confined = confineToStorage(config, account); !confined) {
+    return controlFailure(confined.error().message);
+  }
+  const auto engine = loadDatabaseEngine();
+  if (!engine) return controlFailure(engine.error().message);
   OwnSight sight;
-  const auto link = engine.openLink(access, sight);
+  const auto link = (*engine)->openLink(databaseAccess(config.storage), sight);
   if (!link) return controlFailure(link.error().message);
   auto hosts = (*link)->fleet();
   if (!hosts) return controlFailure(hosts.error().message);

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "common/base/unique_fd.h"
-#include "common/cluster/database_engine.h"
 #include "common/config/config.h"
 #include "common/shared/shared_state.h"
 #include "common/shared/worker_channel.h"
@@ -38,10 +37,8 @@ struct WorkerSetup {
   std::optional<Account> account;    ///< to switch to, if the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
   std::vector<int> logs;             ///< in the order of logPlaces(); the worker owns its copies
-  /// Of a database that several hosts share, what reaches it; nullptr: SQLite.
-  const DatabaseAccess* database = nullptr;
-  bool databaseIsReady = false;  ///< its tables were seen to by the master
-  std::string storageTrouble;    ///< the database's last error that the master knows of
+  bool databaseIsReady = false;      ///< the master has seen to the tables of the shared database
+  std::string storageTrouble;        ///< the database's last error that the master knows of
   /// The worker's ends of its channels to the launchers, in the order of scriptAccounts(); one that
   /// is not there yet is empty. None where nothing needs a launcher.
   std::vector<UniqueFd> launchers;
