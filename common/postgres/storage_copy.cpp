@@ -491,6 +491,8 @@ Result<void> Import::remember() {
        "DELETE FROM version_sums",
        "INSERT INTO version_sums SELECT host, mount, sum(greatest(least(size, 1::bigint << 50), 0) "
        "+ 4096)::bigint FROM versions GROUP BY host, mount",
+       "UPDATE uploads SET refusal = nextval('refusals') WHERE outcome = 'refused' AND refusal IS "
+       "NULL",
        // They are summed up anew when they are asked for.
        "DELETE FROM upload_sums", "DELETE FROM upload_prefixes",
        "SELECT setval(pg_get_serial_sequence('egalaxyd.uploads', 'id'), greatest((SELECT max(id) "
