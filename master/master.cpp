@@ -99,6 +99,7 @@ Master::Master(MasterHooks hooks)
 Master::~Master() { reportFaults(nullptr); }
 
 std::optional<Failure> Master::prepare(const Config& config) {
+  storage_ = config.storage;
   if (auto failure = takeStateAndLog(config)) return failure;
   raiseDescriptorLimit();
   auto shared = SharedState::create();
@@ -165,6 +166,9 @@ int Master::run() {
     return failureOf(allowed.error(), EX_CANTCREAT).exitCode;
   }
   renewStandardError(first);
+  loop_->containExceptions([](std::string_view what) {
+    spdlog::error("a step of the event loop was ended by an exception: {}", logQuote(what));
+  });
   launchers_ = std::make_unique<LauncherKeeper>(*loop_, launcherHooks());
   desk_ = std::make_unique<ControlDesk>(*loop_, static_cast<ManagedMaster&>(*this));
   desk_->open();
@@ -632,7 +636,8 @@ void Master::act(const BuildGeneration&) {
 /// A renewal serves on with a certificate whose files are broken; a reload is refused.
 const ServingPlan* Master::keptPlan() const { return renewing_ ? current().plan.get() : nullptr; }
 
-/// state_dir and runtime_dir keep their values until a restart.
+/// state_dir, runtime_dir and [storage] keep their values until a restart; a password file may hold
+/// another password.
 LoadedConfig Master::loadForReload(bool tell) const {
   if (renewing_) return {current().config, {}};
   const ServerConfig& serving = current().config.server;
@@ -644,6 +649,10 @@ LoadedConfig Master::loadForReload(bool tell) const {
   if (tell && server.runtimeDir != serving.runtimeDir) {
     spdlog::warn("server.runtime_dir stays {} until a restart", serving.runtimeDir.string());
   }
+  if (tell && loaded.config.storage != storage_) {
+    spdlog::warn("[storage] stays as it was until a restart");
+  }
+  loaded.config.storage = storage_;
   server.stateDir = serving.stateDir;
   server.runtimeDir = serving.runtimeDir;
   return loaded;
@@ -669,6 +678,8 @@ void Master::onRehearsed(const Result<std::string>& answer) {
   const auto workers = generation->workers;
   const auto drainTimeout = generation->config.server.drainTimeout;
   storageTrouble_ = generation->storageTrouble = rehearsal->storageTrouble;
+  generation->databaseIsReady = rehearsal->databaseIsReady;
+  generation->config.storage.url = rehearsal->databaseUrl;
   generations_[++newest_] = std::move(generation);
   beginLaunchers(*generations_.at(newest_));
   if (!renewing_) logLevel_.reset();
@@ -812,6 +823,7 @@ Result<void> Master::spawn(WorkerKey key) {
   setup.account = generation.account;
   setup.logLevel = logLevel_;
   for (const UniqueFd& log : generation.logs) setup.logs.push_back(log.get());
+  setup.databaseIsReady = generation.databaseIsReady;
   setup.storageTrouble = storageTrouble_;
   setup.launchers = launchers_->connect(generation.number, setup.id);
   const std::int64_t id = setup.id;

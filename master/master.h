@@ -17,11 +17,11 @@
 #include "common/loop/signal_source.h"
 #include "common/shared/fault_ring.h"
 #include "common/shared/shared_state.h"
+#include "common/system/instance_lock.h"
 #include "master/child/query_runner.h"
 #include "master/child/upload_settler.h"
 #include "master/control/control_desk.h"
 #include "master/control/managed_master.h"
-#include "common/system/instance_lock.h"
 #include "master/start/service_manager.h"
 #include "master/status/status_keeper.h"
 #include "master/supervise/certificate_watch.h"
@@ -176,6 +176,7 @@ class Master final : private ManagedMaster {
   const Beginning started_;
   std::uint64_t loggedBy_ = 1;         ///< the generation whose [log] is the master's
   std::optional<LogLevel> logLevel_;   ///< asked for at run time; until the next reload
+  StorageConfig storage_;              ///< as it was configured when the master began
   std::string storageTrouble_;         ///< what was last heard; "": the database is well
   Clock::time_point nextFollowing_{};  ///< before that no worker is replaced for its sandbox's sake
   Clock::duration followPause_;        ///< the next one; the least once all are within reach

@@ -55,7 +55,7 @@ function(stage_debian usr)
   write_copyright(${usr}/share/doc/egalaxyd/copyright)
   write_debian_changelog(${usr}/share/doc/egalaxyd/changelog)
   file(REMOVE ${usr}/share/doc/egalaxyd/LICENSE)
-  foreach(program ${usr}/sbin/egalaxyd ${usr}/bin/egalaxyctl)
+  foreach(program ${usr}/sbin/egalaxyd ${usr}/sbin/egalaxyd-launcher ${usr}/bin/egalaxyctl)
     file(RPATH_REMOVE FILE ${program})
   endforeach()
   # The default configuration becomes the machine's own.
@@ -93,6 +93,7 @@ function(write_tarball_readme prefix packages)
   file(WRITE ${prefix}/README "egalaxyd ${CPACK_PACKAGE_VERSION} for any Debian 12, from wherever this folder lies.
 
   sbin/egalaxyd         the server; in a folder it serves that folder
+  sbin/egalaxyd-launcher  runs scripts for it
   bin/egalaxyctl        talks to it
   share/man             their manuals: man -l share/man/man8/egalaxyd.8.gz
   share/doc/egalaxyd    more to read, examples, the libraries' licences
@@ -111,7 +112,7 @@ endfunction()
 function(stage_tarball prefix)
   compress_manuals(${prefix})
   file(GET_RUNTIME_DEPENDENCIES
-    EXECUTABLES ${prefix}/sbin/egalaxyd ${prefix}/bin/egalaxyctl
+    EXECUTABLES ${prefix}/sbin/egalaxyd ${prefix}/sbin/egalaxyd-launcher ${prefix}/bin/egalaxyctl
     RESOLVED_DEPENDENCIES_VAR libraries
     POST_EXCLUDE_REGEXES "/ld-linux[^/]*$" "/lib(c|m|dl|rt|pthread|resolv)\\.so\\.[0-9]+$")
   file(INSTALL ${libraries} DESTINATION ${prefix}/lib/egalaxyd FOLLOW_SYMLINK_CHAIN)

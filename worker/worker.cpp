@@ -14,14 +14,13 @@
 #include "common/base/number.h"
 #include "common/config/config_loader.h"
 #include "common/loop/signal_source.h"
-#include "common/storage/schema.h"
-#include "common/storage/sqlite_storage.h"
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
 #include "worker/base/lane.h"
 #include "worker/base/rare_error.h"
 #include "worker/base/storage_lane.h"
 #include "worker/connection/server.h"
+#include "worker/content_follower.h"
 #include "worker/dynamic/programs.h"
 #include "worker/expiry_clock.h"
 #include "worker/module/site_factory.h"
@@ -30,6 +29,7 @@
 #include "worker/plan/serving_plan.h"
 #include "worker/plugin/plugin_loader.h"
 #include "worker/route/pattern_redirects.h"
+#include "worker/storage_opener.h"
 #include "worker/upload/upload_recovery.h"
 #include "worker/upload/uploads.h"
 
@@ -39,8 +39,6 @@ namespace {
 constexpr std::size_t kPoolThreads = 2;
 /// More than there may be exchanges: under load, jobs wait and none is refused.
 constexpr std::size_t kPoolQueue = 4096;
-/// SQLite's busy timeout: how long a write may wait for another process's.
-constexpr auto kStorageBusyTimeout = std::chrono::seconds(5);
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kMemoryInterval = std::chrono::seconds(5);
 constexpr auto kExpiryInterval = std::chrono::hours(1);
@@ -52,10 +50,9 @@ constexpr std::size_t kTrimAfterAtLeast = 8;  ///< the least for one worker
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr std::int64_t kMostLaunchers = 1000;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
-
-StorageLimits storageLimits(const Config& config) {
-  return {.newUsersPerMinute = config.users.newPerMinute};
-}
+/// How long a start waits for this host's files to be what the database has.
+constexpr auto kContentPatience = std::chrono::seconds(30);
+constexpr auto kContentTick = std::chrono::milliseconds(10);
 
 /// When memory runs out, the loop's thread throws and loses one connection. Other threads, whose
 /// work belongs to many, wait for the memory that this frees. If the loop waits for one of them,
@@ -83,15 +80,13 @@ class Worker {
         memory_(std::move(memory)),
         pool_(loop_, {"pool", kPoolThreads, kPoolQueue}),
         turn_(setup_.shared->writers(), setup_.sharedSlot),
-        storage_(loop_,
-                 [file = setup_.plan->config.server.stateDir / kDatabaseFile,
-                  limits = storageLimits(setup_.plan->config)](std::size_t) {
-                   return openSqliteStorage(file, kStorageBusyTimeout, limits);
-                 },
-                 {.beforeCommit = [this] { return folders_.sync(); }, .turn = &turn_}),
+        sight_(setup_.shared->database()),
+        storage_(loop_, storageOpener(setup_, sight_), storageOptions()),
         users_(storage_),
+        teller_(makeTeller(loop_, setup_, sight_)),
         uploads_(loop_, tasks_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
-                 setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir),
+                 setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir,
+                 teller_.get()),
         programs_(loop_, *setup_.shared, setup_.sharedSlot, setup_.plan->config, setup_.id,
                   std::move(setup_.launchers)),
         info_{.worker = setup_.workerNumber,
@@ -109,10 +104,13 @@ class Worker {
                   .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
-        tick_(loop_, [this] { onTick(); }) {
+        tick_(loop_, [this] { onTick(); }),
+        serveWait_(loop_, [this] { serveLater(); }) {
     for (const ServedPlace& place : servedPlaces(*setup_.plan)) told_.push_back(place.presence);
-    // Only worker 0 forgets what is old.
-    if (setup_.workerNumber == 0) expiry_.emplace();
+    // Only worker 0 forgets what is old, and follows the database.
+    if (setup_.workerNumber != 0) return;
+    expiry_.emplace();
+    follower_ = makeFollower(setup_, sight_);
   }
 
   int run() {
@@ -122,7 +120,7 @@ class Worker {
     letThreadsWaitForMemory();
     server_.emplace(setup_, services_, storage_);
     auto started = channelWatch_.start(setup_.channel.fd(), WatchMode::kRead);
-    if (started) started = server_->start();
+    if (started) started = serve();
     if (!started) return refuse(setup_.channel, started.error());
     tick_.setAfter(kTick);
     lookAtRoots();
@@ -131,6 +129,35 @@ class Worker {
   }
 
  private:
+  /// Of an engine that several hosts share, jobs touch nothing but the database, and it decides who
+  /// writes.
+  StorageLaneOptions storageOptions() {
+    StorageLaneOptions options;
+    options.shared = sharedEngineRules(setup_.plan->config.storage);
+    options.wasAway = [this](Clock::duration time) { sight_.wasAway(time); };
+    if (options.shared) return options;
+    options.beforeCommit = [this] { return folders_.sync(); };
+    options.turn = &turn_;
+    return options;
+  }
+
+  /// Accepts, once this host's files are what the database had at its start: for pages that were
+  /// changed meanwhile. Without the database, with what is here.
+  Result<void> serve() {
+    DatabaseBoard& board = setup_.shared->database();
+    if (follower_ && follower_->hasLooked()) board.contentSeen = 1;
+    const bool isLate = loop_.now() > begun_ + kContentPatience;
+    if (!teller_ || board.contentSeen != 0 || isLate || draining_) {
+      return server_->start();
+    }
+    serveWait_.setAfter(kContentTick);
+    return {};
+  }
+
+  void serveLater() {
+    if (const auto begun = serve(); !begun) errors_.log(begun.error());
+  }
+
   /// With the eyes that this process has got. What is away is known before it is ready, unless a
   /// disk does not answer.
   void lookAtRoots() {
@@ -180,6 +207,8 @@ class Worker {
   void drain() {
     if (draining_) return;
     draining_ = true;
+    serveWait_.cancel();
+    if (follower_) follower_->stop();
     drainTimeout_.setAfter(setup_.plan->config.server.drainTimeout);
     server_->drain([this] { static_cast<void>(setup_.channel.send(ChannelMessage::kClosed)); },
                    [this] { leave(); });
@@ -199,6 +228,7 @@ class Worker {
     const std::size_t cut = server_->abortAll("drain timeout");
     if (cut > 0) spdlog::warn("drain_timeout is over: {} connections were cut", cut);
     programs_.stopAll();
+    storage_.giveUp();
   }
 
   void onTick() {
@@ -219,6 +249,12 @@ class Worker {
   }
 
   void reportStorage() {
+    WorkerSlot& slot = setup_.shared->slot(setup_.sharedSlot);
+    slot.set(Gauge::kStorageJobs, storage_.pending());
+    slot.set(Gauge::kStorageLanes, storage_.enginesUp());
+    if (follower_) {
+      setup_.shared->database().contentLag = static_cast<std::int64_t>(follower_->lag());
+    }
     std::string trouble = storage_.lastError();
     if (trouble == storageTrouble_) return;
     if (setup_.channel.send(ChannelMessage::kStorage, trouble))
@@ -329,6 +365,7 @@ class Worker {
     channelWatch_.stop();
     drainTimeout_.cancel();
     tick_.cancel();
+    serveWait_.cancel();
     if (loop_.watchCount() + loop_.timerCount() + tasks_.running() == 0) return kWorkerExitDone;
     spdlog::error("left open at the end: {} descriptors, {} deadlines, {} tasks",
                   loop_.watchCount(), loop_.timerCount(), tasks_.running());
@@ -343,8 +380,10 @@ class Worker {
   Lane pool_;
   FolderSync folders_;  ///< used by the storage lane
   Turn turn_;           ///< used by the storage lane
+  SharedSight sight_;   ///< used by the storage threads
   StorageLane storage_;
   Users users_;
+  const std::unique_ptr<ChangeTeller> teller_;  ///< nullptr: files hold the content of uploads
   Uploads uploads_;
   Programs programs_;
   const ServerInfo info_;
@@ -352,6 +391,9 @@ class Worker {
   Watch channelWatch_;
   Timer drainTimeout_;
   Timer tick_;
+  Timer serveWait_;
+  const Clock::time_point begun_ = Clock::now();
+  std::unique_ptr<Follower> follower_;  ///< worker 0's; nullptr: files hold the content of uploads
   std::optional<Server> server_;
   RareError errors_;
   std::string storageTrouble_ = setup_.storageTrouble;  ///< as it was last sent to the master
@@ -396,6 +438,7 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findi
   auto sites = buildSites(config, *plan->roots, findings);
   plan->redirects = redirectsOf(config);
   checkServerFiles(config, findings);
+  checkUploadMarks(config, findings);
   if (config.router.module.empty()) {
     plan->router = std::make_shared<const SiteMap>(std::move(sites));
   } else if (auto loaded = loadRouter(config.router.module)) {

@@ -133,6 +133,9 @@ struct StorageConfig {
   std::string url;                 ///< of the database, without a password
   std::filesystem::path password;  ///< the file that holds it; "": there is none
   milliseconds patience{45'000};   ///< how long what needs the database may wait for it
+  /// What that file holds: the master reads it before it forks, and then `url` has addresses for
+  /// the names in it. Never shown, never from the configuration.
+  std::string secret = {};
   std::string host;  ///< this host's name among those that share it; "": the machine's
   bool operator==(const StorageConfig&) const = default;
 };
@@ -395,6 +398,9 @@ struct HomesArgs {
   std::string cgi;              ///< the folder of scripts in each user's root; "": nobody has any
   bool asUser = true;           ///< scripts run as their user; else as [dynamic] has it
   std::uint32_t processes = 0;  ///< scripts of each user at once; as CgiArgs has it
+  /// Of each user's application, which speaks SCGI; %home% in front stands for the user's home,
+  /// %user% for the name; "": nobody has any.
+  std::string socket;
   ProgramArgs program;
   bool operator==(const HomesArgs&) const = default;
 };

@@ -428,6 +428,7 @@ void describe(V& v, HomesArgs& c) {
   v.key("cgi", c.cgi, forms::text());
   v.key("as", c.asUser, forms::scriptsAs());
   v.key("processes", c.processes, forms::processes());
+  v.key("socket", c.socket, forms::text());
   describe(v, c.program);
 }
 

@@ -166,8 +166,29 @@ class DynamicChecker {
     users(mount, args);
     processes(mount, args.processes);
     program(mount, args.program);
+    homesSocket(mount, args);
     if (args.cgi.empty() || isFileName(args.cgi)) return;
     about(mount, "cgi", fmt::format("found \"{}\"; allowed: a name such as \"cgi-bin\"", args.cgi));
+  }
+
+  void homesSocket(const MountConfig& mount, const HomesArgs& args) {
+    const std::string& socket = args.socket;
+    if (socket.empty()) return;
+    const bool isInHome = socket.starts_with(std::string(kHomePlace) + "/");
+    const std::size_t user = socket.find(kUserPlace);
+    const bool isOfUser = socket.starts_with('/') && user != std::string::npos &&
+                          socket.find(kUserPlace, user + 1) == std::string::npos;
+    if (!isInHome && !isOfUser) {
+      about(
+          mount, "socket",
+          fmt::format(R"(found "{}"; allowed: "%home%/.gemini.sock" or such, or an absolute path )"
+                      R"(with %user% in it, once)",
+                      socket));
+    }
+    if (args.cgi == kHomeApplication) {
+      about(mount, "cgi",
+            R"(found "app", where each user's socket answers; allowed: another name)");
+    }
   }
 
   void homesRoot(const MountConfig& mount, std::string_view root) {

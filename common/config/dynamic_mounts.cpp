@@ -13,11 +13,25 @@ namespace {
 constexpr std::uint32_t kProcessesPerCpu = 8;
 constexpr std::uint32_t kFewestProcesses = 16;
 
-const UpstreamArgs* upstreamsOf(const ModuleArgs& args) {
-  if (const auto* scgi = std::get_if<ScgiArgs>(&args)) return &scgi->upstream;
-  if (const auto* fastcgi = std::get_if<FastcgiArgs>(&args)) return &fastcgi->upstream;
-  if (const auto* proxy = std::get_if<ProxyArgs>(&args)) return &proxy->upstream;
-  return nullptr;
+/// Connections to each user's application, where `processes` names no number.
+constexpr std::uint32_t kUsualConnections = 8;
+
+/// nullptr: it has none.
+std::shared_ptr<const UpstreamArgs> upstreamsOf(const ModuleArgs& args) {
+  const auto ofConfiguration = [](const UpstreamArgs& upstream) {
+    return std::shared_ptr<const UpstreamArgs>(std::shared_ptr<void>(), &upstream);
+  };
+  if (const auto* scgi = std::get_if<ScgiArgs>(&args)) return ofConfiguration(scgi->upstream);
+  if (const auto* fastcgi = std::get_if<FastcgiArgs>(&args)) {
+    return ofConfiguration(fastcgi->upstream);
+  }
+  if (const auto* proxy = std::get_if<ProxyArgs>(&args)) return ofConfiguration(proxy->upstream);
+  const auto* homes = std::get_if<HomesArgs>(&args);
+  if (homes == nullptr || homes->socket.empty()) return nullptr;
+  UpstreamArgs sockets;
+  sockets.to = {"unix:" + homes->socket};
+  sockets.connections = homes->processes == 0 ? kUsualConnections : homes->processes;
+  return std::make_shared<const UpstreamArgs>(std::move(sockets));
 }
 
 CgiArgs scriptsOf(const HomesArgs& homes, const std::string& user) {
@@ -58,7 +72,7 @@ void collect(const std::vector<MountConfig>& mounts, const std::string& host,
   for (const MountConfig& mount : mounts) {
     const std::string path = mount.path == "/" && !above.empty() ? above : above + mount.path;
     addScripts(mount, path, all);
-    if (const UpstreamArgs* upstreams = upstreamsOf(mount.args)) {
+    if (const auto upstreams = upstreamsOf(mount.args)) {
       for (const std::string& address : upstreams->to) {
         all.upstreams.push_back({static_cast<std::uint32_t>(all.upstreams.size()), &mount,
                                  upstreams, host, path, address});

@@ -21,14 +21,15 @@ struct CgiMount {
   std::string path;       ///< the whole one, with those of the mounts that it stands in
   std::string user = {};  ///< of homes: the name, or kAnyUser
 };
-/// One address of a `to`. `number` counts those before it.
+/// One address of a `to`, or the sockets of all users of a `homes` mount. `number` counts those
+/// before it.
 struct UpstreamMount {
   std::uint32_t number = 0;
   const MountConfig* mount = nullptr;
-  const UpstreamArgs* args = nullptr;
-  std::string host;  ///< whose site it is
+  std::shared_ptr<const UpstreamArgs> args;  ///< of the configuration, or made for homes
+  std::string host;                          ///< whose site it is
   std::string path;
-  std::string address;
+  std::string address;  ///< of homes with what stands for the user in it
 };
 
 struct DynamicMounts {

@@ -1,6 +1,5 @@
 #include "common/loop/event_loop.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -8,12 +7,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <system_error>
 #include <utility>
 
 #include "common/base/errno_error.h"
-#include "common/system/log.h"
+#include "common/base/path.h"
 
 namespace egalaxyd {
 namespace {
@@ -33,8 +33,9 @@ std::uint32_t epollMask(WatchMode mode) {
   return 0;
 }
 
-void logException(std::string_view what) {
-  spdlog::error("a step of the event loop was ended by an exception: {}", logQuote(what));
+void tellException(std::string_view what) {
+  std::fprintf(stderr, "a step of the event loop was ended by an exception: %s\n",
+               printable(what).c_str());
 }
 
 /// What `report` throws is dropped: it may be for want of memory, as may `what` have been.
@@ -115,7 +116,7 @@ void Timer::cancel() {
 EventLoop::EventLoop()
     : epoll_(orThrow(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wakeUp_(orThrow(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
-      reportException_(logException) {
+      reportException_(tellException) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = this;

@@ -104,14 +104,15 @@ class EventLoop {
   void run();
   void stop() { stopping_ = true; }
 
-  /// What a callback throws is logged, and the loop goes on with the next. From now on it goes to
-  /// `report` instead.
+  /// What a callback throws goes to standard error, and the loop goes on with the next. From now on
+  /// it goes to `report` instead.
   void containExceptions(std::function<void(std::string_view what)> report);
 
   /// The time at which this turn began; cheap.
   Clock::time_point now() const { return now_; }
 
-  /// Any thread: runs `job` on the loop's. A job that throws, deferred or not, is logged and ends.
+  /// Any thread: runs `job` on the loop's. A job that throws, deferred or not, is told of so, and
+  /// ends.
   void post(UniqueFunction<void()> job);
   /// Runs `job` at the end of this turn, when no callback is on the stack; one deferred by a
   /// deferred job waits for the next turn's end, after whatever became ready meanwhile.

@@ -27,6 +27,11 @@ std::string placeOfUser(std::string pattern, std::string_view user) {
   return place == std::string::npos ? pattern : pattern.replace(place, kUserPlace.size(), user);
 }
 
+std::string socketOfUser(const std::string& pattern, std::string_view user, std::string_view home) {
+  if (!pattern.starts_with(kHomePlace)) return placeOfUser(pattern, user);
+  return std::string(home) + pattern.substr(kHomePlace.size());
+}
+
 std::string folderOfUsers(std::string_view pattern) {
   const std::string_view before = pattern.substr(0, pattern.find(kUserPlace));
   const std::size_t slash = before.rfind('/');

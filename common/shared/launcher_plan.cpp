@@ -63,6 +63,8 @@ UpstreamPlace upstream(Unpacker& packed) {
   place.number = packed.number<std::uint32_t>();
   place.address = packed.text();
   place.connectTimeout = span(packed);
+  place.users = texts(packed);
+  place.minUid = packed.number<std::uint32_t>();
   return place;
 }
 
@@ -79,13 +81,15 @@ std::string encode(const LauncherPlan& plan) {
   for (const UpstreamPlace& one : plan.upstreams) {
     packer.number(one.number).text(one.address);
     pack(packer, one.connectTimeout);
+    pack(packer, one.users);
+    packer.number(one.minUid);
   }
   return std::move(packer).take();
 }
 
 std::optional<LauncherPlan> decodeLauncherPlan(std::string_view bytes) {
   constexpr std::size_t kLeastMount = 40;
-  constexpr std::size_t kLeastUpstream = 16;
+  constexpr std::size_t kLeastUpstream = 24;
   Unpacker packed(bytes);
   LauncherPlan plan;
   plan.processes = packed.number<std::uint32_t>();

@@ -40,6 +40,10 @@ struct UpstreamPlace {
   std::uint32_t number = 0;  ///< in the configuration's order, see dynamicMounts()
   std::string address;       ///< "unix:/run/app.sock", "127.0.0.1:4000", "[::1]:4000", "name:4000"
   std::chrono::milliseconds connectTimeout{3'000};
+  /// Where it is a socket of each user's own, for which `address` is the pattern: whose there may
+  /// be, as `users` of the configuration. Else empty.
+  std::vector<std::string> users = {};
+  std::uint32_t minUid = 0;  ///< of them
   bool operator==(const UpstreamPlace&) const = default;
 };
 

@@ -15,10 +15,10 @@ void pack(Packer& to, const RunScript& m) {
   to.number(m.run).number(m.mount).text(m.script);
   to.number(static_cast<std::uint32_t>(m.variables.size()));
   for (const auto& [name, value] : m.variables) to.number(name).text(value);
-  to.text(m.body).text(m.client);
+  to.text(m.body).text(m.client).number(m.clientNumber);
 }
 void pack(Packer& to, const StopScript& m) { to.number(m.run); }
-void pack(Packer& to, const DialUpstream& m) { to.number(m.run).number(m.upstream); }
+void pack(Packer& to, const DialUpstream& m) { to.number(m.run).number(m.upstream).text(m.user); }
 void pack(Packer& to, const ScriptStarted& m) { to.number(m.run).number(m.pid); }
 void pack(Packer& to, const Dialled& m) { to.number(m.run); }
 void pack(Packer& to, const NotStarted& m) {
@@ -53,11 +53,13 @@ void unpack(Unpacker& from, RunScript& m) {
   }
   m.body = from.text();
   m.client = from.text();
+  m.clientNumber = from.number<std::uint64_t>();
 }
 void unpack(Unpacker& from, StopScript& m) { m.run = from.number<std::uint32_t>(); }
 void unpack(Unpacker& from, DialUpstream& m) {
   m.run = from.number<std::uint32_t>();
   m.upstream = from.number<std::uint32_t>();
+  m.user = from.text();
 }
 void unpack(Unpacker& from, ScriptStarted& m) {
   m.run = from.number<std::uint32_t>();

@@ -31,6 +31,7 @@ struct RunScript {
   std::vector<std::pair<std::uint8_t, std::string>> variables;
   std::string body;    ///< the file in the spool folder that is standard input; "": none
   std::string client;  ///< as the log shows it, for `egalaxyctl scripts`
+  std::uint64_t clientNumber = 0;  ///< IpAddress::limitNumber(): clients take turns
   bool operator==(const RunScript&) const = default;
 };
 /// The run's answer is no longer wanted: half a second later its processes get TERM, then KILL; one
@@ -43,6 +44,7 @@ struct StopScript {
 struct DialUpstream {
   std::uint32_t run = 0;
   std::uint32_t upstream = 0;  ///< UpstreamPlace::number
+  std::string user = {};       ///< whose, where each user has one
   bool operator==(const DialUpstream&) const = default;
 };
 using WorkerAsks = std::variant<RunScript, StopScript, DialUpstream>;
@@ -63,7 +65,7 @@ struct Dialled {
 enum class WhyNot : std::uint8_t {
   kFull = 1,    ///< too many wait already
   kTooLong,     ///< it waited for dynamic.queue_timeout
-  kGone,        ///< the script is not there any more
+  kGone,        ///< the script is not there any more; the user has no such application
   kCannotRun,   ///< exec(2) failed, or the script may not be run
   kNoResource,  ///< fork(2), pipe(2) … failed
   kNoAnswer,    ///< the application refused the connection, or did not answer in time

@@ -38,6 +38,7 @@ struct SharedState::Roster {
 struct SharedState::Common {
   RateTable rates;
   TurnQueue writers;
+  DatabaseBoard database;
 };
 
 namespace {
@@ -121,6 +122,9 @@ void SharedState::lend(std::size_t slot, bool lent) {
   ::madvise(writable_ + slot * stride_, stride_, advice);
   ::madvise(common_, sizeof(Common), advice);
 }
+
+DatabaseBoard& SharedState::database() { return common_->database; }
+const DatabaseBoard& SharedState::database() const { return common_->database; }
 
 std::size_t SharedState::used() const {
   const auto* roster = reinterpret_cast<const Roster*>(readable_ + kSlots * stride_);

@@ -3,8 +3,8 @@
 //
 // A process may have been taken over, so none can write what is another's. Each slot is a memory
 // file of its own, mapped twice: to write, which the master and the slot's own worker may, and to
-// read, for all. What all write is the table of rate limits and the queue of writers; seed and
-// clock are each process's copy.
+// read, for all. What all write is the table of rate limits, the queue of writers and the board of
+// the database; seed and clock are each process's copy.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/shared/database_board.h"
 #include "common/shared/fault_ring.h"
 #include "common/shared/latency.h"
 #include "common/shared/rate_table.h"
@@ -116,6 +117,8 @@ enum class Gauge : std::size_t {
   kProgramRequests,  ///< being answered by scripts and applications
   kScriptsRunning,
   kScriptsQueued,  ///< waiting for a place, or being started
+  kStorageJobs,    ///< not answered yet
+  kStorageLanes,   ///< storage threads whose engine works
   kCount_
 };
 /// What is counted by address.
@@ -155,6 +158,10 @@ struct alignas(64) WorkerSlot {
   }
   void add(Gauge gauge, std::int64_t n) {
     gauges[static_cast<std::size_t>(gauge)].fetch_add(n, std::memory_order_relaxed);
+  }
+  void set(Gauge gauge, std::size_t n) {
+    gauges[static_cast<std::size_t>(gauge)].store(static_cast<std::int64_t>(n),
+                                                  std::memory_order_relaxed);
   }
   std::uint64_t value(Counter counter) const;
   std::int64_t value(Gauge gauge) const {
@@ -211,6 +218,9 @@ class SharedState {
   /// Whose turn it is to write to the storage; a worker's seat is its slot. What is not in here,
   /// such as a tool at the database, is kept out by the storage's own lock.
   TurnQueue& writers();
+  /// Of the database that this host shares with others.
+  DatabaseBoard& database();
+  const DatabaseBoard& database() const;
 
   std::uint64_t total(Counter counter) const;
   std::int64_t total(Gauge gauge) const;

@@ -332,10 +332,11 @@ Result<QuotaVerdict> measureUpload(Storage& storage, const UploadRecord& record,
                                    const UploadQuota& quota);
 
 /// Runs `body`, which returns a Result, as one transaction: committed when it answers a value,
-/// rolled back when it answers an error.
+/// rolled back when it answers an error. `keys` as begin() takes them.
 template <class Body>
-std::invoke_result_t<Body> atomically(Storage& storage, Access access, Body body) {
-  if (Result<void> begun = storage.begin(access); !begun) return std::move(begun).error();
+std::invoke_result_t<Body> atomically(Storage& storage, Access access, Body body,
+                                      const StorageKeys& keys = {}) {
+  if (Result<void> begun = storage.begin(access, keys); !begun) return std::move(begun).error();
   std::invoke_result_t<Body> result = body();
   if (!result) {
     storage.rollback();

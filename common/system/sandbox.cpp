@@ -61,6 +61,14 @@ constexpr std::uint64_t kReadWrite =
 constexpr std::uint64_t kFileOnly =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | kFsTruncate;
 
+constexpr std::uint64_t kConnectTcp = 1ULL << 1;
+constexpr int kRuleNetPort = 2;  // LANDLOCK_RULE_NET_PORT
+
+struct PortRule {
+  std::uint64_t access;
+  std::uint64_t port;
+};
+
 /// As the kernel knows it; one that knows fewer fields wants the others to be zero.
 struct RulesetAttributes {
   std::uint64_t fs;
@@ -107,6 +115,16 @@ Result<void> allowAll(int ruleset, const SandboxRules& rules, std::uint64_t hand
   return {};
 }
 
+Result<void> allowPorts(int ruleset, const OutgoingRules& outgoing) {
+  for (const std::uint16_t port : outgoing.ports) {
+    const PortRule rule{kConnectTcp, port};
+    if (::syscall(SYS_landlock_add_rule, ruleset, kRuleNetPort, &rule, 0) != 0) {
+      return errnoError(fmt::format("rule for port {}", port), errno);
+    }
+  }
+  return {};
+}
+
 Result<std::string> enterLandlock(const SandboxRules& rules, long newestAbi) {
   const long abi =
       std::min(::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION),
@@ -116,7 +134,11 @@ Result<std::string> enterLandlock(const SandboxRules& rules, long newestAbi) {
   const UniqueFd ruleset(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0)));
   if (!ruleset) return errnoError("no landlock: ruleset", errno);
-  if (auto done = allowAll(ruleset.get(), rules, handled.fs); !done) {
+  auto done = allowAll(ruleset.get(), rules, handled.fs);
+  if (done && rules.outgoing && handled.net != 0) {
+    done = allowPorts(ruleset.get(), *rules.outgoing);
+  }
+  if (!done) {
     return Error{done.error().code, "no landlock: " + done.error().message};
   }
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) {
@@ -245,24 +267,62 @@ int addArgumentRules(void* filter) {
   return addRule(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3");
 }
 
-int loadFilter(void* filter) {
+/// Options of a connection to a database, which are of no use at a listener.
+constexpr SocketOption kOutgoingOptions[] = {{SOL_SOCKET, SO_KEEPALIVE},
+                                             {IPPROTO_TCP, TCP_KEEPIDLE},
+                                             {IPPROTO_TCP, TCP_KEEPINTVL},
+                                             {IPPROTO_TCP, TCP_KEEPCNT},
+                                             {IPPROTO_TCP, TCP_USER_TIMEOUT}};
+
+int addOutgoingRules(void* filter, const OutgoingRules& outgoing) {
+  std::vector<std::uint32_t> families{AF_UNIX};
+  if (!outgoing.ports.empty()) families.insert(families.end(), {AF_INET, AF_INET6});
+  for (const std::uint32_t family : families) {
+    const scmp_arg_cmp stream[]{
+        isInt(0, family),
+        {1, SCMP_CMP_MASKED_EQ, UINT32_MAX & ~std::uint32_t{SOCK_NONBLOCK | SOCK_CLOEXEC},
+         SOCK_STREAM}};
+    if (const int rc = addRule(filter, SCMP_ACT_ALLOW, "socket", stream); rc != 0) return rc;
+  }
+  for (const SocketOption& option : kOutgoingOptions) {
+    const scmp_arg_cmp arguments[]{isInt(1, static_cast<std::uint32_t>(option.level)),
+                                   isInt(2, static_cast<std::uint32_t>(option.name))};
+    if (const int rc = addRule(filter, SCMP_ACT_ALLOW, "setsockopt", arguments); rc != 0) return rc;
+  }
+  // libpq makes its sockets so; nothing can be made to block.
+  const scmp_arg_cmp nonBlocking[]{isInt(1, F_SETFL), isInt(2, O_RDWR | O_NONBLOCK)};
+  if (const int rc = addRule(filter, SCMP_ACT_ALLOW, "fcntl", nonBlocking); rc != 0) return rc;
+  return addRule(filter, SCMP_ACT_ALLOW, "connect");
+}
+
+int addOptionalRules(void* filter, const SandboxRules& rules) {
+  if (rules.marksFiles) {
+    for (const char* name : {"fgetxattr", "fsetxattr"}) {
+      if (const int rc = addRule(filter, SCMP_ACT_ALLOW, name); rc != 0) return rc;
+    }
+  }
+  return rules.outgoing ? addOutgoingRules(filter, *rules.outgoing) : 0;
+}
+
+int loadFilter(void* filter, const SandboxRules& rules) {
   for (const char* name : kAllowed) {
     if (const int rc = addRule(filter, SCMP_ACT_ALLOW, name); rc != 0) return rc;
   }
   if (const int rc = addArgumentRules(filter); rc != 0) return rc;
+  if (const int rc = addOptionalRules(filter, rules); rc != 0) return rc;
   // Threads that run already are held as well; a tree finds a call's rule sooner than a list.
   if (const int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1); rc != 0) return rc;
   if (const int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); rc != 0) return rc;
   return seccomp_load(filter);
 }
 
-Result<std::string> enterSeccomp() {
+Result<std::string> enterSeccomp(const SandboxRules& rules) {
   if constexpr (kSanitizerBuild) {
     return Error{ErrorCode::kPermission, "no seccomp: this build has a sanitizer, which forks"};
   }
   const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
   if (!filter) return Error{ErrorCode::kNoSpace, "no seccomp: out of memory"};
-  if (const int rc = loadFilter(filter.get()); rc != 0) return errnoError("no seccomp", -rc);
+  if (const int rc = loadFilter(filter.get(), rules); rc != 0) return errnoError("no seccomp", -rc);
   return std::string("seccomp");
 }
 
@@ -320,7 +380,7 @@ Result<std::string> enterSandbox(SandboxMode mode, const SandboxRules& rules, lo
   if (auto denied = denyTracing(); !denied) return denied.error();
   const auto landlock =
       enterLandlock(rules, newestAbi);  // first: the filter lets no new rules through
-  const auto seccomp = enterSeccomp();
+  const auto seccomp = enterSeccomp(rules);
   std::vector<std::string> taken;
   std::vector<std::string> missing;
   for (const auto* entered : {&landlock, &seccomp}) {

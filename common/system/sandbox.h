@@ -3,7 +3,9 @@
 #pragma once
 
 #include <climits>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,9 +14,19 @@
 
 namespace egalaxyd {
 
+/// Connections that the process begins itself.
+struct OutgoingRules {
+  std::vector<std::uint16_t> ports;  ///< of TCP; none: Unix sockets alone
+};
+
 struct SandboxRules {
   std::vector<std::filesystem::path> readable;  ///< files and folders, with all below
   std::vector<std::filesystem::path> writable;  ///< likewise, writing, making and removing included
+  /// nullopt: none. Else Unix sockets may be connected to (whoever listens there judges the
+  /// account), and where there are ports, TCP to these on any machine; on kernels whose Landlock
+  /// has no ports (before ABI 4), to any port.
+  std::optional<OutgoingRules> outgoing = {};
+  bool marksFiles = false;  ///< extended attributes are read and set on open files
 };
 
 /// Where a path may lead later, when a deploy has changed something on its way.
@@ -29,8 +41,8 @@ struct Replacements {
 Replacements replacementsOf(const std::filesystem::path& path);
 
 /// Confines the calling process for good: no other files, no exec, no fork, no new socket, no
-/// datagram or connection to an address, no signal to another process, no new privileges, nobody of
-/// its account who looks into its memory (denyTracing); and to
+/// datagram or connection to an address (but for rules.outgoing), no signal to another process, no
+/// new privileges, nobody of its account who looks into its memory (denyTracing); and to
 /// descriptors that it shares with others (listeners, log) nothing that would outlive it. Call it
 /// after everything else is open and privileges are dropped; threads that already run keep their
 /// file access, those begun later do not. A path that does not exist is skipped, so make folders

@@ -71,6 +71,16 @@ std::string IpAddress::text(AddressMask mask) const {
 
 IpAddress IpAddress::limitKey() const { return isV4() ? *this : prefix(64); }
 
+std::uint64_t IpAddress::limitNumber() const {
+  // One half of an IPv4 address is always 0, and the other half of an IPv6 network.
+  const IpAddress key = limitKey();
+  std::uint64_t number = 0;
+  for (std::size_t byte = 0; byte < key.bytes_.size() / 2; ++byte) {
+    number = number << 8 | (key.bytes_[byte] ^ key.bytes_[byte + 8]);
+  }
+  return number;
+}
+
 IpAddress IpAddress::prefix(unsigned bits) const {
   IpAddress result = *this;
   for (unsigned byte = 0; byte < result.bytes_.size(); ++byte) {

@@ -32,6 +32,8 @@ class IpAddress {
   std::string text(AddressMask mask) const;
   /// What limits per client count by: the IPv4 address, or the IPv6 /64.
   IpAddress limitKey() const;
+  /// The same for those that have one limitKey() in common, and for no others.
+  std::uint64_t limitNumber() const;
   /// The first `bits` bits of the IPv6 form, the rest zero.
   IpAddress prefix(unsigned bits) const;
 

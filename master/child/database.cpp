@@ -179,13 +179,16 @@ Result<void> prepareDatabaseFolder(const fs::path& stateDir, const std::optional
 
 Result<void> prepareDatabase(const ServerConfig& server, const std::optional<Account>& owner) {
   if (auto prepared = prepareDatabaseFolder(server.stateDir, owner); !prepared) return prepared;
-  const auto migrated = runAndWait(
-      [&] {
-        auto confined = confineToDatabase(server, owner);
-        return encode(confined ? migrateStorage(server.stateDir / kDatabaseFile) : confined);
-      },
-      "the process that prepares the database");
-  return migrated ? decode(*migrated) : migrated.error();
+  return prepareApart([&] {
+    auto confined = confineToDatabase(server, owner);
+    return confined ? migrateStorage(server.stateDir / kDatabaseFile) : confined;
+  });
+}
+
+Result<void> prepareApart(const std::function<Result<void>()>& prepare) {
+  const auto prepared =
+      runAndWait([&] { return encode(prepare()); }, "the process that prepares the database");
+  return prepared ? decode(*prepared) : prepared.error();
 }
 
 Result<void> confineToDatabase(const ServerConfig& server, const std::optional<Account>& owner) {

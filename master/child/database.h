@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "common/base/result.h"
@@ -21,6 +22,9 @@ Result<void> prepareDatabaseFolder(const std::filesystem::path& stateDir,
 /// prepareDatabaseFolder(), then migrateStorage() in a process of its own that is confined to the
 /// folder: SQLite replays any journal that it finds there, whichever process wrote it.
 Result<void> prepareDatabase(const ServerConfig& server, const std::optional<Account>& owner);
+
+/// What `prepare` gives, in a process of its own.
+Result<void> prepareApart(const std::function<Result<void>()>& prepare);
 
 /// In a process that was just forked to open the database: becomes the workers' account, and leaves
 /// itself nothing but the folder.

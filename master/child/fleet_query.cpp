@@ -8,8 +8,10 @@
 #include <string>
 
 #include "common/base/path.h"
+#include "common/cluster/database_access.h"
 #include "common/cluster/own_sight.h"
 #include "common/wire/control_protocol.h"
+#include "master/child/shared_database.h"
 
 namespace egalaxyd {
 namespace {
@@ -28,7 +30,7 @@ bool isAway(const FleetHost& host, WallTime now) {
 
 /// "configuration or certificates differ: 0123 on h1, h2; 4567 on h3"; "": they are the same.
 std::string difference(const std::vector<FleetHost>& hosts, std::string_view what,
-                       std::string FleetHost::* member, std::size_t most) {
+                       std::string FleetHost::*member, std::size_t most) {
   std::map<std::string, std::vector<std::string>> by;
   for (const FleetHost& host : hosts) {
     by[printable(host.*member).substr(0, most)].push_back(printable(host.name));
@@ -36,7 +38,8 @@ std::string difference(const std::vector<FleetHost>& hosts, std::string_view wha
   if (by.size() < 2) return "";
   std::vector<std::string> parts;
   for (const auto& [value, names] : by) {
-    parts.push_back(fmt::format("{} on {}", value.empty() ? "none" : value, fmt::join(names, ", ")));
+    parts.push_back(
+        fmt::format("{} on {}", value.empty() ? "none" : value, fmt::join(names, ", ")));
   }
   return fmt::format("{}: {}", what, fmt::join(parts, "; "));
 }
@@ -53,11 +56,12 @@ Array remarksOn(const std::vector<FleetHost>& hosts, WallTime now) {
       }
       continue;
     }
-    remarks.push_back(fmt::format("{} has said nothing for {} s: it does not run, or does not "
-                                  "reach the database",
-                                  printable(host.name), unixTime(now) - host.seen));
+    remarks.push_back(
+        fmt::format("{} has said nothing for {} s: it does not run, or does not "
+                    "reach the database",
+                    printable(host.name), unixTime(now) - host.seen));
   }
-  for (std::string& each :
+  for (const std::string& each :
        {difference(present, "configurations or certificates differ", &FleetHost::digest,
                    kShownDigits),
         difference(present, "versions differ", &FleetHost::version, std::string::npos)}) {
@@ -92,9 +96,14 @@ Object describeFleet(std::vector<FleetHost> hosts, WallTime now) {
   return answer;
 }
 
-Object askFleet(const DatabaseEngine& engine, const DatabaseAccess& access) {
+Object askFleet(const Config& config, const std::optional<Account>& account) {
+  if (auto confined = confineToStorage(config, account); !confined) {
+    return controlFailure(confined.error().message);
+  }
+  const auto engine = loadDatabaseEngine();
+  if (!engine) return controlFailure(engine.error().message);
   OwnSight sight;
-  const auto link = engine.openLink(access, sight);
+  const auto link = (*engine)->openLink(databaseAccess(config.storage), sight);
   if (!link) return controlFailure(link.error().message);
   auto hosts = (*link)->fleet();
   if (!hosts) return controlFailure(hosts.error().message);

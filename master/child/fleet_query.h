@@ -3,10 +3,13 @@
 
 #include <Poco/JSON/Object.h>
 
+#include <optional>
 #include <vector>
 
 #include "common/cluster/database_engine.h"
+#include "common/config/config.h"
 #include "common/storage/storage.h"
+#include "common/system/privilege.h"
 
 namespace egalaxyd {
 
@@ -18,7 +21,8 @@ inline constexpr std::chrono::seconds kHostIsAway{20};
 /// clock, roughly. Pure.
 Poco::JSON::Object describeFleet(std::vector<FleetHost> hosts, WallTime now);
 
-/// The same, asked of the database. Blocks, no longer than its deadlines; in a process of its own.
-Poco::JSON::Object askFleet(const DatabaseEngine& engine, const DatabaseAccess& access);
+/// The same of the server's database, in a process that was forked for it, which becomes `account`.
+/// Blocks, no longer than the deadlines of the database.
+Poco::JSON::Object askFleet(const Config& config, const std::optional<Account>& account);
 
 }  // namespace egalaxyd

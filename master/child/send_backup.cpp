@@ -168,6 +168,12 @@ Result<void> addDatabase(BackupWriter& backup, const ServerConfig& server) {
 
 Poco::JSON::Object sendBackup(int client, const Config& config,
                               const std::optional<Account>& account) {
+  if (config.storage.engine != StorageKind::kSqlite) {
+    return controlFailure(
+        "users, uploads and their content are in the PostgreSQL that [storage] names: back that up "
+        "with its own tools, such as pg_basebackup or pgbackrest, and with your usual ones the "
+        "configuration and the certificates");
+  }
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   BackupWriter backup([client](std::string_view bytes) { return sendFrames(client, bytes); },
                       unixTime(now));

@@ -13,10 +13,10 @@
 #include "common/base/ascii.h"
 #include "common/base/path.h"
 #include "common/base/units.h"
+#include "common/cluster/own_sight.h"
+#include "common/cluster/server_storage.h"
 #include "common/config/people.h"
-#include "common/storage/schema.h"
-#include "common/storage/sqlite_storage.h"
-#include "master/child/database.h"
+#include "master/child/shared_database.h"
 
 namespace egalaxyd {
 namespace {
@@ -30,6 +30,7 @@ constexpr std::size_t kMostBytes = 256 * 1024;
 constexpr std::size_t kLastUploads = 10;
 
 /// How long a query may wait for a worker's write.
+constexpr int kRepeats = 5;  ///< where another host was met
 constexpr auto kBusyTimeout = std::chrono::seconds(5);
 
 /// The arguments of a request, each of which is looked at once; the first mistake stays.
@@ -345,6 +346,15 @@ Result<Object> answerOf(const StorageQuery& query, Storage& storage, const Peopl
   }
 }
 
+/// What forgetting a user changes: whoever writes for the user meanwhile has one of these.
+StorageKeys keysOfUser(const StorageQuery& query, Storage& storage) {
+  StorageKeys keys;
+  const auto user = storage.showUser(query.user);
+  if (!user) return keys;
+  for (const std::string& key : user->keys) keys.push_back(userKey(key));
+  return keys;
+}
+
 }  // namespace
 
 Result<StorageQuery> readStorageQuery(const ControlRequest& request) {
@@ -374,17 +384,22 @@ Result<StorageQuery> readStorageQuery(const ControlRequest& request) {
 Object answerStorageQuery(const StorageQuery& query, Storage& storage, const People& people) {
   const Access access =
       query.command == ControlCommand::kForgetUser ? Access::kWrite : Access::kRead;
-  const Result<Object> answer =
-      atomically(storage, access, [&] { return answerOf(query, storage, people); });
+  const StorageKeys keys = access == Access::kWrite ? keysOfUser(query, storage) : StorageKeys();
+  const auto ask = [&] { return answerOf(query, storage, people); };
+  Result<Object> answer = atomically(storage, access, ask, keys);
+  for (int i = 0; i < kRepeats && !answer && answer.error().code == ErrorCode::kAgain; ++i) {
+    answer = atomically(storage, access, ask, keys);
+  }
   return answer ? *answer : failed(answer.error());
 }
 
 Object askDatabase(const StorageQuery& query, const Config& config,
                    const std::optional<Account>& account) {
-  if (auto confined = confineToDatabase(config.server, account); !confined) {
+  if (auto confined = confineToStorage(config, account); !confined) {
     return failed(confined.error());
   }
-  const auto storage = openSqliteStorage(config.server.stateDir / kDatabaseFile, kBusyTimeout);
+  OwnSight sight;
+  const auto storage = openServerStorage(config, "query", kBusyTimeout, {}, sight);
   return storage ? answerStorageQuery(query, **storage, config.people) : failed(storage.error());
 }
 

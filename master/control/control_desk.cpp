@@ -234,7 +234,10 @@ ControlDesk::Answer ControlDesk::fleet(ClientId client) {
   if (storage.engine == StorageKind::kSqlite) {
     return controlFailure("this host shares no database with others: storage.engine is \"sqlite\"");
   }
-  return askInProcess(client, [&] { return encodeControlAnswer(askFleet(storage)); });
+  const Generation& generation = master_.view().current;
+  return askInProcess(client, [&generation] {
+    return encodeControlAnswer(askFleet(generation.config, generation.account));
+  });
 }
 
 ControlDesk::Answer ControlDesk::askInProcess(ClientId client, const QueryRunner::Work& ask) {

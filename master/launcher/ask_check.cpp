@@ -73,4 +73,12 @@ std::string lieOf(const RunScript& ask, const ScriptMount* mount) {
   return lieOfVariables(ask);
 }
 
+std::string lieOf(const DialUpstream& ask, const UpstreamPlace* upstream) {
+  if (upstream == nullptr) return "an application that it does not have";
+  if (upstream->users.empty()) return ask.user.empty() ? "" : "an application of users";
+  const bool isOne = isUserName(ask.user) &&
+                     (isListed(upstream->users, ask.user) || isListed(upstream->users, kAnyUser));
+  return isOne ? "" : "an application of a user that has none";
+}
+
 }  // namespace egalaxyd

@@ -15,5 +15,7 @@ const UpstreamPlace* upstreamOf(const LauncherPlan& plan, std::uint32_t number);
 
 /// What no worker of ours asks, in words for the log; "": nothing. `mount` is mountOf() it.
 std::string lieOf(const RunScript& ask, const ScriptMount* mount);
+/// Likewise; `upstream` is upstreamOf() it.
+std::string lieOf(const DialUpstream& ask, const UpstreamPlace* upstream);
 
 }  // namespace egalaxyd

@@ -4,7 +4,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +24,18 @@
 
 namespace egalaxyd {
 namespace {
+
+/// The service manager's, at this number, if it passes one.
+constexpr int kPassedSocket = 3;
+
+/// How many sockets the service manager passes to this process, as sd_listen_fds(3) says it; its
+/// library would be copied with each start of a script.
+int passedSockets() {
+  const char* const pid = std::getenv("LISTEN_PID");
+  const char* const count = std::getenv("LISTEN_FDS");
+  if (pid == nullptr || count == nullptr || pid != std::to_string(::getpid())) return 0;
+  return std::atoi(count);
+}
 
 int fail(const std::string& why) {
   std::fprintf(stderr, "egalaxyd-launcher: %s\n", why.c_str());
@@ -94,9 +105,9 @@ class Launcher {
 }  // namespace
 
 int runLauncher(int channel) {
-  const int passed = ::sd_listen_fds(/*unset_environment=*/1);
+  const int passed = passedSockets();
   if (passed > 1) return fail("it takes one socket, not " + std::to_string(passed));
-  UniqueFd socket(passed == 1 ? SD_LISTEN_FDS_START : channel);
+  UniqueFd socket(passed == 1 ? kPassedSocket : channel);
   int type = 0;
   socklen_t size = sizeof type;
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||

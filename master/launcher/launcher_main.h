@@ -1,4 +1,6 @@
-// The process that runs scripts and calls applications, of one account: `egalaxyd --launcher`.
+// The process that runs scripts and calls applications, of one account: `egalaxyd-launcher`.
+// A program of its own, because each script begins as a copy of it: what it loads and maps costs
+// each of them time.
 #pragma once
 
 namespace egalaxyd {

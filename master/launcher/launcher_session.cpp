@@ -10,6 +10,7 @@
 #include "common/base/path.h"
 #include "master/launcher/ask_check.h"
 #include "master/launcher/hidden_folders.h"
+#include "master/launcher/home_socket.h"
 
 namespace egalaxyd {
 namespace {
@@ -32,6 +33,11 @@ std::optional<LauncherPlan> readPlan(int file) {
   const ssize_t got = ::pread(file, bytes.data(), bytes.size(), 0);
   if (got != status.st_size) return std::nullopt;
   return decodeLauncherPlan(bytes);
+}
+
+WhyNot whyNot(ErrorCode code) {
+  if (code == ErrorCode::kNotFound) return WhyNot::kGone;
+  return code == ErrorCode::kBusy ? WhyNot::kFull : WhyNot::kNoAnswer;
 }
 
 /// A character that is cut is shown as one that is none.
@@ -163,7 +169,8 @@ void LauncherSession::obey(std::uint64_t key, Worker& worker, const RunScript& a
   const std::uint64_t run = processes_.nextRun();
   worker.runs[ask.run] = run;
   jobs_[run] = {.worker = key, .ask = ask, .mount = mount, .since = loop_.now()};
-  switch (queue_->add(run, mount->number, mount->processes, loop_.now())) {
+  const RunQueue::Asker asker{key, ask.clientNumber};
+  switch (queue_->add(run, asker, mount->number, mount->processes, loop_.now())) {
     case RunQueue::Verdict::kStart:
       return start(run);
     case RunQueue::Verdict::kWait:
@@ -184,18 +191,23 @@ void LauncherSession::obey(std::uint64_t key, Worker& worker, const StopScript& 
     return forget(run);
   }
   if (worker.dials.contains(ask.run)) {
-    onDialled(key, ask.run, Error{ErrorCode::kBusy, "stopped"});
+    onDialled(key, ask.run, Error{ErrorCode::kIo, "stopped"});
   }
 }
 
 void LauncherSession::obey(std::uint64_t key, Worker& worker, const DialUpstream& ask) {
   const UpstreamPlace* upstream = upstreamOf(plan_, ask.upstream);
-  if (upstream == nullptr) return drop(key, "an application that it does not have");
+  if (const std::string lie = lieOf(ask, upstream); !lie.empty()) return drop(key, lie);
   if (worker.runs.contains(ask.run) || worker.dials.contains(ask.run)) {
     return drop(key, "a number twice");
   }
   if (worker.dials.size() + early_.size() >= kMostDials) {
     return answer(key, NotStarted{ask.run, WhyNot::kFull, "too many connections are being made"});
+  }
+  if (!ask.user.empty()) {
+    return dialOn(key, ask.run)
+        .start([place = *upstream, user = ask.user] { return findHomeSocket(place, user); },
+               upstream->connectTimeout);
   }
   if (addresses_->awaited(upstream->address)) {
     early_.emplace_back(key, ask);
@@ -207,12 +219,16 @@ void LauncherSession::obey(std::uint64_t key, Worker& worker, const DialUpstream
                   NotStarted{ask.run, WhyNot::kNoAnswer,
                              "look up " + upstream->address + ": " + addresses.error().message});
   }
-  auto& dial = worker.dials[ask.run];
-  dial = std::make_unique<Dial>(loop_, upstream->address, *addresses,
-                                [this, key, number = ask.run](Result<UniqueFd> socket) {
-                                  onDialled(key, number, std::move(socket));
-                                });
-  dial->start(upstream->connectTimeout);
+  dialOn(key, ask.run)
+      .start({.name = upstream->address, .addresses = *addresses}, upstream->connectTimeout);
+}
+
+Dial& LauncherSession::dialOn(std::uint64_t key, std::uint32_t number) {
+  auto& dial = workers_.at(key).dials[number];
+  dial = std::make_unique<Dial>(loop_, [this, key, number](Result<UniqueFd> socket) {
+    onDialled(key, number, std::move(socket));
+  });
+  return *dial;
 }
 
 void LauncherSession::onDialled(std::uint64_t key, std::uint32_t number, Result<UniqueFd> socket) {
@@ -220,7 +236,9 @@ void LauncherSession::onDialled(std::uint64_t key, std::uint32_t number, Result<
   auto& dials = workers_.at(key).dials;
   loop_.defer([dial = std::shared_ptr<Dial>(std::move(dials.at(number)))] {});
   dials.erase(number);
-  if (!socket) return answer(key, NotStarted{number, WhyNot::kNoAnswer, socket.error().message});
+  if (!socket) {
+    return answer(key, NotStarted{number, whyNot(socket.error().code), socket.error().message});
+  }
   std::vector<UniqueFd> files;
   files.push_back(std::move(*socket));
   answer(key, Dialled{number}, std::move(files));

@@ -71,6 +71,7 @@ class LauncherSession final : private ScriptOwner {
   void refuse(std::uint64_t run, WhyNot why, const std::string& text);
   void release(std::uint64_t run);
   void onAddresses();
+  Dial& dialOn(std::uint64_t key, std::uint32_t number);
   void onDialled(std::uint64_t key, std::uint32_t number, Result<UniqueFd> socket);
 
   void start(std::uint64_t run);

@@ -1,17 +1,23 @@
 #include "master/launcher/run_queue.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace egalaxyd {
 
-RunQueue::Verdict RunQueue::add(std::uint64_t run, std::uint32_t mount, std::uint32_t mostOfMount,
-                                Time now) {
+RunQueue::Verdict RunQueue::add(std::uint64_t run, const Asker& asker, std::uint32_t mount,
+                                std::uint32_t mostOfMount, Time now) {
   if (hasPlace(mount, mostOfMount)) {
     take(mount);
     return Verdict::kStart;
   }
   if (waiting_.size() >= limits_.queue) return Verdict::kFull;
-  waiting_.push_back({run, mount, mostOfMount, now + limits_.patience});
+  Waiting last{run, asker, mount, mostOfMount, now + limits_.patience};
+  for (const Waiting& one : waiting_) {
+    if (one.asker.worker == asker.worker) last.workersTurn = one.workersTurn;
+    if (one.asker == asker) last.clientsTurn = one.clientsTurn;
+  }
+  waiting_.push_back(last);
   return Verdict::kWait;
 }
 
@@ -26,13 +32,24 @@ void RunQueue::forget(std::uint64_t run) {
 }
 
 std::optional<std::uint64_t> RunQueue::next() {
-  const auto found = std::ranges::find_if(
-      waiting_, [&](const Waiting& one) { return hasPlace(one.mount, one.mostOfMount); });
-  if (found == waiting_.end()) return std::nullopt;
+  const auto rank = [this](const Waiting& one) {
+    return std::tuple(!hasPlace(one.mount, one.mostOfMount), one.workersTurn, one.clientsTurn);
+  };
+  const auto found = std::ranges::min_element(waiting_, {}, rank);
+  if (found == waiting_.end() || !hasPlace(found->mount, found->mostOfMount)) return std::nullopt;
   const std::uint64_t run = found->run;
   take(found->mount);
+  haveTurn(found->asker);
   waiting_.erase(found);
   return run;
+}
+
+void RunQueue::haveTurn(const Asker& asker) {
+  ++turn_;
+  for (Waiting& one : waiting_) {
+    if (one.asker.worker == asker.worker) one.workersTurn = turn_;
+    if (one.asker == asker) one.clientsTurn = turn_;
+  }
 }
 
 std::vector<std::uint64_t> RunQueue::late(Time now) {

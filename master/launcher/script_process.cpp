@@ -149,24 +149,35 @@ std::vector<char*> pointersTo(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// Returns only when it fails.
-Error execute(const ScriptOrder& order, const std::string& path) {
-  std::vector<std::string> arguments{path};
-  if (order.ask.script.empty()) {
-    arguments.insert(arguments.end(), order.mount.arguments.begin(), order.mount.arguments.end());
+/// What execve(2) gets. Made before the fork: the new process would have to copy each page of
+/// memory that it writes to.
+class Invocation {
+ public:
+  explicit Invocation(const ScriptOrder& order)
+      : arguments_{{}}, environment_(environmentOf(order)), envp_(pointersTo(environment_)) {
+    if (!order.ask.script.empty()) return;
+    const auto& more = order.mount.arguments;
+    arguments_.insert(arguments_.end(), more.begin(), more.end());
   }
-  std::vector<std::string> environment = environmentOf(order);
-  const std::vector<char*> argv = pointersTo(arguments);
-  const std::vector<char*> envp = pointersTo(environment);
-  for (int tries = 0;; ++tries) {
-    ::execve(path.c_str(), argv.data(), envp.data());
-    if (errno != ETXTBSY || tries == kTextBusyTries) return whyNotRun(path, errno);
-    ::nanosleep(&kTextBusyPause, nullptr);  // somebody has not finished writing it
+  /// Returns only when it fails.
+  Error execute(const std::string& path) {
+    arguments_.front() = path;
+    const std::vector<char*> argv = pointersTo(arguments_);
+    for (int tries = 0;; ++tries) {
+      ::execve(path.c_str(), argv.data(), envp_.data());
+      if (errno != ETXTBSY || tries == kTextBusyTries) return whyNotRun(path, errno);
+      ::nanosleep(&kTextBusyPause, nullptr);  // somebody has not finished writing it
+    }
   }
-}
+
+ private:
+  std::vector<std::string> arguments_;
+  std::vector<std::string> environment_;
+  std::vector<char*> envp_;
+};
 
 /// Returns only when it fails.
-Error becomeScript(const ScriptOrder& order, int output, int errors) {
+Error becomeScript(const ScriptOrder& order, Invocation& program, int output, int errors) {
   limitResources(order);
   const auto path = findScript(order.mount, order.ask.script);
   if (!path) return path.error();
@@ -182,7 +193,7 @@ Error becomeScript(const ScriptOrder& order, int output, int errors) {
     return errnoError("close descriptors", errno);
   }
   limit(RLIMIT_NOFILE, kDescriptors, kDescriptors);  // the launcher may have had more
-  return execute(order, *path);
+  return program.execute(*path);
 }
 
 WhyNot whyNot(ErrorCode code) {
@@ -202,12 +213,12 @@ pid_t forkBlocked() {
   return pid;
 }
 
-[[noreturn]] void beScript(const ScriptOrder& order, pid_t launcher, int output, int errors,
-                           int report) {
+[[noreturn]] void beScript(const ScriptOrder& order, Invocation& program, pid_t launcher,
+                           int output, int errors, int report) {
   leaveLauncher(launcher, order.tag);
   Error error{ErrorCode::kNoSpace, "out of memory"};
   try {
-    error = becomeScript(order, output, errors);
+    error = becomeScript(order, program, output, errors);
   } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): out of memory it is
   }
   std::string text(1, static_cast<char>(whyNot(error.code)));
@@ -231,11 +242,13 @@ Result<ForkedScript> forkScript(const ScriptOrder& order) {
   auto report = makePipe();
   if (!report) return report.error();
   ::fcntl(errors->write.get(), F_SETPIPE_SZ, kErrorsPipeBytes);
+  Invocation program(order);
   const pid_t launcher = ::getpid();
   const pid_t pid = forkBlocked();
   if (pid < 0) return errnoError("fork", errno);
   if (pid == 0) {
-    beScript(order, launcher, output->write.get(), errors->write.get(), report->write.get());
+    beScript(order, program, launcher, output->write.get(), errors->write.get(),
+             report->write.get());
   }
   return ForkedScript{pid, std::move(output->read), std::move(errors->read),
                       std::move(report->read)};

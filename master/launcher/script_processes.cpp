@@ -77,7 +77,8 @@ void ScriptProcesses::collect() {
   int status = 0;
   rusage used{};
   bool someEnded = false;
-  for (pid_t pid = 0; (pid = ::wait4(-1, &status, WNOHANG | __WALL, &used)) > 0;) {
+  pid_t pid = 0;
+  while ((pid = ::wait4(-1, &status, WNOHANG | __WALL, &used)) > 0) {
     someEnded = true;
     const auto main = mains_.find(pid);
     if (main == mains_.end()) continue;
@@ -86,7 +87,7 @@ void ScriptProcesses::collect() {
     endMain(number, *runs_.at(number), status,
             milliseconds64(used.ru_utime) + milliseconds64(used.ru_stime));
   }
-  if (someEnded) sweep();
+  if (someEnded) sweep(pid == 0 ? childrenHere() : std::vector<pid_t>());
 }
 
 /// The script runs, or could not be executed.
@@ -143,9 +144,9 @@ void ScriptProcesses::endMain(std::uint64_t number, Run& run, int status, std::u
 
 /// What runs that have ended left behind lives on until their time is over; what is nobody's does
 /// not.
-void ScriptProcesses::sweep() {
+void ScriptProcesses::sweep(const std::vector<pid_t>& children) {
   std::set<std::uint64_t> alive;
-  for (const pid_t child : childrenHere()) {
+  for (const pid_t child : children) {
     if (isMain(child)) continue;
     const std::uint64_t number = tagOf(child);
     const auto found = runs_.find(number);

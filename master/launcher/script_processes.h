@@ -11,6 +11,7 @@
 #include <optional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/loop/event_loop.h"
@@ -90,7 +91,7 @@ class ScriptProcesses {
   void terminate(std::uint64_t number, Run& run);
   void signal(std::uint64_t number, const Run& run, int signal) const;
   void endMain(std::uint64_t number, Run& run, int status, std::uint64_t cpuMs);
-  void sweep();
+  void sweep(const std::vector<pid_t>& children);
   bool isMain(pid_t pid) const { return mains_.contains(pid); }
 
   EventLoop& loop_;

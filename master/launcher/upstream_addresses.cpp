@@ -1,43 +1,19 @@
 #include "master/launcher/upstream_addresses.h"
 
 #include <netdb.h>
-#include <sys/eventfd.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdint>
 #include <cstring>
-#include <optional>
-#include <string_view>
-#include <system_error>
-#include <thread>
 #include <utility>
-
-#include "common/base/mutex.h"
-#include "common/base/unique_fd.h"
 
 namespace egalaxyd {
 namespace {
 
 constexpr std::chrono::seconds kUntilLookedUpAgain{60};
 constexpr std::chrono::seconds kPatienceAtStart{3};
-constexpr std::string_view kUnixScheme = "unix:";
 
 using Addresses = std::vector<SocketAddress>;
-
-Result<Addresses> unixAddress(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return Error{ErrorCode::kInvalid, "the socket's path is too long"};
-  }
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  SocketAddress one;
-  std::memcpy(&one.storage, &address, sizeof address);
-  one.size = sizeof address;
-  return Addresses{one};
-}
 
 /// Of "host:port". With AI_NUMERICHOST it does not wait.
 Result<Addresses> internetAddresses(const std::string& address, int flags) {
@@ -61,32 +37,37 @@ Result<Addresses> internetAddresses(const std::string& address, int flags) {
   return found;
 }
 
+std::map<std::string, Result<Addresses>> addressesOf(const std::vector<std::string>& names) {
+  std::map<std::string, Result<Addresses>> found;
+  for (const std::string& name : names) {
+    found.insert_or_assign(name, internetAddresses(name, AI_ADDRCONFIG));
+  }
+  return found;
+}
+
 }  // namespace
 
-/// What the thread and the loop share; the thread may be the last to have it.
-struct UpstreamAddresses::Lookup {
-  UniqueFd done{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  Mutex mutex;
-  Found found EGALAXYD_GUARDED_BY(mutex);
-
-  void run(const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
-      auto addresses = internetAddresses(name, AI_ADDRCONFIG);
-      const MutexLock lock(mutex);
-      found.insert_or_assign(name, std::move(addresses));
-    }
-    const std::uint64_t one = 1;
-    if (::write(done.get(), &one, sizeof one) < 0) return;  // never: nobody else has written
+Result<Addresses> unixAddress(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Error{ErrorCode::kInvalid, "the socket's path is too long"};
   }
-};
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  SocketAddress one;
+  std::memcpy(&one.storage, &address, sizeof address);
+  one.size = sizeof address;
+  return Addresses{one};
+}
 
 UpstreamAddresses::UpstreamAddresses(EventLoop& loop, const std::vector<UpstreamPlace>& upstreams,
                                      std::function<void()> ready)
     : ready_(std::move(ready)),
-      done_(loop, [this](IoEvents) { onFound(); }),
+      lookup_(loop, [this](Found found) { onFound(std::move(found)); }),
       again_(loop, [this] { lookUp(); }),
       first_(loop, [this] { beReady(); }) {
   for (const UpstreamPlace& upstream : upstreams) {
+    if (!upstream.users.empty()) continue;
     const std::string& address = upstream.address;
     const bool isUnix = address.starts_with(kUnixScheme);
     auto found = isUnix ? unixAddress(address.substr(kUnixScheme.size()))
@@ -104,28 +85,16 @@ const Result<Addresses>& UpstreamAddresses::of(const std::string& address) const
 
 void UpstreamAddresses::lookUp() {
   again_.setAfter(kUntilLookedUpAgain);
-  if (lookup_) return;
-  lookup_ = std::make_shared<Lookup>();
-  if (!done_.start(lookup_->done.get(), WatchMode::kRead)) return lookup_.reset();
-  try {
-    std::thread([lookup = lookup_, names = names_] { lookup->run(names); }).detach();
-  } catch (const std::system_error&) {  // no thread now: later
-    done_.stop();
-    lookup_.reset();
-  }
+  // Without a thread now: later.
+  if (!lookup_.active()) lookup_.start([names = names_] { return addressesOf(names); });
 }
 
-void UpstreamAddresses::onFound() {
-  done_.stop();
-  {
-    const MutexLock lock(lookup_->mutex);
-    for (auto& [address, addresses] : lookup_->found) {
-      // A name server that is away for a while takes away no address.
-      const bool keeps = found_.at(address).ok() && !addresses.ok();
-      if (!keeps) found_.insert_or_assign(address, std::move(addresses));
-    }
+void UpstreamAddresses::onFound(Found found) {
+  for (auto& [address, addresses] : found) {
+    // A name server that is away for a while takes away no address.
+    const bool keeps = found_.at(address).ok() && !addresses.ok();
+    if (!keeps) found_.insert_or_assign(address, std::move(addresses));
   }
-  lookup_.reset();
   if (first_.active()) beReady();
 }
 

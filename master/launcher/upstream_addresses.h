@@ -5,23 +5,30 @@
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
 #include "common/loop/event_loop.h"
 #include "common/shared/launcher_plan.h"
+#include "master/launcher/thread_job.h"
 
 namespace egalaxyd {
+
+/// In front of the path of a Unix socket.
+inline constexpr std::string_view kUnixScheme = "unix:";
 
 struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;
 };
 
-/// The addresses of those upstreams. Loop thread only; a lookup that is under way when it goes ends
-/// unheard.
+/// One address; kInvalid: the path is too long.
+Result<std::vector<SocketAddress>> unixAddress(const std::string& path);
+
+/// The addresses of those upstreams, but for those that each user has. Loop thread only; a lookup
+/// that is under way when it goes ends unheard.
 class UpstreamAddresses {
  public:
   /// `ready` is called once: when the names have been looked up for the first time, or three
@@ -36,17 +43,15 @@ class UpstreamAddresses {
 
  private:
   using Found = std::map<std::string, Result<std::vector<SocketAddress>>>;
-  struct Lookup;
 
   void lookUp();
-  void onFound();
+  void onFound(Found found);
   void beReady();
 
   std::function<void()> ready_;
   Found found_;
   std::vector<std::string> names_;  ///< addresses that have to be looked up
-  std::shared_ptr<Lookup> lookup_;  ///< that is under way
-  Watch done_;
+  ThreadJob<Found> lookup_;
   Timer again_;
   Timer first_;
 };

@@ -13,6 +13,7 @@
 
 #include "common/config/log_places.h"
 #include "common/system/privilege.h"
+#include "master/child/shared_database.h"
 #include "master/supervise/account_look.h"
 #include "master/supervise/generation.h"
 #include "master/supervise/program_look.h"
@@ -60,6 +61,12 @@ Findings checkEverything(LoadedConfig loaded, const std::optional<std::string>& 
     return found;
   }
   append(found.warnings, lookAs(*account, [&config] { return lookAtRoots(config); }));
+  if (found.complaints.empty() && config.storage.engine != StorageKind::kSqlite) {
+    Findings told;
+    Config whole = config;
+    readDatabaseSecrets(whole, told);
+    append(found.warnings, lookAs(*account, [&whole] { return tryDatabase(whole); }));
+  }
   lookAtPrograms(config, found, as ? uidOf(*account) : ::geteuid());
   // A start opens the logs as itself: without them, it fails. Another account may be the one that
   // starts, as a service manager has it.

@@ -17,6 +17,7 @@
 #include "common/wire/machine_name.h"
 #include "common/wire/uri.h"
 #include "master/child/database.h"
+#include "master/child/shared_database.h"
 #include "master/child/spool.h"
 #include "master/start/server_paths.h"
 #include "master/supervise/account_look.h"
@@ -86,6 +87,17 @@ std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port
   return url + "/";
 }
 
+/// The server serves what is here, whatever becomes of the database; workers look for it.
+void prepareShared(Generation& generation, Result<void> prepared) {
+  resolveDatabase(generation.config.storage);
+  if (prepared) prepared = prepareSharedDatabase(generation.config, generation.account);
+  generation.databaseIsReady = prepared.ok();
+  if (prepared) return;
+  generation.storageTrouble = prepared.error().message;
+  spdlog::error("the database is not available: {}; pages are served, users and uploads wait",
+                generation.storageTrouble);
+}
+
 }  // namespace
 
 Failure failureOf(const Error& error, int otherwise) {
@@ -118,6 +130,7 @@ Failure failureOf(const Complaints& complaints) {
 
 Findings everyFinding(LoadedConfig loaded) {
   Findings found;
+  readDatabaseSecrets(loaded.config, found);
   static_cast<void>(buildServingPlan(loaded.config, PlanPurpose::kCheck, found));
   addComplaints(loaded.complaints, std::move(found.complaints));
   return {std::move(loaded.complaints), std::move(found.warnings)};
@@ -146,6 +159,7 @@ std::unique_ptr<Generation> prepareGeneration(const Config& config, Complaints& 
   generation->launchers =
       wantedLaunchers(config, LauncherSources::ofProcess(config.server), complaints);
   Findings found;
+  readDatabaseSecrets(generation->config, found);
   generation->plan = buildServingPlan(generation->config, PlanPurpose::kServe, found, kept);
   generation->places = servedPlaces(*generation->plan);
   if (looks && account) {
@@ -173,6 +187,9 @@ void prepareStorage(Generation& generation) {
     if (auto spool = prepareSpool(state, generation.account); !spool) {
       spdlog::error("applications get no uploads: {}", spool.error().message);
     }
+  }
+  if (generation.config.storage.engine == StorageKind::kPostgresql) {
+    return prepareShared(generation, std::move(prepared));
   }
   if (prepared) prepared = prepareDatabase(generation.config.server, generation.account);
   if (prepared) return;

@@ -30,6 +30,7 @@ struct Generation {
   std::vector<WantedLauncher> launchers;
   ServingPlanPtr plan;
   std::vector<ServedPlace> places;  ///< of the plan
+  bool databaseIsReady = false;     ///< the tables of the shared database were seen to
   std::string storageTrouble;       ///< why users and uploads are not available; "" when they are
 };
 

@@ -51,12 +51,19 @@ constexpr std::chrono::minutes kWell{1};
 constexpr std::chrono::milliseconds kFirstLauncherPause{100};
 constexpr std::chrono::milliseconds kLongestLauncherPause{30'000};
 
-Result<void> becomeLauncher(UniqueFd channel, const std::optional<Account>& account) {
+Result<UniqueFd> openLauncher() {
+  std::error_code unknown;
+  const auto path =
+      std::filesystem::read_symlink("/proc/self/exe", unknown).parent_path() / "egalaxyd-launcher";
+  UniqueFd program(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!program) return errnoError("open " + path.string(), errno);
+  return program;
+}
+
+Result<void> becomeLauncher(int opened, UniqueFd channel, const std::optional<Account>& account) {
   resetSignals();
-  // The running program's own file, whatever an upgrade has put in its place.
-  const UniqueFd opened(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
-  const UniqueFd program(::fcntl(opened.get(), F_DUPFD_CLOEXEC, kChannelNumber + 1));
-  if (!program) return errnoError("open the own program", errno);
+  const UniqueFd program(::fcntl(opened, F_DUPFD_CLOEXEC, kChannelNumber + 1));
+  if (!program) return errnoError("arrange descriptors", errno);
   const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   // A copy: dup2(2) of a descriptor to itself would leave it close-on-exec.
   const UniqueFd copy(::fcntl(channel.get(), F_DUPFD_CLOEXEC, kChannelNumber + 1));
@@ -68,10 +75,10 @@ Result<void> becomeLauncher(UniqueFd channel, const std::optional<Account>& acco
     return errnoError("close the master's descriptors", errno);
   }
   if (auto dropped = dropPrivileges(account); !dropped) return dropped;
-  const char* const arguments[] = {"egalaxyd", "--launcher", nullptr};
+  const char* const arguments[] = {"egalaxyd-launcher", nullptr};
   const char* const environment[] = {nullptr};
   ::syscall(SYS_execveat, program.get(), "", arguments, environment, AT_EMPTY_PATH);
-  return errnoError("start the own program again", errno);
+  return errnoError("start egalaxyd-launcher", errno);
 }
 
 Result<UniqueFd> connectTo(const std::filesystem::path& path) {
@@ -113,12 +120,17 @@ Clock::duration launcherPause(unsigned quickDeaths) {
 
 }  // namespace
 
-Result<ForkedProcess> forkLauncher(UniqueFd channel, const std::optional<Account>& account) {
-  return forkProcess([&] {
-    const auto failed = becomeLauncher(std::move(channel), account);
-    spdlog::error("a launcher of scripts cannot start: {}", failed.error().message);
-    return EX_OSERR;
-  });
+LaunchHook launcherStarter() {
+  const auto program = std::make_shared<const Result<UniqueFd>>(openLauncher());
+  return
+      [program](UniqueFd channel, const std::optional<Account>& account) -> Result<ForkedProcess> {
+        if (!*program) return program->error();
+        return forkProcess([&] {
+          const auto failed = becomeLauncher((*program)->get(), std::move(channel), account);
+          spdlog::error("a launcher of scripts cannot start: {}", failed.error().message);
+          return EX_OSERR;
+        });
+      };
 }
 
 /// One launcher of a generation, or the pause before the next.

@@ -22,10 +22,13 @@
 
 namespace egalaxyd {
 
-/// Forks this program anew as `egalaxyd --launcher`: with `channel` as descriptor 3, no other of
-/// the master's but standard output and error, and no environment. It becomes `account` for good,
-/// if there is one. The caller must have one thread.
-Result<ForkedProcess> forkLauncher(UniqueFd channel, const std::optional<Account>& account);
+using LaunchHook =
+    std::function<Result<ForkedProcess>(UniqueFd channel, const std::optional<Account>& account)>;
+/// Starts egalaxyd-launcher, which lies beside this program, as it is at this call, whatever an
+/// upgrade puts in its place: with `channel` as descriptor 3, no other of the master's but standard
+/// output and error, and no environment. It becomes `account` for good, if there is one. Whoever
+/// calls the hook must have one thread.
+LaunchHook launcherStarter();
 
 /// What the keeper needs of the master; a test replaces what forks.
 struct LauncherHooks {
@@ -35,8 +38,7 @@ struct LauncherHooks {
   std::function<void(std::int64_t worker, std::uint32_t launcher, const UniqueFd& socket)> handOver;
   /// A worker of that generation, as its launcher says, has said what no worker says.
   std::function<void(std::uint64_t generation, std::int64_t worker, const std::string& what)> lied;
-  std::function<Result<ForkedProcess>(UniqueFd channel, const std::optional<Account>& account)>
-      launch = forkLauncher;
+  LaunchHook launch = launcherStarter();
 };
 
 struct ListedScript {

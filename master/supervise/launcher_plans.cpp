@@ -73,9 +73,14 @@ LauncherPlan planOf(const Config& config, const DynamicMounts& mounts, const std
   }
   if (account != dynamic.account) return plan;
   for (const UpstreamMount& upstream : mounts.upstreams) {
-    plan.upstreams.push_back({.number = upstream.number,
-                              .address = upstream.address,
-                              .connectTimeout = upstream.args->connectTimeout});
+    UpstreamPlace& place = plan.upstreams.emplace_back();
+    place.number = upstream.number;
+    place.address = upstream.address;
+    place.connectTimeout = upstream.args->connectTimeout;
+    const auto* homes = std::get_if<HomesArgs>(&upstream.mount->args);
+    if (homes == nullptr) continue;
+    place.users = homes->users;
+    place.minUid = homes->minUid;
   }
   return plan;
 }

@@ -298,6 +298,7 @@ void checkScript(const Config& config, const CgiMount& script, Complaints& warni
 
 void checkSocket(const Config& config, const UpstreamMount& upstream, Complaints& warnings) {
   if (!upstream.address.starts_with(kUnix)) return;
+  if (std::holds_alternative<HomesArgs>(upstream.mount->args)) return;  // users come and go
   const fs::path path = upstream.address.substr(kUnix.size());
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) return;

@@ -76,6 +76,7 @@ std::string Rehearsal::encode() const {
   }
   for (const auto& [name, address] : names) put(text, {"name", name, address, ""});
   if (!storageTrouble.empty()) put(text, {"storage", storageTrouble, "", ""});
+  put(text, {"database", databaseUrl, databaseIsReady ? "1" : "", ""});
   for (const LogLine& line : log) put(text, {"log", line.level, line.text, ""});
   return text;
 }
@@ -94,6 +95,9 @@ Result<Rehearsal> Rehearsal::decode(std::string_view text) {
       rehearsal.names.emplace(std::move(*first), std::move(*second));
     } else if (*kind == "storage") {
       rehearsal.storageTrouble = std::move(*first);
+    } else if (*kind == "database") {
+      rehearsal.databaseUrl = std::move(*first);
+      rehearsal.databaseIsReady = !second->empty();
     } else {
       rehearsal.log.push_back({std::move(*first), std::move(*second)});
     }
@@ -111,6 +115,8 @@ Rehearsal rehearse(const std::function<LoadedConfig()>& load, const ListenerSet&
     if (rehearsal.complaints.empty()) {
       prepareStorage(*generation);
       rehearsal.storageTrouble = generation->storageTrouble;
+      rehearsal.databaseIsReady = generation->databaseIsReady;
+      rehearsal.databaseUrl = generation->config.storage.url;
       rehearsal.names = resolveNames(loaded.config.listen, previous, loaded.config.status.listen);
     }
   } else {

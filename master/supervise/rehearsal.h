@@ -22,7 +22,9 @@ struct Rehearsal {
   Complaints complaints;       ///< none: the generation may be built
   ResolvedNames names;         ///< those in the configuration's addresses
   std::string storageTrouble;  ///< Generation::storageTrouble
-  std::vector<LogLine> log;    ///< what was logged there
+  bool databaseIsReady = false;
+  std::string databaseUrl;   ///< with addresses
+  std::vector<LogLine> log;  ///< what was logged there
 
   /// As text, to be passed from the rehearsing process to the master.
   std::string encode() const;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Pages and scripts of a machine's users. The program is the one of $EGALAXYD_BIN_DIR."""
+"""Pages, scripts and applications of a machine's users. The program is the one of $EGALAXYD_BIN_DIR."""
+import contextlib
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from application import Application, read_scgi  # noqa: E402
 from capsule import Capsule, Folder, eventually, make_certificate  # noqa: E402
 from script_case import ENV, PYTHON, shell  # noqa: E402
 
@@ -22,7 +24,8 @@ sys.stdout.write("20 application/json\\r\\n" + json.dumps([os.geteuid(), os.envi
 
 
 class Case(unittest.TestCase):
-    """Started once for each class; "home" has the folders of all users."""
+    """Started once for each class; "home" has the folders of all users, and "FOLDER" in SITES stands
+    for where that is."""
     SITES = ""
     SETTINGS = {}
 
@@ -32,7 +35,8 @@ class Case(unittest.TestCase):
         cls.addClassCleanup(cls.folder.remove)
         for user in (ALICE, BOB, "root"):
             cls.write(user, "index.gmi", f"# {user}\n")
-        cls.server = Capsule(cls.SITES, cls.SETTINGS, cls.folder)
+        sites = cls.SITES.replace("FOLDER", str(cls.folder.path))
+        cls.server = Capsule(sites, cls.SETTINGS, cls.folder)
         cls.addClassCleanup(cls.server.close)
         cls.server.start()
 
@@ -202,6 +206,101 @@ class ScriptsOfTheServer(Case):
     def test_accounts_of_the_system_have_none(self):
         self.write("root", "cgi-bin/who", WHO, 0o755)
         self.assert_statuses(51, "/~root/cgi-bin/who")
+
+
+# Root's own is below min_uid.
+OWNER = ALICE if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
+
+
+@contextlib.contextmanager
+def acting_as(user):
+    """What is made meanwhile belongs to that user, and it is that user who listens."""
+    if IS_ROOT:
+        os.seteuid(pwd.getpwnam(user).pw_uid)
+    try:
+        yield
+    finally:
+        if IS_ROOT:
+            os.seteuid(0)
+
+
+class ApplicationsOfUsers(Case):
+    SITES = f'[sites.localhost."/~"]\n{ROOT}socket = "FOLDER/home/%user%/app.sock"\n'
+
+    def socket_of(self, user):
+        home = self.folder.path / "home" / user
+        if not home.exists():
+            self.write(user, "index.gmi", f"# {user}\n")
+        self.addCleanup((home / "app.sock").unlink, missing_ok=True)
+        return home / "app.sock"
+
+    def application(self, place, user):
+        """One of that user, which tells what it was asked."""
+        def talk(connection):
+            variables, body = read_scgi(connection)
+            told = {"user": user, "body": body.decode(), **variables}
+            connection.sendall(b"20 application/json\r\n" + json.dumps(told).encode())
+        with acting_as(user):
+            made = Application(place, talk)
+        self.addCleanup(made.close)
+        return made
+
+    def test_each_user_has_one(self):
+        for user in (ALICE, BOB) if IS_ROOT else (OWNER,):
+            self.application(self.socket_of(user), user)
+            told = self.told(f"/~{user}/app/a%2Fb?q")
+            self.assertEqual((told["user"], told["SCRIPT_NAME"], told["PATH_INFO"], told["QUERY_STRING"]),
+                             (user, f"/~{user}/app", "/a/b", "q"))
+            self.assertEqual(self.told(f"/~{user}/app")["PATH_INFO"], "")
+            self.assertEqual(self.ask(f"/~{user}/").body, f"# {user}\n".encode())
+
+    def test_where_there_is_none_nothing_is_found(self):
+        place = self.socket_of(OWNER)
+        self.assert_statuses(51, f"/~{OWNER}/app", "/~stranger/app/", "/~root/app", "/~../app")
+        place.write_text("")
+        self.assert_statuses(51, f"/~{OWNER}/app")
+
+    def test_one_that_has_ended_does_not_answer_and_one_that_has_begun_does(self):
+        place = self.socket_of(OWNER)
+        self.application(place, OWNER).close()
+        self.assert_statuses(43, f"/~{OWNER}/app", f"/~{OWNER}/app", f"/~{OWNER}/app", f"/~{OWNER}/app")
+        place.unlink()
+        self.application(place, OWNER)
+        self.assertEqual(self.told(f"/~{OWNER}/app")["user"], OWNER)
+
+    def test_no_link_leads_to_one(self):
+        place = self.socket_of(OWNER)
+        other = place.with_name("other.sock")
+        self.addCleanup(other.unlink)
+        made = self.application(other, OWNER)
+        place.symlink_to(other)
+        self.assert_statuses(51, f"/~{OWNER}/app")
+        self.assertEqual(made.made, 0)
+
+    @unittest.skipUnless(IS_ROOT, "only root has several accounts")
+    def test_nobody_answers_for_another_user(self):
+        place = self.socket_of(ALICE)
+        made = self.application(self.socket_of(BOB), BOB)
+        self.socket_of(BOB).rename(place)
+        self.assert_statuses(51, f"/~{ALICE}/app")
+        self.assertTrue(eventually(lambda: "refused: it is not its user's" in self.server.log()))
+        self.assertEqual(made.made, 0)
+
+    @unittest.skipUnless(IS_ROOT, "only root gives sockets away")
+    def test_who_listens_must_be_the_user(self):
+        place = self.socket_of(ALICE)
+        asked = []
+
+        def talk(connection):
+            asked.append(connection.recv(1))
+        with acting_as(BOB):
+            made = Application(self.socket_of(BOB), talk)
+        self.addCleanup(made.close)
+        self.socket_of(BOB).rename(place)
+        self.own(ALICE, place)
+        self.assert_statuses(51, f"/~{ALICE}/app")
+        self.assertTrue(eventually(lambda: "who listens there is not its user" in self.server.log()))
+        self.assertTrue(eventually(lambda: asked == [b""]), "it was asked something")
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ class OfSystemd(Case):
         os.chown(path, 0, master.pw_gid)
         path.chmod(0o660)
         listener.listen()
-        line = f'exec env LISTEN_PID=$$ LISTEN_FDS=1 "{program("egalaxyd")}" --launcher 3<&{listener.fileno()}'
+        line = f'exec env LISTEN_PID=$$ LISTEN_FDS=1 "{program("egalaxyd-launcher")}" 3<&{listener.fileno()}'
         self.service = subprocess.Popen(["sh", "-c", line], pass_fds=[listener.fileno()], cwd="/",
                                         user=scripts.pw_uid, group=scripts.pw_gid, extra_groups=[])
         self.addCleanup(self.service.wait)

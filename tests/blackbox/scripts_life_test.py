@@ -4,6 +4,7 @@ number, and what becomes of them when clients, launchers, workers or the server 
 one of $EGALAXYD_BIN_DIR."""
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -171,7 +172,7 @@ while True:
 class Limits(LifeCase):
     SITES = (PAGE + mount("/cgi-bin", "processes = 2") + mount("/other")
              + '[sites.localhost."/cgi-bin".upload]\nanyone = true\n')
-    SETTINGS = {"dynamic.queue_timeout": '"2s"', "dynamic.requests_per_ip": "6"}
+    SETTINGS = {"dynamic.queue_timeout": '"5s"', "dynamic.requests_per_ip": "6"}
 
     def hang(self, path):
         talk, pid = self.start_script("exec sleep 1000", path)
@@ -184,7 +185,7 @@ class Limits(LifeCase):
         held = [self.hang("/cgi-bin") for _ in range(2)]
         answer = self.ask("/cgi-bin/env")  # waits for a place
         self.assert_refused(answer, 41, "The server is busy, try again")
-        self.assertGreater(answer.seconds, 1.5)
+        self.assertGreater(answer.seconds, 4.5)
         self.assert_logged(r'warn +worker \d: cgi "/cgi-bin/env": it waited too long for a place')
         self.assertEqual(self.ask("/other/env").status, 20)
         self.assertEqual(self.ask("/").status, 20)
@@ -242,6 +243,32 @@ class Limits(LifeCase):
         self.assertEqual(self.ask("/cgi-bin/env").status, 20)
         for talk in talks:
             self.assertEqual(len(talk.read().body), 60000)
+
+
+class Turns(LifeCase):
+    SITES = mount("/cgi-bin", "processes = 1")
+    SETTINGS = {"server.workers": "1", "listen.proxy_protocol_from": '["127.0.0.1"]',
+                "dynamic.queue_timeout": '"60s"'}
+
+    def visit(self, client, path):
+        before = f"PROXY TCP4 {client} 127.0.0.1 40000 1965\r\n".encode()
+        return self.talk(path, before=before, timeout=90)
+
+    def test_a_client_that_asks_for_many_holds_up_no_other(self):
+        gate, order = self.mark("gate"), self.mark("order")
+        self.script("holds", shell(until(gate) + HEADER))
+        self.script("notes", shell(f"echo $PATH_INFO >> {order}\n" + HEADER))
+        talks = []
+        for client, path in [("192.0.2.1", "holds"), ("192.0.2.1", "notes/1"), ("192.0.2.1", "notes/2"),
+                             ("192.0.2.1", "notes/3"), ("192.0.2.2", "notes/other")]:
+            talks.append(self.visit(client, f"/cgi-bin/{path}"))
+            self.assertTrue(eventually(lambda: len(self.rows()) == len(talks)), self.rows())
+        gate.touch()
+        self.assertEqual([talk.read().status for talk in talks], [20] * 5)
+        self.assertEqual(order.read_text().split(), ["/1", "/other", "/2", "/3"])
+
+    def rows(self):
+        return json.loads(self.ctl("scripts", "--json").stdout)["scripts"]
 
 
 class Secrets(LifeCase):

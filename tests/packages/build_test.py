@@ -65,12 +65,20 @@ class Build(unittest.TestCase):
         self.assertIn("g++", fields)
         self.assertIn("cmake", fields)
 
-    def test_the_debian_programs_look_for_libraries_where_debian_has_them(self):
+    def unpacked(self):
         tree = lab.WORK / "unpacked"
         tree.mkdir(parents=True)
         lab.run("dpkg-deb", "--extract", lab.package("egalaxyd_*.deb"), tree)
         self.addCleanup(shutil.rmtree, tree)
-        for program in ("usr/sbin/egalaxyd", "usr/bin/egalaxyctl"):
+        return tree
+
+    def test_a_launcher_whose_copies_scripts_begin_as_needs_glibc_alone(self):
+        dynamic = lab.run("objdump", "-p", self.unpacked() / "usr/sbin/egalaxyd-launcher").stdout
+        self.assertEqual(re.findall(r"NEEDED +(lib\S+)", dynamic), ["libc.so.6"])
+
+    def test_the_debian_programs_look_for_libraries_where_debian_has_them(self):
+        tree = self.unpacked()
+        for program in ("usr/sbin/egalaxyd", "usr/sbin/egalaxyd-launcher", "usr/bin/egalaxyctl"):
             dynamic = lab.run("objdump", "-p", tree / program).stdout
             self.assertNotRegex(dynamic, "R(UN)?PATH")
 

@@ -50,8 +50,9 @@ class FakeDatabase {
       brought.content = storage_->appendContent(brought.content, part, record.time).value();
     }
     brought.rest = left;
-    if (!storage_->bringContent(pending, brought, record.time)) return 0;
-    const auto outcome = content.empty() ? UploadOutcome::kDeleted : UploadOutcome::kStored;
+    const bool isDeletion = content.empty();
+    if (!isDeletion && !storage_->bringContent(pending, brought, record.time)) return 0;
+    const auto outcome = isDeletion ? UploadOutcome::kDeleted : UploadOutcome::kStored;
     return storage_->settleUpload(pending, outcome, "").value();
   }
 

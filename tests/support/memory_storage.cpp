@@ -283,7 +283,7 @@ class MemoryStorage final : public Storage {
     return atomically(*this, Access::kWrite, [&]() -> Result<void> {
       const auto upload = state_.pending.find(pending);
       if (upload == state_.pending.end()) return noPending(pending);
-      if (upload->second.sha256.empty()) return {};
+      if (upload->second.sha256.empty()) return Error{ErrorCode::kInvalid, "a deletion"};
       OldContent whole;
       whole.sha256 = upload->second.sha256;
       whole.content = content.content;

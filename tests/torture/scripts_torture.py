@@ -27,6 +27,7 @@ from titan_client import Conversation, TimedOut  # noqa: E402
 SCRIPTS, MEBIBYTES, SEED = 60, 48, random.randrange(2**32)
 CLIENTS = 8  # at once
 NAME = "egalaxyd-launch"
+BOMB = 200  # processes more than its account has already
 ENDED = 6  # seconds after which a script that nobody wants is gone: bar 3, on a quiet machine
 SILENT = 2  # seconds: header_timeout, idle_timeout; a client that closes looks like one that listens
 FULL_AGAIN = 5  # likewise after a launcher's death: bar 0.2
@@ -58,6 +59,8 @@ FILES = {
     "stubborn": "trap '' PIPE TERM\n" + HEADER + "while :; do echo line; sleep 0.05; done 2>&-\n",
     "forks": HEADER + "sleep 1000 &\nsleep 1000 &\n(sleep 1000 & sleep 1000) &\nwait\n",
     "daemon": "setsid sh -c 'sleep 1000 & exec sleep 1000' <&- >&- 2>&- &\n" + HEADER + "echo begun\n",
+    "bomb": "ulimit -p $(cat most)\n" + HEADER + "echo begun\n"
+            "exec perl -e 'while (1) { defined fork or select undef, undef, undef, 0.01 }'\n",
     "bytes": "for b in 2 0 ' ' t e x t / p l a i n '\\r' '\\n' x; do printf \"$b\"; sleep 0.01; done\n",
     "deaf": HEADER + "echo heard nothing\n",
     "count": HEADER + "wc -c\n",
@@ -86,6 +89,15 @@ def tree(pid):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def account_of(pid):
+    """Its number; of what has ended: -1."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("Uid:"):
+                return int(line.split()[1])
+    return -1
 
 
 def memory(pid):
@@ -307,6 +319,26 @@ class Daemons(Case):
             self.assertEqual(self.server.get("/cgi/daemon").body, b"begun\n")
         self.running()
         self.nothing_is_left(within=3 + ENDED)
+
+
+class Bomb(Case):
+    """A script that begins more and more processes."""
+
+    def test_stays_within_its_limit_and_goes_as_a_whole(self):
+        account = account_of(self.launcher())
+        if account == 0:
+            self.skipTest("RLIMIT_NPROC does not bound root")
+        most = BOMB + sum(account_of(int(task.parts[2])) == account
+                          for task in pathlib.Path("/proc").glob("[0-9]*/task/*"))
+        (self.folder.path / "cgi/most").write_text(str(most))
+        talk = self.ask("bomb")
+        self.running(at_least=BOMB // 2)
+        self.assertIn(b"begun", talk._raw)  # pylint: disable=protected-access
+        given = len(self.pages.seconds)
+        self.assertTrue(eventually(lambda: len(self.pages.seconds) >= given + 100))
+        print(f"{self.id()}: {len(self.scripts())} processes", file=sys.stderr)
+        talk.reset()
+        self.nothing_is_left()
 
 
 class Killing(Case):

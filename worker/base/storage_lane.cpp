@@ -167,6 +167,9 @@ void StorageLane::runGroup(Engine& engine, Access access) {
   if (engine.storage) note(engine, engine.storage->trouble(), access);
   if (mayRunAgain(done)) return runAgainLater(engine, std::move(jobs), done.error());
   engine.repeats = 0;
+  if (const auto since = std::exchange(engine.awaySince, std::nullopt); since && done) {
+    options_.wasAway(Clock::now() - *since);
+  }
   if (!done && options_.shared) engine.nextGroup = Clock::now() + options_.shared->retryDelay;
   for (const auto& job : jobs) done ? job->settle() : job->fail(asSeenByJobs(done.error()));
   queue_.deliver(std::move(jobs));
@@ -220,9 +223,11 @@ void StorageLane::runAgainLater(Engine& engine, Jobs jobs, const Error& error) {
   const auto over = std::stable_partition(jobs.begin(), jobs.end(), mayWait);
   Jobs late(std::make_move_iterator(over), std::make_move_iterator(jobs.end()));
   jobs.erase(over, jobs.end());
-  for (const auto& job : late) job->fail({ErrorCode::kBusy, error.message});
+  const ErrorCode code = givenUp_ ? ErrorCode::kBusy : ErrorCode::kIo;
+  for (const auto& job : late) job->fail({code, error.message});
   queue_.putBack(std::move(jobs));
   queue_.deliver(std::move(late));
+  if (error.code == ErrorCode::kBusy && !engine.awaySince) engine.awaySince = now;
   engine.nextGroup = now + pauseBefore(engine.repeats++, error);
 }
 

@@ -49,6 +49,8 @@ struct StorageLaneOptions {
   /// to hang, and only SQLite's lock decides.
   std::chrono::milliseconds turnPatience{5000};
   std::optional<SharedEngineRules> shared = {};
+  /// Called on a storage thread when a shared engine that was away is there again: how long it was.
+  std::function<void(Clock::duration)> wasAway = [](Clock::duration) {};
 };
 
 /// Made in the worker, after the fork; all members but lastError() and enginesUp() belong to the
@@ -66,7 +68,7 @@ struct StorageLaneOptions {
 /// With an engine that several hosts share, each thread has a storage of its own, and a group is
 /// what waited when it began, since its keys are taken first. A group of which nothing happened
 /// (kAgain), and one whose engine is away (kBusy), goes back to the queue and runs again, on
-/// whichever thread; a job that has waited for longer than the patience is answered kBusy. kUnknown
+/// whichever thread; a job that has waited for longer than the patience is answered kIo. kUnknown
 /// is answered as it is: nobody can tell whether the group happened.
 class StorageLane {
  public:
@@ -154,6 +156,7 @@ class StorageLane {
     Clock::time_point nextOpen = {};
     unsigned repeats = 0;  ///< groups that were put back, without one in between that was not
     Clock::time_point nextGroup = {};
+    std::optional<Clock::time_point> awaySince = {};
   };
 
   /// Wraps `work` in a nested transaction, which is rolled back alone if `work` fails.

@@ -238,7 +238,6 @@ Task<HeaderRead> awaitHeader(ProgramAnswer& answer, std::shared_ptr<const Cancel
 }
 
 void tellLate(const ProgramAnswer& answer, Responder reply) {
-  if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
   const bool isCapsule = answer.from == HeaderFrom::kCapsule;
   if (answer.upstream != nullptr) answer.upstream->fail(UpstreamFault::kNoAnswer);
   answer.counters.add(Counter::kScriptsLate);

@@ -38,9 +38,9 @@ Upstreams::Upstreams(UpstreamArgs args, std::uint32_t first, milliseconds patien
 
 Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
                                                            Services& services) {
-  places_.limit(shareOf(args_.connections, services.info.workers));
-  if (places_.isFree() && !places_.someWait())
-    co_return std::optional<Place>(std::in_place, places_);
+  const auto places = placesOf(caller.user, services.info.workers);
+  if (places->isFree() && !places->someWait())
+    co_return std::optional<Place>(std::in_place, places);
   Alarm alarm(services.loop);
   bool late = false;
   Timer deadline(services.loop, [&] {
@@ -51,10 +51,12 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
   caller.cancellation->onRequest([&alarm] { alarm.ring(); });
   std::optional<Place> place;
   {
-    const ConnectionPlaces::Waiting waiting(places_, alarm);
+    ConnectionPlaces::Waiting waiting(*places, alarm, caller.client);
     while (!place && !late && (caller.goesOn || !caller.cancellation->requested())) {
       static_cast<void>(co_await alarm.wait());
-      if (waiting.isFirst() && places_.isFree()) place.emplace(places_);
+      if (!waiting.isFirst() || !places->isFree()) continue;
+      place.emplace(places);
+      waiting.haveTurn();
     }
   }
   caller.cancellation->onRequest({});
@@ -65,6 +67,18 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
         caller.name);
   }
   co_return place;
+}
+
+std::shared_ptr<ConnectionPlaces> Upstreams::placesOf(const std::string& user,
+                                                      std::uint32_t workers) {
+  std::erase_if(places_, [](const auto& each) { return each.second.expired(); });
+  auto& known = places_[user];
+  auto places = known.lock();
+  if (!places) {
+    places = std::make_shared<ConnectionPlaces>(shareOf(args_.connections, workers));
+    known = places;
+  }
+  return places;
 }
 
 Task<Result<Upstreams::Connected>> Upstreams::connect(Place& place, const Caller& caller,
@@ -84,7 +98,9 @@ Task<Result<Upstreams::Connected>> Upstreams::connect(Place& place, const Caller
     }
     if (!caller.goesOn && caller.cancellation->requested()) co_return Cancellation::error();
     why = opened.error();
-    spdlog::error("{} ({}): {}", caller.name, address(upstream), why.message);
+    const bool isNone = why.code == ErrorCode::kNotFound;
+    spdlog::log(isNone ? spdlog::level::info : spdlog::level::err, "{} ({}): {}", caller.name,
+                address(upstream), why.message);
   }
   co_return why;
 }
@@ -99,9 +115,11 @@ Task<Result<void>> Upstreams::open(Connected& to, const Caller& caller, Services
   }
   if (fit) {
     turns_.answered(to.upstream);
-  } else if (caller.goesOn || !caller.cancellation->requested()) {
+  } else if (fit.error().code != ErrorCode::kNotFound &&
+             (caller.goesOn || !caller.cancellation->requested())) {
     const bool isItsFault = fit.error().code == ErrorCode::kIo;
-    if (isItsFault) turns_.refused(to.upstream, Clock::now());
+    // What one user's application does is no other's fault.
+    if (isItsFault && caller.user.empty()) turns_.refused(to.upstream, Clock::now());
     to.counts.fail(isItsFault ? fault : UpstreamFault::kNoLauncher);
   }
   to.counts.setAside(turns_.isAside(to.upstream, Clock::now()));
@@ -111,7 +129,7 @@ Task<Result<void>> Upstreams::open(Connected& to, const Caller& caller, Services
 Task<Result<void>> Upstreams::dial(Connected& to, const Caller& caller, Services& services) {
   LauncherLink& launcher = services.programs.launcher(0);
   const std::uint32_t run = launcher.newRun();
-  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(to.upstream)};
+  const DialUpstream order{run, first_ + static_cast<std::uint32_t>(to.upstream), caller.user};
   if (!caller.goesOn) caller.cancellation->onRequest([&launcher, run] { launcher.stop(run); });
   auto socket = co_await launcher.dial(order);
   caller.cancellation->onRequest({});
@@ -147,7 +165,8 @@ Response noConnectionFree() {
 }
 
 Response notConnected(const Error& why, const char* text) {
-  if (why.code == ErrorCode::kNoSpace) return noConnectionFree();
+  if (why.code == ErrorCode::kNotFound) return Response::notFound();
+  if (why.code == ErrorCode::kNoSpace || why.code == ErrorCode::kBusy) return noConnectionFree();
   return Response::failure(Status::kProxyError, text);
 }
 

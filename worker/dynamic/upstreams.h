@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,10 +31,12 @@ class Upstreams {
 
   /// Whose call it is.
   struct Caller {
-    std::string name;  ///< for the log: scgi "/app"
+    std::string name;          ///< for the log: scgi "/app"
+    std::uint64_t client = 0;  ///< IpAddress::limitNumber()
     std::shared_ptr<const Cancellation> cancellation;
-    bool goesOn = false;  ///< even if the client leaves
-    bool fresh = false;   ///< it wants no kept connection
+    bool goesOn = false;    ///< even if the client leaves
+    bool fresh = false;     ///< it wants no kept connection
+    std::string user = {};  ///< whose application, where each user has one
   };
   using Place = ConnectionPlaces::Place;
   /// Waits its turn; nullopt: it took too long, or the client has left.
@@ -49,8 +52,9 @@ class Upstreams {
   /// aside as a refusal does.
   using Prepare = UniqueFunction<Task<Result<void>>(Connected&)>;
   /// For `place`, of those whose turn it is, the first that has a kept connection or answers;
-  /// `prepare` may be empty. Errors, which are logged: kNoSpace (the launcher is away), kIo (none
-  /// answers, or the client has left).
+  /// `prepare` may be empty. Errors, which are logged: kNoSpace (the launcher is away), kBusy (it
+  /// has too much to do), kNotFound (the user has none), kIo (none answers, or the client has
+  /// left).
   Task<Result<Connected>> connect(Place& place, const Caller& caller, Services& services,
                                   Prepare prepare);
   /// For a later connect(). The oldest is closed where there are more than `most`.
@@ -69,18 +73,21 @@ class Upstreams {
   Task<Result<void>> dial(Connected& to, const Caller& caller, Services& services);
   UniqueFd takeKept(std::size_t upstream);
   void closeOld();
+  std::shared_ptr<ConnectionPlaces> placesOf(const std::string& user, std::uint32_t workers);
 
   const UpstreamArgs args_;
   const std::uint32_t first_;
   const milliseconds patience_;
-  ConnectionPlaces places_;
+  /// By Caller::user; gone when nobody holds or wants one.
+  std::map<std::string, std::weak_ptr<ConnectionPlaces>> places_;
   UpstreamTurns turns_;
   std::vector<std::deque<Kept>> kept_;  ///< by upstream; the newest is the last
 };
 
 /// 41, after takePlace() gave none.
 Response noConnectionFree();
-/// After connect() has failed: 41 without a launcher, else 43 with `text`.
+/// After connect() has failed: 51 where the user has none, 41 without a launcher or where it has
+/// too much to do, else 43 with `text`.
 Response notConnected(const Error& why, const char* text);
 
 }  // namespace egalaxyd

@@ -58,6 +58,7 @@ ResponseWriter::Outcome ResponseWriter::send(Transport& transport) {
       return Outcome::kUnderWay;
     }
     if (allWritten_) return Outcome::kDone;
+    if (bodyFailed_) return Outcome::kBodyFailed;
     if (bytesOut_ > 0 && !takesMore(transport.fd())) return awaitReader(transport, Clock::now());
     if (!produce(transport)) return Outcome::kBodyFailed;
   }
@@ -66,7 +67,8 @@ ResponseWriter::Outcome ResponseWriter::send(Transport& transport) {
 }
 
 /// Hands the next chunk to the transport: the header goes before the first, the end of the stream
-/// after the last. False if the body failed.
+/// after the last. A body that fails at once leaves a header without an end: the log has its
+/// status. False if nothing is left to hand over.
 bool ResponseWriter::produce(Transport& transport) {
   const std::size_t headerSize = header_.size();
   std::memcpy(scratch.data(), header_.data(), headerSize);
@@ -74,7 +76,9 @@ bool ResponseWriter::produce(Transport& transport) {
   // The first chunk goes out without that check, so it must fit into a new connection's buffer.
   const std::size_t most = bytesOut_ == 0 ? kBodyChunk : transport.chunk();
   if (body_) chunk = body_->pull(std::span(scratch).first(most).subspan(headerSize));
-  if (chunk.state == BodyChunk::State::kFailed) return false;
+  bodyFailed_ = chunk.state == BodyChunk::State::kFailed;
+  if (bodyFailed_ && headerSize == 0) return false;
+  if (bodyFailed_) chunk.bytes = {};
   bodyAwaited_ = chunk.state == BodyChunk::State::kLater;
   if (headerSize > 0 && chunk.bytes.data() != scratch.data() + headerSize) {
     // The chunk may lie elsewhere in `scratch`, overlapping this.

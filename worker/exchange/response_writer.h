@@ -66,6 +66,7 @@ class ResponseWriter {
   std::unique_ptr<BodySource> body_;
   bool bodyAwaited_ = false;  ///< the body said kLater
   bool allWritten_ = false;
+  bool bodyFailed_ = false;
   std::uint64_t bytesOut_ = 0;
   std::uint64_t socketTook_ = 0;    ///< bytes of the answer, as on the wire
   std::uint64_t acknowledged_ = 0;  ///< of these, what the client had at the last look()

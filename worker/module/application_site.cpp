@@ -53,6 +53,11 @@ std::string_view ApplicationSite::tokenName(const Request& request, std::string_
 }
 
 void ApplicationSite::handle(Request request, Responder reply, Services& services) {
+  handleOf({}, std::move(request), std::move(reply), services);
+}
+
+void ApplicationSite::handleOf(std::string user, Request request, Responder reply,
+                               Services& services) {
   if (auto refusal = refuseBody(upload_ ? &*upload_ : nullptr, request)) {
     return std::move(reply).send(std::move(*refusal));
   }
@@ -60,14 +65,20 @@ void ApplicationSite::handle(Request request, Responder reply, Services& service
   if (auto* refusal = std::get_if<Response>(&admitted)) {
     return std::move(reply).send(std::move(*refusal));
   }
-  services.tasks.start(serve(std::move(request), std::move(reply),
-                             std::get<ProgramPlace>(std::move(admitted)), services));
+  Call call{std::move(request),
+            std::move(reply),
+            std::get<ProgramPlace>(std::move(admitted)),
+            {},
+            false,
+            {},
+            {},
+            false,
+            std::move(user)};
+  services.tasks.start(serve(std::move(call), services));
 }
 
-Task<void> ApplicationSite::serve(Request request, Responder reply, ProgramPlace place,
-                                  Services& services) {
+Task<void> ApplicationSite::serve(Call call, Services& services) {
   const char* speech = speech_ == Speech::kScgi ? "scgi" : "fastcgi";
-  Call call{std::move(request), std::move(reply), std::move(place), {}, false, {}, {}, false};
   call.name =
       fmt::format("{} \"{}\"", speech, call.request.path.substr(0, call.request.mountLength));
   if (call.request.body) {
@@ -109,7 +120,12 @@ Task<std::optional<std::string>> ApplicationSite::headOf(const Request& request,
 }
 
 Task<void> ApplicationSite::ask(Call call, Services& services) {
-  const Upstreams::Caller caller{call.name, call.request.cancellation, call.hasBody, call.fresh};
+  const Upstreams::Caller caller{call.name,
+                                 call.request.client.limitNumber(),
+                                 call.request.cancellation,
+                                 call.hasBody,
+                                 call.fresh,
+                                 call.user};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
   auto connected = co_await upstreams_.connect(*place, caller, services, {});
@@ -154,7 +170,8 @@ void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connect
   if (mayTryAgain) {
     // The application may have closed it while the request was on its way.
     answer.tryAgain = [this, &services, request = std::move(call.request), name = call.name,
-                       head = std::move(call.head)](Responder again, ProgramPlace held) mutable {
+                       head = std::move(call.head),
+                       user = call.user](Responder again, ProgramPlace held) mutable {
       services.tasks.start(ask(Call{std::move(request),
                                     std::move(again),
                                     std::move(held),
@@ -162,7 +179,8 @@ void ApplicationSite::pass(Call call, Upstreams::Place place, Upstreams::Connect
                                     false,
                                     std::move(name),
                                     std::move(head),
-                                    true},
+                                    true,
+                                    std::move(user)},
                                services));
     };
   }

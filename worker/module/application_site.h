@@ -26,6 +26,8 @@ class ApplicationSite final : public Site {
   ApplicationSite(const FastcgiArgs& args, std::uint32_t firstUpstream, milliseconds queueTimeout);
 
   void handle(Request request, Responder reply, Services& services) override;
+  /// As handle(), where each user has an application: that of `user`.
+  void handleOf(std::string user, Request request, Responder reply, Services& services);
   AcceptedBody takes(std::string_view) const override {
     return upload_ ? AcceptedBody::kUploads : AcceptedBody::kBlocks;
   }
@@ -53,13 +55,14 @@ class ApplicationSite final : public Site {
     std::string name;    ///< for the log: scgi "/app"
     std::string head;    ///< what is sent before the body
     bool fresh = false;  ///< no kept connection is used
+    std::string user;    ///< whose application; "": the mount has one for all
   };
 
   ApplicationSite(Speech speech, const ProgramArgs& program, const UpstreamArgs& upstream,
                   const std::optional<ProgramUpload>& upload, Fastcgi fastcgi,
                   std::uint32_t firstUpstream, milliseconds queueTimeout);
 
-  Task<void> serve(Request request, Responder reply, ProgramPlace place, Services& services);
+  Task<void> serve(Call call, Services& services);
   Task<std::optional<std::string>> headOf(const Request& request, std::uint64_t bodySize) const;
   Task<void> ask(Call call, Services& services);
   void pass(Call call, Upstreams::Place place, Upstreams::Connected connected, Services& services);

@@ -142,6 +142,7 @@ Task<void> CgiSite::run(Call call, Services& services) const {
   order.script = (call.user.empty() ? "" : call.user + "/") + call.script.script;
   order.variables = std::move(*variables);
   order.body = call.body.name();
+  order.clientNumber = request.client.limitNumber();
   order.client = request.client.text(services.programs.addressMask());
   const std::string name = fmt::format(
       "cgi \"{}\"", logQuote(facts.mount + (facts.script.empty() ? "" : "/") + facts.script));

@@ -16,19 +16,29 @@ std::string userNamedBy(const Request& request) {
   return std::string(segment == std::string_view::npos ? "" : mount.substr(segment + 2));
 }
 
+/// "cgi-bin" of "/cgi-bin/x".
+std::string_view firstSegment(std::string_view sitePath) {
+  if (sitePath.empty()) return sitePath;
+  sitePath.remove_prefix(1);
+  return sitePath.substr(0, sitePath.find('/'));
+}
+
 }  // namespace
 
 HomesSite::HomesSite(HomesArgs args, HomeFolders folders, std::unique_ptr<DirectorySite> pages,
-                     Scripts scripts)
+                     Scripts scripts, std::unique_ptr<ApplicationSite> applications)
     : args_(std::move(args)),
       folders_(std::move(folders)),
       pages_(std::move(pages)),
-      scripts_(std::move(scripts)) {}
+      scripts_(std::move(scripts)),
+      applications_(std::move(applications)) {}
 
 bool HomesSite::isOfScripts(std::string_view sitePath) const {
-  if (args_.cgi.empty() || sitePath.empty()) return false;
-  sitePath.remove_prefix(1);
-  return sitePath.substr(0, sitePath.find('/')) == args_.cgi;
+  return !args_.cgi.empty() && firstSegment(sitePath) == args_.cgi;
+}
+
+bool HomesSite::isOfApplication(std::string_view sitePath) const {
+  return applications_ && firstSegment(sitePath) == kHomeApplication;
 }
 
 void HomesSite::handle(Request request, Responder reply, Services& services) {
@@ -36,6 +46,10 @@ void HomesSite::handle(Request request, Responder reply, Services& services) {
   const bool isOurs =
       isUserName(user) && (isListed(args_.users, user) || isListed(args_.users, kAnyUser));
   if (!isOurs) return std::move(reply).send(Response::notFound());
+  if (isOfApplication(request.sitePath())) {
+    request.mountLength += 1 + kHomeApplication.size();
+    return applications_->handleOf(std::move(user), std::move(request), std::move(reply), services);
+  }
   if (auto folder = folders_.known(user)) {
     return answer(user, std::move(folder), std::move(request), std::move(reply), services);
   }

@@ -70,7 +70,9 @@ Task<void> ProxySite::serve(Request request, Responder reply, ProgramPlace place
 }
 
 Task<void> ProxySite::ask(Call call, Services& services) {
-  const Upstreams::Caller caller{call.name, call.request.cancellation, call.isUpload, true};
+  const Upstreams::Caller caller{
+      call.name, call.request.client.limitNumber(), call.request.cancellation, call.isUpload, true,
+      {}};
   auto place = co_await upstreams_.takePlace(caller, services);
   if (!place) co_return std::move(call.reply).send(noConnectionFree());
   const Request& request = call.request;

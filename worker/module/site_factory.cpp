@@ -135,7 +135,17 @@ struct SiteBuilder {
     return std::shared_ptr<Site>(std::make_shared<HomesSite>(
         args, HomeFolders(args, neverServed),
         std::make_unique<DirectorySite>(host.host, std::move(pages), nullptr, neverServed),
-        std::move(programs)));
+        std::move(programs), applicationsOf(args)));
+  }
+
+  /// nullptr: users have none.
+  std::unique_ptr<ApplicationSite> applicationsOf(const HomesArgs& args) const {
+    for (const UpstreamMount& upstream : dynamicMounts(config).upstreams) {
+      if (std::get_if<HomesArgs>(&upstream.mount->args) != &args) continue;
+      return std::make_unique<ApplicationSite>(ScgiArgs{args.program, *upstream.args, std::nullopt},
+                                               upstream.number, config.dynamic.queueTimeout);
+    }
+    return nullptr;
   }
 
   Built operator()(const ScgiArgs& args) const { return application(args); }
@@ -165,7 +175,7 @@ struct SiteBuilder {
   /// The number of its first address.
   Result<std::uint32_t> firstUpstream(const UpstreamArgs& args) const {
     for (const UpstreamMount& upstream : dynamicMounts(config).upstreams) {
-      if (upstream.args == &args) return upstream.number;
+      if (upstream.args.get() == &args) return upstream.number;
     }
     return Error{ErrorCode::kInvalid, "to is missing or empty"};
   }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/cluster/database_access.h"
 #include "common/config/dynamic_mounts.h"
 #include "common/shared/home_places.h"
 #include "common/shared/script_names.h"
@@ -101,6 +102,8 @@ SandboxRules workerSandbox(const Config& config) {
   for (const SiteConfig& site : config.sites) allowMounts(rules, site.mounts, masterFiles);
   allowOwnFolder(rules, config.server.stateDir / kDatabaseFolder);
   if (!dynamicMounts(config).none()) allowOwnFolder(rules, config.server.stateDir / kSpoolFolder);
+  allowDatabase(rules, config.storage);
+  rules.marksFiles = rules.outgoing.has_value();
   return rules;
 }
 

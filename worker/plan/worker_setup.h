@@ -37,6 +37,7 @@ struct WorkerSetup {
   std::optional<Account> account;    ///< to switch to, if the master is root
   std::optional<LogLevel> logLevel;  ///< instead of the configuration's
   std::vector<int> logs;             ///< in the order of logPlaces(); the worker owns its copies
+  bool databaseIsReady = false;      ///< the master has seen to the tables of the shared database
   std::string storageTrouble;        ///< the database's last error that the master knows of
   /// The worker's ends of its channels to the launchers, in the order of scriptAccounts(); one that
   /// is not there yet is empty. None where nothing needs a launcher.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "common/base/path.h"
 #include "common/wire/uri.h"
@@ -36,17 +37,31 @@ std::string asciiOf(std::string_view text) {
   return ascii;
 }
 
+/// Of a reference that is relative to `path`; nullopt if it leads above the root, or has a query.
+std::optional<std::string> relativePath(std::string_view target, std::string_view path) {
+  const std::string folder(path.substr(0, path.rfind('/') + 1));
+  auto parsed = parseUri("spartan://h" + percentEncodePath(folder.empty() ? "/" : folder) +
+                         std::string(target));
+  const auto* uri = std::get_if<Uri>(&parsed);
+  if (uri == nullptr || uri->query) return std::nullopt;
+  const auto resolved = normalisePathKeepingSlashes(uri->path);
+  const auto* whole = std::get_if<std::string>(&resolved);
+  return whole == nullptr ? std::nullopt : std::optional(percentEncodePath(*whole));
+}
+
 /// The absolute path that a Spartan redirect needs; nullopt if there is none.
-std::optional<std::string> redirectPath(std::string_view target, std::string_view host) {
+std::optional<std::string> redirectPath(std::string_view target, const SpartanTarget& asked) {
   // A path is parsed as part of a URL, so that both kinds of target obey the same rules.
   const std::string url =
       target.starts_with('/') ? "spartan://h" + std::string(target) : std::string(target);
   auto parsed = parseUri(url);
+  const auto* error = std::get_if<UriError>(&parsed);
+  if (error != nullptr && *error == UriError::kNoScheme) return relativePath(target, asked.path);
   auto* uri = std::get_if<Uri>(&parsed);
   if (uri == nullptr || uri->query) return std::nullopt;
   if (!target.starts_with('/')) {
     const bool ours = uri->scheme == "gemini" || uri->scheme == "spartan";
-    if (!ours || uri->host != host) return std::nullopt;
+    if (!ours || uri->host != asked.host) return std::nullopt;
   }
   std::string path;
   for (const char c : uri->path) {
@@ -80,7 +95,7 @@ Header encodeSpartanHeader(Response& response, const SpartanTarget& asked) {
     case 2:
       return headerOf(kSuccess, gemini.meta);
     case 3:
-      if (auto path = redirectPath(gemini.meta, asked.host)) return headerOf(kRedirect, *path);
+      if (auto path = redirectPath(gemini.meta, asked)) return headerOf(kRedirect, *path);
       return headerOf(kClientError, "This page is at a place that Spartan cannot be sent to");
     case 4:
       if (gemini.status != static_cast<int>(Status::kSlowDown)) {

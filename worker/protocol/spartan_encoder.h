@@ -18,7 +18,8 @@ struct SpartanTarget {
 /// Client errors (44, 5x, 6x) become 4, server errors (40 to 43) become 5. A prompt (1x) becomes a
 /// page: 2, and `response` gets a body that shows the prompt with a "=:" line to `asked.path`.
 /// A redirect to a path, or to a gemini or spartan URL of `asked.host`, becomes a 3 with the
-/// absolute path, since Spartan redirects only within a host. Any other redirect (another host, a
+/// absolute path, since Spartan redirects only within a host; a relative one is resolved against
+/// `asked.path`. Any other redirect (another host, a
 /// query) becomes a 4 that says so.
 Header encodeSpartanHeader(Response& response, const SpartanTarget& asked);
 

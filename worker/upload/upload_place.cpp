@@ -55,4 +55,20 @@ Result<RecordPlace> placeOf(const UploadTrees& trees, const UploadRecord& record
   return RecordPlace{std::move(*root), record.path.substr(tree->path.size() + 1), tree};
 }
 
+UploadPlace uploadPlaceOf(RecordPlace place, std::shared_ptr<const PrivateFiles> neverServed,
+                          std::uint64_t size) {
+  const UploadArgs& rules = place.rules();
+  UploadPlace made;
+  made.createFolders = rules.createDirectories;
+  made.newFolders = rules.newFolders;
+  made.depth = rules.depth;
+  made.minFree = rules.minFree;
+  made.mode = rules.mode;
+  made.size = size;
+  made.neverServed = std::move(neverServed);
+  made.relative = std::move(place.relative);
+  made.root = std::make_shared<const SiteRoot>(std::move(place.root));
+  return made;
+}
+
 }  // namespace egalaxyd

@@ -1,13 +1,17 @@
 // From the record of an upload to its file, by the configuration.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "common/base/result.h"
 #include "common/config/config.h"
 #include "common/storage/storage.h"
+#include "worker/file/private_files.h"
 #include "worker/file/site_root.h"
+#include "worker/upload/upload_file.h"
 
 namespace egalaxyd {
 
@@ -38,5 +42,9 @@ struct RecordPlace {
 /// The most specific tree that `record`, which is not trusted, falls into. kNotFound: no site takes
 /// uploads there. kIo: its root cannot be opened now.
 Result<RecordPlace> placeOf(const UploadTrees& trees, const UploadRecord& record);
+
+/// Where a file goes that an upload of `size` bytes would bring there.
+UploadPlace uploadPlaceOf(RecordPlace place, std::shared_ptr<const PrivateFiles> neverServed,
+                          std::uint64_t size);
 
 }  // namespace egalaxyd

@@ -1,9 +1,6 @@
 #include "worker/upload/upload_recovery.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +22,7 @@
 #include "common/storage/sqlite_storage.h"
 #include "worker/file/site_root.h"
 #include "worker/upload/empty_folders.h"
+#include "worker/upload/unfinished.h"
 #include "worker/upload/upload_file.h"
 #include "worker/upload/upload_place.h"
 
@@ -79,29 +77,7 @@ Result<bool> hasHappened(const UploadRecord& record, const Look& look, const Uni
   return *sum == record.sha256;
 }
 
-/// Removes the file unless a process still writes it (flock); returns whether it did.
-bool removeAbandoned(int folder, const char* name) {
-  const UniqueFd fd(::openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  struct stat status {};
-  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return false;
-  return ::unlinkat(folder, name, 0) == 0;
-}
-
-/// For records of older servers, which do not tell the name: removes all unfinished files.
-std::size_t removeAllAbandoned(int folder) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> names(::fdopendir(::fcntl(folder, F_DUPFD_CLOEXEC, 0)),
-                                                  [](DIR* d) { return ::closedir(d); });
-  std::size_t removed = 0;
-  while (names != nullptr) {
-    const dirent* entry = ::readdir(names.get());
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name.starts_with(kUnfinishedPrefix) && removeAbandoned(folder, entry->d_name)) ++removed;
-  }
-  return removed;
-}
-
+/// Records of older servers do not tell the name: all unfinished files go.
 std::size_t removeUnfinished(const RecordPlace& place, const UploadRecord& record) {
   const auto folder = place.root.open(place.folder(), Waiting::kAllowed);
   if (!folder || !folder->isFolder()) return 0;

@@ -23,6 +23,8 @@ constexpr std::size_t kLaneQueue = 4096;
 /// Refusals that are recorded in a burst, and then per second.
 constexpr double kRefusalBurst = 60;
 constexpr double kRefusalsPerSecond = 1;
+/// Parts of content that are freed at once.
+constexpr std::size_t kSweptTogether = 64;
 /// The pause between attempts to settle the records of published files.
 constexpr auto kSettlePause = std::chrono::milliseconds(250);
 
@@ -105,6 +107,16 @@ Async<Result<void>> Uploads::findElsewhere(std::string host, std::string path) {
     if (*latest && !(*latest)->sha256.empty()) return {};
     return Error{ErrorCode::kNotFound, "no file has this name"};
   });
+}
+
+/// Frees the room of what uploads have replaced, where a database holds it.
+void Uploads::sweep() {
+  if (left_ || std::exchange(sweeping_, true)) return;
+  storage_.submit([](Storage& storage) { return storage.sweepContents({}, kSweptTogether); },
+                  [this](Result<std::uint64_t> swept) {
+                    sweeping_ = false;
+                    if (swept && *swept == kSweptTogether) sweep();
+                  });
 }
 
 void Uploads::refuse(const std::string& host, const Request& request, Response refusal,

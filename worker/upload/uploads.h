@@ -90,6 +90,7 @@ class Uploads {
   Async<Result<void>> nextAttempt();
   void attemptNow(const Result<void>& result);
   Async<Result<void>> findElsewhere(std::string host, std::string path);
+  void sweep();
   void remember(const std::string& host, const Request& request, const std::string& mime,
                 std::string why);
   UploadRecord recordOf(const std::string& host, const Request& request, std::string mime) const;
@@ -109,6 +110,7 @@ class Uploads {
   std::vector<Async<Result<void>>::Done> attempts_;  ///< uploads that wait for the next
   Timer settleTimer_;
   bool left_ = false;
+  bool sweeping_ = false;
   RareError troubles_;
 };
 

@@ -207,6 +207,8 @@ const BadProgram kProxies[] = {
 };
 
 const std::string kHomes = "sites.a.\"/~\"";
+const std::string kSocketPlace =
+    "allowed: \"%home%/.gemini.sock\" or such, or an absolute path with %user% in it, once";
 const BadProgram kBadHomes[] = {
     {homesWith(""), "1: " + kHomes +
                         ": root is missing or empty; allowed: \"/home/%user%/public_gemini\" or "
@@ -229,6 +231,15 @@ const BadProgram kBadHomes[] = {
      "4: " + kHomes + ".index: found \"a/b\"; allowed: names of files"},
     {userHomesWith("as = \"server\"\ncgi = \"a/b\""),
      "5: " + kHomes + ".cgi: found \"a/b\"; allowed: a name such as \"cgi-bin\""},
+    {userHomesWith("socket = \"/run/app.sock\""),
+     "4: " + kHomes + ".socket: found \"/run/app.sock\"; " + kSocketPlace},
+    {userHomesWith("socket = \"%home%.sock\""),
+     "4: " + kHomes + ".socket: found \"%home%.sock\"; " + kSocketPlace},
+    {userHomesWith("socket = \"run/%user%\""),
+     "4: " + kHomes + ".socket: found \"run/%user%\"; " + kSocketPlace},
+    {userHomesWith("socket = \"%home%/s\"\nas = \"server\"\ncgi = \"app\""),
+     "6: " + kHomes +
+         ".cgi: found \"app\", where each user's socket answers; allowed: another name"},
     {userHomesWith("cgi = \"cgi-bin\""),
      "1: " + kHomes +
          ": users found \"*\", but scripts run as their users, each by a launcher of its own; "
@@ -271,6 +282,8 @@ TEST(DynamicCheck, TakesWhatIsUnusualButRight) {
            std::string(
                "[sites.a.\"/m\"]\nmodule = \"authenticated\"\n[sites.a.\"/m\".sites.\"/~\"]\n"
                "module = \"homes\"\nroot = \"/srv/%user%\""),
+           userHomesWith("socket = \"%home%/.gemini.sock\""),
+           userHomesWith("socket = \"/run/homes/%user%.sock\"\ncgi = \"bin\"\nas = \"server\""),
            proxyWith("proxy_protocol = \"v2\"\nserver_name = \"b.example\""),
            proxyWith("host = \"upstream\"\ncertificate = \"c\"\nkey = \"k\""),
        }) {

@@ -212,6 +212,7 @@ TEST(DynamicKeys, OfHomes) {
   expected.cgi = "bin";
   expected.asUser = false;
   expected.processes = 3;
+  expected.socket = "%home%/s";
   expected.program.style = ScriptStyle::kGmid;
   expected.program.times.whole = milliseconds(9'000);
   EXPECT_EQ(readProgram<HomesArgs>(R"(module = "homes"
@@ -226,6 +227,7 @@ lang = "de"
 cgi = "bin"
 as = "server"
 processes = 3
+socket = "%home%/s"
 style = "gmid"
 timeout = "9s"
 )"),

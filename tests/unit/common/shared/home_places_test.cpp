@@ -31,5 +31,10 @@ TEST(HomePlaces, LieInOneFolder) {
   EXPECT_EQ(folderOfUsers("/%user%"), "/");
 }
 
+TEST(HomePlaces, ASocketIsInTheHomeOrWhereTheNameLeads) {
+  EXPECT_EQ(socketOfUser("%home%/.gemini.sock", "alice", "/var/alice"), "/var/alice/.gemini.sock");
+  EXPECT_EQ(socketOfUser("/run/app/%user%", "alice", "/var/alice"), "/run/app/alice");
+}
+
 }  // namespace
 }  // namespace egalaxyd

@@ -18,10 +18,11 @@ RunScript someRun() {
           .script = "a/b.cgi",
           .variables = {{0, "CGI/1.1"}, {17, ""}},
           .body = "12-3",
-          .client = "192.0.2.1"};
+          .client = "192.0.2.1",
+          .clientNumber = 1ULL << 40};
 }
 
-const std::vector<WorkerAsks> kAsks{someRun(), StopScript{7}, DialUpstream{8, 1}};
+const std::vector<WorkerAsks> kAsks{someRun(), StopScript{7}, DialUpstream{8, 1, "alice"}};
 const std::vector<LauncherAnswers> kAnswers{
     ScriptStarted{7, 4711}, Dialled{8}, NotStarted{9, WhyNot::kGone, "it is gone"},
     ScriptEnded{.run = 7, .exitCode = 0, .signal = 11, .cpuMs = 12, .stopped = true}};
@@ -87,7 +88,8 @@ LauncherPlan somePlan() {
   mount.anyUser = true;
   mount.ownOnly = true;
   plan.mounts = {mount, {}};
-  plan.upstreams = {{.number = 1, .address = "unix:/run/app.sock", .connectTimeout = 1s}};
+  plan.upstreams = {{.number = 1, .address = "unix:/run/app.sock", .connectTimeout = 1s},
+                    {.number = 2, .address = "unix:%home%/s", .users = {"*"}, .minUid = 1000}};
   return plan;
 }
 

@@ -71,6 +71,10 @@ TEST(IpAddress, ShowsNoMoreThanTheMaskAllows) {
 TEST(IpAddress, CountsIpv6ByItsSlash64) {
   EXPECT_EQ(address("192.0.2.77").limitKey(), address("192.0.2.77"));
   EXPECT_EQ(address("2001:db8:1:2:3::4").limitKey(), address("2001:db8:1:2::"));
+  const auto number = [](const char* text) { return address(text).limitNumber(); };
+  EXPECT_EQ(number("2001:db8:1:2:3::4"), number("2001:db8:1:2:5::6"));
+  EXPECT_NE(number("2001:db8:1:2::"), number("2001:db8:1:3::"));
+  EXPECT_NE(number("192.0.2.77"), number("192.0.2.78"));
 }
 
 TEST(IpAddress, KeepsThePrefixAlone) {

@@ -49,6 +49,22 @@ TEST_F(AskCheckTest, RefusesPathsThatLeaveTheRoot) {
   }
 }
 
+TEST_F(AskCheckTest, ApplicationsOfUsersAreAskedForByTheNamesThatTheyMayHave) {
+  const auto lieOfUser = [this](std::uint32_t upstream, const char* user) {
+    return lieOf(DialUpstream{1, upstream, user}, upstreamOf(plan_, upstream));
+  };
+  plan_.upstreams = {{.number = 2, .address = "unix:/run/app.sock"},
+                     {.number = 5, .address = "unix:%home%/s", .users = {"alice"}},
+                     {.number = 6, .address = "unix:%home%/s", .users = {"*"}}};
+  EXPECT_EQ(lieOfUser(2, ""), "");
+  EXPECT_EQ(lieOfUser(5, "alice"), "");
+  EXPECT_EQ(lieOfUser(6, "bob"), "");
+  EXPECT_NE(lieOfUser(1, ""), "");
+  EXPECT_NE(lieOfUser(2, "alice"), "");
+  EXPECT_NE(lieOfUser(5, "bob"), "");
+  for (const char* name : {"", "*", "../etc", "a/b", "Alice"}) EXPECT_NE(lieOfUser(6, name), "");
+}
+
 TEST_F(AskCheckTest, ScriptsOfAnyUserBeginWithAName) {
   plan_.mounts[0].anyUser = true;
   EXPECT_EQ(lieOfPath("alice/a"), "");

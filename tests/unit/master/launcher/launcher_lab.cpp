@@ -69,6 +69,11 @@ void LauncherPeer::offer(std::string_view packet) const {
   ::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+bool LauncherPeer::hasPacket() const {
+  pollfd wait{socket_.get(), POLLIN, 0};
+  return ::poll(&wait, 1, 0) > 0;
+}
+
 std::optional<std::string> LauncherPeer::receive() {
   if (!comes(socket_.get(), Deadline())) return std::nullopt;
   std::string packet(kMostLauncherBytes, '\0');

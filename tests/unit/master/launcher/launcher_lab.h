@@ -24,6 +24,8 @@ class LauncherPeer {
   void send(std::string_view packet, const std::vector<int>& files = {}) const;
   /// Sends it if there is room.
   void offer(std::string_view packet) const;
+  /// Whether receive() need not wait.
+  bool hasPacket() const;
   /// The next packet; its descriptors are in `files`. nullopt: the other end has closed.
   std::optional<std::string> receive();
 

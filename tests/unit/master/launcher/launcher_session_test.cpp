@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -641,6 +642,54 @@ TEST_F(LauncherTest, HandsOverAConnectionToAnApplication) {
   EXPECT_EQ(::write(peer.get(), "hello", 5), 5);
   EXPECT_EQ(::shutdown(peer.get(), SHUT_WR), 0);
   EXPECT_EQ(readAll(worker.files[0]), "hello");
+}
+
+class HomeApplication : public LauncherTest {
+ protected:
+  /// Users' sockets lie in the lab's folder; this one is `owner`'s.
+  void startWith(const passwd* owner) {
+    ASSERT_NE(owner, nullptr);
+    user_ = owner->pw_name;
+    lab_.plan.upstreams = {{.number = 3,
+                            .address = "unix:" + (lab_.folder / "%user%.sock").string(),
+                            .users = {user_}}};
+    lab_.start();
+    listener_ = listenAt(lab_.folder / (user_ + ".sock"));
+  }
+
+  std::string user_;
+  UniqueFd listener_;
+};
+
+TEST_F(HomeApplication, IsReachedByItsUsersSocket) {
+  startWith(::getpwuid(::geteuid()));
+  WorkerPeer worker = lab_.worker();
+  worker.ask(DialUpstream{1, 3, user_});
+  EXPECT_EQ(worker.next<Dialled>(), Dialled{1});
+  ASSERT_EQ(worker.files.size(), 1U);
+  EXPECT_NE(::fcntl(worker.files[0].get(), F_GETFL) & O_NONBLOCK, 0);
+}
+
+TEST_F(HomeApplication, IsNoneWhereSomebodyElseListensAtTheUsersSocket) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root gives sockets away";
+  startWith(::getpwnam("daemon"));
+  const auto socket = lab_.folder / (user_ + ".sock");
+  ASSERT_EQ(::lchown(socket.c_str(), ::getpwnam("daemon")->pw_uid, 1), 0);
+  ASSERT_EQ(::chmod(socket.c_str(), 0666), 0);  // the launcher has no power over files
+  WorkerPeer worker = lab_.worker();
+  worker.ask(DialUpstream{1, 3, user_});
+  const auto refused = worker.next<NotStarted>();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->why, WhyNot::kGone);
+  EXPECT_THAT(refused->text, HasSubstr("refused: who listens there is not its user"));
+}
+
+TEST_F(HomeApplication, IsAskedForByAUsersName) {
+  startWith(::getpwuid(::geteuid()));
+  for (const char* user : {"", "nobodyelse", "../x"}) {
+    lab_.worker(7).ask(DialUpstream{1, 3, user});
+    EXPECT_EQ(lab_.report<WorkerLied>()->worker, 7) << user;
+  }
 }
 
 TEST_F(LauncherTest, SaysWhyAnApplicationCannotBeReached) {

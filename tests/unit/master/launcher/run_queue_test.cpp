@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <vector>
+
 namespace egalaxyd {
 namespace {
 
@@ -11,7 +14,17 @@ using Verdict = RunQueue::Verdict;
 class RunQueueTest : public testing::Test {
  protected:
   Verdict add(std::uint64_t run, std::uint32_t mount = 1, std::uint32_t most = 2) {
-    return queue_.add(run, mount, most, now_);
+    return queue_.add(run, {1, 1}, mount, most, now_);
+  }
+  /// In a queue of one place, which run 1 has.
+  void addOf(RunQueue& queue, std::uint64_t run, RunQueue::Asker asker) const {
+    EXPECT_EQ(queue.add(run, asker, 1, 1, now_), run == 1 ? Verdict::kStart : Verdict::kWait);
+  }
+  /// Those that wait, as they would start one after the other.
+  static std::vector<std::uint64_t> order(RunQueue& queue) {
+    std::vector<std::uint64_t> runs;
+    for (queue.giveBack(1); const auto run = queue.next(); queue.giveBack(1)) runs.push_back(*run);
+    return runs;
   }
 
   RunQueue queue_{{.processes = 3, .queue = 2, .patience = 10s}};
@@ -47,6 +60,35 @@ TEST_F(RunQueueTest, ServesWhoWaitsInTheirOrder) {
   EXPECT_EQ(queue_.next(), std::nullopt);
   queue_.giveBack(1);
   EXPECT_EQ(queue_.next(), 4U);
+}
+
+TEST_F(RunQueueTest, AClientThatWantsManyHoldsUpNoOther) {
+  RunQueue queue({.processes = 1, .queue = 99, .patience = 10s});
+  const RunQueue::Asker greedy{1, 7};
+  for (std::uint64_t run = 1; run <= 50; ++run) addOf(queue, run, greedy);
+  addOf(queue, 51, {1, 8});
+  addOf(queue, 52, {1, 9});
+  addOf(queue, 53, {1, 8});
+  const auto runs = order(queue);
+  ASSERT_EQ(runs.size(), 52U);
+  EXPECT_EQ((std::vector<std::uint64_t>(runs.begin(), runs.begin() + 6)),
+            (std::vector<std::uint64_t>{2, 51, 52, 3, 53, 4}));
+}
+
+TEST_F(RunQueueTest, WhoComesLaterIsServedBeforeTheNextOfOneThatHadItsTurn) {
+  RunQueue queue({.processes = 1, .queue = 99, .patience = 10s});
+  for (std::uint64_t run = 1; run <= 4; ++run) addOf(queue, run, {1, 7});
+  queue.giveBack(1);
+  EXPECT_EQ(queue.next(), 2U);
+  addOf(queue, 5, {1, 8});
+  EXPECT_EQ(order(queue), (std::vector<std::uint64_t>{5, 3, 4}));
+}
+
+TEST_F(RunQueueTest, AWorkerThatInventsClientsTakesNoMoreTurnsThanOthers) {
+  RunQueue queue({.processes = 1, .queue = 99, .patience = 10s});
+  for (std::uint64_t run = 1; run <= 5; ++run) addOf(queue, run, {1, 100 + run});
+  for (std::uint64_t run = 6; run <= 8; ++run) addOf(queue, run, {2, 101});
+  EXPECT_EQ(order(queue), (std::vector<std::uint64_t>{2, 6, 3, 7, 4, 8, 5}));
 }
 
 TEST_F(RunQueueTest, RefusesWhenTooManyWait) {

@@ -151,6 +151,24 @@ TEST(LauncherPlans, EachAccountHasItsMountsAndTheFirstCallsApplications) {
   EXPECT_EQ(wanted[0].plan.upstreams[1].connectTimeout, milliseconds(50));
 }
 
+TEST(LauncherPlans, TheFirstCallsTheApplicationsOfUsersToo) {
+  HomesArgs args;
+  args.root = "/home/%user%/pages";
+  args.users = {"alice", "bob"};
+  args.minUid = 500;
+  const MountConfig mount{.path = "/~", .where = "somewhere", .args = args};
+  EXPECT_THAT(launchersOf(dynamicConfig({mount})), IsEmpty()) << "they have none";
+  args.socket = "%home%/.gemini.sock";
+  const auto wanted =
+      launchersOf(dynamicConfig({{.path = "/~", .where = "somewhere", .args = args}}));
+  ASSERT_THAT(wanted, SizeIs(1));
+  ASSERT_THAT(wanted[0].plan.upstreams, SizeIs(1));
+  const UpstreamPlace& place = wanted[0].plan.upstreams[0];
+  EXPECT_EQ(place.address, "unix:%home%/.gemini.sock");
+  EXPECT_THAT(place.users, ElementsAre("alice", "bob"));
+  EXPECT_EQ(place.minUid, 500U);
+}
+
 MountConfig homesMount(std::vector<std::string> users, bool asUser) {
   HomesArgs args;
   args.root = "/home/%user%/pages";

@@ -565,16 +565,16 @@ TEST_F(SharedStorageLaneTest, KeepsJobsWhileTheEngineIsAway) {
   EXPECT_EQ(thread_->lastError(), "");
 }
 
-TEST_F(SharedStorageLaneTest, AnswersBusyWhenThePatienceIsOver) {
+TEST_F(SharedStorageLaneTest, RefusesWhenThePatienceIsOver) {
   start(2, std::chrono::milliseconds(20));
   setAway(true);
-  int busy = 0;
+  int refused = 0;
   for (int i = 0; i < 100; ++i) {  // more than one group
     thread_->submit([](Storage&) { return Result<void>(); },
-                    [&](Result<void> r) { busy += r.error().code == ErrorCode::kBusy ? 1 : 0; });
+                    [&](Result<void> r) { refused += r.error().code == ErrorCode::kIo ? 1 : 0; });
   }
   runUntilIdle();
-  EXPECT_EQ(busy, 100);
+  EXPECT_EQ(refused, 100);
 }
 
 TEST_F(SharedStorageLaneTest, WaitingJobsFillTheQueue) {

@@ -28,7 +28,6 @@ class ApplicationOutputTest : public testing::Test {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     ours_.reset(ends[0]);
     application_.reset(ends[1]);
-    places_.limit(1);
   }
 
   ApplicationOutput& open(ApplicationOutput::Speech speech, SpooledBody body = {}) {
@@ -88,7 +87,7 @@ class ApplicationOutputTest : public testing::Test {
   TempDir folder_;
   EventLoop loop_;
   Lane pool_{loop_, {"test", 1, 4}};
-  ConnectionPlaces places_;
+  const std::shared_ptr<ConnectionPlaces> places_ = std::make_shared<ConnectionPlaces>(1);
   UniqueFd ours_;
   UniqueFd application_;
   UniqueFd kept_;
@@ -101,11 +100,11 @@ TEST_F(ApplicationOutputTest, ScgiEndsWithTheConnectionWhosePlaceIsFreeThen) {
   EXPECT_EQ(page(), std::pair(std::string(), State::kLater));
   say("20 text/plain\r\n");
   EXPECT_EQ(page(), std::pair("20 text/plain\r\n"s, State::kLater));
-  EXPECT_FALSE(places_.isFree());
+  EXPECT_FALSE(places_->isFree());
   application_.reset();
   EXPECT_EQ(page(), std::pair(std::string(), State::kEnd));
   EXPECT_EQ(output_->howItEnded(), "");
-  EXPECT_TRUE(places_.isFree());
+  EXPECT_TRUE(places_->isFree());
   EXPECT_FALSE(kept_);
 }
 

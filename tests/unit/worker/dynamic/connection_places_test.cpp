@@ -9,35 +9,31 @@
 namespace egalaxyd {
 namespace {
 
-TEST(ConnectionPlaces, ThereAreNoneUntilTheirNumberIsKnown) {
-  ConnectionPlaces places;
-  EXPECT_FALSE(places.isFree());
-  places.limit(1);
-  EXPECT_TRUE(places.isFree());
-}
+using Place = ConnectionPlaces::Place;
+using Waiting = ConnectionPlaces::Waiting;
 
 TEST(ConnectionPlaces, AreGivenBackOnce) {
-  ConnectionPlaces places;
-  places.limit(2);
-  ConnectionPlaces::Place first(places);
-  ConnectionPlaces::Place second(places);
-  EXPECT_FALSE(places.isFree());
-  ConnectionPlaces::Place moved(std::move(first));
-  EXPECT_FALSE(places.isFree());
+  const auto places = std::make_shared<ConnectionPlaces>(2);
+  EXPECT_TRUE(places->isFree());
+  Place first(places);
+  Place second(places);
+  EXPECT_FALSE(places->isFree());
+  Place moved(std::move(first));
+  EXPECT_FALSE(places->isFree());
   moved = {};
-  EXPECT_TRUE(places.isFree());
+  EXPECT_TRUE(places->isFree());
   moved = std::move(second);
-  EXPECT_TRUE(places.isFree());
-  const ConnectionPlaces::Place third(places);
-  EXPECT_FALSE(places.isFree());
+  EXPECT_TRUE(places->isFree());
+  const Place third(places);
+  EXPECT_FALSE(places->isFree());
 }
 
 TEST(ConnectionPlaces, WhoCameFirstIsFirstInTheLine) {
   EventLoop loop;
   Alarm alarm(loop);
-  ConnectionPlaces places;
-  auto first = std::make_unique<ConnectionPlaces::Waiting>(places, alarm);
-  const ConnectionPlaces::Waiting second(places, alarm);
+  ConnectionPlaces places(0);
+  auto first = std::make_unique<Waiting>(places, alarm, 1);
+  const Waiting second(places, alarm, 2);
   EXPECT_TRUE(places.someWait());
   EXPECT_TRUE(first->isFirst());
   EXPECT_FALSE(second.isFirst());
@@ -45,15 +41,30 @@ TEST(ConnectionPlaces, WhoCameFirstIsFirstInTheLine) {
   EXPECT_TRUE(second.isFirst());
 }
 
+TEST(ConnectionPlaces, AClientThatWantsManyHoldsUpNoOther) {
+  EventLoop loop;
+  Alarm alarm(loop);
+  ConnectionPlaces places(0);
+  auto first = std::make_unique<Waiting>(places, alarm, 7);
+  const Waiting second(places, alarm, 7);
+  auto other = std::make_unique<Waiting>(places, alarm, 8);
+  first->haveTurn();
+  first.reset();
+  EXPECT_TRUE(other->isFirst());
+  EXPECT_FALSE(second.isFirst());
+  const Waiting third(places, alarm, 9);
+  other.reset();
+  EXPECT_TRUE(third.isFirst()) << "it has had no turn yet, 7 has";
+}
+
 TEST(ConnectionPlaces, APlaceThatIsGivenBackWakesTheFirstAndThatOneTheNext) {
   EventLoop loop;
   Alarm firstAlarm(loop);
   Alarm secondAlarm(loop);
-  ConnectionPlaces places;
-  places.limit(1);
-  std::optional<ConnectionPlaces::Place> place(std::in_place, places);
-  auto first = std::make_unique<ConnectionPlaces::Waiting>(places, firstAlarm);
-  auto second = std::make_unique<ConnectionPlaces::Waiting>(places, secondAlarm);
+  const auto places = std::make_shared<ConnectionPlaces>(1);
+  std::optional<Place> place(std::in_place, places);
+  auto first = std::make_unique<Waiting>(*places, firstAlarm, 1);
+  auto second = std::make_unique<Waiting>(*places, secondAlarm, 1);
   int woken = 0;
   const auto wait = [&](Alarm& alarm, int number) -> Task<void> {
     static_cast<void>(co_await alarm.wait());
@@ -69,6 +80,26 @@ TEST(ConnectionPlaces, APlaceThatIsGivenBackWakesTheFirstAndThatOneTheNext) {
   first.reset();  // it left without taking the place
   loop.run();
   EXPECT_EQ(woken, 12);
+}
+
+TEST(ConnectionPlaces, WhoComesBeforeTheOneThatWasWokenIsWokenToo) {
+  EventLoop loop;
+  Alarm oldAlarm(loop);
+  Alarm newAlarm(loop);
+  const auto places = std::make_shared<ConnectionPlaces>(1);
+  auto place = std::make_unique<Place>(places);
+  Waiting greedy(*places, oldAlarm, 7);
+  greedy.haveTurn();
+  place.reset();
+  const Waiting newcomer(*places, newAlarm, 8);
+  bool woken = false;
+  const auto wait = [&]() -> Task<void> {
+    static_cast<void>(co_await newAlarm.wait());
+    woken = true;
+  };
+  Tasks tasks;
+  tasks.start(wait());
+  EXPECT_TRUE(woken && newcomer.isFirst());
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ class FakeLauncher {
   }
   void close() { peer_.reset(); }
 
+  bool wasAsked() const { return peer_->hasPacket(); }
   /// The next question, if it is a Question.
   template <class Question>
   std::optional<Question> asked() {

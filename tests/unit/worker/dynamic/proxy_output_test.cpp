@@ -27,7 +27,6 @@ class ProxyOutputTest : public testing::Test {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     ours_.reset(ends[0]);
     capsule_.reset(ends[1]);
-    places_.limit(1);
   }
 
   void ask(std::string line, SpooledBody body = {}) {
@@ -66,7 +65,7 @@ class ProxyOutputTest : public testing::Test {
 
   SiteHarness harness_;
   const TempDir dir_;
-  ConnectionPlaces places_;
+  const std::shared_ptr<ConnectionPlaces> places_ = std::make_shared<ConnectionPlaces>(1);
   UniqueFd ours_;
   UniqueFd capsule_;
   std::unique_ptr<ProxyOutput> output_;
@@ -76,7 +75,7 @@ class ProxyOutputTest : public testing::Test {
 
 TEST_F(ProxyOutputTest, AsksAndGivesTheAnswerToItsEnd) {
   ask("gemini://h.test/\r\n");
-  EXPECT_FALSE(places_.isFree());
+  EXPECT_FALSE(places_->isFree());
   EXPECT_EQ(read(), "");
   EXPECT_EQ(last_.state, PieceState::kLater);
   EXPECT_EQ(capsuleReads(), "gemini://h.test/\r\n");
@@ -90,7 +89,7 @@ TEST_F(ProxyOutputTest, AsksAndGivesTheAnswerToItsEnd) {
   read();
   EXPECT_EQ(last_.state, PieceState::kEnd);
   EXPECT_EQ(output_->howItEnded(), "");
-  EXPECT_TRUE(places_.isFree());
+  EXPECT_TRUE(places_->isFree());
   read();
   EXPECT_EQ(last_.state, PieceState::kEnd);
 }
@@ -126,14 +125,14 @@ TEST_F(ProxyOutputTest, IsCutWhereItsBodyCannotBeRead) {
     return last_.state == PieceState::kCut;
   });
   EXPECT_NE(output_->howItEnded(), "");
-  EXPECT_TRUE(places_.isFree());
+  EXPECT_TRUE(places_->isFree());
 }
 
 TEST_F(ProxyOutputTest, ClosesTheConnectionWhenItIsUnwanted) {
   ask("titan://h.test/x;size=1\r\n", spooled(std::string(1U << 20, 'x')));
   read();
   output_.reset();  // the pool may read the next piece
-  EXPECT_TRUE(places_.isFree());
+  EXPECT_TRUE(places_->isFree());
   while (!capsuleReads().empty()) {
   }
   char byte = 0;

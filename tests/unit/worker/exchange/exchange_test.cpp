@@ -510,6 +510,16 @@ TEST_F(ExchangeTest, ABodyThatFailsEndsWithoutAnEnd) {
   EXPECT_EQ(ended_, 1);
 }
 
+TEST_F(ExchangeTest, ABodyThatFailsAtOnceLeavesTheHeaderThatTheLogTells) {
+  site_->answer = Response::success(
+      "text/plain",
+      std::make_unique<ScriptedBody>(std::vector<BodyChunk>{{BodyChunk::State::kFailed, ""}}));
+  start();
+  EXPECT_EQ(client_.got, "20 text/plain\r\n");
+  EXPECT_FALSE(client_.gotEnd);
+  EXPECT_EQ(ended_, 1);
+}
+
 TEST_F(ExchangeTest, ABodyThatIsNotReadyIsPulledAgainAfterItsWake) {
   using State = BodyChunk::State;
   auto body = std::make_unique<ScriptedBody>(

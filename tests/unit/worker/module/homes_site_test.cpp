@@ -29,7 +29,7 @@ class HomesSiteTest : public testing::Test {
       const auto keys = std::make_shared<const PrivateFiles>();
       auto pages = std::make_unique<DirectorySite>("example.org", DirectoryArgs{}, nullptr, keys);
       site_ = std::make_unique<HomesSite>(args_, HomeFolders(args_, keys), std::move(pages),
-                                          HomesSite::Scripts());
+                                          HomesSite::Scripts(), std::move(applications_));
     }
     return *site_;
   }
@@ -42,6 +42,7 @@ class HomesSiteTest : public testing::Test {
   const TempDir dir_;
   SiteHarness harness_;
   HomesArgs args_;
+  std::unique_ptr<ApplicationSite> applications_;
   std::unique_ptr<HomesSite> site_;
 };
 
@@ -123,6 +124,24 @@ TEST_F(HomesSiteTest, OnlyScriptsTakeBlocksAndEncodedSlashes) {
     EXPECT_FALSE(site().keepsTime(path)) << path;
     EXPECT_FALSE(site().hidesQuery(path)) << path;
   }
+}
+
+TEST_F(HomesSiteTest, ApplicationsAnswerBelowAppAlone) {
+  applications_ = std::make_unique<ApplicationSite>(ScgiArgs(), 0, milliseconds(1'000));
+  for (const char* path : {"/app", "/app/", "/app/x"}) {
+    EXPECT_EQ(site().takes(path), AcceptedBody::kBlocks) << path;
+    EXPECT_TRUE(site().takesEncodedSlash(path)) << path;
+    EXPECT_TRUE(site().keepsTime(path)) << path;
+  }
+  for (const char* path : {"", "/", "/apps", "/x/app"}) {
+    EXPECT_EQ(site().takes(path), AcceptedBody::kNothing) << path;
+  }
+  EXPECT_EQ(get("/~alice/", "/~alice").body, "# Alice\n");
+}
+
+TEST_F(HomesSiteTest, WithoutASocketAppIsAFolderLikeOthers) {
+  dir_.write("home/alice/pages/app/index.gmi", "# App\n");
+  EXPECT_EQ(get("/~alice/app/", "/~alice").body, "# App\n");
 }
 
 TEST_F(HomesSiteTest, SourcesOfScriptsAreNotServed) {

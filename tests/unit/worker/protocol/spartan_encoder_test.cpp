@@ -63,10 +63,24 @@ TEST(SpartanEncoder, RedirectsWithinTheHostByAbsolutePath) {
   EXPECT_EQ(encoded(30, "gemini://[::1]/x", {"::1", "/"}), "3 /x\r\n");
 }
 
+TEST(SpartanEncoder, ResolvesARelativeRedirect) {
+  const auto from = [](std::string_view path, std::string target) {
+    return encoded(30, std::move(target), {"h.test", path});
+  };
+  EXPECT_EQ(from("/app/a b/page", "other"), "3 /app/a%20b/other\r\n");
+  EXPECT_EQ(from("/app/page", "./"), "3 /app/\r\n");
+  EXPECT_EQ(from("/app/page", "../x%20y/z"), "3 /x%20y/z\r\n");
+  EXPECT_EQ(from("/app/", "a%2Fb/caf\xC3\xA9"), "3 /app/a%2Fb/caf%C3%A9\r\n");
+  EXPECT_EQ(from("/", ".//evil.test/"), "3 /evil.test/\r\n");
+  EXPECT_EQ(from("", "x"), "3 /x\r\n");
+  EXPECT_EQ(from("/app/page", "../../x").substr(0, 2), "4 ");
+}
+
 TEST(SpartanEncoder, SaysWhereItCannotRedirect) {
-  for (const auto* target : {"gemini://other.test/x", "https://h.test/", "titan://h.test/x", "x",
-                             "../x", "?q", "/x?q", "/x?", "/x#y", "gemini://h.test//evil.test/",
-                             "gemini://u@h.test/", "/%zz", "mailto:a@b", "/a\\b", "gemini:/x"}) {
+  for (const auto* target :
+       {"gemini://other.test/x", "https://h.test/", "titan://h.test/x", "../../x", "?q", "x?q",
+        "x#y", "/x?q", "/x?", "/x#y", "gemini://h.test//evil.test/", "gemini://u@h.test/", "/%zz",
+        "mailto:a@b", "/a\\b", "gemini:/x"}) {
     const std::string header = encoded(30, target);
     EXPECT_TRUE(header.starts_with("4 ")) << target << ": " << header;
     expectLegal(header);

@@ -462,5 +462,52 @@ TEST_F(UploadFolders, OfADeletionStayGoneForItsRecordUntilTheFileIsThereAgain) {
   EXPECT_FALSE(deletion->isStillSo());
 }
 
+TEST_F(UploadFileTest, CopiesOfALaterUploadStayWhateverTheOrder) {
+  const auto first = written("a", "one");
+  const auto second = written("a", "two");
+  EXPECT_TRUE(must(second->publishCopy(2)));
+  EXPECT_FALSE(must(first->publishCopy(1)));
+  EXPECT_EQ(dir_.read("a"), "two");
+  EXPECT_FALSE(must(fileAt("a")->removeCopy(2)));
+  EXPECT_TRUE(must(fileAt("a")->removeCopy(3)));
+  EXPECT_FALSE(must(fileAt("a")->removeCopy(3))) << "there is none";
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(UploadFileTest, ACopyReplacesAFileThatIsNone) {
+  dir_.write("a", "by hand");
+  EXPECT_TRUE(must(written("a", "copy")->publishCopy(1)));
+  EXPECT_EQ(dir_.read("a"), "copy");
+  EXPECT_EQ(names(), Names{"a"});
+}
+
+TEST_F(UploadFileTest, ACopyThatIsRemovedTakesTheFoldersThatItEmpties) {
+  createFolders_ = true;
+  EXPECT_TRUE(must(written("x/y/a", "copy")->publishCopy(1)));
+  EXPECT_TRUE(must(fileAt("x/y/a")->removeCopy(2)));
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(UploadFileTest, ACopyMakesItsFolderAnewWhereADeletionHasRemovedIt) {
+  createFolders_ = true;
+  const auto copy = written("x/a", "copy");
+  fs::remove(dir_ / "x");
+  EXPECT_TRUE(must(copy->publishCopy(1)));
+  EXPECT_EQ(dir_.read("x/a"), "copy");
+}
+
+TEST_F(UploadFileTest, ACopyDoesNotReplaceAFolder) {
+  const auto copy = written("a", "copy");
+  fs::create_directory(dir_ / "a");
+  EXPECT_EQ(copy->publishCopy(1).error().code, ErrorCode::kExists);
+}
+
+TEST_F(UploadFileTest, WhatWasAppendedCanBeReadBack) {
+  const auto file = written("a", "0123456789");
+  EXPECT_EQ(must(file->read(3, 4)), "3456");
+  EXPECT_EQ(must(file->read(8, 4)), "89");
+  EXPECT_EQ(must(file->read(10, 4)), "");
+}
+
 }  // namespace
 }  // namespace egalaxyd

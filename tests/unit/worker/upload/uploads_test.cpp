@@ -1,5 +1,6 @@
 #include "worker/upload/uploads.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,10 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "common/base/unique_fd.h"
+#include "tests/support/fake_database.h"
 #include "tests/support/faulty_storage.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/common/storage/storage_samples.h"
 #include "tests/unit/worker/module/site_harness.h"
+#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {
@@ -43,12 +47,15 @@ class Sender {
 
 class UploadsTest : public testing::Test {
  protected:
-  UploadsTest()
-      : harness_([this]() -> Result<std::unique_ptr<Storage>> {
-          auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), failAt_);
-          storage_ = storage.get();
-          return std::unique_ptr<Storage>(std::move(storage));
-        }) {}
+  /// With a link: a database holds the content.
+  explicit UploadsTest(std::unique_ptr<DatabaseLink> link = nullptr)
+      : harness_(
+            [this]() -> Result<std::unique_ptr<Storage>> {
+              auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), failAt_);
+              storage_ = storage.get();
+              return std::unique_ptr<Storage>(std::move(storage));
+            },
+            8, std::move(link)) {}
 
   UploadOrder orderFor(const std::string& name, std::uint64_t size) {
     UploadOrder order;
@@ -359,6 +366,161 @@ TEST_F(UploadsTest, WhateverTransactionFailsAVersionIsThereOnceItsFileIsReplaced
       EXPECT_EQ(version(old), std::nullopt) << n << ": " << told;
     } else {
       EXPECT_EQ(version(old), "old") << n << ": " << told;
+    }
+  }
+}
+
+struct HasDatabase {
+  FakeDatabase database_;
+};
+
+class DatabaseUploadsTest : private HasDatabase, public UploadsTest {
+ protected:
+  DatabaseUploadsTest() : UploadsTest(database_.link()) {}
+
+  /// What the database holds for a record; nullopt: nothing.
+  std::optional<std::string> held(std::int64_t upload) {
+    const auto read = [upload](Storage& storage) -> Result<std::optional<std::string>> {
+      const auto content = must(storage.contentOf(upload));
+      if (!content) return std::optional<std::string>();
+      std::string all;
+      for (std::uint64_t part = 0;; ++part) {
+        const std::string bytes = must(storage.readContent(*content, part));
+        if (bytes.empty()) return std::optional(all);
+        all += bytes;
+      }
+    };
+    return must(harness_.await(harness_.storage().read(read)));
+  }
+  std::int64_t mark(const std::string& name) {
+    return uploadOf(UniqueFd(::open((dir_ / name).c_str(), O_RDONLY | O_CLOEXEC)).get());
+  }
+  int told() const { return database_.told; }
+};
+
+TEST_F(DatabaseUploadsTest, PutTheContentIntoTheDatabaseAndACopyIntoTheFile) {
+  EXPECT_EQ(upload("page", "hello"), "30 gemini://example.org/page");
+  EXPECT_EQ(upload("page", "world"), "30 gemini://example.org/page");
+  EXPECT_EQ(content("page"), "world");
+  const auto kept = records();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0].outcome, UploadOutcome::kReplaced);
+  EXPECT_EQ(kept[0].previousSha256, kept[1].sha256);
+  EXPECT_EQ(held(kept[0].id), "world");
+  EXPECT_EQ(held(kept[1].id), std::nullopt);
+  EXPECT_EQ(mark("page"), kept[0].id);
+  EXPECT_EQ(pendingRecords(), 0u);
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(DatabaseUploadsTest, TellTheOtherHosts) {
+  upload("page", "hello");
+  harness_.turnUntil([&] { return told() > 0; });
+}
+
+TEST_F(DatabaseUploadsTest, TakeABodyOfManyParts) {
+  const std::string large = std::string(40 * kContentPart, 'x') + "the end";
+  Sender sender(large.size());
+  for (std::size_t sent = 0; sent < large.size(); sent += 50'000) {
+    sender.sends(large.substr(sent, 50'000));
+  }
+  sender.sends("");
+  begin("large", sender);
+  EXPECT_EQ(answer(), "30 gemini://example.org/large");
+  EXPECT_EQ(held(records()[0].id), large);
+  EXPECT_EQ(content("large"), large);
+}
+
+TEST_F(DatabaseUploadsTest, TakeABodyOfOnePartInPieces) {
+  Sender sender(6);
+  sender.sends("abc");
+  sender.sends("def");
+  sender.sends("");
+  begin("page", sender);
+  EXPECT_EQ(answer(), "30 gemini://example.org/page");
+  EXPECT_EQ(held(records()[0].id), "abcdef");
+}
+
+TEST_F(DatabaseUploadsTest, DeleteWhatTheDatabaseHasWhetherAFileIsHereOrNot) {
+  upload("page", "hello");
+  EXPECT_EQ(upload("page", ""), "20 text/gemini");
+  EXPECT_EQ(files(), 0u);
+  EXPECT_EQ(records()[0].outcome, UploadOutcome::kDeleted);
+  upload("page", "hello");
+  fs::remove(dir_ / "page");
+  EXPECT_EQ(upload("page", ""), "20 text/gemini");
+}
+
+TEST_F(DatabaseUploadsTest, LeaveAloneAFileThatTheDatabaseDoesNotKnow) {
+  dir_.write("page", "by hand");
+  EXPECT_EQ(upload("page", ""), "51 There is no such place");
+  bounds_.ownOnly = true;
+  EXPECT_EQ(upload("page", "mine now"),
+            "50 This file is not yours: only who uploaded it may change it");
+  EXPECT_EQ(content("page"), "by hand");
+}
+
+TEST_F(DatabaseUploadsTest, KeepWhatTheyReplaceOrDelete) {
+  keepsVersions();
+  const std::string large(200'000, 'l');
+  upload("page", "one");
+  upload("page", large);
+  upload("page", "three");
+  upload("page", "");
+  untilIdle();
+  const auto kept = records();  // the newest first
+  ASSERT_EQ(kept.size(), 4u);
+  EXPECT_EQ(version(kept[3].id), "one");
+  EXPECT_EQ(version(kept[2].id), large);
+  EXPECT_EQ(version(kept[1].id), "three");
+  EXPECT_EQ(version(kept[0].id), "three") << "of the deletion";
+}
+
+TEST_F(DatabaseUploadsTest, StayWithinTheirQuota) {
+  bounds_.quota = UploadQuota{"", 10'000, UploadQuota::kUnlimited, UploadQuota::kUnlimited};
+  EXPECT_EQ(upload("a", "hello").substr(0, 2), "30");
+  EXPECT_EQ(upload("b", std::string(9'000, 'x')), "50 Your uploads here would exceed 10000B");
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(DatabaseUploadsTest, AreStoredOnceTheyAreCommittedWhateverBecomesOfTheFile) {
+  storage_.load()->whileLocked([this](Access access) {
+    if (access == Access::kWrite) fs::create_directory(dir_ / "page");
+  });
+  EXPECT_EQ(upload("page", "hello"), "30 gemini://example.org/page");
+  EXPECT_EQ(held(records()[0].id), "hello");
+  EXPECT_TRUE(fs::is_directory(dir_ / "page"));
+}
+
+TEST_F(DatabaseUploadsTest, AreRefusedBeforeTheDatabaseIsAskedWhereTheFileCannotBe) {
+  fs::create_directory(dir_ / "page");
+  EXPECT_EQ(upload("page", "hello"), "50 What has this name is no file");
+  untilIdle();
+  EXPECT_EQ(records()[0].outcome, UploadOutcome::kRefused);
+}
+
+TEST_F(DatabaseUploadsTest, WhateverTransactionFailsFileAndRecordAndAnswerTellTheSame) {
+  upload("page", "old");
+  for (const bool atCommit : {false, true}) {
+    for (int n = 1; n < 4; ++n) {
+      auto& storage = *storage_.load();
+      storage.whileLocked([&storage, n, atCommit, begun = 0](Access) mutable {
+        const bool isIt = ++begun == n;
+        if (isIt && atCommit) return storage.failNextCommit();
+        storage.failAlways(isIt ? std::optional(Error{ErrorCode::kIo, "injected"}) : std::nullopt);
+      });
+      const std::string text =
+          std::string(70'000, 'x') + std::to_string(n) + (atCommit ? "c" : "b");
+      const std::string told = upload("page", text);
+      untilIdle();
+      storage.whileLocked({});
+      storage.failAlways(std::nullopt);
+      const auto kept = records();
+      const auto latest = std::ranges::find_if(
+          kept, [](const auto& record) { return record.outcome != UploadOutcome::kRefused; });
+      EXPECT_EQ(content("page") == text, told.starts_with("30")) << n << ": " << told;
+      EXPECT_EQ(held(latest->id), content("page")) << n;
+      EXPECT_EQ(files(), 1u) << n;
     }
   }
 }
