@@ -1,4 +1,6 @@
 // What the module offers; see common/cluster/database_engine.h.
+#include <filesystem>
+#include <string>
 #include <utility>
 
 #include "common/cluster/database_engine.h"
@@ -8,6 +10,7 @@
 #include "common/postgres/postgres_schema.h"
 #include "common/postgres/postgres_storage.h"
 #include "common/postgres/postgres_url.h"
+#include "common/postgres/storage_copy.h"
 
 namespace egalaxyd::postgres {
 namespace {
@@ -16,6 +19,14 @@ Result<Connection> connectOnce(const DatabaseAccess& access) {
   OwnSight sight;
   auto connector = Connector::make(access, sight);
   return connector ? connector->connect() : connector.error();
+}
+
+/// For what reads whole tables.
+Result<Connection> connectForAll(const DatabaseAccess& access) {
+  auto connection = connectOnce(access);
+  if (!connection) return connection;
+  if (auto set = connection->runScript("SET enable_seqscan = on"); !set) return set.error();
+  return connection;
 }
 
 class PostgresEngine final : public DatabaseEngine {
@@ -56,25 +67,26 @@ class PostgresEngine final : public DatabaseEngine {
     return openPostgresLink(access, sight);
   }
 
-  Result<CopiedRows> copyFrom(const DatabaseAccess&, const std::filesystem::path&, bool,
-                              UploadFolders&) const override {
-    return Error{ErrorCode::kInvalid, "this module cannot copy"};
+  Result<CopiedRows> copyFrom(const DatabaseAccess& access, const std::filesystem::path& file,
+                              bool merge, UploadFolders& folders) const override {
+    auto connection = connectForAll(access);
+    if (!connection) return connection.error();
+    const std::string source = access.host + ":" + file.string();
+    return copyFromSqlite(*connection, file, source, merge, folders);
   }
-  Result<CopiedRows> copyTo(const DatabaseAccess&, const std::filesystem::path&) const override {
-    return Error{ErrorCode::kInvalid, "this module cannot copy"};
+
+  Result<CopiedRows> copyTo(const DatabaseAccess& access,
+                            const std::filesystem::path& file) const override {
+    auto connection = connectForAll(access);
+    return connection ? copyToSqlite(*connection, file) : connection.error();
   }
 };
 
 }  // namespace
-
-const DatabaseEngine* theEngine() {
-  static const PostgresEngine engine;
-  return &engine;
-}
-
 }  // namespace egalaxyd::postgres
 
 extern "C" __attribute__((visibility("default"))) const egalaxyd::DatabaseEngine*
 egalaxyd_database_engine() {
-  return egalaxyd::postgres::theEngine();
+  static const egalaxyd::postgres::PostgresEngine engine;
+  return &engine;
 }

@@ -69,7 +69,7 @@ std::string oneLine(std::string_view message) {
 
 void noteWarning(void* flag, const PGresult*) { *static_cast<bool*>(flag) = true; }
 
-std::string quoted(std::string_view text) {
+std::string arrayItem(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') result += '\\';
@@ -130,7 +130,7 @@ std::string arrayOf(const std::vector<std::int64_t>& numbers) {
 
 std::string arrayOf(const std::vector<std::string>& texts) {
   std::string result;
-  for (const std::string& text : texts) result += (result.empty() ? "" : ",") + quoted(text);
+  for (const std::string& text : texts) result += (result.empty() ? "" : ",") + arrayItem(text);
   return "{" + result + "}";
 }
 

@@ -110,13 +110,13 @@ Error PostgresLink::away(Error error) {
 }
 
 Result<DatabaseFacts> PostgresLink::facts() {
-  const auto rows = ask(
-      "SELECT pg_encoding_to_char(encoding), datcollate, "
-      "current_setting('synchronous_standby_names') <> '', "
-      "(SELECT min(application_name) FROM pg_stat_replication WHERE sync_state IN ('sync', "
-      "'quorum')), to_regclass('egalaxyd.schema_version') IS NOT NULL, "
-      "coalesce(pg_total_relation_size(to_regclass('egalaxyd.content_parts')), 0) "
-      "FROM pg_database WHERE datname = current_database()");
+  const auto rows =
+      ask("SELECT pg_encoding_to_char(encoding), datcollate, "
+          "current_setting('synchronous_standby_names') <> '', "
+          "(SELECT min(application_name) FROM pg_stat_replication WHERE sync_state IN ('sync', "
+          "'quorum')), to_regclass('egalaxyd.schema_version') IS NOT NULL, "
+          "coalesce(pg_total_relation_size(to_regclass('egalaxyd.content_parts')), 0) "
+          "FROM pg_database WHERE datname = current_database()");
   if (!rows) return rows.error();
   DatabaseFacts facts;
   facts.server = connection_->server();
@@ -152,9 +152,8 @@ Result<void> PostgresLink::tellOfChanges() {
 }
 
 Result<SharedChanges> PostgresLink::changesSince(std::uint64_t position) {
-  const auto rows =
-      ask(std::string(kFileColumns) + "uploads ON latest AND xid >= $1::text::xid8",
-          std::to_string(position));
+  const auto rows = ask(std::string(kFileColumns) + "uploads ON latest AND xid >= $1::text::xid8",
+                        std::to_string(position));
   if (!rows) return rows.error();
   return changesOf(*rows);
 }
@@ -162,18 +161,17 @@ Result<SharedChanges> PostgresLink::changesSince(std::uint64_t position) {
 Result<SharedChanges> PostgresLink::allFiles(const SharedFile* after, std::size_t limit) {
   const SharedFile first;
   if (after == nullptr) after = &first;
-  const auto rows =
-      ask(std::string(kFileColumns) +
-              "(SELECT * FROM uploads WHERE latest AND (host, path) > ($1, $2) "
-              "ORDER BY host, path LIMIT $3) AS page ON true ORDER BY host, path",
-          after->host, after->path, static_cast<std::int64_t>(limit));
+  const auto rows = ask(std::string(kFileColumns) +
+                            "(SELECT * FROM uploads WHERE latest AND (host, path) > ($1, $2) "
+                            "ORDER BY host, path LIMIT $3) AS page ON true ORDER BY host, path",
+                        after->host, after->path, static_cast<std::int64_t>(limit));
   if (!rows) return rows.error();
   return changesOf(*rows);
 }
 
 Result<std::string> PostgresLink::readContent(std::int64_t content, std::uint64_t part) {
-  const auto rows = ask("SELECT bytes FROM content_parts WHERE content = $1 AND part = $2",
-                        content, static_cast<std::int64_t>(part));
+  const auto rows = ask("SELECT bytes FROM content_parts WHERE content = $1 AND part = $2", content,
+                        static_cast<std::int64_t>(part));
   if (!rows) return rows.error();
   return rows->empty() ? std::string() : textAt(*rows, 0, 0);
 }
@@ -193,10 +191,10 @@ Result<void> PostgresLink::report(const FleetHost& host) {
 }
 
 Result<std::vector<FleetHost>> PostgresLink::fleet() {
-  const auto rows = ask(
-      "SELECT name, version, generation, digest, instance, lag, started, "
-      "extract(epoch FROM seen)::bigint FROM hosts ORDER BY name LIMIT $1",
-      kMostHosts);
+  const auto rows =
+      ask("SELECT name, version, generation, digest, instance, lag, started, "
+          "extract(epoch FROM seen)::bigint FROM hosts ORDER BY name LIMIT $1",
+          kMostHosts);
   if (!rows) return rows.error();
   std::vector<FleetHost> hosts;
   for (int row = 0; row < rows->size(); ++row) {
@@ -216,8 +214,8 @@ Result<FleetCertificate> PostgresLink::shareCertificate(const FleetCertificate& 
   const auto made = write("INSERT INTO certificates VALUES($1, $2, $3, $4) ON CONFLICT DO NOTHING",
                           mine.host, mine.certificate, mine.key, mine.made);
   if (!made) return made.error();
-  const auto rows = ask("SELECT host, certificate, key, made FROM certificates WHERE host = $1",
-                        mine.host);
+  const auto rows =
+      ask("SELECT host, certificate, key, made FROM certificates WHERE host = $1", mine.host);
   if (!rows) return rows.error();
   if (rows->empty()) return Error{ErrorCode::kBusy, "the certificate has gone again"};
   return FleetCertificate{textAt(*rows, 0, 0), textAt(*rows, 0, 1), textAt(*rows, 0, 2),
@@ -225,9 +223,9 @@ Result<FleetCertificate> PostgresLink::shareCertificate(const FleetCertificate& 
 }
 
 Result<std::vector<FleetCertificate>> PostgresLink::certificates() {
-  const auto rows = ask(
-      "SELECT host, certificate, key, made FROM certificates ORDER BY host LIMIT $1",
-      kMostCertificates);
+  const auto rows =
+      ask("SELECT host, certificate, key, made FROM certificates ORDER BY host LIMIT $1",
+          kMostCertificates);
   if (!rows) return rows.error();
   std::vector<FleetCertificate> all;
   for (int row = 0; row < rows->size(); ++row) {

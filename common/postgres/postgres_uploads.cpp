@@ -10,7 +10,7 @@ constexpr std::string_view kUploadColumns =
 /// Blocks that a file is counted with at most, and bytes: a row with more was not written by this
 /// program.
 constexpr std::int64_t kMostBlocks = 1000;
-constexpr std::int64_t kMostBytes = std::int64_t{1} << 50;
+constexpr std::int64_t kMostFileBytes = std::int64_t{1} << 50;
 
 /// The name in upload_sums that stands for all users together.
 constexpr std::string_view kAllUsers = "*";
@@ -73,7 +73,7 @@ CountedFile fileOf(const Rows& rows, int row) {
 
 /// `sign` is 1 for a file that counts from now on, -1 for one that does no more.
 Result<void> addToSums(Lane& db, const CountedFile& file, std::int64_t sign) {
-  const std::int64_t bytes = std::clamp<std::int64_t>(file.size, 0, kMostBytes) +
+  const std::int64_t bytes = std::clamp<std::int64_t>(file.size, 0, kMostFileBytes) +
                              4096 * std::clamp<std::int64_t>(file.blocks, 0, kMostBlocks);
   const std::int64_t files = file.blocks > 0 ? 1 : 0;
   if (bytes == 0 && files == 0) return {};

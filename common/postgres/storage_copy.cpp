@@ -31,6 +31,7 @@ constexpr const char* kStages = R"(
   CREATE TEMP TABLE s_users(id text PRIMARY KEY, first_seen bigint, last_seen bigint, visits bigint,
     claimed text, target text) ON COMMIT DROP;
   CREATE TEMP TABLE s_keys(key text PRIMARY KEY, user_id text) ON COMMIT DROP;
+  CREATE INDEX ON s_keys(user_id);
   CREATE TEMP TABLE s_metadata(user_id text, key text, value bytea, updated bigint) ON COMMIT DROP;
   CREATE TEMP TABLE s_uploads(id bigint PRIMARY KEY, time bigint, protocol text, host text,
     path text, user_id text, client text, mime text, size bigint, sha256 text,
@@ -67,14 +68,16 @@ constexpr Stage kCopied[] = {
      "INSERT INTO s_uploads SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], "
      "$4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], "
      "$11::text[], $12::text[], $13::bigint[], $14::text[], $15::bigint[], $16::text[])",
-     "nntttttt" "ntttntnt"},
+     "nntttttt"
+     "ntttntnt"},
     {"SELECT replaced_by, upload, host, mount, path, sha256, versions.size, ended, "
      "ifnull(expires, -1) FROM versions JOIN contents ON contents.id = content "
      "WHERE replaced_by > 0 AND sha256 <> ''",
      "INSERT INTO s_versions SELECT a, b, c, d, e, f, g, h, nullif(i, -1) FROM unnest("
      "$1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], "
      "$8::bigint[], $9::bigint[]) AS v(a, b, c, d, e, f, g, h, i)",
-     "nntttt" "nnn"},
+     "nntttt"
+     "nnn"},
 };
 
 std::string hexOf(std::string_view bytes) {
@@ -120,8 +123,9 @@ Result<SqliteConnection> openFile(const fs::path& file) {
   if (!version) return version.error();
   if (*version == kSchemaVersion) return opened;
   return Error{ErrorCode::kInvalid,
-               file.string() + ": its tables are of an older egalaxyd; let this one start with it "
-                               "once, and stop it again"};
+               file.string() +
+                   ": its tables are of an older egalaxyd; let this one start with it "
+                   "once, and stop it again"};
 }
 
 /// Brings content into the database, each once.
@@ -138,10 +142,11 @@ class ContentCopy {
     return *found != 0;
   }
   Result<void> begin() {
-    const auto id = number(db_,
-                           "INSERT INTO contents(sha256, size, parts, refs, begun) VALUES('', 0, "
-                           "0, 0, $1) RETURNING id",
-                           {Value(std::max<std::int64_t>(wallNow().time_since_epoch().count(), 1))});
+    const auto id =
+        number(db_,
+               "INSERT INTO contents(sha256, size, parts, refs, begun) VALUES('', 0, "
+               "0, 0, $1) RETURNING id",
+               {Value(std::max<std::int64_t>(wallNow().time_since_epoch().count(), 1))});
     if (!id) return id.error();
     content_ = *id;
     parts_ = 0;
@@ -297,7 +302,8 @@ Result<void> Import::findUploads() {
   if (!merge_) return all(db_, {"UPDATE s_uploads SET target = id"});
   return all(
       db_,
-      {"WITH s AS (SELECT id, time, host, path, sha256, size, outcome, row_number() OVER (PARTITION "
+      {"WITH s AS (SELECT id, time, host, path, sha256, size, outcome, row_number() OVER "
+       "(PARTITION "
        "BY time, host, path, sha256, size, outcome ORDER BY id) AS n FROM s_uploads), u AS (SELECT "
        "id, time, host, path, sha256, size, outcome, row_number() OVER (PARTITION BY time, host, "
        "path, sha256, size, outcome ORDER BY id) AS n FROM uploads WHERE time >= (SELECT min(time) "
@@ -394,8 +400,8 @@ Result<void> Import::bringFiles() {
     if (!*brought) out.push_back(record.id);
   }
   const std::string array = arrayOf(out);
-  const auto past = over(db_, "UPDATE s_uploads SET latest = 0 WHERE id = ANY($1)",
-                         {Value::ofNumbers(array)});
+  const auto past =
+      over(db_, "UPDATE s_uploads SET latest = 0 WHERE id = ANY($1)", {Value::ofNumbers(array)});
   return past ? Result<void>() : past.error();
 }
 
@@ -460,8 +466,8 @@ Result<void> Import::addUploads() {
       "IS NULL ON CONFLICT DO NOTHING");
   if (!versions) return versions.error();
   copied_.versions = *versions;
-  const auto lost = number(
-      db_, "SELECT count(*) FROM uploads WHERE latest AND sha256 <> '' AND content IS NULL");
+  const auto lost =
+      number(db_, "SELECT count(*) FROM uploads WHERE latest AND sha256 <> '' AND content IS NULL");
   if (!lost) return lost.error();
   if (*lost != 0) {
     return Error{ErrorCode::kBusy, "other hosts have changed the same content: run this again"};
@@ -491,24 +497,26 @@ Result<void> Import::remember() {
        "DELETE FROM version_sums",
        "INSERT INTO version_sums SELECT host, mount, sum(greatest(least(size, 1::bigint << 50), 0) "
        "+ 4096)::bigint FROM versions GROUP BY host, mount",
+       "UPDATE uploads SET refusal = nextval('refusals') WHERE outcome = 'refused' AND refusal IS "
+       "NULL",
        // They are summed up anew when they are asked for.
        "DELETE FROM upload_sums", "DELETE FROM upload_prefixes",
        "SELECT setval(pg_get_serial_sequence('egalaxyd.uploads', 'id'), greatest((SELECT max(id) "
        "FROM uploads), nextval(pg_get_serial_sequence('egalaxyd.uploads', 'id'))))"});
   if (!done) return done;
-  const auto noted = over(
-      db_,
-      "INSERT INTO copies SELECT $1, md5(coalesce(string_agg(concat_ws('.', id, first_seen, "
-      "last_seen, visits), ',' ORDER BY id), '')) FROM s_users ON CONFLICT DO NOTHING",
-      {Value(source_)});
+  const auto noted =
+      over(db_,
+           "INSERT INTO copies SELECT $1, md5(coalesce(string_agg(concat_ws('.', id, first_seen, "
+           "last_seen, visits), ',' ORDER BY id), '')) FROM s_users ON CONFLICT DO NOTHING",
+           {Value(source_)});
   return noted ? Result<void>() : noted.error();
 }
 
 Result<CopiedRows> Import::run() {
   using Step = Result<void> (Import::*)();
-  constexpr Step kUnlocked[] = {&Import::checkPending,  &Import::stage,      &Import::clear,
-                                &Import::findUsers,     &Import::findUploads,
-                                &Import::bringVersions, &Import::bringFiles};
+  constexpr Step kUnlocked[] = {&Import::checkPending, &Import::stage,       &Import::clear,
+                                &Import::findUsers,    &Import::findUploads, &Import::bringVersions,
+                                &Import::bringFiles};
   for (const Step step : kUnlocked) {
     if (auto done = (this->*step)(); !done) return done.error();
   }
@@ -530,10 +538,10 @@ Result<void> commitCopy(Connection& db) {
   db.clearWarning();
   const auto committed = over(db, "COMMIT");
   if (!committed) {
-    return Error{committed.error().code == ErrorCode::kBusy ? ErrorCode::kUnknown
-                                                            : committed.error().code,
-                 "it may have been copied, or not: run this again, which copies nothing twice (" +
-                     committed.error().message + ")"};
+    return Error{
+        committed.error().code == ErrorCode::kBusy ? ErrorCode::kUnknown : committed.error().code,
+        "it may have been copied, or not: run this again, which copies nothing twice (" +
+            committed.error().message + ")"};
   }
   if (db.warned()) {
     return Error{ErrorCode::kUnknown,
@@ -551,8 +559,7 @@ Result<void> commitCopy(Connection& db) {
 /// Rows of `query`, some at a time.
 class Cursor {
  public:
-  Cursor(Connection& db, std::string_view query)
-      : db_(db), query_(query) {}
+  Cursor(Connection& db, std::string_view query) : db_(db), query_(query) {}
 
   /// False at the end and at a failure.
   bool next() {
@@ -595,7 +602,7 @@ struct BackStage {
   const char* select;
   const char* insert;
   const char* kinds;  ///< t text, n number, b bytes; NULL stays NULL
-  std::uint64_t CopiedRows::* count;
+  std::uint64_t CopiedRows::*count;
 };
 
 constexpr BackStage kBack[] = {
@@ -603,14 +610,16 @@ constexpr BackStage kBack[] = {
      "INSERT INTO users(id, first_seen, last_seen, visits, claimed) VALUES(?, ?, ?, ?, ?)", "tnnnt",
      &CopiedRows::users},
     {"SELECT key, user_id FROM user_keys", "INSERT INTO user_keys VALUES(?, ?)", "tt", nullptr},
-    {"SELECT user_id, key, value, updated FROM metadata",
-     "INSERT INTO metadata VALUES(?, ?, ?, ?)", "ttbn", &CopiedRows::metadata},
+    {"SELECT user_id, key, value, updated FROM metadata", "INSERT INTO metadata VALUES(?, ?, ?, ?)",
+     "ttbn", &CopiedRows::metadata},
     {"SELECT id, time, protocol, host, path, user_id, client, mime, size, sha256, "
      "previous_sha256, outcome, latest::int::bigint, why, blocks, writer FROM uploads ORDER BY id",
      "INSERT INTO uploads(id, time, protocol, host, path, user, client, mime, size, sha256, "
      "previous_sha256, outcome, latest, why, blocks, writer) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
      "?, ?, ?, ?, ?, ?)",
-     "nntttttt" "ntttntnt", &CopiedRows::uploads},
+     "nntttttt"
+     "ntttntnt",
+     &CopiedRows::uploads},
     {"SELECT id, sha256, size, parts, (SELECT count(*) FROM versions WHERE content = c.id AND "
      "replaced_by > 0) FROM contents AS c WHERE sha256 <> '' AND EXISTS(SELECT 1 FROM versions "
      "WHERE content = c.id AND replaced_by > 0)",

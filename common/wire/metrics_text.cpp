@@ -75,6 +75,9 @@ std::string escaped(const std::string& text) {
   return safe;
 }
 
+constexpr std::pair<const char*, const char*> kQuantiles[] = {
+    {"0.5", "p50"}, {"0.9", "p90"}, {"0.99", "p99"}, {"0.999", "p999"}};
+
 void metric(std::string& out, const std::string& name, const char* type, const char* help) {
   put(out, "# HELP egalaxyd_{0} {2}\n# TYPE egalaxyd_{0} {1}\n", name, type, help);
 }
@@ -114,6 +117,39 @@ void upstreamMetrics(std::string& out, const Poco::JSON::Array& upstreams) {
           number(*row, outcome));
     }
   }
+}
+
+/// Of a database that is shared with other hosts.
+void storageMetrics(std::string& out, const Object& storage) {
+  metric(out, "storage_up", "gauge", "Whether a worker reaches the shared database.");
+  put(out, "egalaxyd_storage_up {}\n", storage.getValue<bool>("up") ? 1 : 0);
+  metric(out, "storage_waiting_jobs", "gauge",
+         "Uploads, metadata and look-ups that the database has not answered yet.");
+  put(out, "egalaxyd_storage_waiting_jobs {}\n", number(storage, "waiting_jobs"));
+  metric(out, "storage_reconnects_total", "counter", "Connections to the database made anew.");
+  put(out, "egalaxyd_storage_reconnects_total {}\n", number(storage, "reconnects"));
+  metric(out, "storage_uncertain_commits_total", "counter",
+         "Commits without an answer, by what they were found to be.");
+  const auto uncertain = storage.getObject("uncertain_commits");
+  for (const char* outcome : {"committed", "repeated", "unknown"}) {
+    put(out, "egalaxyd_storage_uncertain_commits_total{{outcome=\"{}\"}} {}\n", outcome,
+        number(*uncertain, outcome));
+  }
+  metric(out, "storage_regressions_total", "counter",
+         "How often the database had forgotten what it had acknowledged: must be 0.");
+  put(out, "egalaxyd_storage_regressions_total {}\n", number(storage, "regressions"));
+  metric(out, "content_lag", "gauge", "Changes of content that this host has not carried out.");
+  put(out, "egalaxyd_content_lag {}\n", number(storage, "content_lag"));
+  metric(out, "content_bytes", "gauge", "Bytes of content that the database holds, about.");
+  put(out, "egalaxyd_content_bytes {}\n", number(storage, "content_bytes"));
+  metric(out, "storage_commit_seconds", "summary", "Seconds that commits took.");
+  const auto commits = storage.getObject("commits");
+  for (const auto& [quantile, member] : kQuantiles) {
+    put(out, "egalaxyd_storage_commit_seconds{{quantile=\"{}\"}} {}\n", quantile,
+        commits->getValue<double>(member));
+  }
+  put(out, "egalaxyd_storage_commit_seconds_sum {}\n", commits->getValue<double>("sum"));
+  put(out, "egalaxyd_storage_commit_seconds_count {}\n", number(*commits, "count"));
 }
 
 }  // namespace
@@ -160,9 +196,7 @@ std::string metricsText(const Object& answer) {
     for (const std::string& span : spans.getNames()) {
       const auto values = spans.getObject(span);
       const std::string labels = fmt::format("protocol=\"{}\",span=\"{}\"", protocol, span);
-      const std::pair<const char*, const char*> quantiles[] = {
-          {"0.5", "p50"}, {"0.9", "p90"}, {"0.99", "p99"}, {"0.999", "p999"}};
-      for (const auto& [quantile, member] : quantiles) {
+      for (const auto& [quantile, member] : kQuantiles) {
         put(out, "egalaxyd_latency_seconds{{{},quantile=\"{}\"}} {}\n", labels, quantile,
             values->getValue<double>(member));
       }
@@ -170,6 +204,7 @@ std::string metricsText(const Object& answer) {
       put(out, "egalaxyd_latency_seconds_count{{{}}} {}\n", labels, number(*values, "count"));
     }
   });
+  if (const auto storage = answer.getObject("storage")) storageMetrics(out, *storage);
   const auto upstreams = answer.getArray("upstreams");
   if (upstreams && !upstreams->empty()) upstreamMetrics(out, *upstreams);
   metric(out, "certificate_not_after_timestamp_seconds", "gauge",

@@ -2,9 +2,12 @@
 #include <Poco/JSON/Array.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <ostream>
 
 #include "common/config/config_loader.h"
+#include "common/storage/storage.h"
+#include "common/wire/control_protocol.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/base/table.h"
@@ -34,6 +37,28 @@ void printAway(std::ostream& out, const Object& answer) {
   }
 }
 
+/// A database that is shared with other hosts.
+void printDatabase(std::ostream& out, const Object& storage) {
+  out << fmt::format("  {}, primary {} (timeline {})", cellOf(storage, "engine"),
+                     storage.has("primary") ? cellOf(storage, "primary") : "not seen yet",
+                     cellOf(storage, "timeline"));
+  if (storage.has("standby")) out << ", standby " << cellOf(storage, "standby");
+  if (!storage.optValue("synchronous", true)) {
+    out << ", no synchronous standby: an acknowledged upload is on one machine only";
+  }
+  out << fmt::format("\n  {} of {} connections, {} waiting", cellOf(storage, "lanes"),
+                     cellOf(storage, "lanes_wanted"), cellOf(storage, "waiting"));
+  if (const auto gap = storage.getObject("last_gap")) {
+    const std::int64_t ago = unixTime(wallNow()) - gap->getValue<std::int64_t>("time");
+    out << fmt::format(", last away {} ago for {:.1f} s",
+                       durationWords(std::max<std::int64_t>(ago, 0)),
+                       gap->getValue<double>("seconds"));
+  }
+  const auto lag = storage.optValue<std::int64_t>("content_lag", 0);
+  out << (lag == 0 ? "; content up to date\n"
+                   : fmt::format("; {} changes of content to come\n", lag));
+}
+
 void printStatus(const Invocation& invocation, const Object& answer) {
   std::ostream& out = invocation.out;
   const bool colour = invocation.colour;
@@ -61,6 +86,7 @@ void printStatus(const Invocation& invocation, const Object& answer) {
   out << "database " << stateText(cellOf(*storage, "state"), colour);
   if (storage->has("error")) out << ": " << cellOf(*storage, "error");
   out << '\n';
+  if (storage->has("engine")) printDatabase(out, *storage);
   printAway(out, answer);
   if (const auto troubles = answer.getArray("certificate_troubles")) {
     for (const auto& each : *troubles) {

@@ -6,6 +6,7 @@
 #include "common/base/memory_use.h"
 #include "common/wire/control_protocol.h"
 #include "master/control/certificate_report.h"
+#include "master/control/database_report.h"
 #include "master/control/managed_master.h"
 #include "master/control/upstream_report.h"
 
@@ -116,6 +117,13 @@ Object describeStatistics(const MasterView& master) {
   }
   answer.set("workers", workers);
   answer.set("upstreams", upstreamRows(master));
+  Object storage = storageFigures(master);
+  if (storage.size() > 0) {
+    Latencies commits;
+    commits.add(master.shared.database().commits);
+    storage.set("commits", describe(commits));
+    answer.set("storage", storage);
+  }
   answer.set("certificate_ends", describeCertificateEnds(*master.current.plan));
   if (const auto memory = MemoryUse().kib()) answer.set("master_pss_kib", *memory);
   return answer;

@@ -10,6 +10,7 @@
 #include "common/base/version.h"
 #include "common/storage/sqlite_storage.h"
 #include "common/wire/control_protocol.h"
+#include "master/control/database_report.h"
 
 namespace egalaxyd {
 namespace {
@@ -65,13 +66,6 @@ Array describeWorkers(const MasterView& master) {
   return workers;
 }
 
-Object describeStorage(const std::string& trouble) {
-  Object storage = jsonObject();
-  storage.set("state", trouble.empty() ? "ok" : "degraded");
-  if (!trouble.empty()) storage.set("error", trouble);
-  return storage;
-}
-
 void addSites(std::set<std::string>& sites, const std::string& prefix, const fs::path& path,
               const std::vector<MountConfig>& mounts) {
   for (const MountConfig& mount : mounts) {
@@ -125,7 +119,7 @@ Object describeStatus(const MasterView& master, const std::optional<ReloadFailur
   answer.set("listeners",
              master.serving == 0 ? Array() : describeListeners(master.current.listeners));
   answer.set("workers", describeWorkers(master));
-  answer.set("storage", describeStorage(master.storageTrouble));
+  answer.set("storage", describeStorage(master));
   answer.set("away", describeAway(master));
   if (!master.certificateTroubles.empty()) {
     answer.set("certificate_troubles", jsonArray(master.certificateTroubles));
