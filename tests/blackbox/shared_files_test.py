@@ -24,6 +24,7 @@ anyone = true
 delete = true
 create_directories = true
 max_size = "20MiB"
+mime = ["text/*", "application/octet-stream"]
 keep = 5
 
 [sites.localhost."/few"]

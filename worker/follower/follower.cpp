@@ -57,6 +57,7 @@ void Follower::run() {
     troubles_.log({done.error().code, "files do not follow the database: " + done.error().message});
     pause(kTroublePause);
   }
+  duty_.reset();
 }
 
 /// Another worker of this host, of an earlier generation, may still have it.
