@@ -123,7 +123,8 @@ int tell(const Invocation& invocation, const CopyLine& line, const CopiedRows& c
     return 0;
   }
   invocation.out << fmt::format(
-      "copied {} {}: {} users, {} values of metadata, {} upload records, {} versions, {} contents\n",
+      "copied {} {}: {} users, {} values of metadata, {} upload records, {} versions, {} "
+      "contents\n",
       line.from ? "from" : "to", printable(line.file.string()), copied.users, copied.metadata,
       copied.uploads, copied.versions, copied.contents);
   if (leftOut > 0) {
@@ -148,9 +149,9 @@ int copyStorage(const Invocation& invocation) {
   const auto database = openSharedDatabase(*config);
   if (!database) return complain(invocation, database.error());
   ConfiguredFolders folders(invocation, *config);
-  const auto copied = line->from ? database->engine->copyFrom(database->access, line->file,
-                                                              line->merge, folders)
-                                 : copyBack(*database, line->file);
+  const auto copied =
+      line->from ? database->engine->copyFrom(database->access, line->file, line->merge, folders)
+                 : copyBack(*database, line->file);
   if (!copied) return complain(invocation, copied.error());
   return tell(invocation, *line, *copied, folders.leftOut());
 }
