@@ -20,6 +20,7 @@
 #include "worker/base/rare_error.h"
 #include "worker/base/storage_lane.h"
 #include "worker/connection/server.h"
+#include "worker/content_follower.h"
 #include "worker/dynamic/programs.h"
 #include "worker/expiry_clock.h"
 #include "worker/module/site_factory.h"
@@ -49,6 +50,9 @@ constexpr std::size_t kTrimAfterAtLeast = 8;  ///< the least for one worker
 constexpr auto kMemoryPause = std::chrono::milliseconds(10);
 constexpr std::int64_t kMostLaunchers = 1000;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
+/// How long a start waits for this host's files to be what the database has.
+constexpr auto kContentPatience = std::chrono::seconds(30);
+constexpr auto kContentTick = std::chrono::milliseconds(10);
 
 /// When memory runs out, the loop's thread throws and loses one connection. Other threads, whose
 /// work belongs to many, wait for the memory that this frees. If the loop waits for one of them,
@@ -79,8 +83,10 @@ class Worker {
         sight_(setup_.shared->database()),
         storage_(loop_, storageOpener(setup_, sight_), storageOptions()),
         users_(storage_),
+        teller_(makeTeller(loop_, setup_, sight_)),
         uploads_(loop_, tasks_, storage_, folders_, setup_.shared->slot(setup_.sharedSlot),
-                 setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir),
+                 setup_.plan->config.log.clientIp, setup_.id, setup_.plan->config.server.stateDir,
+                 teller_.get()),
         programs_(loop_, *setup_.shared, setup_.sharedSlot, setup_.plan->config, setup_.id,
                   std::move(setup_.launchers)),
         info_{.worker = setup_.workerNumber,
@@ -98,10 +104,13 @@ class Worker {
                   .info = info_},
         channelWatch_(loop_, [this](IoEvents) { onChannel(); }),
         drainTimeout_(loop_, [this] { onDrainTimeout(); }),
-        tick_(loop_, [this] { onTick(); }) {
+        tick_(loop_, [this] { onTick(); }),
+        serveWait_(loop_, [this] { serveLater(); }) {
     for (const ServedPlace& place : servedPlaces(*setup_.plan)) told_.push_back(place.presence);
-    // Only worker 0 forgets what is old.
-    if (setup_.workerNumber == 0) expiry_.emplace();
+    // Only worker 0 forgets what is old, and follows the database.
+    if (setup_.workerNumber != 0) return;
+    expiry_.emplace();
+    follower_ = makeFollower(setup_, sight_);
   }
 
   int run() {
@@ -111,7 +120,7 @@ class Worker {
     letThreadsWaitForMemory();
     server_.emplace(setup_, services_, storage_);
     auto started = channelWatch_.start(setup_.channel.fd(), WatchMode::kRead);
-    if (started) started = server_->start();
+    if (started) started = serve();
     if (!started) return refuse(setup_.channel, started.error());
     tick_.setAfter(kTick);
     lookAtRoots();
@@ -130,6 +139,23 @@ class Worker {
     options.beforeCommit = [this] { return folders_.sync(); };
     options.turn = &turn_;
     return options;
+  }
+
+  /// Accepts, once this host's files are what the database had at its start: for pages that were
+  /// changed meanwhile. Without the database, with what is here.
+  Result<void> serve() {
+    DatabaseBoard& board = setup_.shared->database();
+    if (follower_ && follower_->hasLooked()) board.contentSeen = 1;
+    const bool isLate = loop_.now() > begun_ + kContentPatience;
+    if (!teller_ || board.contentSeen != 0 || isLate || draining_) {
+      return server_->start();
+    }
+    serveWait_.setAfter(kContentTick);
+    return {};
+  }
+
+  void serveLater() {
+    if (const auto begun = serve(); !begun) errors_.log(begun.error());
   }
 
   /// With the eyes that this process has got. What is away is known before it is ready, unless a
@@ -181,6 +207,8 @@ class Worker {
   void drain() {
     if (draining_) return;
     draining_ = true;
+    serveWait_.cancel();
+    if (follower_) follower_->stop();
     drainTimeout_.setAfter(setup_.plan->config.server.drainTimeout);
     server_->drain([this] { static_cast<void>(setup_.channel.send(ChannelMessage::kClosed)); },
                    [this] { leave(); });
@@ -224,6 +252,9 @@ class Worker {
     WorkerSlot& slot = setup_.shared->slot(setup_.sharedSlot);
     slot.set(Gauge::kStorageJobs, storage_.pending());
     slot.set(Gauge::kStorageLanes, storage_.enginesUp());
+    if (follower_) {
+      setup_.shared->database().contentLag = static_cast<std::int64_t>(follower_->lag());
+    }
     std::string trouble = storage_.lastError();
     if (trouble == storageTrouble_) return;
     if (setup_.channel.send(ChannelMessage::kStorage, trouble))
@@ -334,6 +365,7 @@ class Worker {
     channelWatch_.stop();
     drainTimeout_.cancel();
     tick_.cancel();
+    serveWait_.cancel();
     if (loop_.watchCount() + loop_.timerCount() + tasks_.running() == 0) return kWorkerExitDone;
     spdlog::error("left open at the end: {} descriptors, {} deadlines, {} tasks",
                   loop_.watchCount(), loop_.timerCount(), tasks_.running());
@@ -351,6 +383,7 @@ class Worker {
   SharedSight sight_;   ///< used by the storage threads
   StorageLane storage_;
   Users users_;
+  const std::unique_ptr<ChangeTeller> teller_;  ///< nullptr: files hold the content of uploads
   Uploads uploads_;
   Programs programs_;
   const ServerInfo info_;
@@ -358,6 +391,9 @@ class Worker {
   Watch channelWatch_;
   Timer drainTimeout_;
   Timer tick_;
+  Timer serveWait_;
+  const Clock::time_point begun_ = Clock::now();
+  std::unique_ptr<Follower> follower_;  ///< worker 0's; nullptr: files hold the content of uploads
   std::optional<Server> server_;
   RareError errors_;
   std::string storageTrouble_ = setup_.storageTrouble;  ///< as it was last sent to the master
@@ -402,6 +438,7 @@ ServingPlanPtr buildServingPlan(const Config& config, PlanPurpose purpose, Findi
   auto sites = buildSites(config, *plan->roots, findings);
   plan->redirects = redirectsOf(config);
   checkServerFiles(config, findings);
+  checkUploadMarks(config, findings);
   if (config.router.module.empty()) {
     plan->router = std::make_shared<const SiteMap>(std::move(sites));
   } else if (auto loaded = loadRouter(config.router.module)) {

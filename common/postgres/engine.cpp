@@ -21,6 +21,14 @@ Result<Connection> connectOnce(const DatabaseAccess& access) {
   return connector ? connector->connect() : connector.error();
 }
 
+/// For what reads whole tables.
+Result<Connection> connectForAll(const DatabaseAccess& access) {
+  auto connection = connectOnce(access);
+  if (!connection) return connection;
+  if (auto set = connection->runScript("SET enable_seqscan = on"); !set) return set.error();
+  return connection;
+}
+
 class PostgresEngine final : public DatabaseEngine {
  public:
   Result<void> checkUrl(std::string_view url) const override {
@@ -61,7 +69,7 @@ class PostgresEngine final : public DatabaseEngine {
 
   Result<CopiedRows> copyFrom(const DatabaseAccess& access, const std::filesystem::path& file,
                               bool merge, UploadFolders& folders) const override {
-    auto connection = connectOnce(access);
+    auto connection = connectForAll(access);
     if (!connection) return connection.error();
     const std::string source = access.host + ":" + file.string();
     return copyFromSqlite(*connection, file, source, merge, folders);
@@ -69,7 +77,7 @@ class PostgresEngine final : public DatabaseEngine {
 
   Result<CopiedRows> copyTo(const DatabaseAccess& access,
                             const std::filesystem::path& file) const override {
-    auto connection = connectOnce(access);
+    auto connection = connectForAll(access);
     return connection ? copyToSqlite(*connection, file) : connection.error();
   }
 };

@@ -59,6 +59,8 @@ struct DatabaseBoard {
   std::atomic<std::uint32_t> waitsForStandby;
   std::atomic<std::int64_t> contentLag;  ///< changes that are not carried out
   std::atomic<std::uint64_t> contentBytes;
+  std::atomic<std::uint32_t> contentSeen;  ///< not 0: files were compared since the master's start
+  std::atomic<std::uint64_t> instance;     ///< random, of the master's start; 0: not made yet
 
   /// Nothing could be written from `begun` to `ended` (Unix time in ms); what touches the last gap
   /// makes it longer.

@@ -25,6 +25,9 @@ constexpr std::size_t kMostDeletions = 10'000;
 constexpr auto kDutyPause = std::chrono::milliseconds(250);
 constexpr auto kTroublePause = std::chrono::milliseconds(1000);
 
+/// The row of this host's last start may be as young as this.
+constexpr auto kNamesakePatience = std::chrono::seconds(20);
+
 Error stopped() { return {ErrorCode::kBusy, "the worker leaves"}; }
 
 }  // namespace
@@ -187,14 +190,15 @@ Result<void> Follower::report() {
   FleetHost host = options_.host;
   host.lag = static_cast<std::int64_t>(lag_.load());
   const auto reported = link_->report(host);
-  if (reported) return {};
-  if (reported.error().code == ErrorCode::kBusy) sight_.reset();
-  if (reported.error().code != ErrorCode::kExists) return reported;
-  troubles_.log({ErrorCode::kExists,
-                 fmt::format("another server calls itself {}, too: give each a storage.host of its "
-                             "own",
-                             logQuote(host.name))});
-  return {};
+  if (!reported && reported.error().code == ErrorCode::kBusy) sight_.reset();
+  if (!reported && reported.error().code != ErrorCode::kExists) return reported;
+  const Clock::time_point now = Clock::now();
+  if (reported) namesake_.reset();
+  if (!reported && !namesake_) namesake_ = now;
+  if (namesake_ && now - *namesake_ > kNamesakePatience) troubles_.log(reported.error());
+  const auto facts = link_->facts();
+  if (facts) options_.learnt(*facts);
+  return facts ? Result<void>() : facts.error();
 }
 
 void Follower::pause(std::chrono::milliseconds most) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,9 +27,11 @@
 namespace egalaxyd {
 
 struct FollowerOptions {
-  std::filesystem::path lock;            ///< a file; whoever holds its lock follows for this host
-  FleetHost host;                        ///< as it is reported, but for the lag
-  std::chrono::milliseconds poll{1000};  ///< between looks, where nobody tells of changes
+  std::filesystem::path lock;  ///< a file; whoever holds its lock follows for this host
+  FleetHost host;              ///< as it is reported, but for the lag
+  /// Called on the thread, with what the database says of itself, whenever the host is reported.
+  std::function<void(const DatabaseFacts&)> learnt = [](const DatabaseFacts&) {};
+  std::chrono::milliseconds poll{1000};            ///< between looks, where nobody tells of changes
   std::chrono::milliseconds reportEvery{5000};     ///< the host's row
   std::chrono::milliseconds retryAfter{5000};      ///< files that could not be put in place
   std::chrono::milliseconds compareAfter{60'000};  ///< where there were too many of those
@@ -96,6 +99,7 @@ class Follower {
   std::deque<Deletion> soon_;           ///< to be carried out for the second time
   std::deque<Deletion> later_;          ///< for the last time
   Clock::time_point nextReport_{};
+  std::optional<Clock::time_point> namesake_;  ///< when another of this host's name was first met
   Clock::time_point nextRetry_{};
   std::optional<Clock::time_point> nextCompare_;
   RareError troubles_;

@@ -12,9 +12,11 @@
 #include <variant>
 #include <vector>
 
+#include "common/base/unique_fd.h"
 #include "common/shared/home_places.h"
 #include "worker/file/served_root.h"
 #include "worker/file/server_files.h"
+#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {
@@ -89,6 +91,19 @@ void checkServerFiles(const Config& config, Findings& findings) {
           config, mount, directory->root,
           fmt::format("holds what is the server's own, and is not served: {}; better move it out",
                       own)));
+    }
+  });
+}
+
+void checkUploadMarks(const Config& config, Findings& findings) {
+  if (config.storage.engine == StorageKind::kSqlite) return;
+  forEachMount(config, [&](const MountConfig& mount) {
+    const auto* directory = std::get_if<DirectoryArgs>(&mount.args);
+    if (directory == nullptr || !directory->upload || directory->root.empty()) return;
+    const UniqueFd folder(::open(directory->root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) return;  // the account that serves may see more
+    if (const auto marks = checkMarks(folder.get()); !marks) {
+      findings.complaints.push_back(about(config, mount, directory->root, marks.error().message));
     }
   });
 }

@@ -13,6 +13,9 @@ namespace egalaxyd {
 /// warning. Waits for the disk.
 void checkServerFiles(const Config& config, Findings& findings);
 
+/// Folders whose files are copies of what a database holds, and cannot tell so. Waits for the disk.
+void checkUploadMarks(const Config& config, Findings& findings);
+
 /// See keepFromSites().
 void addServerFile(const std::string& name, const std::filesystem::path& file);
 

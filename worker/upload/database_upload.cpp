@@ -134,7 +134,10 @@ Result<std::int64_t> DatabaseUpload::storeIn(Storage& storage) {
   if (isDelete() && !isThere(*before)) return Error{ErrorCode::kNotFound, "there is no such file"};
   const auto pending = storage.announceUpload(*record);
   if (!pending) return pending;
-  if (auto kept = keepIn(storage, *pending, *before); !kept) return kept.error();
+  if (order_.keep && isThere(*before) && (*before)->sha256 != sha256_) {
+    auto kept = keepHeldVersion(storage, *pending, **before, *order_.keep);
+    if (!kept) return kept.error();
+  }
   if (!isDelete()) {
     auto brought = storage.bringContent(*pending, content_, wallNow());
     if (!brought) return brought.error();
@@ -143,23 +146,6 @@ Result<std::int64_t> DatabaseUpload::storeIn(Storage& storage) {
                                 : isThere(*before) ? UploadOutcome::kReplaced
                                                    : UploadOutcome::kStored;
   return storage.settleUpload(*pending, outcome, isThere(*before) ? (*before)->sha256 : "");
-}
-
-/// Keeps what is replaced, which the database has already.
-Result<void> DatabaseUpload::keepIn(Storage& storage, std::int64_t pending,
-                                    const Latest& before) const {
-  if (!order_.keep || !isThere(before) || before->sha256 == sha256_) return {};
-  const auto held = storage.contentOf(before->id);
-  if (!held) return held.error();
-  if (!*held) return {};
-  OldContent old;
-  old.mount = order_.keep->mount;
-  old.sha256 = before->sha256;
-  old.size = before->size;
-  old.written = before->time;
-  if (order_.keep->age) old.expires = wallNow() + *order_.keep->age;
-  if (auto kept = storage.keepVersion(pending, old, wallNow()); !kept) return kept;
-  return storage.pruneVersions(pending, order_.keep->mount, order_.keep->rules, wallNow());
 }
 
 /// What storeIn() changes. Versions of a mount count together, so that it is one with them.

@@ -32,7 +32,6 @@ class DatabaseUpload final : public Upload {
 
   // Jobs of the storage lane.
   Result<std::int64_t> storeIn(Storage& storage);
-  Result<void> keepIn(Storage& storage, std::int64_t pending, const Latest& before) const;
 
   StorageKeys keys() const;
 

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "common/base/errno_error.h"
+#include "common/cluster/database_access.h"
+#include "common/cluster/own_sight.h"
+#include "common/cluster/server_storage.h"
 #include "common/loop/event_loop.h"
-#include "common/storage/schema.h"
-#include "common/storage/sqlite_storage.h"
 #include "worker/upload/old_file.h"
 #include "worker/upload/upload_place.h"
 #include "worker/upload/uploads.h"
@@ -22,8 +23,9 @@ namespace {
 /// SQLite's busy timeout: how long to wait for a worker's write.
 constexpr auto kRestoreBusyTimeout = std::chrono::seconds(5);
 
-Result<std::unique_ptr<Storage>> openStorage(const Config& config) {
-  return openSqliteStorage(config.server.stateDir / kDatabaseFile, kRestoreBusyTimeout);
+Result<std::unique_ptr<Storage>> openStorage(const Config& config, std::string_view lane,
+                                             DatabaseSight& sight) {
+  return openServerStorage(config, lane, kRestoreBusyTimeout, {}, sight);
 }
 
 Error notKept(std::int64_t upload) {
@@ -49,14 +51,27 @@ Result<bool> holds(const SiteRoot& root, const std::string& relative, const std:
   return *sum == sha256;
 }
 
+/// What the record's upload brought is what the database has.
+Result<bool> isLatest(Storage& storage, const UploadRecord& record) {
+  const auto latest = storage.latestUpload(record.host, record.path);
+  if (!latest) return latest.error();
+  return *latest && (*latest)->sha256 == record.sha256;
+}
+
 /// A worker's uploads in a process without clients.
 class LoneUploads {
  public:
-  LoneUploads(const Config& config, SharedState& shared, std::int64_t worker)
-      : storage_(loop_, [&config](std::size_t) { return openStorage(config); },
-                 {.beforeCommit = [this] { return folders_.sync(); }}),
+  LoneUploads(const Config& config, SharedState& shared, std::int64_t worker,
+              std::unique_ptr<DatabaseLink> link)
+      : storage_(
+            loop_,
+            [this, &config, worker](std::size_t number) {
+              return openStorage(config, fmt::format("restore-{}/{}", worker, number), sight_);
+            },
+            options(config)),
+        teller_(link ? std::make_unique<ChangeTeller>(loop_, std::move(link)) : nullptr),
         uploads_(loop_, tasks_, storage_, folders_, shared.slot(0), config.log.clientIp, worker,
-                 config.server.stateDir) {}
+                 config.server.stateDir, teller_.get()) {}
 
   Response carryOut(UploadOrder order, Request request) {
     std::optional<Response> answer;
@@ -76,12 +91,32 @@ class LoneUploads {
   }
 
  private:
+  StorageLaneOptions options(const Config& config) {
+    StorageLaneOptions options;
+    if (config.storage.engine == StorageKind::kSqlite) {
+      options.beforeCommit = [this] { return folders_.sync(); };
+    } else {
+      options.shared = SharedEngineRules{.threads = 1, .patience = config.storage.patience};
+    }
+    return options;
+  }
+
   EventLoop loop_;
   Tasks tasks_;
   FolderSync folders_;
+  OwnSight sight_;
   StorageLane storage_;
+  const std::unique_ptr<ChangeTeller> teller_;
   Uploads uploads_;
 };
+
+/// nullptr with SQLite.
+Result<std::unique_ptr<DatabaseLink>> linkOf(const Config& config, DatabaseSight& sight) {
+  if (config.storage.engine == StorageKind::kSqlite) return std::unique_ptr<DatabaseLink>();
+  const auto engine = loadDatabaseEngine();
+  if (!engine) return engine.error();
+  return (*engine)->openLink(databaseAccess(config.storage), sight);
+}
 
 UploadOrder orderOf(const Config& config, const UploadRecord& record, const Version& version,
                     RecordPlace place) {
@@ -117,11 +152,12 @@ std::shared_ptr<RequestBody> bodyOf(Storage& storage, const Version& version) {
   return made;
 }
 
-Result<ContentPiece> pieceOfVersion(Storage& storage, const Version& version, std::uint64_t piece) {
+Result<ContentPiece> pieceOfContent(Storage& storage, std::int64_t content,
+                                    const std::string& sha256, std::uint64_t piece) {
   constexpr std::uint64_t kParts = kContentPiece / kContentPart;
-  ContentPiece found{"", version.sha256};
+  ContentPiece found{"", sha256};
   for (std::uint64_t part = piece * kParts; found.bytes.size() < kContentPiece; ++part) {
-    const auto bytes = storage.readContent(version.content, part);
+    const auto bytes = storage.readContent(content, part);
     if (!bytes) return bytes.error();
     if (bytes->empty()) break;
     found.bytes += *bytes;
@@ -151,18 +187,31 @@ Result<ContentPiece> pieceOfFile(const Config& config, const UploadRecord& recor
   return ContentPiece{std::move(bytes), ""};
 }
 
+/// What the file holds: the database's word, where that holds content.
+Result<ContentPiece> pieceOfCurrent(const Config& config, Storage& storage,
+                                    const UploadRecord& record, std::uint64_t piece) {
+  if (!storage.holdsContent()) return pieceOfFile(config, record, piece);
+  const auto latest = storage.latestUpload(record.host, record.path);
+  if (!latest) return latest.error();
+  if (!*latest) return Error{ErrorCode::kNotFound, "there is no such file"};
+  const auto held = storage.contentOf((*latest)->id);
+  if (!held) return held.error();
+  if (!*held) return Error{ErrorCode::kNotFound, "there is no such file"};
+  return pieceOfContent(storage, **held, "", piece);
+}
+
 /// Kept, or still in the file.
 Result<ContentPiece> pieceOfUpload(const Config& config, Storage& storage,
                                    const UploadRecord& record, std::uint64_t piece) {
   const auto version = storage.findVersion(record.id);
   if (!version) return version.error();
-  if (*version) return pieceOfVersion(storage, **version, piece);
+  if (*version) return pieceOfContent(storage, (*version)->content, (*version)->sha256, piece);
   const auto latest = storage.latestUpload(record.host, record.path);
   if (!latest) return latest.error();
   if (record.sha256.empty() || !*latest || (*latest)->sha256 != record.sha256) {
     return notKept(record.id);
   }
-  auto bytes = pieceOfFile(config, record, piece);
+  auto bytes = pieceOfCurrent(config, storage, record, piece);
   if (bytes) bytes->sha256 = record.sha256;
   return bytes;
 }
@@ -171,7 +220,8 @@ Result<ContentPiece> pieceOfUpload(const Config& config, Storage& storage,
 
 Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, std::int64_t upload,
                                    std::int64_t worker) {
-  const auto storage = openStorage(config);
+  OwnSight sight;
+  const auto storage = openStorage(config, fmt::format("restore-{}/reader", worker), sight);
   if (!storage) return storage.error();
   auto record = (*storage)->showUpload(upload);
   if (!record) return record.error();
@@ -179,7 +229,9 @@ Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, st
   auto place = placeOf(trees, *record);
   if (!place) return place.error();
   if (record->outcome != UploadOutcome::kDeleted) {
-    const auto is = holds(place->root, place->relative, record->sha256);
+    const auto is = (*storage)->holdsContent()
+                        ? isLatest(**storage, *record)
+                        : holds(place->root, place->relative, record->sha256);
     if (!is) return is.error();
     if (*is) return Error{ErrorCode::kExists, "the file has this content"};
   }
@@ -196,8 +248,10 @@ Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, st
   request.name = record->writer;
   request.upload = UploadLine{.size = version->size, .mime = record->mime, .token = {}};
   request.body = bodyOf(**storage, *version);
+  auto link = linkOf(config, sight);
+  if (!link) return link.error();
   const Response answer =
-      LoneUploads(config, shared, worker)
+      LoneUploads(config, shared, worker, std::move(*link))
           .carryOut(orderOf(config, *record, *version, std::move(*place)), std::move(request));
   if (static_cast<int>(answer.status) / 10 != 3) return Error{ErrorCode::kIo, answer.meta};
   const auto latest = (*storage)->latestUpload(record->host, record->path);
@@ -207,17 +261,18 @@ Result<std::int64_t> restoreUpload(const Config& config, SharedState& shared, st
 
 Result<ContentPiece> uploadContent(const Config& config, std::int64_t upload, WhichContent which,
                                    std::uint64_t piece) {
-  const auto storage = openStorage(config);
+  OwnSight sight;
+  const auto storage = openStorage(config, "content", sight);
   if (!storage) return storage.error();
   const auto record = (*storage)->showUpload(upload);
   if (!record) return record.error();
-  if (which == WhichContent::kCurrent) return pieceOfFile(config, *record, piece);
+  if (which == WhichContent::kCurrent) return pieceOfCurrent(config, **storage, *record, piece);
   if (which == WhichContent::kIts) return pieceOfUpload(config, **storage, *record, piece);
   if (record->outcome == UploadOutcome::kStored) return ContentPiece{};
   const auto version = (*storage)->replacedVersion(upload);
   if (!version) return version.error();
   if (!*version) return notKept(upload);
-  return pieceOfVersion(**storage, **version, piece);
+  return pieceOfContent(**storage, (*version)->content, (*version)->sha256, piece);
 }
 
 }  // namespace egalaxyd

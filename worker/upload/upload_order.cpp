@@ -19,4 +19,19 @@ std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount) {
   return order;
 }
 
+Result<void> keepHeldVersion(Storage& storage, std::int64_t pending, const UploadRecord& before,
+                             const KeepOrder& order) {
+  const auto held = storage.contentOf(before.id);
+  if (!held) return held.error();
+  if (!*held) return {};
+  OldContent old;
+  old.mount = order.mount;
+  old.sha256 = before.sha256;
+  old.size = before.size;
+  old.written = before.time;
+  if (order.age) old.expires = wallNow() + *order.age;
+  if (auto kept = storage.keepVersion(pending, old, wallNow()); !kept) return kept;
+  return storage.pruneVersions(pending, order.mount, order.rules, wallNow());
+}
+
 }  // namespace egalaxyd

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "common/base/result.h"
 #include "common/config/config.h"
 #include "common/storage/storage.h"
 #include "worker/upload/upload_file.h"
@@ -27,6 +28,11 @@ struct KeepOrder {
 
 /// nullopt: no versions are kept.
 std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount);
+
+/// Keeps what an announced upload replaces, of which `before` is the record, where the storage
+/// holds its content: in its transaction, whose keys have the mount's quotaKey().
+Result<void> keepHeldVersion(Storage& storage, std::int64_t pending, const UploadRecord& before,
+                             const KeepOrder& order);
 
 struct UploadOrder {
   UploadPlace place;
