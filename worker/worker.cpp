@@ -480,6 +480,8 @@ Complaints certificateWarnings(const ServingPlan& plan, std::chrono::system_cloc
 
 Result<std::string> recoverInChild(const Config& config, const std::optional<Account>& account,
                                    const DeadWorkers& dead) {
+  // A shared database takes record and content in one commit.
+  if (config.storage.engine != StorageKind::kSqlite) return std::string();
   if (auto confined = confine(config, account); !confined) return confined.error();
   const auto done = recoverUploads(config, dead);
   if (!done) return done.error();

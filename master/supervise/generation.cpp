@@ -90,6 +90,8 @@ std::string urlOf(ListenerKind kind, const std::string& host, std::uint16_t port
 /// The server serves what is here, whatever becomes of the database; workers look for it.
 void prepareShared(Generation& generation, Result<void> prepared) {
   resolveDatabase(generation.config.storage);
+  const auto& state = generation.config.server.stateDir;
+  if (prepared) prepared = prepareDatabaseFolder(state, generation.account);  // for the follower
   if (prepared) prepared = prepareSharedDatabase(generation.config, generation.account);
   generation.databaseIsReady = prepared.ok();
   if (prepared) return;

@@ -14,12 +14,14 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -296,6 +298,64 @@ TEST_F(Sandbox, HoldsThreadsThatBeginLater) {
       }
       if (self.has("seccomp")) probe.expect("fork", EPERM, forkOutcome());
     }).join();
+  });
+  EXPECT_EQ(result.notes, "") << result.taken;
+}
+
+/// What connect(2) to a port of this machine says, at which nobody listens.
+int connectOutcome(std::uint16_t port) {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in there{};
+  there.sin_family = AF_INET;
+  there.sin_port = htons(port);
+  there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (!fd) return errno;
+  return outcome(::connect(fd.get(), reinterpret_cast<sockaddr*>(&there), sizeof there));
+}
+
+TEST_F(Sandbox, ConnectsToUnixSocketsAloneWhereItMayConnect) {
+  rules_.outgoing.emplace();
+  const auto result = confined(rules_, [&](Probe& probe, const Confined& self) {
+    const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    probe.works("AF_UNIX", fd ? 0 : errno);
+    probe.works("nonblocking", outcome(::fcntl(fd.get(), F_SETFL, O_RDWR | O_NONBLOCK)));
+    sockaddr_un nowhere{};
+    nowhere.sun_family = AF_UNIX;
+    nowhere.sun_path[0] = '/';
+    probe.expect(
+        "connect", ECONNREFUSED,
+        outcome(::connect(fd.get(), reinterpret_cast<sockaddr*>(&nowhere), sizeof nowhere)));
+    if (!self.has("seccomp")) return;
+    probe.expect("datagrams", EPERM, socketOutcome(AF_UNIX, SOCK_DGRAM));
+    probe.expect("AF_INET", EPERM, socketOutcome(AF_INET, SOCK_STREAM));
+    probe.expect("blocking", EPERM, outcome(::fcntl(fd.get(), F_SETFL, 0)));
+    probe.expect("fgetxattr", EPERM, outcome(::fgetxattr(fd.get(), "user.a", nullptr, 0)));
+    probe.expect("bind", EPERM, outcome(::bind(fd.get(), nullptr, 0)));
+  });
+  EXPECT_EQ(result.notes, "") << result.taken;
+}
+
+TEST_F(Sandbox, ConnectsToThePortsThatItMayConnectTo) {
+  rules_.outgoing = OutgoingRules{{1}};
+  const auto result = confined(rules_, [&](Probe& probe, const Confined& self) {
+    probe.expect("its port", ECONNREFUSED, connectOutcome(1));
+    const bool knowsPorts = self.taken.find("ABI 1") == std::string::npos &&
+                            self.taken.find("ABI 2") == std::string::npos &&
+                            self.taken.find("ABI 3") == std::string::npos && self.has("landlock");
+    if (knowsPorts) probe.expect("another port", EACCES, connectOutcome(2));
+    if (!self.has("seccomp")) return;
+    probe.expect("datagrams", EPERM, socketOutcome(AF_INET, SOCK_DGRAM));
+    probe.expect("AF_NETLINK", EPERM, socketOutcome(AF_NETLINK, SOCK_RAW));
+  });
+  EXPECT_EQ(result.notes, "") << result.taken;
+}
+
+TEST_F(Sandbox, MarksFilesWhereItMay) {
+  rules_.marksFiles = true;
+  const auto result = confined(rules_, [&](Probe& probe, const Confined&) {
+    const UniqueFd fd(::open((writable_ / "old").c_str(), O_RDWR | O_CLOEXEC));
+    const int set = outcome(::fsetxattr(fd.get(), "user.egalaxyd", "1", 1, 0));
+    if (set != EOPNOTSUPP) probe.works("fsetxattr", set);
   });
   EXPECT_EQ(result.notes, "") << result.taken;
 }

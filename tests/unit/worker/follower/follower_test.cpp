@@ -147,7 +147,8 @@ TEST_F(FollowerTest, LeavesAloneWhatTheDatabaseDoesNotKnowAndWhatIsNotHere) {
 TEST_F(FollowerTest, LeavesWhatALaterUploadOfThisHostHasBrought) {
   const auto stored = database_.put("h", "/up/a", "one");
   std::ofstream(file("a")) << "later";
-  must(markUpload(UniqueFd(::open(file("a").c_str(), O_RDWR | O_CLOEXEC)).get(), stored + 5));
+  ASSERT_TRUE(
+      markUpload(UniqueFd(::open(file("a").c_str(), O_RDWR | O_CLOEXEC)).get(), stored + 5));
   const auto last = database_.put("h", "/up/z", "z");
   start();
   waitForMark("z", last);
