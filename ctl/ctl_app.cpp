@@ -51,7 +51,7 @@ bool writesAsItIs(const Invocation& invocation) {
 
 /// Whether the help of a command tells of this option.
 bool takes(const Command& command, const std::string& option) {
-  constexpr std::array<std::string_view, 11> kWithoutServer{"certificate create",
+  constexpr std::array<std::string_view, 13> kWithoutServer{"certificate create",
                                                             "certificate show",
                                                             "certificate sync",
                                                             "completion",
@@ -131,8 +131,8 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
                            "within this span, 2h or 3d")
                         .argument("T"));
   options.addOption(Option("config", "",
-                           "certificate sync, storage copy: the server's configuration; the "
-                           "likely one if not given")
+                           "certificate sync, content, storage copy: the server's "
+                           "configuration; the likely one if not given")
                         .argument("FILE"));
   options.addOption(
       Option("from", "", "storage copy: from there, sqlite:FILE").argument("sqlite:FILE"));
