@@ -85,6 +85,8 @@ class ConfiguredFolders final : public UploadFolders {
 
 /// As the server takes it, which does not run and is not started meanwhile.
 Result<InstanceLock> lockStopped(const fs::path& state) {
+  std::error_code ignored;
+  fs::create_directories(state, ignored);  // on a host that is new
   struct stat info {};
   if (::stat(state.c_str(), &info) != 0) return errnoError("look at " + state.string(), errno);
   const AsOwner owner(info);
