@@ -33,7 +33,7 @@ class FollowerTest : public testing::Test {
     args.upload->createDirectories = true;
     SiteConfig site;
     site.host = "h";
-    site.mounts.push_back({.path = "/up", .args = args});
+    site.mounts.push_back({.path = "/up", .where = "", .args = args});
     config_.sites.push_back(site);
   }
 
@@ -147,7 +147,8 @@ TEST_F(FollowerTest, LeavesAloneWhatTheDatabaseDoesNotKnowAndWhatIsNotHere) {
 TEST_F(FollowerTest, LeavesWhatALaterUploadOfThisHostHasBrought) {
   const auto stored = database_.put("h", "/up/a", "one");
   std::ofstream(file("a")) << "later";
-  must(markUpload(UniqueFd(::open(file("a").c_str(), O_RDWR | O_CLOEXEC)).get(), stored + 5));
+  ASSERT_TRUE(
+      markUpload(UniqueFd(::open(file("a").c_str(), O_RDWR | O_CLOEXEC)).get(), stored + 5));
   const auto last = database_.put("h", "/up/z", "z");
   start();
   waitForMark("z", last);
@@ -202,7 +203,7 @@ TEST_F(FollowerTest, FollowsOnceTheOtherOfThisHostHasEnded) {
   start();
   waitUntil([&] { return follower_->hasLooked(); });
   EXPECT_EQ(database_.compared, 1);
-  first.reset();
+  first->stop();
   waitUntil([&] { return database_.compared == 2; });
 }
 
