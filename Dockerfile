@@ -11,6 +11,9 @@
 # write the volume: a new named volume it can. With --user "$(id -u):$(id -g)" mount a folder of that
 # account: -v ~/state:/var/lib/egalaxyd
 #
+# Several hosts that share a database: egalaxyd-postgresql is in it; `docker run --rm ... --entrypoint
+# egalaxyctl egalaxyd certificate sync --config /etc/egalaxyd/egalaxyd.toml` comes before the server.
+#
 # All libraries are Debian's packages: a new build has their security updates (docker build
 # --no-cache), and `egalaxyctl status` tells which OpenSSL and SQLite run.
 #
@@ -21,7 +24,8 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY . .
 RUN ./bootstrap package
-RUN mkdir /packages && cp build/release/packages/egalaxyd_*.deb /packages
+RUN mkdir /packages && cp build/release/packages/egalaxyd_*.deb \
+      build/release/packages/egalaxyd-postgresql_*.deb /packages
 
 FROM ${BASE}
 COPY --from=build /packages /packages
@@ -31,7 +35,7 @@ COPY examples/capsule /root/public
 RUN useradd --system --user-group --uid 1965 --home-dir /var/lib/egalaxyd --shell /usr/sbin/nologin egalaxyd && \
     apt-get update -qq && export DEBIAN_FRONTEND=noninteractive && apt-get upgrade -y -qq && \
     apt-get install -y -qq --no-install-recommends \
-      systemd-standalone-sysusers systemd-standalone-tmpfiles /packages/egalaxyd_*.deb && \
+      systemd-standalone-sysusers systemd-standalone-tmpfiles /packages/*.deb && \
     rm -rf /packages /var/lib/apt/lists/* /etc/egalaxyd/egalaxyd.toml && \
     install -d -m 0750 -o egalaxyd -g egalaxyd /var/lib/egalaxyd && \
     chown -R egalaxyd:egalaxyd /root/public && chmod 0711 /root

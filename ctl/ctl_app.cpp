@@ -51,10 +51,17 @@ bool writesAsItIs(const Invocation& invocation) {
 
 /// Whether the help of a command tells of this option.
 bool takes(const Command& command, const std::string& option) {
-  constexpr std::array<std::string_view, 11> kWithoutServer{
-      "certificate create", "certificate show", "certificate sync", "completion",
-      "get",                "help",             "identity create",  "identity show",
-      "put",                "storage copy",     "token"};
+  constexpr std::array<std::string_view, 13> kWithoutServer{"certificate create",
+                                                            "certificate show",
+                                                            "certificate sync",
+                                                            "completion",
+                                                            "get",
+                                                            "help",
+                                                            "identity create",
+                                                            "identity show",
+                                                            "put",
+                                                            "storage copy",
+                                                            "token"};
   const auto own = splitWords(command.options);
   if (std::ranges::find(own, option) != own.end()) return true;
   return option == "socket" &&
@@ -124,12 +131,13 @@ void CtlApp::defineOptions(Poco::Util::OptionSet& options) {
                            "within this span, 2h or 3d")
                         .argument("T"));
   options.addOption(Option("config", "",
-                           "certificate sync, storage copy: the server's configuration; the "
-                           "likely one if not given")
+                           "certificate sync, content, storage copy: the server's "
+                           "configuration; the likely one if not given")
                         .argument("FILE"));
   options.addOption(
       Option("from", "", "storage copy: from there, sqlite:FILE").argument("sqlite:FILE"));
-  options.addOption(Option("to", "", "storage copy: to there, sqlite:FILE").argument("sqlite:FILE"));
+  options.addOption(
+      Option("to", "", "storage copy: to there, sqlite:FILE").argument("sqlite:FILE"));
   options.addOption(Option("merge", "", "storage copy: into what other hosts keep there already"));
   options.addOption(Option("head", "", "get, put: print the header of each answer, and no body"));
   options.addOption(

@@ -58,6 +58,8 @@ function(stage_debian usr)
   foreach(program ${usr}/sbin/egalaxyd ${usr}/sbin/egalaxyd-launcher ${usr}/bin/egalaxyctl)
     file(RPATH_REMOVE FILE ${program})
   endforeach()
+  file(RPATH_REMOVE
+    FILE ${CPACK_TEMPORARY_DIRECTORY}/postgresql/usr/lib/egalaxyd/libegalaxyd_postgresql.so)
   # The default configuration becomes the machine's own.
   file(READ ${usr}/share/egalaxyd/egalaxyd.toml configuration)
   string(REPLACE "root = \"capsule\"" "root = \"/usr/share/egalaxyd/capsule\"" configuration
@@ -125,8 +127,11 @@ endfunction()
 
 if(CPACK_GENERATOR STREQUAL DEB)
   stage_debian(${CPACK_TEMPORARY_DIRECTORY}/server/usr)
-  write_copyright(${CPACK_TEMPORARY_DIRECTORY}/dev/usr/share/doc/egalaxyd-dev/copyright)
-  write_debian_changelog(${CPACK_TEMPORARY_DIRECTORY}/dev/usr/share/doc/egalaxyd-dev/changelog)
+  foreach(component dev postgresql)
+    set(doc ${CPACK_TEMPORARY_DIRECTORY}/${component}/usr/share/doc/egalaxyd-${component})
+    write_copyright(${doc}/copyright)
+    write_debian_changelog(${doc}/changelog)
+  endforeach()
 else()
   stage_tarball(${CPACK_TEMPORARY_DIRECTORY})
 endif()

@@ -1,5 +1,5 @@
-# cpack (see `./bootstrap package`): egalaxyd and egalaxyd-dev for Debian, and a tarball that runs on
-# any Debian 12 from wherever it is unpacked.
+# cpack (see `./bootstrap package`): egalaxyd, egalaxyd-postgresql and egalaxyd-dev for Debian, and a
+# tarball that runs on any Debian 12 from wherever it is unpacked.
 set(CPACK_GENERATOR DEB TGZ)
 set(CPACK_PACKAGE_VENDOR "egalaxyd")
 set(CPACK_PACKAGE_CONTACT "egalaxyd authors <maintainers@egalaxyd.example>")
@@ -25,7 +25,7 @@ if(CMAKE_CROSSCOMPILING)
 endif()
 
 set(CPACK_DEB_COMPONENT_INSTALL ON)
-set(CPACK_COMPONENTS_ALL server dev)
+set(CPACK_COMPONENTS_ALL server postgresql dev)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
@@ -38,10 +38,19 @@ with egalaxyctl.")
 set(CPACK_DEBIAN_SERVER_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS
   "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
-set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "logrotate")
+set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "logrotate, egalaxyd-postgresql")
 set(control ${CMAKE_CURRENT_LIST_DIR}/debian)
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
   ${control}/conffiles ${control}/postinst ${control}/prerm ${control}/postrm)
+
+# Apart, so that a host of its own carries neither libpq nor what that brings.
+set(CPACK_DEBIAN_POSTGRESQL_PACKAGE_NAME egalaxyd-postgresql)
+set(CPACK_DEBIAN_POSTGRESQL_PACKAGE_SECTION net)
+set(CPACK_COMPONENT_POSTGRESQL_DESCRIPTION
+  "Lets several hosts that run egalaxyd share users, uploads and certificates in
+a PostgreSQL database. A host of its own does not need it.")
+set(CPACK_DEBIAN_POSTGRESQL_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_POSTGRESQL_PACKAGE_DEPENDS "egalaxyd (= ${PROJECT_VERSION})")
 
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME egalaxyd-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)

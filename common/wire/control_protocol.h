@@ -60,10 +60,10 @@ enum class ControlCommand {
 
 /// By ControlCommand.
 inline constexpr std::array<std::string_view, 23> kControlCommands{
-    "status",  "stats",        "limits",      "certificates",  "users",   "user",
-    "uploads", "upload",       "fleet",       "forget_user",   "content", "restore",
-    "backup",  "clear_limits", "reload",      "install_place", "scripts", "stop_script",
-    "upstreams", "renew",      "restart",     "log",           "stop"};
+    "status",    "stats",        "limits",  "certificates",  "users",   "user",
+    "uploads",   "upload",       "fleet",   "forget_user",   "content", "restore",
+    "backup",    "clear_limits", "reload",  "install_place", "scripts", "stop_script",
+    "upstreams", "renew",        "restart", "log",           "stop"};
 
 constexpr std::string_view nameOf(ControlCommand command) {
   return kControlCommands[static_cast<std::size_t>(command)];

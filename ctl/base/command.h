@@ -82,6 +82,8 @@ int listScripts(const Invocation& invocation);
 int stopScript(const Invocation& invocation);
 int listUpstreams(const Invocation& invocation);
 int listFleet(const Invocation& invocation);
+int verifyContentFiles(const Invocation& invocation);
+int importContentFolder(const Invocation& invocation);
 int copyStorage(const Invocation& invocation);
 int printCompletion(const Invocation& invocation);
 int showHelp(const Invocation& invocation);

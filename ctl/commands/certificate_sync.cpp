@@ -155,9 +155,7 @@ Result<int> settleAll(const Invocation& invocation, const std::vector<Agreed>& a
 }
 
 /// The unit's own step before its server, which says itself what is wrong with a configuration.
-bool isOfTheUnit() {
-  return environmentVariable("SYSTEMD_EXEC_PID") == std::to_string(::getpid());
-}
+bool isOfTheUnit() { return environmentVariable("SYSTEMD_EXEC_PID") == std::to_string(::getpid()); }
 
 }  // namespace
 

@@ -85,6 +85,8 @@ class ConfiguredFolders final : public UploadFolders {
 
 /// As the server takes it, which does not run and is not started meanwhile.
 Result<InstanceLock> lockStopped(const fs::path& state) {
+  std::error_code ignored;
+  fs::create_directories(state, ignored);  // on a host that is new
   struct stat info {};
   if (::stat(state.c_str(), &info) != 0) return errnoError("look at " + state.string(), errno);
   const AsOwner owner(info);
@@ -123,7 +125,8 @@ int tell(const Invocation& invocation, const CopyLine& line, const CopiedRows& c
     return 0;
   }
   invocation.out << fmt::format(
-      "copied {} {}: {} users, {} values of metadata, {} upload records, {} versions, {} contents\n",
+      "copied {} {}: {} users, {} values of metadata, {} upload records, {} versions, {} "
+      "contents\n",
       line.from ? "from" : "to", printable(line.file.string()), copied.users, copied.metadata,
       copied.uploads, copied.versions, copied.contents);
   if (leftOut > 0) {
@@ -148,9 +151,9 @@ int copyStorage(const Invocation& invocation) {
   const auto database = openSharedDatabase(*config);
   if (!database) return complain(invocation, database.error());
   ConfiguredFolders folders(invocation, *config);
-  const auto copied = line->from ? database->engine->copyFrom(database->access, line->file,
-                                                              line->merge, folders)
-                                 : copyBack(*database, line->file);
+  const auto copied =
+      line->from ? database->engine->copyFrom(database->access, line->file, line->merge, folders)
+                 : copyBack(*database, line->file);
   if (!copied) return complain(invocation, copied.error());
   return tell(invocation, *line, *copied, folders.leftOut());
 }

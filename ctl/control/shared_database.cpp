@@ -2,16 +2,14 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
 
 #include "common/base/errno_error.h"
-#include "common/base/regular_file.h"
+#include "common/cluster/database_access.h"
 #include "common/config/config_loader.h"
 #include "common/storage/schema.h"
-#include "common/wire/machine_name.h"
 #include "ctl/control/server_program.h"
 
 namespace egalaxyd::ctl {
@@ -19,27 +17,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kLongestPassword = 4096;
+Error notTheOwner(const fs::path& file) {
+  return errnoError("become the owner of " + file.string(), EPERM);
+}
 
-Result<std::string> readPassword(const fs::path& file) {
+/// Root reads it as the account whose it is, which the server runs as.
+Result<std::string> passwordIn(const fs::path& file) {
+  struct stat info {};
   if (file.empty()) return std::string();
-  auto text = readRegularFile(file, kLongestPassword);
-  if (!text) return Error{text.error().code, file.string() + ": " + text.error().message};
-  text->resize(std::min(text->find_first_of("\r\n"), text->size()));
-  return text;
+  if (::stat(file.c_str(), &info) != 0) return errnoError(file.string(), errno);
+  const AsOwner owner(info);
+  return owner.failure() == 0 ? readDatabasePassword(file) : notTheOwner(file);
 }
 
 /// That of the workers where they have another than the master.
-Result<std::unique_ptr<AsOwner>> accountOf(const fs::path& state) {
+Result<std::unique_ptr<AsOwner>> serverAccount(const fs::path& state) {
   std::error_code ignored;
   fs::create_directories(state, ignored);
   struct stat info {};
-  if (::stat((state / kDatabaseFolder).c_str(), &info) != 0 &&
-      ::stat(state.c_str(), &info) != 0) {
+  if (::stat((state / kDatabaseFolder).c_str(), &info) != 0 && ::stat(state.c_str(), &info) != 0) {
     return errnoError("look at " + state.string(), errno);
   }
   auto account = std::make_unique<AsOwner>(info);
-  if (account->failure() != 0) return errnoError("become the owner of " + state.string(), EPERM);
+  if (account->failure() != 0) return notTheOwner(state);
   return account;
 }
 
@@ -57,25 +57,22 @@ Result<Config> namedConfiguration(const Invocation& invocation) {
 }
 
 Result<SharedDatabase> openSharedDatabase(const Config& config) {
-  const StorageConfig& storage = config.storage;
+  StorageConfig storage = config.storage;
   if (storage.engine == StorageKind::kSqlite) {
     return Error{ErrorCode::kInvalid,
                  "no database is shared: storage.engine is \"sqlite\"; set it to \"postgresql\""};
   }
   const auto engine = loadDatabaseEngine();
   if (!engine) return engine.error();
-  SharedDatabase database{*engine, {}, nullptr};
-  database.access.patience = storage.patience;
-  database.access.host = storage.host.empty() ? machineName() : storage.host;
-  auto password = readPassword(storage.password);
+  auto password = passwordIn(storage.password);
   if (!password) return password.error();
-  database.access.password = std::move(*password);
+  storage.secret = std::move(*password);
   auto url = (*engine)->resolve(storage.url);
   if (!url) return url.error();
-  database.access.url = std::move(*url);
-  auto account = accountOf(config.server.stateDir);
+  storage.url = std::move(*url);
+  auto account = serverAccount(config.server.stateDir);
   if (!account) return account.error();
-  database.account = std::move(*account);
+  SharedDatabase database{*engine, databaseAccess(storage), std::move(*account)};
   if (auto ready = (*engine)->migrate(database.access); !ready) return ready.error();
   return database;
 }

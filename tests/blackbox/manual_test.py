@@ -71,6 +71,10 @@ class Machine:
             folder.chmod(0o777)  # whichever account the workers have
         for folder in re.findall(r'module = "cgi"\nroot = "([^"]+)"', text):
             os.chmod(folder, 0o755)  # what everybody may write to is not run
+        for file in re.findall(r'^password = "(/[^"]+)"', text, re.M):
+            pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
+            pathlib.Path(file).write_text("secret\n")
+            os.chmod(file, 0o600)
         names = set(re.findall(r'^\[sites\."([^"*]+)"', text, re.M))
         names |= set(re.findall(r'aliases = \["([^"]+)"\]', text))
         shutil.rmtree(self.path / "made", ignore_errors=True)

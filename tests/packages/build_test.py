@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """The packages are built, and the same tree makes the same ones."""
 import hashlib
+import pathlib
 import re
 import shutil
 import unittest
 
 import lab
 
-lab.require_programs("cpack", "dpkg-shlibdeps", "file", "objdump")
+lab.require_programs("cpack", "dpkg-shlibdeps", "file", "objdump", "readelf")
 
 
 def pack():
@@ -27,7 +28,7 @@ class Build(unittest.TestCase):
 
     def test_the_same_tree_makes_the_same_packages(self):
         before = checksums()
-        self.assertEqual(len(before), 3)
+        self.assertEqual(len(before), 4)
         pack()
         self.assertEqual(checksums(), before)
 
@@ -59,6 +60,35 @@ class Build(unittest.TestCase):
         self.assertLessEqual(named, there)
         self.assertLessEqual({"/usr/share/egalaxyd/capsule/manual/index.gmi",
                               "/usr/share/doc/egalaxyd-dev/examples/plugin/CMakeLists.txt"}, there)
+
+    def unpacked(self, pattern, name):
+        tree = lab.WORK / name
+        tree.mkdir(parents=True)
+        self.addCleanup(shutil.rmtree, tree)
+        lab.run("dpkg-deb", "--extract", lab.package(pattern), tree)
+        return tree
+
+    def test_no_client_of_a_database_comes_with_the_server(self):
+        tree = self.unpacked("egalaxyd_*.deb", "unpacked-server")
+        for program in ("usr/sbin/egalaxyd", "usr/bin/egalaxyctl"):
+            self.assertNotIn("libpq", lab.run("readelf", "-d", tree / program).stdout)
+        fields = lab.run("dpkg-deb", "--field", lab.package("egalaxyd_*.deb"), "Depends").stdout
+        self.assertNotIn("libpq", fields)
+
+    def test_the_database_s_package_brings_its_module_and_a_step_of_the_unit(self):
+        files = {file for file in self.listed("egalaxyd-postgresql_*.deb")
+                 if not file.startswith("/usr/share/doc/")}
+        files -= {parent for file in files for parent in self.parents(file)}
+        self.assertEqual({file.rpartition("/")[2] for file in files},
+                         {"libegalaxyd_postgresql.so", "egalaxyd-postgresql.conf"})
+        depends = lab.run("dpkg-deb", "--field", lab.package("egalaxyd-postgresql_*.deb"),
+                          "Depends").stdout
+        self.assertIn("libpq5", depends)
+        self.assertRegex(depends, r"egalaxyd \(= ")
+
+    @staticmethod
+    def parents(file):
+        return {str(parent) for parent in pathlib.PurePath(file).parents}
 
     def test_the_headers_suggest_a_compiler(self):
         fields = lab.run("dpkg-deb", "--field", lab.package("egalaxyd-dev_*.deb"), "Suggests").stdout

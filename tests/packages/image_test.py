@@ -27,7 +27,8 @@ def make_context():
     shutil.rmtree(CONTEXT, ignore_errors=True)
     shutil.copytree(lab.SOURCE / "examples", CONTEXT / "examples")
     (CONTEXT / "packages").mkdir()
-    shutil.copy(lab.package("egalaxyd_*.deb"), CONTEXT / "packages")
+    for package in ("egalaxyd_*.deb", "egalaxyd-postgresql_*.deb"):
+        shutil.copy(lab.package(package), CONTEXT / "packages")
     dockerfile = (lab.SOURCE / "Dockerfile").read_text()
     (CONTEXT / "Dockerfile").write_text(without_first_stage(dockerfile))
     return CONTEXT

@@ -167,8 +167,9 @@ Result<KeyedCertificate> automaticCertificate(const SiteConfig& site, const Auto
   if (std::filesystem::exists(certificate, ignored)) return readKeyedCertificate(certificate, key);
   if (isShared) {
     return Error{ErrorCode::kNotFound,
-                 site.host + ": this host has no certificate for it yet; one that all hosts share "
-                             "is made, or fetched, by: egalaxyctl certificate sync"};
+                 site.host +
+                     ": this host has no certificate for it yet; one that all hosts share "
+                     "is made, or fetched, by: egalaxyctl certificate sync"};
   }
   auto made = makeSelfSigned(automaticNames(site));
   if (!made || !keep) return made;
