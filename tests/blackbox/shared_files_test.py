@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uploads with [storage] engine = "postgresql": what is stored through one server is in the files of
 the other."""
-import json
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +13,8 @@ import postgres
 from capsule import Capsule, Folder, eventually, make_certificate, program, small_disk
 
 SITES = """
-[sites.localhost]
+[sites.localhost."/"]
+module = "directory"
 root = "root"
 
 [sites.localhost."/up"]
@@ -195,8 +196,38 @@ class SharedFiles(unittest.TestCase):
         self.await_content("/up/small/large", b"less")
 
     def test_hosts_report_themselves(self):
-        names = lambda: [host["name"] for host in json.loads(self.ctl(self.one, "fleet", "--json"))["hosts"]]
-        self.assertTrue(eventually(lambda: sorted(names()) == ["one", "two"]), self.one.log())
+        def names():
+            return self.postgres.sql("SELECT name FROM egalaxyd.hosts ORDER BY name").split()
+        self.assertTrue(eventually(lambda: names() == ["one", "two"]), self.one.log())
+
+    def test_what_was_answered_is_on_both_hosts_though_one_was_killed_meanwhile(self):
+        stored = {}
+
+        def write(number):
+            path, body = f"/up/kill/{number % 10}", b"%d" % number
+            with contextlib.suppress(OSError):  # it was killed
+                if self.one.put(path, body, timeout=60).status == 30:
+                    stored[path] = number
+
+        def write_all(begin):
+            for number in range(begin, 200, 10):
+                write(number)
+
+        threads = [threading.Thread(target=write_all, args=(begin,)) for begin in range(10)]
+        for thread in threads:
+            thread.start()
+        self.assertTrue(eventually(lambda: len(stored) == 10), self.one.log())
+        self.one.kill()
+        for thread in threads:
+            thread.join()
+        self.one.start()
+        for path, number in stored.items():
+            latest = self.postgres.sql(
+                "SELECT convert_from(bytes, 'UTF8') FROM egalaxyd.uploads JOIN "
+                f"egalaxyd.content_parts USING (content) WHERE latest AND path = '{path}'")
+            self.assertGreaterEqual(int(latest), number)
+            self.await_content(path, latest.encode())
+        self.assertEqual(self.one.temporary_files(), [])
 
 
 if __name__ == "__main__":

@@ -510,6 +510,7 @@ TEST_F(DatabaseUploadsTest, AreRefusedBeforeTheDatabaseIsAskedWhereTheFileCannot
 
 TEST_F(DatabaseUploadsTest, WhateverTransactionFailsFileAndRecordAndAnswerTellTheSame) {
   upload("page", "old");
+  untilIdle();  // what it replaced is swept
   for (const bool atCommit : {false, true}) {
     for (int n = 1; n < 4; ++n) {
       auto& storage = *storage_.load();
