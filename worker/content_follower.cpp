@@ -31,10 +31,12 @@ std::unique_ptr<DatabaseLink> openLink(const WorkerSetup& setup, SharedSight& si
   return nullptr;
 }
 
-/// Of what is meant to be the same on all hosts.
+/// Of what is meant to be the same on all hosts: not their addresses and folders.
 std::string digestOf(const ServingPlan& plan) {
   Config shared = plan.config;
   shared.storage = {};
+  shared.listen = {};
+  shared.server = {};
   std::string text = dumpConfig(shared);
   for (const ServedCertificate& served : plan.tls->served()) text += served.digest;
   return sha256Hex(text);

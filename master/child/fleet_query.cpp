@@ -44,7 +44,7 @@ std::string difference(const std::vector<FleetHost>& hosts, std::string_view wha
   return fmt::format("{}: {}", what, fmt::join(parts, "; "));
 }
 
-Array remarksOn(const std::vector<FleetHost>& hosts, WallTime now) {
+std::vector<std::string> remarksOn(const std::vector<FleetHost>& hosts, WallTime now) {
   std::vector<std::string> remarks;
   std::vector<FleetHost> present;
   for (const FleetHost& host : hosts) {
@@ -67,7 +67,14 @@ Array remarksOn(const std::vector<FleetHost>& hosts, WallTime now) {
         difference(present, "versions differ", &FleetHost::version, std::string::npos)}) {
     if (!each.empty()) remarks.push_back(each);
   }
-  return jsonArray(remarks);
+  return remarks;
+}
+
+std::string twoOfOneName(const std::string& name) {
+  return fmt::format(
+      "another host calls itself {}, too, and is the one shown: give each a "
+      "storage.host of its own",
+      printable(name));
 }
 
 Object describe(const FleetHost& host, WallTime now) {
@@ -86,28 +93,36 @@ Object describe(const FleetHost& host, WallTime now) {
 
 }  // namespace
 
-Object describeFleet(std::vector<FleetHost> hosts, WallTime now) {
+Object describeFleet(std::vector<FleetHost> hosts, WallTime now, const std::string& name,
+                     const std::string& instance) {
   std::ranges::sort(hosts, {}, &FleetHost::name);
   Array rows;
-  for (const FleetHost& host : hosts) rows.add(describe(host, now));
+  auto remarks = remarksOn(hosts, now);
+  for (const FleetHost& host : hosts) {
+    rows.add(describe(host, now));
+    if (host.name != name || instance.empty() || host.instance == instance) continue;
+    if (!isAway(host, now)) remarks.push_back(twoOfOneName(name));
+  }
   Object answer = controlSuccess();
   answer.set("hosts", rows);
-  answer.set("remarks", remarksOn(hosts, now));
+  answer.set("remarks", jsonArray(remarks));
   return answer;
 }
 
-Object askFleet(const Config& config, const std::optional<Account>& account) {
+Object askFleet(const Config& config, const std::optional<Account>& account,
+                const std::string& instance) {
   if (auto confined = confineToStorage(config, account); !confined) {
     return controlFailure(confined.error().message);
   }
   const auto engine = loadDatabaseEngine();
   if (!engine) return controlFailure(engine.error().message);
   OwnSight sight;
-  const auto link = (*engine)->openLink(databaseAccess(config.storage), sight);
+  const DatabaseAccess access = databaseAccess(config.storage);
+  const auto link = (*engine)->openLink(access, sight);
   if (!link) return controlFailure(link.error().message);
   auto hosts = (*link)->fleet();
   if (!hosts) return controlFailure(hosts.error().message);
-  return describeFleet(std::move(*hosts), wallNow());
+  return describeFleet(std::move(*hosts), wallNow(), access.host, instance);
 }
 
 }  // namespace egalaxyd

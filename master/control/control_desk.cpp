@@ -1,5 +1,6 @@
 #include "master/control/control_desk.h"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -234,9 +235,12 @@ ControlDesk::Answer ControlDesk::fleet(ClientId client) {
   if (storage.engine == StorageKind::kSqlite) {
     return controlFailure("this host shares no database with others: storage.engine is \"sqlite\"");
   }
-  const Generation& generation = master_.view().current;
-  return askInProcess(client, [&generation] {
-    return encodeControlAnswer(askFleet(generation.config, generation.account));
+  const MasterView master = master_.view();
+  const std::uint64_t number = master.shared.database().instance;
+  const std::string instance = number == 0 ? "" : fmt::format("{:016x}", number);
+  const Generation& generation = master.current;
+  return askInProcess(client, [&generation, &instance] {
+    return encodeControlAnswer(askFleet(generation.config, generation.account, instance));
   });
 }
 

@@ -45,6 +45,8 @@ class SeveralHosts(unittest.TestCase):
 
     def use(self, capsule, engine, name):
         capsule.settings["storage.engine"] = f'"{engine}"'
+        for key in ("storage.url", "storage.host"):
+            capsule.settings.pop(key, None)
         if engine == "postgresql":
             capsule.settings.update({"storage.url": f'"{self.postgres.socket_url()}"',
                                      "storage.host": f'"{name}"'})
@@ -95,8 +97,8 @@ class SeveralHosts(unittest.TestCase):
     def test_a_single_host_moves_into_the_database_and_back(self):
         host = self.host("h1", "sqlite").start()
         for name in ("one", "two", "three"):
-            self.assertEqual(host.put(f"/{name}.gmi", name.encode(), ";mime=text/gemini").status, 20)
-        self.assertEqual(host.put("/two.gmi", b"two again", ";mime=text/gemini").status, 20)
+            self.assertEqual(host.put(f"/{name}.gmi", name.encode(), ";mime=text/gemini").status, 30)
+        self.assertEqual(host.put("/two.gmi", b"two again", ";mime=text/gemini").status, 30)
         state = host.folder.path / "state"
         source = f"sqlite:{state}/db/egalaxyd.db"
         self.use(host, "postgresql", "h1")
@@ -128,7 +130,7 @@ class SeveralHosts(unittest.TestCase):
 
     def test_files_that_were_changed_by_hand_are_found_and_stored(self):
         host = self.host("h1").start()
-        self.assertEqual(host.put("/one.gmi", b"one", ";mime=text/gemini").status, 20, host.log())
+        self.assertEqual(host.put("/one.gmi", b"one", ";mime=text/gemini").status, 30, host.log())
         self.assertEqual(host.stop(), [])
         self.assertIn("1 files as the database", self.tool(host, "content", "verify").stdout)
         (host.folder.path / "root/one.gmi").write_text("another")

@@ -45,8 +45,7 @@ Follower::~Follower() { stop(); }
 
 void Follower::stop() {
   stopping_ = true;
-  constexpr std::uint64_t kOne = 1;
-  static_cast<void>(::write(wake_.get(), &kOne, sizeof kOne));
+  ::eventfd_write(wake_.get(), 1);
 }
 
 void Follower::run() {

@@ -28,13 +28,13 @@ FleetHost hostOf(const std::string& name) {
 
 std::vector<std::string> remarksOf(std::vector<FleetHost> hosts) {
   std::vector<std::string> texts;
-  const auto answer = describeFleet(std::move(hosts), kFleetNow);
+  const auto answer = describeFleet(std::move(hosts), kFleetNow, "a", "i");
   for (const auto& each : *answer.getArray("remarks")) texts.push_back(each.toString());
   return texts;
 }
 
 TEST(FleetQuery, NamesTheHostsInOrderAndHasNothingToSayOfEqualOnes) {
-  const auto answer = describeFleet({hostOf("b"), hostOf("a")}, kFleetNow);
+  const auto answer = describeFleet({hostOf("b"), hostOf("a")}, kFleetNow, "a", "i");
   const auto hosts = answer.getArray("hosts");
   ASSERT_EQ(hosts->size(), 2U);
   EXPECT_EQ(hosts->getObject(0)->getValue<std::string>("name"), "a");
@@ -56,7 +56,17 @@ TEST(FleetQuery, AHostThatIsAwayIsNotComparedWithOthers) {
   auto gone = hostOf("b");
   gone.version = "0.9";
   gone.seen -= 60;
-  EXPECT_THAT(remarksOf({hostOf("a"), gone}), ElementsAre(HasSubstr("b has said nothing for 60 s")));
+  EXPECT_THAT(remarksOf({hostOf("a"), gone}),
+              ElementsAre(HasSubstr("b has said nothing for 60 s")));
+}
+
+TEST(FleetQuery, TellsOfAnotherHostOfThisOnesName) {
+  auto other = hostOf("a");
+  other.instance = "another";
+  EXPECT_THAT(remarksOf({other, hostOf("b")}),
+              ElementsAre(HasSubstr("another host calls itself a, too")));
+  other.seen -= 60;  // that was before this one began
+  EXPECT_THAT(remarksOf({other}), ElementsAre(HasSubstr("a has said nothing")));
 }
 
 TEST(FleetQuery, TellsWhoIsFarBehind) {
