@@ -484,6 +484,7 @@ TEST_F(DatabaseUploadsTest, StayWithinTheirQuota) {
 }
 
 TEST_F(DatabaseUploadsTest, AreStoredOnceTheyAreCommittedWhateverBecomesOfTheFile) {
+  records();  // the storage is open then
   storage_.load()->whileLocked([this](Access access) {
     if (access == Access::kWrite) fs::create_directory(dir_ / "page");
   });
