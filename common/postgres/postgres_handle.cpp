@@ -78,6 +78,14 @@ std::string arrayItem(std::string_view text) {
   return result + '"';
 }
 
+std::vector<Value> valuesOf(const std::vector<Kept>& kept) {
+  std::vector<Value> values;
+  for (const Kept& each : kept) {
+    std::visit([&](const auto& value) { values.emplace_back(value); }, each);
+  }
+  return values;
+}
+
 int leftMs(SteadyTime deadline) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       deadline - std::chrono::steady_clock::now());
@@ -250,7 +258,7 @@ Result<Rows> Connection::ask(std::string_view sql, std::span<const Value> values
   sent_.clear();
   bool sent = true;
   for (const Waiting& each : std::exchange(waiting_, {})) {
-    sent = sent && send(each.sql, each.numbers, false);
+    sent = sent && send(each.sql, valuesOf(each.values), false);
   }
   sent = sent && send(sql, values, true) && PQpipelineSync(connection_.get()) == 1;
   if (!sent) return lost(PQerrorMessage(connection_.get()));

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "common/base/result.h"
@@ -67,6 +68,9 @@ class Value {
   std::string_view bytes_;
 };
 
+/// A value that is sent later.
+using Kept = std::variant<std::int64_t, std::string>;
+
 std::string arrayOf(const std::vector<std::int64_t>& numbers);
 std::string arrayOf(const std::vector<std::string>& texts);
 
@@ -117,9 +121,10 @@ class Connection {
     if (!rows) return rows.error();
     return rows->changed();
   }
-  /// Goes with the next statement. Its failure is that statement's, and failedBefore().
-  void later(std::string_view sql, std::vector<std::int64_t> numbers = {}) {
-    waiting_.push_back({std::string(sql), {numbers.begin(), numbers.end()}});
+  /// Goes with the next statement. Its failure is that statement's, and failedBefore(). Texts are
+  /// such as the database has taken before.
+  void later(std::string_view sql, std::vector<Kept> values = {}) {
+    waiting_.push_back({std::string(sql), std::move(values)});
   }
   /// Takes back the last later() where it was `sql` and has not gone yet.
   bool takeBack(std::string_view sql);
@@ -153,7 +158,7 @@ class Connection {
  private:
   struct Waiting {
     std::string sql;
-    std::vector<Value> numbers;
+    std::vector<Kept> values;
   };
   /// What one of the answers belongs to.
   struct Sent {

@@ -54,8 +54,8 @@ class Lane {
   }
 
   /// Within a transaction: goes with the next statement. Its failure takes back the outermost one.
-  void later(std::string_view sql, std::vector<std::int64_t> numbers) {
-    if (connection_) connection_->later(sql, std::move(numbers));
+  void later(std::string_view sql, std::vector<Kept> values) {
+    if (connection_) connection_->later(sql, std::move(values));
   }
   /// Another transaction was in the way: the outermost one is lost, and may be run again.
   Error again(std::string_view why);

@@ -72,18 +72,18 @@ CountedFile fileOf(const Rows& rows, int row) {
 }
 
 /// `sign` is 1 for a file that counts from now on, -1 for one that does no more.
-Result<void> addToSums(Lane& db, const CountedFile& file, std::int64_t sign) {
+void addToSums(Lane& db, const CountedFile& file, std::int64_t sign) {
   const std::int64_t bytes = std::clamp<std::int64_t>(file.size, 0, kMostFileBytes) +
                              4096 * std::clamp<std::int64_t>(file.blocks, 0, kMostBlocks);
   const std::int64_t files = file.blocks > 0 ? 1 : 0;
-  if (bytes == 0 && files == 0) return {};
-  return execute(db,
-                 "INSERT INTO upload_sums AS sums SELECT $1, prefix, who, $4, $5 "
-                 "FROM upload_prefixes, unnest(ARRAY[$3, '*']) AS who WHERE host = $1 AND "
-                 "($2 = prefix OR starts_with($2, prefix || '/')) ORDER BY prefix, who "
-                 "ON CONFLICT (host, prefix, user_id) DO UPDATE SET "
-                 "bytes = sums.bytes + excluded.bytes, files = sums.files + excluded.files",
-                 file.host, file.path, file.user, sign * bytes, sign * files);
+  if (bytes == 0 && files == 0) return;
+  db.later(
+      "INSERT INTO upload_sums AS sums SELECT $1, prefix, who, $4, $5 "
+      "FROM upload_prefixes, unnest(ARRAY[$3, '*']) AS who WHERE host = $1 AND "
+      "($2 = prefix OR starts_with($2, prefix || '/')) ORDER BY prefix, who "
+      "ON CONFLICT (host, prefix, user_id) DO UPDATE SET "
+      "bytes = sums.bytes + excluded.bytes, files = sums.files + excluded.files",
+      {file.host, file.path, file.user, sign * bytes, sign * files});
 }
 
 Result<CountedFile> pendingFile(Lane& db, std::int64_t pending) {
@@ -108,8 +108,7 @@ Result<void> forgetLatest(Lane& db, std::string_view host, std::string_view path
   for (int row = 0; row < rows->size(); ++row) {
     const CountedFile old = fileOf(*rows, row);
     giveBack(db, old.content);
-    if (rows->integer(row, 6) == 0) continue;
-    if (auto done = addToSums(db, old, -1); !done) return done;
+    if (rows->integer(row, 6) != 0) addToSums(db, old, -1);
   }
   return {};
 }
@@ -186,7 +185,7 @@ Result<std::int64_t> insertUpload(Lane& db, const UploadRecord& record, bool lat
                            static_cast<std::int64_t>(record.size),
                            static_cast<std::int64_t>(record.blocks),
                            0};
-    if (auto done = addToSums(db, file, 1); !done) return done.error();
+    addToSums(db, file, 1);
   }
   return rows->integer(0, 0);
 }
@@ -225,7 +224,7 @@ Result<std::int64_t> PostgresStorage::announceUpload(const UploadRecord& record)
                            static_cast<std::int64_t>(record.size),
                            static_cast<std::int64_t>(record.blocks),
                            0};
-    if (auto done = addToSums(db_, file, 1); !done) return done.error();
+    addToSums(db_, file, 1);
     return rows->integer(0, 0);
   });
 }
@@ -235,11 +234,10 @@ Result<std::int64_t> PostgresStorage::settleUpload(std::int64_t pending, UploadO
   return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
     const auto file = pendingFile(db_, pending);
     if (!file) return file.error();
-    auto done = forgetLatest(db_, file->host, file->path);
+    if (auto done = forgetLatest(db_, file->host, file->path); !done) return done.error();
     // What it counts, it counts on, unless it is a deletion.
     const bool counts = outcome == UploadOutcome::kStored || outcome == UploadOutcome::kReplaced;
-    if (done && !counts) done = addToSums(db_, *file, -1);
-    if (!done) return done.error();
+    if (!counts) addToSums(db_, *file, -1);
     const auto id = insert(
         db_,
         "INSERT INTO uploads(time, protocol, host, path, user_id, client, mime, size, sha256, "
@@ -258,9 +256,8 @@ Result<void> PostgresStorage::dropUpload(std::int64_t pending) {
   return atomically(*this, Access::kWrite, [&]() -> Result<void> {
     const auto file = pendingFile(db_, pending);
     if (!file) return file.error().code == ErrorCode::kNotFound ? Result<void>() : file.error();
-    auto done = addToSums(db_, *file, -1);
-    if (done) done = forgetVersion(db_, -pending);
-    if (!done) return done;
+    addToSums(db_, *file, -1);
+    if (auto done = forgetVersion(db_, -pending); !done) return done;
     giveBack(db_, file->content);
     // First the user, while the pending row still says who that is.
     db_.later(

@@ -14,12 +14,21 @@ std::int64_t countedVersion(std::int64_t size) {
          static_cast<std::int64_t>(kBlockBytes);
 }
 
-Result<void> addToMount(Lane& db, std::string_view host, std::string_view mount,
-                        std::int64_t bytes) {
-  return execute(db,
-                 "INSERT INTO version_sums AS sums VALUES($1, $2, $3) ON CONFLICT (host, mount) "
-                 "DO UPDATE SET bytes = sums.bytes + excluded.bytes",
-                 host, mount, bytes);
+void addToMount(Lane& db, std::string_view host, std::string_view mount, std::int64_t bytes) {
+  db.later(
+      "INSERT INTO version_sums AS sums VALUES($1, $2, $3) ON CONFLICT (host, mount) "
+      "DO UPDATE SET bytes = sums.bytes + excluded.bytes",
+      {std::string(host), std::string(mount), bytes});
+}
+
+/// Content with its first part: whole already where it has its sum, and then one has it.
+Result<std::int64_t> firstPart(Lane& db, std::string_view sha256, std::int64_t refs,
+                               std::int64_t begun, std::string_view bytes) {
+  return insert(db,
+                "WITH made AS (INSERT INTO contents(sha256, size, parts, refs, begun) "
+                "VALUES($1, length($4), 1, $2, $3) RETURNING id) "
+                "INSERT INTO content_parts SELECT id, 0, $4 FROM made RETURNING content",
+                sha256, refs, begun, Value::ofBytes(bytes));
 }
 
 Error noContent(std::int64_t content) {
@@ -115,21 +124,14 @@ Result<void> forgetVersion(Lane& db, std::int64_t replacedBy) {
   giveBack(db, rows->integer(0, 1));
   // Without its content such a record tells of nothing.
   db.later("DELETE FROM uploads WHERE id = $1 AND outcome = 'found'", {rows->integer(0, 0)});
-  return addToMount(db, text(*rows, 0, 3), text(*rows, 0, 4), -countedVersion(rows->integer(0, 2)));
+  addToMount(db, text(*rows, 0, 3), text(*rows, 0, 4), -countedVersion(rows->integer(0, 2)));
+  return {};
 }
 
 Result<std::int64_t> PostgresStorage::appendContent(std::int64_t content, std::string_view bytes,
                                                     WallTime now) {
   return atomically(*this, Access::kWrite, [&]() -> Result<std::int64_t> {
-    if (content == 0) {
-      const auto begun =
-          insert(db_,
-                 "INSERT INTO contents(sha256, size, parts, refs, begun) VALUES('', 0, 0, 0, $1) "
-                 "RETURNING id",
-                 std::max<std::int64_t>(seconds(now), 1));
-      if (!begun) return begun;
-      content = *begun;
-    }
+    if (content == 0) return firstPart(db_, "", 0, std::max<std::int64_t>(seconds(now), 1), bytes);
     const auto rows = db_.query(
         "UPDATE contents SET parts = parts + 1, size = size + $2 WHERE id = $1 AND begun > 0 "
         "RETURNING parts - 1",
@@ -161,20 +163,20 @@ Result<std::int64_t> PostgresStorage::finishContent(const Whole& whole, WallTime
     }
     return same;
   }
-  std::int64_t content = whole.content;
-  if (content == 0 && whole.rest.empty() && whole.size > 0) return noContent(content);
-  if (content == 0 || !whole.rest.empty()) {
-    const auto added = appendContent(content, whole.rest, now);
-    if (!added) return added;
-    content = *added;
+  if (whole.content == 0) {
+    if (whole.rest.size() != whole.size) return noContent(0);
+    return firstPart(db_, whole.sha256, 1, 0, whole.rest);
+  }
+  if (!whole.rest.empty()) {
+    if (auto added = appendContent(whole.content, whole.rest, now); !added) return added;
   }
   const auto done = db_.run(
       "UPDATE contents SET sha256 = $1, begun = 0, refs = 1 WHERE id = $2 AND begun > 0 AND "
       "size = $3",
-      whole.sha256, content, static_cast<std::int64_t>(whole.size));
+      whole.sha256, whole.content, static_cast<std::int64_t>(whole.size));
   if (!done) return done.error();
-  if (*done == 0) return noContent(content);
-  return content;
+  if (*done == 0) return noContent(whole.content);
+  return whole.content;
 }
 
 /// The record that tells of the content: the file's latest one, or one that is made for it.
@@ -210,7 +212,8 @@ Result<void> PostgresStorage::keepVersion(std::int64_t pending,
     auto kept = execute(db_, "INSERT INTO versions VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                         -pending, *upload, place->host, old->mount, place->path, *content, size,
                         seconds(now), expires);
-    return kept ? addToMount(db_, place->host, old->mount, countedVersion(size)) : kept;
+    if (kept) addToMount(db_, place->host, old->mount, countedVersion(size));
+    return kept;
   });
 }
 

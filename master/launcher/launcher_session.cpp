@@ -35,7 +35,7 @@ std::optional<LauncherPlan> readPlan(int file) {
   return decodeLauncherPlan(bytes);
 }
 
-WhyNot whyNot(ErrorCode code) {
+WhyNot whyNoSocket(ErrorCode code) {
   if (code == ErrorCode::kNotFound) return WhyNot::kGone;
   return code == ErrorCode::kBusy ? WhyNot::kFull : WhyNot::kNoAnswer;
 }
@@ -237,7 +237,8 @@ void LauncherSession::onDialled(std::uint64_t key, std::uint32_t number, Result<
   loop_.defer([dial = std::shared_ptr<Dial>(std::move(dials.at(number)))] {});
   dials.erase(number);
   if (!socket) {
-    return answer(key, NotStarted{number, whyNot(socket.error().code), socket.error().message});
+    return answer(key,
+                  NotStarted{number, whyNoSocket(socket.error().code), socket.error().message});
   }
   std::vector<UniqueFd> files;
   files.push_back(std::move(*socket));

@@ -196,7 +196,7 @@ Error becomeScript(const ScriptOrder& order, Invocation& program, int output, in
   return program.execute(*path);
 }
 
-WhyNot whyNot(ErrorCode code) {
+WhyNot whyNoScript(ErrorCode code) {
   if (code == ErrorCode::kNotFound) return WhyNot::kGone;
   return code == ErrorCode::kNoSpace ? WhyNot::kNoResource : WhyNot::kCannotRun;
 }
@@ -221,7 +221,7 @@ pid_t forkBlocked() {
     error = becomeScript(order, program, output, errors);
   } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): out of memory it is
   }
-  std::string text(1, static_cast<char>(whyNot(error.code)));
+  std::string text(1, static_cast<char>(whyNoScript(error.code)));
   writeAll(report, text.append(error.message, 0, kMostReport));
   ::_exit(kNotStarted);
 }

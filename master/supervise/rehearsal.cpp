@@ -76,7 +76,7 @@ std::string Rehearsal::encode() const {
   }
   for (const auto& [name, address] : names) put(text, {"name", name, address, ""});
   if (!storageTrouble.empty()) put(text, {"storage", storageTrouble, "", ""});
-  put(text, {"database", databaseUrl, databaseIsReady ? "1" : "", ""});
+  if (!databaseUrl.empty()) put(text, {"database", databaseUrl, databaseIsReady ? "1" : "", ""});
   for (const LogLine& line : log) put(text, {"log", line.level, line.text, ""});
   return text;
 }

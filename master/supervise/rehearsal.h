@@ -19,12 +19,12 @@ struct Rehearsal {
     std::string level;
     std::string text;
   };
-  Complaints complaints;       ///< none: the generation may be built
-  ResolvedNames names;         ///< those in the configuration's addresses
-  std::string storageTrouble;  ///< Generation::storageTrouble
-  bool databaseIsReady = false;
-  std::string databaseUrl;   ///< with addresses
-  std::vector<LogLine> log;  ///< what was logged there
+  Complaints complaints;         ///< none: the generation may be built
+  ResolvedNames names;           ///< those in the configuration's addresses
+  std::string storageTrouble;    ///< Generation::storageTrouble
+  std::vector<LogLine> log;      ///< what was logged there
+  std::string databaseUrl = {};  ///< StorageConfig::url with addresses
+  bool databaseIsReady = false;  ///< Generation::databaseIsReady
 
   /// As text, to be passed from the rehearsing process to the master.
   std::string encode() const;

@@ -14,14 +14,13 @@ from capsule import Capsule, Folder, eventually, fingerprint, make_certificate, 
 from spartan_client import fetch
 
 SITES = """
-[sites.localhost]
+[sites.localhost."/"]
+module = "directory"
 root = "root"
 [sites.localhost."/name"]
 module = "input"
 as_meta = true
 key = "name"
-[sites.localhost."/name/show"]
-module = "spy"
 """
 
 

@@ -177,6 +177,8 @@ bool PostgresServer::answers() const {
 }
 
 void PostgresServer::signalAll(int number) {
+  // First, so that it makes no more of them.
+  if (number != SIGCONT) ::kill(pid_, SIGSTOP);
   const std::vector<pid_t> children = childrenOf(pid_);
   ::kill(pid_, number);
   for (const pid_t child : children) ::kill(child, number);

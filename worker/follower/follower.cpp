@@ -45,8 +45,7 @@ Follower::~Follower() { stop(); }
 
 void Follower::stop() {
   stopping_ = true;
-  constexpr std::uint64_t kOne = 1;
-  static_cast<void>(::write(wake_.get(), &kOne, sizeof kOne));
+  ::eventfd_write(wake_.get(), 1);
 }
 
 void Follower::run() {
@@ -57,6 +56,7 @@ void Follower::run() {
     troubles_.log({done.error().code, "files do not follow the database: " + done.error().message});
     pause(kTroublePause);
   }
+  duty_.reset();
 }
 
 /// Another worker of this host, of an earlier generation, may still have it.
@@ -190,15 +190,16 @@ Result<void> Follower::report() {
   FleetHost host = options_.host;
   host.lag = static_cast<std::int64_t>(lag_.load());
   const auto reported = link_->report(host);
-  if (!reported && reported.error().code == ErrorCode::kBusy) sight_.reset();
-  if (!reported && reported.error().code != ErrorCode::kExists) return reported;
+  if (!reported && reported.error().code == ErrorCode::kBusy) {
+    sight_.reset();
+    return reported;
+  }
   const Clock::time_point now = Clock::now();
-  if (reported) namesake_.reset();
-  if (!reported && !namesake_) namesake_ = now;
-  if (namesake_ && now - *namesake_ > kNamesakePatience) troubles_.log(reported.error());
-  const auto facts = link_->facts();
-  if (facts) options_.learnt(*facts);
-  return facts ? Result<void>() : facts.error();
+  if (reported) misreported_.reset();
+  if (!reported && !misreported_) misreported_ = now;
+  if (!reported && now - *misreported_ > kNamesakePatience) troubles_.log(reported.error());
+  if (const auto facts = link_->facts()) options_.learnt(*facts);
+  return {};
 }
 
 void Follower::pause(std::chrono::milliseconds most) {

@@ -99,7 +99,7 @@ class Follower {
   std::deque<Deletion> soon_;           ///< to be carried out for the second time
   std::deque<Deletion> later_;          ///< for the last time
   Clock::time_point nextReport_{};
-  std::optional<Clock::time_point> namesake_;  ///< when another of this host's name was first met
+  std::optional<Clock::time_point> misreported_;  ///< since when reports fail
   Clock::time_point nextRetry_{};
   std::optional<Clock::time_point> nextCompare_;
   RareError troubles_;

@@ -1,5 +1,6 @@
 #include "worker/upload/change_teller.h"
 
+#include <chrono>
 #include <utility>
 
 namespace egalaxyd {
@@ -10,11 +11,15 @@ ChangeTeller::ChangeTeller(EventLoop& loop, std::unique_ptr<DatabaseLink> link)
 void ChangeTeller::tell() {
   again_ = telling_;
   if (std::exchange(telling_, true)) return;
-  lane_.submit([link = link_] { return link->tellOfChanges(); },
-               [this](const Result<void>&) {
-                 telling_ = false;
-                 if (again_) tell();
-               });
+  lane_.submit(
+      [link = link_]() -> Result<void> {
+        if (auto told = link->tellOfChanges(); !told) return told;
+        return link->waitForChanges(std::chrono::milliseconds(0), -1);  // its own word, and others'
+      },
+      [this](const Result<void>&) {
+        telling_ = false;
+        if (again_) tell();
+      });
 }
 
 }  // namespace egalaxyd

@@ -318,7 +318,7 @@ const Mistake kMistakes[] = {
     {"TopPort",
      "port = 1965\nworkers = 4\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",
      {"1: port: unknown key; allowed: \"server\", \"listen\", \"tls\", \"limits\", \"rate_limit\", "
-      "\"users\", \"people\", \"log\", \"status\", \"dynamic\", \"router\", \"sites\"",
+      "\"users\", \"storage\", \"people\", \"log\", \"status\", \"dynamic\", \"router\", \"sites\"",
       "2: workers: unknown key here; it belongs to [server]"}},
     {"WrongSection",
      "[limits]\nrequests = 5\nlevel = \"info\"\n[sites.\"example.org\"]\nroot=\"/tmp\"\n",

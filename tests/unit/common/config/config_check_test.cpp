@@ -109,7 +109,7 @@ const Bad kLimits[] = {
     {"users.ttl = \"0s\"", "e.toml:1: users.ttl", "more than 0"},
     {"storage.patience = \"0s\"", "e.toml:1: storage.patience", "more than 0"},
     {"storage.host = \"a b\"", "e.toml:1: storage.host", "allowed: 1 to 64 letters"},
-    {"storage.engine = \"postgresql\"", "storage.url", "is missing"},
+    {"storage.engine = \"postgresql\"", "e.toml: storage.url", "is missing"},
     {"storage.url = \"postgresql://db/e\"", "e.toml:1: storage.url", "is of no use with engine"},
     {"storage.engine = \"postgresql\"\nstorage.url = \"postgresql://e:secret@db/e\"",
      "e.toml:2: storage.url", "holds a password; write that into a file (mode 0600)"},

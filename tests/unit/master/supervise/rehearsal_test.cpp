@@ -21,6 +21,8 @@ TEST(Rehearsal, SurvivesTheWayFromProcessToProcess) {
   told.complaints = {{"e.toml:1", "a\nb \xff 5:", false}, {"", "", true}};
   told.names = {{"a.test", "127.0.0.1"}, {"a.test", "::1"}};
   told.storageTrouble = "the disk is full";
+  told.databaseUrl = "postgresql://db/e";
+  told.databaseIsReady = true;
   told.log = {{"info", "made"}};
   const auto got = Rehearsal::decode(told.encode());
   ASSERT_TRUE(got);
@@ -31,6 +33,8 @@ TEST(Rehearsal, SurvivesTheWayFromProcessToProcess) {
   EXPECT_TRUE(got->complaints[1].mayPass);
   EXPECT_THAT(got->names, ElementsAre(Pair("a.test", "127.0.0.1"), Pair("a.test", "::1")));
   EXPECT_EQ(got->storageTrouble, "the disk is full");
+  EXPECT_EQ(got->databaseUrl, "postgresql://db/e");
+  EXPECT_TRUE(got->databaseIsReady);
   EXPECT_EQ(got->log.at(0).text, "made");
 }
 

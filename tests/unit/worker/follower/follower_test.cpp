@@ -33,7 +33,7 @@ class FollowerTest : public testing::Test {
     args.upload->createDirectories = true;
     SiteConfig site;
     site.host = "h";
-    site.mounts.push_back({.path = "/up", .args = args});
+    site.mounts.push_back({.path = "/up", .where = "", .args = args});
     config_.sites.push_back(site);
   }
 
@@ -203,7 +203,7 @@ TEST_F(FollowerTest, FollowsOnceTheOtherOfThisHostHasEnded) {
   start();
   waitUntil([&] { return follower_->hasLooked(); });
   EXPECT_EQ(database_.compared, 1);
-  first.reset();
+  first->stop();
   waitUntil([&] { return database_.compared == 2; });
 }
 

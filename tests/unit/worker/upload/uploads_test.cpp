@@ -492,6 +492,15 @@ TEST_F(DatabaseUploadsTest, AreStoredOnceTheyAreCommittedWhateverBecomesOfTheFil
   EXPECT_TRUE(fs::is_directory(dir_ / "page"));
 }
 
+TEST_F(DatabaseUploadsTest, SayWhereNobodyCanTellWhetherTheyWereStored) {
+  upload("page", "old");
+  untilIdle();
+  storage_.load()->failAlways(Error{ErrorCode::kUnknown, "no answer"});
+  EXPECT_EQ(upload("page", "new"), "40 It may have been stored: look before you try again");
+  untilIdle();
+  EXPECT_EQ(content("page"), "old");
+}
+
 TEST_F(DatabaseUploadsTest, AreRefusedBeforeTheDatabaseIsAskedWhereTheFileCannotBe) {
   fs::create_directory(dir_ / "page");
   EXPECT_EQ(upload("page", "hello"), "50 What has this name is no file");
@@ -501,6 +510,7 @@ TEST_F(DatabaseUploadsTest, AreRefusedBeforeTheDatabaseIsAskedWhereTheFileCannot
 
 TEST_F(DatabaseUploadsTest, WhateverTransactionFailsFileAndRecordAndAnswerTellTheSame) {
   upload("page", "old");
+  untilIdle();  // what it replaced is swept
   for (const bool atCommit : {false, true}) {
     for (int n = 1; n < 4; ++n) {
       auto& storage = *storage_.load();
