@@ -23,7 +23,8 @@ PAGES = sorted([*MANUAL.glob("*.gmi"), SOURCE / "examples/welcome/capsule/index.
                 SOURCE / "systemd/package_readme.md"])
 KINDS = {"toml", "sh", "keys", "meta", "molly", ""}
 PLACE = re.compile(r"# /etc/egalaxyd/(\S+)\n")  # what an included file begins with
-NOT_HERE = ("server.user", "dynamic.account", "/run/app.sock")  # what a machine of tests has not
+# What a machine of tests has not.
+NOT_HERE = ("server.user", "dynamic.account", "/run/app.sock", "the server starts without it")
 WIDTH = 80  # of preformatted lines: a terminal's
 
 

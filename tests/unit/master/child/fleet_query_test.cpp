@@ -1,11 +1,15 @@
 #include "master/child/fleet_query.h"
 
 #include <Poco/JSON/Array.h>
+#include <Poco/JSON/Parser.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "common/wire/control_protocol.h"
 
 namespace egalaxyd {
 namespace {
@@ -26,20 +30,26 @@ FleetHost hostOf(const std::string& name) {
           .seen = kFleetNow.time_since_epoch().count()};
 }
 
+/// As a client reads it.
+Poco::JSON::Object::Ptr fleetTold(std::vector<FleetHost> hosts) {
+  const auto answer = describeFleet(std::move(hosts), kFleetNow, "a", "i");
+  return Poco::JSON::Parser().parse(encodeControlAnswer(answer)).extract<Poco::JSON::Object::Ptr>();
+}
+
 std::vector<std::string> remarksOf(std::vector<FleetHost> hosts) {
   std::vector<std::string> texts;
-  const auto answer = describeFleet(std::move(hosts), kFleetNow, "a", "i");
-  for (const auto& each : *answer.getArray("remarks")) texts.push_back(each.toString());
+  const auto answer = fleetTold(std::move(hosts));
+  for (const auto& each : *answer->getArray("remarks")) texts.push_back(each.toString());
   return texts;
 }
 
 TEST(FleetQuery, NamesTheHostsInOrderAndHasNothingToSayOfEqualOnes) {
-  const auto answer = describeFleet({hostOf("b"), hostOf("a")}, kFleetNow, "a", "i");
-  const auto hosts = answer.getArray("hosts");
+  const auto answer = fleetTold({hostOf("b"), hostOf("a")});
+  const auto hosts = answer->getArray("hosts");
   ASSERT_EQ(hosts->size(), 2U);
   EXPECT_EQ(hosts->getObject(0)->getValue<std::string>("name"), "a");
   EXPECT_EQ(hosts->getObject(0)->getValue<std::string>("state"), "up");
-  EXPECT_EQ(answer.getArray("remarks")->size(), 0U);
+  EXPECT_EQ(answer->getArray("remarks")->size(), 0U);
 }
 
 TEST(FleetQuery, TellsHostsOfAnotherConfigurationOrVersion) {
