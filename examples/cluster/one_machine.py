@@ -333,7 +333,8 @@ class Cluster:
         say("two standbys, three hosts of egalaxyd, HAProxy ...")
         for number in self.numbers[1:]:
             self.add_patroni(number)
-        self._expect(self.patroni[2], lambda: self.synchronous_standby() and len(self.streaming()) == len(self.numbers) - 1)
+        self._expect(self.patroni[2], lambda: (
+            self.synchronous_standby() and self.followed_by() == len(self.numbers) - 1))
         for number in self.numbers:
             self.add_web(number)
         for number in self.numbers:
@@ -397,9 +398,11 @@ class Cluster:
         return next((number for number, (role, state) in self.members().items()
                      if role == "sync_standby" and state in ("running", "streaming")), None)
 
-    def streaming(self):
-        return [number for number, (role, state) in self.members().items()
-                if role in ("sync_standby", "replica") and state in ("running", "streaming")]
+    def followed_by(self):
+        """How many standbys have all that the primary has, but for the last moment's."""
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            return int(self.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")[0][0])
+        return 0
 
     def postmaster(self, number):
         """The process of that machine's PostgreSQL; None where it does not run."""

@@ -80,6 +80,11 @@ class StorageLane {
   StorageLane(const StorageLane&) = delete;
   StorageLane& operator=(const StorageLane&) = delete;
 
+  /// How long a job may wait for an engine that is away; zero where there is one host alone.
+  std::chrono::milliseconds patience() const {
+    return options_.shared ? options_.shared->patience : std::chrono::milliseconds::zero();
+  }
+
   /// `work(Storage&)` returns a Result; it runs on a thread, within a transaction, and touches only
   /// the storage and what it captured by value. It may run several times, of which all but the last
   /// leave no trace in the storage. `done(result)` runs on the loop, later, whatever happens: kBusy

@@ -256,7 +256,7 @@ void Exchange::onRequestLine(RequestLine line, std::string_view behind) {
   }
   step_ = Step::kSite;
   pace_.begin(context_.limits.uploadMinRate, kUploadWindow);
-  owner_.setDeadline(context_.limits.writeTimeout);
+  owner_.setDeadline(context_.timeOfSite());
   if (request.upload && !request.upload->edit) {
     // More bytes than announced: an error in Titan's specification, not mentioned in Spartan's.
     incoming_ = std::make_unique<IncomingBody>(

@@ -37,6 +37,9 @@ struct ExchangeContext {
   /// Which log (index into logPlaces()) takes the lines of a host. nullptr: all go to the usual
   /// one.
   const HostMap<std::size_t>* siteLogs = nullptr;
+
+  /// How long a site may take: what it stores may wait for a database, and is then answered by it.
+  std::chrono::milliseconds timeOfSite() const { return limits.writeTimeout + storage.patience(); }
 };
 
 /// How long a client that asks too often has to wait; nullopt: not at all.

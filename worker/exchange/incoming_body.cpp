@@ -55,7 +55,7 @@ void IncomingBody::receive() {
     auto bytes = next();
     if (!bytes) return await();
     if (!*bytes) return fail(std::move(*bytes).error());
-    owner_.setDeadline(context_.limits.writeTimeout);
+    owner_.setDeadline(context_.timeOfSite());
     given_ = Clock::now();
     drips_ = (*bytes)->size() < kDrip ? drips_ + 1 : 0;
     restBetweenDrips();
@@ -128,7 +128,7 @@ void IncomingBody::onDeadline() {
 void IncomingBody::fail(Error error) {
   const bool left = error.code == ErrorCode::kIo;
   pace_.rest(Clock::now());
-  owner_.setDeadline(context_.limits.writeTimeout);
+  owner_.setDeadline(context_.timeOfSite());
   body_->end(std::move(error));
   if (left && !ended_) onLeft_();
 }

@@ -52,7 +52,7 @@ class ClusterCase(unittest.TestCase):
 
     def whole(self):
         return (self.cluster.primary() and self.cluster.synchronous_standby()
-                and len(self.cluster.streaming()) == len(self.cluster.numbers) - 1
+                and self.cluster.followed_by() == len(self.cluster.numbers) - 1
                 and self.cluster.hosts_up() == len(self.cluster.numbers))
 
     def endure(self, name, fault, mend, gap, lost_pages=0, judge_pages=True, hold=0.0):
