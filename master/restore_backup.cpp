@@ -18,10 +18,10 @@
 #include "common/base/write_all.h"
 #include "common/storage/database_copy.h"
 #include "common/storage/schema.h"
+#include "common/system/instance_lock.h"
 #include "common/tls/certificate_files.h"
 #include "master/child/database.h"
 #include "master/child/query_runner.h"
-#include "common/system/instance_lock.h"
 #include "master/start/server_paths.h"
 
 namespace egalaxyd {
