@@ -60,9 +60,9 @@ class UploadFileTest : public testing::Test {
   std::uint32_t mode_ = 0;
 };
 
-class UploadFolders : public UploadFileTest {
+class FoldersOfUploads : public UploadFileTest {
  protected:
-  UploadFolders() { createFolders_ = true; }
+  FoldersOfUploads() { createFolders_ = true; }
 };
 
 TEST_F(UploadFileTest, WhatCameForARootThatWasReplacedMeanwhileIsRefused) {
@@ -364,21 +364,21 @@ TEST_F(UploadFileTest, ADiskKeepsWhatIsToStayFree) {
   EXPECT_EQ(names(), Names{});
 }
 
-TEST_F(UploadFolders, AreMadeForAFileAndGoWithIt) {
+TEST_F(FoldersOfUploads, AreMadeForAFileAndGoWithIt) {
   must(written("a/b/c/page", "text")->publish());
   EXPECT_EQ(dir_.read("a/b/c/page"), "text");
   removeFile("a/b/c/page");
   EXPECT_EQ(names(), Names{});
 }
 
-TEST_F(UploadFolders, GoWithAnUploadThatFails) {
+TEST_F(FoldersOfUploads, GoWithAnUploadThatFails) {
   dir_.makeDir("a");
   { const auto file = written("a/b/c/page", "text"); }
   EXPECT_EQ(names(), Names{"a"});
   EXPECT_TRUE(fs::is_empty(dir_ / "a"));
 }
 
-TEST_F(UploadFolders, AreNotManyAtOnce) {
+TEST_F(FoldersOfUploads, AreNotManyAtOnce) {
   UploadPlace place = placeAt("1/2/3/page");
   place.newFolders = 2;
   UploadFile file(place);
@@ -391,13 +391,13 @@ TEST_F(UploadFolders, AreNotManyAtOnce) {
   EXPECT_TRUE(fs::is_directory(dir_ / "1/2/3"));
 }
 
-TEST_F(UploadFolders, AreNotMadeForADeletion) {
+TEST_F(FoldersOfUploads, AreNotMadeForADeletion) {
   const auto file = fileAt("a/b/page");
   EXPECT_EQ(file->findExisting().error().code, ErrorCode::kNotFound);
   EXPECT_EQ(names(), Names{});
 }
 
-TEST_F(UploadFolders, WithAnythingInThemStay) {
+TEST_F(FoldersOfUploads, WithAnythingInThemStay) {
   dir_.write("a/other", "x");
   must(written("a/b/page", "text")->publish());
   removeFile("a/b/page");
@@ -405,7 +405,7 @@ TEST_F(UploadFolders, WithAnythingInThemStay) {
   EXPECT_TRUE(fs::exists(dir_ / "a/other"));
 }
 
-TEST_F(UploadFolders, ThatUploadsDoNotMakeStay) {
+TEST_F(FoldersOfUploads, ThatUploadsDoNotMakeStay) {
   dir_.write("a/page", "x");
   createFolders_ = false;
   removeFile("a/page");
@@ -421,7 +421,7 @@ TEST_F(UploadFolders, ThatUploadsDoNotMakeStay) {
   EXPECT_TRUE(fs::exists(dir_ / "a/b")) << "no upload could have made it";
 }
 
-TEST_F(UploadFolders, BehindALinkStay) {
+TEST_F(FoldersOfUploads, BehindALinkStay) {
   symlinks_ = SymlinkPolicy::kFollow;
   const TempDir outside;
   outside.write("in/page", "x");
@@ -431,7 +431,7 @@ TEST_F(UploadFolders, BehindALinkStay) {
   EXPECT_EQ(names(), Names{"link"});
 }
 
-TEST_F(UploadFolders, ThatADeletionTookFromUnderAnUploadAreMadeAnew) {
+TEST_F(FoldersOfUploads, ThatADeletionTookFromUnderAnUploadAreMadeAnew) {
   must(written("a/b/old", "old")->publish());
   const auto file = written("a/b/page", "text");
   removeFile("a/b/old");
@@ -441,7 +441,7 @@ TEST_F(UploadFolders, ThatADeletionTookFromUnderAnUploadAreMadeAnew) {
   EXPECT_TRUE(file->isStillSo());
 }
 
-TEST_F(UploadFolders, AnUploadBeforeItsFirstByteIsNotInTheirWay) {
+TEST_F(FoldersOfUploads, AnUploadBeforeItsFirstByteIsNotInTheirWay) {
   must(written("a/b/old", "old")->publish());
   const auto file = fileAt("a/b/page");
   removeFile("a/b/old");
@@ -451,7 +451,7 @@ TEST_F(UploadFolders, AnUploadBeforeItsFirstByteIsNotInTheirWay) {
   EXPECT_EQ(dir_.read("a/b/page"), "text");
 }
 
-TEST_F(UploadFolders, OfADeletionStayGoneForItsRecordUntilTheFileIsThereAgain) {
+TEST_F(FoldersOfUploads, OfADeletionStayGoneForItsRecordUntilTheFileIsThereAgain) {
   must(written("a/page", "old")->publish());
   const auto deletion = fileAt("a/page");
   must(deletion->findExisting());
