@@ -44,9 +44,9 @@ std::string digestOf(const ServingPlan& plan) {
 
 /// Made by the first process of this start of the service that asks.
 std::uint64_t instanceOf(DatabaseBoard& board) {
-  std::uint64_t made = board.instance;
+  std::uint64_t made = 0;
   const std::uint64_t mine = randomNumber() | 1;
-  return board.instance.compare_exchange_strong(made, mine) || made == 0 ? mine : made;
+  return board.instance.compare_exchange_strong(made, mine) ? mine : made;
 }
 
 FleetHost fleetHost(const WorkerSetup& setup) {
