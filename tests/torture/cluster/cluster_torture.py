@@ -116,7 +116,7 @@ class WebHost(ClusterCase):
 
     def test_frozen_and_woken(self):
         web = self.cluster.web[3]
-        self.endure("web host frozen", web.freeze, web.thaw, 2, self.IN_HAND, judge_pages=False, hold=8)
+        self.endure("web host frozen", web.freeze, web.thaw, 10, self.IN_HAND, judge_pages=False, hold=8)
 
 
 class Database(ClusterCase):
