@@ -10,8 +10,8 @@ namespace egalaxyd::postgres {
 namespace {
 
 /// Settings of each connection, whatever the operator's or the role's are. All that we look for has
-/// an index, which a plan made while a table was empty would not use: hence no enable_seqscan. A host
-/// that was frozen in a transaction holds what others wait for: the database ends it.
+/// an index, which a plan made while a table was empty would not use: hence no enable_seqscan. A
+/// host that was frozen in a transaction holds what others wait for: the database ends it.
 constexpr const char* kSettings =
     "-c synchronous_commit=on -c search_path=egalaxyd -c statement_timeout=0 -c lock_timeout=0 "
     "-c idle_in_transaction_session_timeout=5s -c client_min_messages=warning "

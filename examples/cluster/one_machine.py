@@ -34,13 +34,13 @@ class Failed(Exception):
     """A part did not become what it should; the text has its last words."""
 
 
-def missing(egalaxyd="egalaxyd"):
-    """What is not installed, in words; "" when all is there."""
+def missing(egalaxyd="egalaxyd", without=()):
+    """What is not installed, in words; "" when all is there but for programs that are not needed."""
     needed = {egalaxyd: "egalaxyd", POSTGRES / "postgres": "postgresql-15", "patroni": "patroni",
               "etcd": "etcd-server", "haproxy": "haproxy", "openssl": "openssl"}
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     return ", ".join(f"{name} (package {package})" for name, package in needed.items()
-                     if not shutil.which(str(name), path=path))
+                     if name not in without and not shutil.which(str(name), path=path))
 
 
 def eventually(state, patience=PATIENCE, pause=0.05):
