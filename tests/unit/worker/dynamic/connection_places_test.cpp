@@ -10,7 +10,7 @@ namespace egalaxyd {
 namespace {
 
 using Place = ConnectionPlaces::Place;
-using Waiting = ConnectionPlaces::Waiting;
+using Waiter = ConnectionPlaces::Waiting;
 
 TEST(ConnectionPlaces, AreGivenBackOnce) {
   const auto places = std::make_shared<ConnectionPlaces>(2);
@@ -32,8 +32,8 @@ TEST(ConnectionPlaces, WhoCameFirstIsFirstInTheLine) {
   EventLoop loop;
   Alarm alarm(loop);
   ConnectionPlaces places(0);
-  auto first = std::make_unique<Waiting>(places, alarm, 1);
-  const Waiting second(places, alarm, 2);
+  auto first = std::make_unique<Waiter>(places, alarm, 1);
+  const Waiter second(places, alarm, 2);
   EXPECT_TRUE(places.someWait());
   EXPECT_TRUE(first->isFirst());
   EXPECT_FALSE(second.isFirst());
@@ -45,14 +45,14 @@ TEST(ConnectionPlaces, AClientThatWantsManyHoldsUpNoOther) {
   EventLoop loop;
   Alarm alarm(loop);
   ConnectionPlaces places(0);
-  auto first = std::make_unique<Waiting>(places, alarm, 7);
-  const Waiting second(places, alarm, 7);
-  auto other = std::make_unique<Waiting>(places, alarm, 8);
+  auto first = std::make_unique<Waiter>(places, alarm, 7);
+  const Waiter second(places, alarm, 7);
+  auto other = std::make_unique<Waiter>(places, alarm, 8);
   first->haveTurn();
   first.reset();
   EXPECT_TRUE(other->isFirst());
   EXPECT_FALSE(second.isFirst());
-  const Waiting third(places, alarm, 9);
+  const Waiter third(places, alarm, 9);
   other.reset();
   EXPECT_TRUE(third.isFirst()) << "it has had no turn yet, 7 has";
 }
@@ -63,8 +63,8 @@ TEST(ConnectionPlaces, APlaceThatIsGivenBackWakesTheFirstAndThatOneTheNext) {
   Alarm secondAlarm(loop);
   const auto places = std::make_shared<ConnectionPlaces>(1);
   std::optional<Place> place(std::in_place, places);
-  auto first = std::make_unique<Waiting>(*places, firstAlarm, 1);
-  auto second = std::make_unique<Waiting>(*places, secondAlarm, 1);
+  auto first = std::make_unique<Waiter>(*places, firstAlarm, 1);
+  auto second = std::make_unique<Waiter>(*places, secondAlarm, 1);
   int woken = 0;
   const auto wait = [&](Alarm& alarm, int number) -> Task<void> {
     static_cast<void>(co_await alarm.wait());
@@ -88,10 +88,10 @@ TEST(ConnectionPlaces, WhoComesBeforeTheOneThatWasWokenIsWokenToo) {
   Alarm newAlarm(loop);
   const auto places = std::make_shared<ConnectionPlaces>(1);
   auto place = std::make_unique<Place>(places);
-  Waiting greedy(*places, oldAlarm, 7);
+  Waiter greedy(*places, oldAlarm, 7);
   greedy.haveTurn();
   place.reset();
-  const Waiting newcomer(*places, newAlarm, 8);
+  const Waiter newcomer(*places, newAlarm, 8);
   bool woken = false;
   const auto wait = [&]() -> Task<void> {
     static_cast<void>(co_await newAlarm.wait());
