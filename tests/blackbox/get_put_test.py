@@ -679,7 +679,7 @@ class Client(unittest.TestCase):
         self.assertEqual(complete("put", "a.gmi", "--t"), ["--timeout", "--token", "--trust"])
         self.assertEqual(complete("get", "--c"), ["--cert", "--connect"])
         self.assertEqual(complete("identity", ""), ["create", "show"])
-        self.assertEqual(complete("certificate", ""), ["create", "install", "list", "show"])
+        self.assertEqual(complete("certificate", ""), ["create", "install", "list", "show", "sync"])
 
 
 if __name__ == "__main__":

@@ -88,7 +88,10 @@ class LauncherTest : public testing::Test {
     return static_cast<pid_t>(pid.value_or(0));
   }
   static bool isGone(pid_t pid) {
-    return eventually([&] { return ::kill(pid, 0) != 0 && errno == ESRCH; });
+    return eventually([&] {
+      ::waitpid(pid, nullptr, WNOHANG);  // this process may have inherited it
+      return ::kill(pid, 0) != 0 && errno == ESRCH;
+    });
   }
 
   LauncherLab lab_;
