@@ -200,8 +200,10 @@ Response Upload::refusalOf(const Error& error) {
         fmt::format("At most {} folders are made for an upload", order_.place.newFolders));
   }
   if (isOperatorsBusiness(error)) {
-    uploads_.troubles_.log({error.code, "an upload failed: " + error.message +
-                                            "; look at the folder's owner and room"});
+    const bool isFolders = error.code != ErrorCode::kIo;
+    uploads_.troubles_.log(
+        {error.code, "an upload failed: " + error.message +
+                         (isFolders ? "; look at the folder's owner and room" : "")});
   }
   return uploadFailure(error);
 }
