@@ -59,7 +59,7 @@ function(stage_debian usr)
     file(RPATH_REMOVE FILE ${program})
   endforeach()
   file(RPATH_REMOVE
-    FILE ${CPACK_TEMPORARY_DIRECTORY}/postgresql/usr/lib/egalaxyd/libegalaxyd_postgresql.so)
+    FILE ${CPACK_TEMPORARY_DIRECTORY}/postgresql/usr/lib/egalaxyd/modules/libegalaxyd_postgresql.so)
   # The default configuration becomes the machine's own.
   file(READ ${usr}/share/egalaxyd/egalaxyd.toml configuration)
   string(REPLACE "root = \"capsule\"" "root = \"/usr/share/egalaxyd/capsule\"" configuration

@@ -17,8 +17,9 @@ constexpr const char* kModule = "libegalaxyd_postgresql.so";
 fs::path modulePath() {
   std::error_code failed;
   const fs::path programs = fs::read_symlink("/proc/self/exe", failed).parent_path();
-  const std::array<fs::path, 3> places{programs / kModule, programs / "../lib/egalaxyd" / kModule,
-                                       programs / ".." / EGALAXYD_LIBDIR / "egalaxyd" / kModule};
+  const std::array<fs::path, 3> places{
+      programs / kModule, programs / "../lib/egalaxyd/modules" / kModule,
+      programs / ".." / EGALAXYD_LIBDIR / "egalaxyd/modules" / kModule};
   for (const fs::path& place : places) {
     if (fs::exists(place, failed)) return place.lexically_normal();
   }
