@@ -486,6 +486,9 @@ class SharedStorageLaneTest : public StorageLaneTest {
  protected:
   using Moment = FaultyStorage::Moment;
 
+  /// Its threads use what is declared here.
+  ~SharedStorageLaneTest() override { thread_.reset(); }
+
   void start(std::size_t threads = 1, std::chrono::milliseconds patience = std::chrono::hours(1)) {
     startShared({.threads = threads, .patience = patience, .retryDelay = kRetry});
   }
