@@ -8,6 +8,7 @@
 Of each: what was acknowledged is there, what was refused is not, each host's files are the database's, and
 no page fails. The programs are those of $EGALAXYD_BIN_DIR; skipped (77) where a program is missing.
 """
+import atexit
 import os
 import pathlib
 import sys
@@ -45,6 +46,7 @@ class ClusterCase(unittest.TestCase):
         cls.cluster = Cluster(cls.folder.path, program("egalaxyd"), cls.network and cls.network(),
                               SETTINGS)
         cls.addClassCleanup(cls.cluster.stop)
+        atexit.register(cls.cluster.stop)  # at Ctrl-C unittest cleans nothing up
         cls.cluster.start()
 
     def setUp(self):
