@@ -177,9 +177,9 @@ class FloodOfRefusals : public testing::Test {
   std::map<int, int> flood(bool overSpartan, const std::vector<int>& wanted) {
     std::map<int, int> statuses;
     std::mutex mutex;
-    std::vector<std::jthread> threads;
     const Deadline deadline;
     std::atomic<bool> isThere = false;
+    std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
         while (!isThere && !deadline.passed()) {
@@ -194,6 +194,7 @@ class FloodOfRefusals : public testing::Test {
       const Reply reply = capsule.get("/");
       EXPECT_EQ(reply.status, 20) << reply;
     }
+    threads.clear();  // waits for them
     return statuses;
   }
 
