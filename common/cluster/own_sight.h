@@ -10,7 +10,7 @@
 
 namespace egalaxyd {
 
-class OwnSight final : public DatabaseSight {
+class OwnSight : public DatabaseSight {
  public:
   std::uint32_t timeline() const override { return timeline_; }
   void sawTimeline(std::uint32_t timeline) override {

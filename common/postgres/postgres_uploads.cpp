@@ -43,19 +43,6 @@ UploadRecord uploadOf(const Rows& rows, int row) {
   return record;
 }
 
-/// The paths beneath a prefix: those from `first` up to, but without, `last`, in byte order.
-struct PathRange {
-  explicit PathRange(std::string_view prefix) {
-    while (prefix.ends_with('/')) prefix.remove_suffix(1);
-    self = prefix;
-    first = self + '/';
-    last = self + static_cast<char>('/' + 1);
-  }
-  std::string self;
-  std::string first;
-  std::string last;
-};
-
 /// What a row of uploads or pending_uploads tells of a file.
 struct CountedFile {
   std::string host;

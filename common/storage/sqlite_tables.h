@@ -18,26 +18,17 @@
 
 #include "common/storage/sqlite_handle.h"
 #include "common/storage/storage.h"
+#include "common/storage/stored_values.h"
 
 namespace egalaxyd::sqlite {
 
-inline std::int64_t seconds(WallTime time) { return time.time_since_epoch().count(); }
-
-// A number that no version of this program wrote, and that others could not count with.
-inline constexpr std::int64_t kYear9999 = 253'402'300'799;
-inline WallTime wallTime(std::int64_t value) {
-  return WallTime(std::chrono::seconds(std::clamp<std::int64_t>(value, 0, kYear9999)));
-}
-inline std::uint64_t count(std::int64_t value) {
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
-}
-
-/// Bytes of a text that are read: more than any that this program writes.
-inline constexpr std::size_t kLongest = 8192;
-
-inline Error noSuchUser(std::string_view id) {
-  return {ErrorCode::kNotFound, fmt::format("no user {}", id)};
-}
+using stored::count;
+using stored::kLongest;
+using stored::noPending;
+using stored::noSuchUser;
+using stored::PathRange;
+using stored::seconds;
+using stored::wallTime;
 
 /// A row of `uploads`, from the columns that sqlite_uploads.cpp names.
 Result<std::int64_t> insertUpload(SqliteConnection& db, const UploadRecord& record, bool latest);

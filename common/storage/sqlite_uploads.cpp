@@ -34,23 +34,6 @@ UploadRecord uploadOf(const SqliteQuery& row) {
   return record;
 }
 
-/// The paths beneath a prefix: those from `first` up to, but without, `last`, in byte order.
-struct PathRange {
-  explicit PathRange(std::string_view prefix) {
-    while (prefix.ends_with('/')) prefix.remove_suffix(1);
-    self = prefix;
-    first = self + '/';
-    last = self + static_cast<char>('/' + 1);
-  }
-  std::string self;
-  std::string first;
-  std::string last;
-};
-
-Error noPending(std::int64_t id) {
-  return {ErrorCode::kNotFound, fmt::format("no pending upload {}", id)};
-}
-
 /// Whether upload_sums follows what is at or beneath `prefix`.
 Result<bool> isSummed(SqliteConnection& db, std::string_view host, std::string_view prefix) {
   SqliteQuery query(db, "SELECT 1 FROM upload_prefixes WHERE host = ? AND prefix = ?", host,
