@@ -14,8 +14,8 @@
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
 #include "common/base/unique_fd.h"
+#include "common/file/real_path.h"
 #include "worker/dynamic/script_path.h"
-#include "worker/file/real_path.h"
 
 namespace egalaxyd {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/follower/content_tools.h"
+#include "common/content/content_tools.h"
 
 #include <algorithm>
 #include <map>
@@ -9,13 +9,13 @@
 
 #include "common/base/path.h"
 #include "common/base/sha256.h"
+#include "common/content/keep_order.h"
+#include "common/content/old_file.h"
+#include "common/content/upload_mark.h"
+#include "common/content/upload_place.h"
+#include "common/file/private_files.h"
+#include "common/file/server_files.h"
 #include "common/wire/media_type.h"
-#include "worker/file/private_files.h"
-#include "worker/file/server_files.h"
-#include "worker/upload/old_file.h"
-#include "worker/upload/upload_mark.h"
-#include "worker/upload/upload_order.h"
-#include "worker/upload/upload_place.h"
 
 namespace egalaxyd {
 namespace {
