@@ -190,8 +190,9 @@ class DatabaseEngine {
   /// All that the SQLite database `file` of a stopped server keeps, into the shared one, in one
   /// transaction. kExists where that holds what the file does not, unless `merge`: then first_seen
   /// is the earlier, last_seen the later, visits are added up, the newest metadata stays, uploads
-  /// are appended and the later one is the latest of its place. A file that was copied before
-  /// brings nothing twice. Of one thread; blocks as long as it takes.
+  /// are appended and the later one is the latest of its place. What a file brought before it does
+  /// not bring twice: of users whose first visit is that of an earlier copy, later visits alone
+  /// count. Of one thread; blocks as long as it takes.
   virtual Result<CopiedRows> copyFrom(const DatabaseAccess& access,
                                       const std::filesystem::path& file, bool merge,
                                       UploadFolders& folders) const = 0;

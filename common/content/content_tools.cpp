@@ -163,9 +163,7 @@ class Import {
 
   /// The record's id.
   Result<std::int64_t> commit(const UploadRecord& record, const NewContent& content) {
-    StorageKeys keys{placeKey(record.host, record.path)};
-    if (keep_) keys.push_back(quotaKey(record.host, keep_->mount));
-    return repeated(keys, [&]() -> Result<std::int64_t> {
+    return repeated({placeKey(record.host, record.path)}, [&]() -> Result<std::int64_t> {
       const auto before = storage_.latestUpload(record.host, record.path);
       if (!before) return before.error();
       const std::string old = *before ? (*before)->sha256 : "";

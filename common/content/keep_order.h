@@ -23,7 +23,7 @@ struct KeepOrder {
 std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount);
 
 /// Keeps what an announced upload replaces, of which `before` is the record, where the storage
-/// holds its content: in its transaction, whose keys have the mount's quotaKey().
+/// holds its content: in its transaction, whose keys have its placeKey().
 Result<void> keepHeldVersion(Storage& storage, std::int64_t pending, const UploadRecord& before,
                              const KeepOrder& order);
 

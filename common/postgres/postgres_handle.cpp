@@ -34,10 +34,9 @@ struct Meaning {
 Meaning meaningOf(std::string_view state) {
   // Those that a second run meets no more: what was in the way has been committed meanwhile.
   if (state == "40001" || state == "40P01" || state == "23505" || state == "23503" ||
-      state == "EG001") {
+      state == "55P03") {
     return {ErrorCode::kAgain, "another transaction was in the way"};
   }
-  if (state == "55P03") return {ErrorCode::kBusy, "another connection holds the lock"};
   if (state == "53100" || state == "53200") {
     return {ErrorCode::kNoSpace, "no space left at the database; free some"};
   }
@@ -52,10 +51,10 @@ Meaning meaningOf(std::string_view state) {
 }
 
 /// Whether the connection is of no use after it: the server shuts down, is none that may be written
-/// to any more, or ends us.
+/// to any more, or ends us; or its lane was shut out (EG001).
 bool endsConnection(std::string_view state, std::string_view severity) {
   return severity == "FATAL" || severity == "PANIC" || state.starts_with("08") ||
-         state.starts_with("57P") || state == "25006" || state == "53300";
+         state.starts_with("57P") || state == "25006" || state == "53300" || state == "EG001";
 }
 
 std::string_view orEmpty(const char* text) {

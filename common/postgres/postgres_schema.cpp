@@ -146,11 +146,13 @@ constexpr const char* kTables = R"(
   CREATE INDEX versions_place ON egalaxyd.versions(host, path, upload);
   CREATE INDEX versions_mount ON egalaxyd.versions(host, mount, ended);
   CREATE INDEX versions_expire ON egalaxyd.versions(expires) WHERE expires IS NOT NULL;
+  -- Sums have a row for each lane that has added to them, so that none waits for another's row.
   CREATE TABLE egalaxyd.version_sums(
     host text NOT NULL,
     mount text NOT NULL,
+    lane text NOT NULL,
     bytes bigint NOT NULL,
-    PRIMARY KEY(host, mount)
+    PRIMARY KEY(host, mount, lane)
   ) WITH (fillfactor = 50);
 
   -- Quotas: what is kept below the prefixes that have one, summed up as it comes and goes.
@@ -163,9 +165,10 @@ constexpr const char* kTables = R"(
     host text NOT NULL,
     prefix text NOT NULL,
     user_id text NOT NULL,  -- '': those without one; '*': all together
+    lane text NOT NULL,
     bytes bigint NOT NULL,
     files bigint NOT NULL,
-    PRIMARY KEY(host, prefix, user_id)
+    PRIMARY KEY(host, prefix, user_id, lane)
   ) WITH (fillfactor = 50);
 
   CREATE TABLE egalaxyd.hosts(
@@ -178,6 +181,17 @@ constexpr const char* kTables = R"(
     started bigint NOT NULL,
     seen timestamptz NOT NULL
   ) WITH (fillfactor = 10);
+  -- What was copied from single hosts: whence, and the visits that each user of theirs had then,
+  -- who is known by the second of the first one.
+  CREATE TABLE egalaxyd.copies(source text PRIMARY KEY);
+  CREATE TABLE egalaxyd.copied_visits(
+    id text NOT NULL,  -- there
+    first_seen bigint NOT NULL,
+    user_id text NOT NULL REFERENCES egalaxyd.users ON DELETE CASCADE,
+    visits bigint NOT NULL,
+    PRIMARY KEY(id, first_seen)
+  );
+  CREATE INDEX copied_visits_user ON egalaxyd.copied_visits(user_id);
   CREATE TABLE egalaxyd.certificates(
     host text PRIMARY KEY,
     certificate text NOT NULL,

@@ -201,6 +201,10 @@ class Capsule:
     def signal(self, number):
         self._process.send_signal(number)
 
+    def signal_all(self, number):
+        """To the master and all its processes."""
+        os.killpg(self._process.pid, number)
+
     def kill(self):
         """SIGKILL for the master and every worker, in one call."""
         with contextlib.suppress(ProcessLookupError):

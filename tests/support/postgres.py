@@ -93,9 +93,31 @@ class Postgres:
         return self._run("psql", "-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database,
                          "-X", "-q", "-At", "-c", statement).strip()
 
+    def session(self):
+        """A session that stays, and keeps its locks until close()."""
+        return Session(["psql", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-d",
+                        "egalaxyd", "-X", "-q", "-At"], self._account)
+
     def socket_url(self):
         return f"postgresql://egalaxyd@/egalaxyd?host={self.folder}&port={self.port}"
 
     def tcp_url(self):
         return f"postgresql://egalaxyd@localhost:{self.port}/egalaxyd?sslmode=disable"
 
+
+class Session:
+    def __init__(self, command, account):
+        self._process = subprocess.Popen(
+            [programs() / command[0], *command[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, cwd="/", **account)
+
+    def run(self, statements):
+        """They are done when it returns."""
+        self._process.stdin.write(f"{statements};\n\\echo done\n")
+        self._process.stdin.flush()
+        while self._process.stdout.readline() not in ("done\n", ""):
+            pass
+
+    def close(self):
+        """What it holds is given up."""
+        self._process.communicate()

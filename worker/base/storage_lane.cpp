@@ -110,6 +110,7 @@ void StorageLane::runThread(Engine& engine) {
     const bool looks = !last && looksAgain(engine);
     if (!engine.writers.empty() || (due && !apart) || looks) runGroup(engine, Access::kWrite);
     if (due && apart) writeVisits(engine);
+    if (!last && lookIsDue(engine)) look(engine);
   }
 }
 
@@ -124,8 +125,13 @@ bool StorageLane::looksAgain(const Engine& engine) const {
 Clock::time_point StorageLane::nextDuty(const Engine& engine) const {
   if (looksAgain(engine)) return engine.nextGroup;
   const MutexLock lock(mutex_);
-  const Clock::time_point opens = engine.storage ? Clock::time_point::max() : engine.nextOpen;
-  return visits_.empty() ? opens : std::min(opens, visitsDue_);
+  const Clock::time_point idle = options_.shared ? engine.nextLook : Clock::time_point::max();
+  const Clock::time_point next = engine.storage ? idle : engine.nextOpen;
+  return visits_.empty() ? next : std::min(next, visitsDue_);
+}
+
+bool StorageLane::lookIsDue(const Engine& engine) const {
+  return options_.shared && engine.storage && Clock::now() >= engine.nextLook;
 }
 
 bool StorageLane::visitsAreDue(bool last) const {
@@ -164,6 +170,7 @@ void StorageLane::runGroup(Engine& engine, Access access) {
     putBack({});
   }
   if (turn) turn.unlock();
+  if (writes && options_.shared) engine.nextLook = Clock::now() + options_.shared->lookEvery;
   if (engine.storage) note(engine, engine.storage->trouble(), access);
   if (mayRunAgain(done)) return runAgainLater(engine, std::move(jobs), done.error());
   engine.repeats = 0;
@@ -252,6 +259,14 @@ void StorageLane::writeVisits(Engine& engine) {
   if (!counted && counted.error().code != ErrorCode::kInvalid) putBack(std::move(visits));
 }
 
+/// A thread that writes would notice by itself.
+void StorageLane::look(Engine& engine) {
+  engine.nextLook = Clock::now() + options_.shared->lookEvery;
+  static_cast<void>(engine.storage->look());
+  const auto trouble = engine.storage->trouble();
+  note(engine, trouble, trouble ? Access::kWrite : Access::kRead);
+}
+
 void StorageLane::openStorage(Engine& engine) {
   const Clock::time_point now = Clock::now();
   if ((engine.storage && !engine.reopenNeeded) || now < engine.nextOpen) return;
@@ -265,6 +280,7 @@ void StorageLane::openStorage(Engine& engine) {
     return;
   }
   engine.storage = std::move(opened).value();
+  if (options_.shared) engine.nextLook = now + options_.shared->lookEvery;
   // If it was open before, only the next job shows whether opening it anew helped.
   if (!wasOpen) note(engine, {}, Access::kWrite);
 }
@@ -320,7 +336,8 @@ void StorageLane::complain(const std::optional<Error>& trouble) {
     return;
   }
   if (Clock::now() < nextComplaint_) return;
-  const bool waits = options_.shared && trouble->code == ErrorCode::kBusy;
+  const bool waits =
+      options_.shared && (trouble->code == ErrorCode::kBusy || trouble->code == ErrorCode::kAgain);
   spdlog::error("storage: {}; what needs it {} until it works again", trouble->message,
                 waits ? "waits" : "is refused");
   nextComplaint_ = Clock::now() + kComplaintGap;

@@ -32,6 +32,8 @@ struct SharedEngineRules {
   std::chrono::milliseconds patience{
       45'000};  ///< how long a job may wait for an engine that is away
   std::chrono::milliseconds retryDelay{250};  ///< between attempts meanwhile
+  /// How often a thread without work looks whether the engine has forgotten what it acknowledged.
+  std::chrono::milliseconds lookEvery{10'000};
 };
 
 struct StorageLaneOptions {
@@ -161,6 +163,7 @@ class StorageLane {
     Clock::time_point nextOpen = {};
     unsigned repeats = 0;  ///< groups that were put back, without one in between that was not
     Clock::time_point nextGroup = {};
+    Clock::time_point nextLook = {};
     std::optional<Clock::time_point> awaySince = {};
   };
 
@@ -187,6 +190,7 @@ class StorageLane {
   Clock::time_point nextDuty(const Engine& engine) const;
   bool looksAgain(const Engine& engine) const;
   bool visitsAreDue(bool last) const;
+  bool lookIsDue(const Engine& engine) const;
   void sortJobs(Engine& engine, bool all);
   void runGroup(Engine& engine, Access access);
   Result<void> begin(Engine& engine, Access access, const Jobs& jobs);
@@ -197,6 +201,7 @@ class StorageLane {
   Visits takeVisits();
   Result<void> addVisits(Storage& storage, const Visits& visits);
   void writeVisits(Engine& engine);
+  void look(Engine& engine);
   void putBack(Visits visits);
   std::chrono::milliseconds pauseBefore(unsigned repeat, const Error& error) const;
   std::optional<Error> troubleOf(const Engine& engine) const;

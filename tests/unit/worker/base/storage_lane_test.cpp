@@ -514,6 +514,10 @@ class SharedStorageLaneTest : public StorageLaneTest {
   /// On a storage thread.
   std::optional<Error> next(Moment moment, const StorageKeys& keys) {
     const MutexLock lock(mutex_);
+    if (moment == Moment::kLook) {
+      ++looks_;
+      return forgot_ ? std::optional(Error{ErrorCode::kIo, "it has forgotten"}) : std::nullopt;
+    }
     if (moment == Moment::kBegin) keys_.push_back(keys);
     if (moment == Moment::kBegin && away_) return Error{ErrorCode::kBusy, "it is away"};
     if (moment == Moment::kBegin || commits_.empty()) return std::nullopt;
@@ -524,6 +528,14 @@ class SharedStorageLaneTest : public StorageLaneTest {
   void setAway(bool away) {
     const MutexLock lock(mutex_);
     away_ = away;
+  }
+  int looks() {
+    const MutexLock lock(mutex_);
+    return looks_;
+  }
+  void forget() {
+    const MutexLock lock(mutex_);
+    forgot_ = true;
   }
   void nextCommits(std::deque<ErrorCode> codes) {
     const MutexLock lock(mutex_);
@@ -544,6 +556,8 @@ class SharedStorageLaneTest : public StorageLaneTest {
   std::chrono::milliseconds visitDelay_ = std::chrono::hours(1);
   Mutex mutex_;
   bool away_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  bool forgot_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  int looks_ EGALAXYD_GUARDED_BY(mutex_) = 0;
   std::deque<ErrorCode> commits_ EGALAXYD_GUARDED_BY(mutex_);
   std::vector<StorageKeys> keys_ EGALAXYD_GUARDED_BY(mutex_);
 };
@@ -636,6 +650,15 @@ TEST_F(SharedStorageLaneTest, TheJobsOfAnEngineThatHasForgottenAreRefused) {
   const auto refused = ask([](Storage&) { return Result<void>(); });
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kIo);
+}
+
+TEST_F(SharedStorageLaneTest, AnIdleEngineIsLookedAtAndSaysThatItHasForgotten) {
+  startShared({.threads = 2, .retryDelay = kRetry, .lookEvery = kRetry});
+  EXPECT_TRUE(eventually([&] { return looks() > 4; }));
+  EXPECT_EQ(attempts(), 0u) << "without a transaction";
+  EXPECT_EQ(thread_->lastError(), "");
+  forget();
+  EXPECT_TRUE(eventually([&] { return thread_->lastError() == "it has forgotten"; }));
 }
 
 TEST_F(SharedStorageLaneTest, TakesTheKeysOfAGroupBeforeItBegins) {

@@ -484,6 +484,28 @@ TEST_F(ExchangeTest, AnUploadThatYieldsIsAnswered) {
   EXPECT_EQ(ended_, 1);
 }
 
+TEST_F(ExchangeTest, AnUploadThatIsWholeDoesNotYield) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhello"});
+  site_->seen[0].body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  exchange_->yield();
+  EXPECT_EQ(client_.got, "");
+  std::move(*site_->kept).send(Response::gemtext("stored\n"));
+  EXPECT_EQ(client_.got, "2 text/gemini\r\nstored\n");
+}
+
+TEST_F(ExchangeTest, AnUploadThatIsWholeIsNeverSaidNotToBeStored) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhello"});
+  site_->seen[0].body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got, "5 It may have been stored: look before you try again\r\n");
+  std::move(*site_->kept).send(Response::gemtext("too late\n"));
+  EXPECT_EQ(ended_, 1);
+}
+
 TEST_F(ExchangeTest, AnAnswerThatYieldsDoesNotLookWhole) {
   client_.takes = 5;
   site_->answer = Response::gemtext("content\n");
