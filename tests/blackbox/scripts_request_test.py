@@ -103,6 +103,7 @@ class Paths(ScriptCase):
     def test_a_file_that_is_not_executable_is_not_there(self):
         self.script("plain", ENV, 0o644)
         self.assert_refused(self.ask("/cgi-bin/plain"), 51)
+        self.assert_logged('cgi "/cgi-bin/plain": it is not executable')
 
     def test_a_hidden_file_is_not_there(self):
         for name in (".env", ".folder/env"):

@@ -33,10 +33,17 @@ std::variant<ProgramPlace, Response> Programs::admit(const IpAddress& client) {
   // What another worker claims leaves a quarter to the others.
   const std::int64_t most = limits_.requests;
   if (shared_.held(Gauge::kProgramRequests, slot_, most - most / 4) >= most) {
+    fullness_.warn(
+        "a client got 41: scripts and applications have all the requests that they may "
+        "have at once (dynamic.requests)");
     return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
   }
   const IpAddress key = client.limitKey();
   if (!shared_.takeAddress(slot_, PerAddress::kProgramRequests, key, limits_.requestsPerIp)) {
+    greed_.warn(
+        fmt::format("{} got 44: it has as many requests to scripts and applications as one "
+                    "address may have at once (dynamic.requests_per_ip)",
+                    client.text(addressMask_)));
     return Response::failure(Status::kSlowDown, kTooManyWait);
   }
   counters_.add(Gauge::kProgramRequests, 1);

@@ -21,9 +21,9 @@ namespace {
 
 /// What the client gets where a script was not started; nullopt: it has left.
 std::optional<Response> notStarted(const std::string& name, const Error& error,
-                                   WorkerSlot& counters) {
+                                   Programs& programs) {
   if (error.code == ErrorCode::kIo) return std::nullopt;
-  counters.add(Counter::kScriptsRefused);
+  programs.counters().add(Counter::kScriptsRefused);
   switch (error.code) {
     case ErrorCode::kNotFound:
       spdlog::info("{}: {}", name, error.message);
@@ -32,7 +32,7 @@ std::optional<Response> notStarted(const std::string& name, const Error& error,
       spdlog::error("{}: {}", name, error.message);
       return Response::failure(Status::kCgiError, "The application cannot be run");
     case ErrorCode::kBusy:
-      spdlog::warn("{}: {}", name, error.message);
+      programs.fullness().warn(fmt::format("{}: {}; the client got 41", name, error.message));
       break;
     default:
       spdlog::error("{}: {}", name, error.message);
@@ -73,6 +73,9 @@ Task<void> CgiSite::serve(std::string user, Request request, Responder reply, Pr
                           Services& services) const {
   auto script = co_await find(user, request, services);
   if (!script) {
+    if (script.error().code == ErrorCode::kPermission) {
+      spdlog::info("cgi \"{}\": {}", logQuote(request.path), script.error().message);
+    }
     co_return std::move(reply).send(
         script.error().code == ErrorCode::kNoSpace ? busyFailure() : Response::notFound());
   }
@@ -153,7 +156,7 @@ Task<void> CgiSite::run(Call call, Services& services) const {
   unwanted->onRequest({});
   call.body = {};
   if (!script) {
-    auto refusal = notStarted(name, script.error(), services.programs.counters());
+    auto refusal = notStarted(name, script.error(), services.programs);
     if (refusal) std::move(call.reply).send(std::move(*refusal));
     co_return;
   }
