@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/base/random_number.h"
 #include "common/shared/script_names.h"
 
 namespace egalaxyd {
@@ -54,7 +55,10 @@ void Programs::connect(std::size_t number, UniqueFd channel) {
   if (number < links_.size()) links_[number]->connect(std::move(channel));
 }
 
-std::string Programs::newSpoolName() { return fmt::format("{}-{}", worker_, ++spooled_); }
+/// Scripts' accounts can open what is in the folder, but not list it.
+std::string Programs::newSpoolName() {
+  return fmt::format("{}-{}-{}", worker_, ++spooled_, randomNumber());
+}
 
 std::size_t Programs::running() const {
   std::size_t all = 0;

@@ -44,7 +44,7 @@ class Programs {
   RareError& fullness() { return fullness_; }
   AddressMask addressMask() const { return addressMask_; }
   const std::filesystem::path& spoolFolder() const { return spool_; }
-  /// That no other body has: the worker's id and a number.
+  /// That no other body has, and nobody can guess: the worker's id, a number, a random one.
   std::string newSpoolName();
 
   /// Scripts that have not ended, whoever waits for them.
