@@ -151,7 +151,10 @@ Task<void> CgiSite::run(Call call, Services& services) const {
       "cgi \"{}\"", logQuote(facts.mount + (facts.script.empty() ? "" : "/") + facts.script));
   const std::uint32_t number = order.run;
   const auto unwanted = request.cancellation;
-  if (!call.hasBody) unwanted->onRequest([&launcher, number] { launcher.stop(number); });
+  if (!call.hasBody) {
+    if (unwanted->requested()) co_return;
+    unwanted->onRequest([&launcher, number] { launcher.stop(number); });
+  }
   auto script = co_await launcher.run(std::move(order), name);
   unwanted->onRequest({});
   call.body = {};

@@ -175,6 +175,13 @@ TEST_F(CgiSiteTest, StopsWhatNobodyWaitsForAnyMore) {
   EXPECT_EQ(harness_.shared().total(Gauge::kProgramRequests), 0);
 }
 
+TEST_F(CgiSiteTest, AsksForNothingWhereTheClientHasLeftMeanwhile) {
+  cancellation_->request();
+  ask(get("/cgi-bin/env"));
+  EXPECT_EQ(header(), "none");
+  EXPECT_FALSE(launcher_.wasAsked());
+}
+
 TEST_F(CgiSiteTest, GivesABodyAsAFileThatGoesWhenTheScriptHasIt) {
   args_.upload.emplace();
   args_.upload->rules.anyone = true;
