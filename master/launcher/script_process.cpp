@@ -213,6 +213,21 @@ pid_t forkBlocked() {
   return pid;
 }
 
+/// RLIM_INFINITY also where nobody can tell.
+rlim_t hardRealtimeLimit(pid_t pid) {
+  // prlimit(2) would not tell root without its capabilities of another account's process.
+  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  constexpr std::string_view kName = "Max realtime timeout";
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(kName)) continue;
+    std::istringstream values(line.substr(kName.size()));
+    std::string soft;  // may be "unlimited"
+    rlim_t hard = 0;
+    return values >> soft >> hard ? hard : RLIM_INFINITY;
+  }
+  return RLIM_INFINITY;
+}
+
 [[noreturn]] void beScript(const ScriptOrder& order, Invocation& program, pid_t launcher,
                            int output, int errors, int report) {
   leaveLauncher(launcher, order.tag);
@@ -263,17 +278,13 @@ std::optional<StartFailure> readStartFailure(int report) {
 }
 
 std::uint64_t tagOf(pid_t pid) {
-  // prlimit(2) would not tell root without its capabilities of another account's process.
-  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
-  constexpr std::string_view kName = "Max realtime timeout";
-  for (std::string line; std::getline(limits, line);) {
-    if (!line.starts_with(kName)) continue;
-    std::istringstream values(line.substr(kName.size()));
-    rlim_t soft = 0;
-    rlim_t hard = 0;
-    return values >> soft >> hard && hard > kTagBase ? hard - kTagBase : 0;
-  }
-  return 0;
+  const rlim_t limit = hardRealtimeLimit(pid);
+  return limit > kTagBase && limit != RLIM_INFINITY ? limit - kTagBase : 0;
+}
+
+bool isOfScript(pid_t pid) {
+  rlimit own{};
+  return ::getrlimit(RLIMIT_RTTIME, &own) == 0 && hardRealtimeLimit(pid) < own.rlim_max;
 }
 
 }  // namespace egalaxyd

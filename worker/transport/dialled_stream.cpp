@@ -1,5 +1,6 @@
 #include "worker/transport/dialled_stream.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -18,6 +19,10 @@
 
 namespace egalaxyd {
 namespace {
+
+/// Records without data in a row: OpenSSL goes on reading them for as long as there are some, and
+/// key updates, tickets and warnings may come without end. A handshake takes ten.
+constexpr std::size_t kMostFruitlessRecords = 64;
 
 using SslContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 
@@ -69,6 +74,8 @@ DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledConte
   ssl_ = SSL_new(context_->context_);
   if (ssl_ == nullptr || SSL_set_fd(ssl_, socket_.get()) != 1) throw std::bad_alloc();
   SSL_set_connect_state(ssl_);
+  SSL_set_msg_callback(ssl_, onMessage);
+  SSL_set_msg_callback_arg(ssl_, this);
   // RFC 6066: an address is no server name.
   const bool isAddress = IpAddress::parse(name).has_value();
   if (!name.empty() && !isAddress) {
@@ -86,6 +93,14 @@ DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledConte
 }
 
 DialledStream::~DialledStream() { SSL_free(ssl_); }
+
+/// After too many records without data OpenSSL finds no socket to read from.
+void DialledStream::onMessage(int isOurs, int, int type, const void*, std::size_t, SSL* ssl,
+                              void* stream) {
+  if (isOurs != 0 || type != SSL3_RT_HEADER) return;
+  if (++static_cast<DialledStream*>(stream)->fruitless_ <= kMostFruitlessRecords) return;
+  BIO_set_fd(SSL_get_rbio(ssl), -1, BIO_NOCLOSE);
+}
 
 DialledStream::State DialledStream::fail(std::string why) {
   fault_ = std::move(why);
@@ -133,6 +148,7 @@ bool DialledStream::isKnown() {
 }
 
 DialledStream::Moved DialledStream::outcomeOf(int result) {
+  if (fruitless_ > kMostFruitlessRecords) return {fail("sends records without data"), 0};
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
@@ -165,7 +181,9 @@ DialledStream::Moved DialledStream::receive(std::span<char> room) {
   const ErrorQueue errors;
   std::size_t got = 0;
   const int result = SSL_read_ex(ssl_, room.data(), room.size(), &got);
-  return result == 1 ? Moved{State::kDone, got} : outcomeOf(result);
+  if (result != 1) return outcomeOf(result);
+  fruitless_ = 0;
+  return {State::kDone, got};
 }
 
 }  // namespace egalaxyd

@@ -404,19 +404,25 @@ TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatHasGone) {
   EXPECT_TRUE(eventually([&] { return lab_.running().empty(); }));
 }
 
-TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatDoesNotRead) {
+TEST_F(LauncherTest, ReportsAWorkerThatDoesNotReadAndStopsItsRuns) {
   lab_.mount().processes = 1;
   lab_.plan.queue = 0;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
-  const WorkerPeer worker = lab_.worker();
-  worker.ask(ask("it", 1));
+  const WorkerPeer deaf = lab_.worker(/*id=*/7);
+  deaf.ask(ask("it", 1));
   const pid_t main = numberIn("main");
   EXPECT_TRUE(eventually([&] {
-    for (int i = 0; i < 1000; ++i) worker.offer(encode(WorkerAsks(ask("it", 2))));
-    return lab_.running().empty();
+    for (int i = 0; i < 1000; ++i) deaf.offer(encode(WorkerAsks(ask("it", 2))));
+    return lab_.master->hasPacket();
   }));
+  EXPECT_EQ(lab_.report<WorkerLied>()->worker, 7);
   EXPECT_TRUE(isGone(main));
+  WorkerPeer other = lab_.worker(/*id=*/8);
+  EXPECT_TRUE(eventually([&] {
+    other.ask(ask("it"));
+    return other.next<ScriptStarted>().has_value();
+  }));
 }
 
 TEST_F(LauncherTest, LeavesNothingOfManyRuns) {
@@ -583,6 +589,20 @@ TEST_F(LauncherTest, LeavesOrphansThatItsParentFindsWhenItIsKilled) {
   EXPECT_TRUE(isGone(daemon));
   EXPECT_EQ(::kill(stranger, SIGKILL), 0) << "it is no script's";
   EXPECT_EQ(::waitpid(stranger, nullptr, 0), stranger);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+TEST_F(LauncherTest, LeavesNoOrphanThatHasSpoiltItsTag) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  lab_.start();
+  lab_.script("daemon", "#!/bin/sh\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\nprlimit --pid $$ --rttime=7:7\n(setsid ./daemon &)\nsleep 1000\n");
+  WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it"));
+  const pid_t daemon = numberIn("number");
+  lab_.kill();
+  EXPECT_TRUE(eventually([] { return !endOrphans() && childrenHere().empty(); }));
+  EXPECT_TRUE(isGone(daemon));
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
