@@ -282,7 +282,7 @@ Result<LaneMark> Lane::fence() {
   Connection& db = *connection_;
   // For all of the connection's time: one that waits longer would be served although its host is
   // frozen, and hold what others want for as long again.
-  db.later("SET lock_timeout = '2s'");
+  db.later("SET lock_timeout = '1s'");
   db.later("BEGIN");
   const auto row = db.query("SELECT epoch, number FROM fence($1)", name_);
   if (!row)

@@ -70,7 +70,7 @@ Result<std::uint64_t> SqliteStorage::expireMetadata(WallTime lastSeen, std::size
   return atomically(*this, Access::kWrite, [&]() -> Result<std::uint64_t> {
     auto done = db_.run(
         "DELETE FROM metadata WHERE (user, key) IN (SELECT user, key FROM users "
-        "JOIN metadata ON user = id WHERE last_seen < ? LIMIT ?)",
+        "CROSS JOIN metadata ON user = id WHERE last_seen < ? LIMIT ?)",
         seconds(lastSeen), static_cast<std::int64_t>(most));
     if (!done) return done.error();
     return db_.changes();

@@ -27,6 +27,16 @@ void merge(Visit& into, const Visit& visit) {
   into.claimed = visit.claimed;
 }
 
+/// Takes away what does not go with the first of `jobs`.
+template <class IsAlone>
+Jobs takeRest(Jobs& jobs, IsAlone isAlone) {
+  auto rest = std::find_if(jobs.begin(), jobs.end(), isAlone);
+  if (rest != jobs.end() && rest == jobs.begin()) ++rest;
+  Jobs taken(std::make_move_iterator(rest), std::make_move_iterator(jobs.end()));
+  jobs.erase(rest, jobs.end());
+  return taken;
+}
+
 }  // namespace
 
 StorageLane::StorageLane(EventLoop& loop, Open open, StorageLaneOptions options)
@@ -142,8 +152,11 @@ bool StorageLane::visitsAreDue(bool last) const {
 /// `all`: no later group would take what is left.
 void StorageLane::sortJobs(Engine& engine, bool all) {
   constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-  const std::size_t most = options_.shared && !all ? options_.shared->groupLimit : kAll;
-  for (auto& job : queue_.takeAll(most)) {
+  const bool isBounded = options_.shared && !all;
+  Jobs jobs = queue_.takeAll(isBounded ? options_.shared->groupLimit : kAll);
+  const auto isAlone = [](const auto& job) { return static_cast<const Request&>(*job).alone; };
+  if (isBounded) queue_.putBack(takeRest(jobs, isAlone));
+  for (auto& job : jobs) {
     const bool reads = static_cast<const Request&>(*job).access == Access::kRead;
     (reads ? engine.readers : engine.writers).push_back(std::move(job));
   }
@@ -222,7 +235,12 @@ bool StorageLane::mayRunAgain(const Result<void>& done) const {
 
 /// Those whose patience is over are answered, wherever they wait; the others go back to the queue.
 void StorageLane::runAgainLater(Engine& engine, Jobs jobs, const Error& error) {
-  for (auto& job : queue_.takeAll()) jobs.push_back(std::move(job));
+  Jobs waiting = queue_.takeAll();
+  if (error.code == ErrorCode::kAgain) {
+    for (const auto& job : jobs) static_cast<Request&>(*job).alone = true;
+    std::swap(jobs, waiting);
+  }
+  for (auto& job : waiting) jobs.push_back(std::move(job));
   const Clock::time_point now = Clock::now();
   const auto mayWait = [&](const std::unique_ptr<Job>& job) {
     return !givenUp_ && static_cast<const Request&>(*job).until > now;

@@ -70,8 +70,9 @@ struct StorageLaneOptions {
 /// With an engine that several hosts share, each thread has a storage of its own, and a group is
 /// what waited when it began, since its keys are taken first. A group of which nothing happened
 /// (kAgain), and one whose engine is away (kBusy), goes back to the queue and runs again, on
-/// whichever thread; a job that has waited for longer than the patience is answered kIo. kUnknown
-/// is answered as it is: nobody can tell whether the group happened.
+/// whichever thread: after kAgain each of its jobs by itself and behind what waits, so that none
+/// waits for what only another wants. A job that has waited for longer than the patience is
+/// answered kIo. kUnknown is answered as it is: nobody can tell whether the group happened.
 class StorageLane {
  public:
   /// Called on a storage thread, with its number.
@@ -148,6 +149,7 @@ class StorageLane {
     const std::unique_ptr<Job> job;
     const StorageKeys keys;
     const Clock::time_point until;  ///< it may wait for an engine that is away
+    bool alone = false;             ///< somebody was in the way of its last group
   };
   using Visits = std::map<std::string, Visit>;  ///< by certificate
 
