@@ -437,13 +437,23 @@ class Cluster:
         return subprocess.run(["patronictl", "-c", str(self.folder / "h1/patroni/config.yml"), *words],
                               capture_output=True, text=True, check=False, timeout=60)
 
+    def ask_haproxy(self, words):
+        """The answer of its socket; OSError while there is none."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self.folder / "haproxy/admin.sock"))
+            admin.sendall(words.encode() + b"\n")
+            with admin.makefile() as answer:
+                return answer.read()
+
+    def set_state(self, number, state):
+        """"drain" takes a host out of HAProxy, "ready" lets it back in."""
+        for backend in ("gemini-and-titan", "spartan"):
+            self.ask_haproxy(f"set server {backend}/h{number} state {state}")
+
     def hosts_up(self):
         """How many hosts HAProxy takes for alive, for Gemini."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.folder / "haproxy/admin.sock"))
-            admin.sendall(b"show stat\n")
-            with admin.makefile() as lines:
-                rows = [line.split(",") for line in lines]
+        with contextlib.suppress(OSError):
+            rows = [line.split(",") for line in self.ask_haproxy("show stat").splitlines()]
             return sum(row[0] == "gemini-and-titan" and row[1].startswith("h") and row[17].startswith("UP")
                        for row in rows if len(row) > 17)
         return 0
