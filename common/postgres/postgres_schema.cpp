@@ -215,7 +215,10 @@ Error notAllowed(Connection& db) {
 
 /// 0: there are no tables yet. `known`: the program's own.
 Result<int> readVersion(Connection& db, std::size_t known) {
-  const auto there = db.query("SELECT to_regclass('egalaxyd.schema_version') IS NOT NULL");
+  // Of the catalogue itself: to_regclass() may repeat what it knew before the lock was waited for.
+  const auto there = db.query(
+      "SELECT EXISTS(SELECT FROM pg_class WHERE relname = 'schema_version' AND relnamespace = "
+      "(SELECT oid FROM pg_namespace WHERE nspname = 'egalaxyd'))");
   if (!there) return there.error();
   if (there->integer(0, 0) == 0) return 0;
   const auto row = db.query("SELECT version, oldest FROM egalaxyd.schema_version");
@@ -240,7 +243,8 @@ Result<void> make(Connection& db, SchemaSteps steps) {
   if (!locked) return locked.error();
   const auto version = readVersion(db, steps.size());  // another host may have been here meanwhile
   if (!version) return version.error();
-  const auto schema = db.query("SELECT to_regnamespace('egalaxyd') IS NOT NULL");
+  const auto schema =
+      db.query("SELECT EXISTS(SELECT FROM pg_namespace WHERE nspname = 'egalaxyd')");
   if (!schema) return schema.error();
   if (schema->integer(0, 0) == 0) {
     if (auto made = db.runScript("CREATE SCHEMA egalaxyd"); !made) return made;
