@@ -97,8 +97,7 @@ struct DatabaseFacts {
   std::string server;         ///< "db2:5432", or the socket's folder
   std::string serverVersion;  ///< "15.20"
   std::uint32_t timeline = 0;
-  std::string encoding;                ///< "UTF8" is right
-  std::string collation;               ///< "C" is right
+  std::int64_t standbys = 0;           ///< that are connected, of any kind
   int schemaVersion = 0;               ///< 0: no tables yet
   bool waitsForStandby = false;        ///< synchronous_standby_names is not empty
   std::optional<std::string> standby;  ///< the synchronous one's name; nullopt: not shown, or none
@@ -112,6 +111,8 @@ class DatabaseLink {
  public:
   virtual ~DatabaseLink() = default;
 
+  /// What DatabaseEngine::migrate() would refuse, in its words. Changes nothing.
+  virtual Result<void> examine() = 0;
   virtual Result<DatabaseFacts> facts() = 0;
 
   /// Whether the connection is another one than at the last call of this: what was read by position

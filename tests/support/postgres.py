@@ -1,5 +1,6 @@
 """A throw-away PostgreSQL for tests in Python: a cluster of its own in /tmp, reached by a Unix socket
 and a port of 127.0.0.1. It runs as the account postgres where the test is root."""
+import contextlib
 import os
 import pathlib
 import pwd
@@ -30,6 +31,12 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 class Postgres:
@@ -79,6 +86,26 @@ class Postgres:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
+
+    def configure(self, setting):
+        """As a line of postgresql.conf, for connections from now on."""
+        with open(self.folder / "data/postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(setting + "\n")
+        loaded = "SELECT pg_conf_load_time()"
+        before = self.sql(loaded)
+        self._process.send_signal(signal.SIGHUP)
+        eventually(lambda: self.sql(loaded) != before)
+
+    def become_standby(self):
+        """Of nobody: it reads, and takes no writes."""
+        self.stop()
+        (self.folder / "data/standby.signal").touch()
+        self.start()
+
+    def become_primary(self):
+        self.stop()
+        (self.folder / "data/standby.signal").unlink(missing_ok=True)
+        self.start()
 
     def start_anew(self):
         """Where it was stopped."""
