@@ -73,7 +73,7 @@ class Up(unittest.TestCase):
         self.assertTrue(eventually(lambda: all(file.exists() and file.read_bytes() == b"# Note" for file in files)))
         self.process.send_signal(signal.SIGINT)
         self.assertEqual(self.process.wait(PATIENCE), 0)
-        self.assertEqual(commands_with(str(folder)), [])
+        self.assertTrue(eventually(lambda: not commands_with(str(folder))), commands_with(str(folder)))
         self.assertFalse(folder.exists())
 
 
