@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxFileBytes = 16 << 20;
 /// Whoever holds the lock writes a small file; longer than this does one that is stopped.
-constexpr std::chrono::seconds kLockPatience{2};
+constexpr std::chrono::seconds kLockPatience{10};
 constexpr std::string_view kKeyPrefix = "SHA256:";
 constexpr std::string_view kHead =
     "# Whom egalaxyctl trusts: host, port, public key, end of its certificate, known since.\n"

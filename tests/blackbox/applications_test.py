@@ -392,11 +392,11 @@ class Times(Case):
                 connection.sendall(b"more\n")
                 threading.Event().wait(0.05)
         self.application(talk)
-        self.start(keys='header_timeout = "1s"\ntimeout = "2s"\n')
+        self.start(keys='header_timeout = "5s"\ntimeout = "5s"\n')
         answer = self.get()
         self.assertEqual(answer.status, 20)
         self.assertNotEqual(answer.end, "close_notify")
-        self.assertLogged(r"took more than 2 s \(timeout\)")
+        self.assertLogged(r"took more than 5 s \(timeout\)")
 
 
 class Places(Case):

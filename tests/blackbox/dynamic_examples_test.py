@@ -15,14 +15,9 @@ import unittest
 sys.dont_write_bytecode = True
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/support"))
-from capsule import PATIENCE, Capsule, Folder, eventually, make_certificate, program  # noqa: E402
+from capsule import (PATIENCE, Capsule, Folder, eventually, free_port, make_certificate,  # noqa: E402
+                     program)
 from titan_client import Conversation  # noqa: E402
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def listens(port):

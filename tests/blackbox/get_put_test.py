@@ -21,7 +21,8 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from capsule import (PATIENCE, Capsule, Folder, make_certificate, program,  # noqa: E402
-                     sha256)
+                     sha256, silent_port)
+from application import read_exactly  # noqa: E402
 from fake_server import FakeServer, Host, answering, read_line  # noqa: E402
 
 TOKEN = "semi;colon & sp\u00e4ce"
@@ -206,10 +207,14 @@ class Client(unittest.TestCase):
         ran = self.ctl("get", self.spartan("/ask?two%20words"))
         self.assert_ran(ran, 0)
         self.assertIn(b"input: two words", ran.stdout)
-        with FakeServer(lambda connection: (connection.recv(1000),
-                                            connection.sendall(b"2 text/plain\r\n"))) as server:
+
+        def take(connection):
+            asked = read_line(connection) + read_exactly(connection, 3)
+            connection.sendall(b"2 text/plain\r\n")
+            return asked
+        with FakeServer(take) as server:
             self.assert_ran(self.ctl("get", f"spartan://localhost:{server.port}/a?b%0Ac"), 0)
-        self.assertEqual(server.result[0], b"localhost /a 3\r\nb\nc")
+        self.assertEqual(server.result, b"localhost /a 3\r\nb\nc")
 
     def test_a_certificate_is_shown(self):
         url = self.gemini("/gate")
@@ -260,13 +265,12 @@ class Client(unittest.TestCase):
     # get, where something is wrong
 
     def test_a_server_that_cannot_be_reached(self):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        for scheme in ("gemini", "spartan"):
-            self.assert_ran(self.ctl("get", f"{scheme}://localhost:{port}/"), 69, b"",
-                            f"connect to localhost port {port}: Connection refused")
-            self.assert_ran(self.ctl("get", f"{scheme}://nowhere.invalid/"), 69, b"",
-                            "look up nowhere.invalid")
+        with silent_port() as port:
+            for scheme in ("gemini", "spartan"):
+                self.assert_ran(self.ctl("get", f"{scheme}://localhost:{port}/"), 69, b"",
+                                f"connect to localhost port {port}: Connection refused")
+                self.assert_ran(self.ctl("get", f"{scheme}://nowhere.invalid/"), 69, b"",
+                                "look up nowhere.invalid")
 
     def test_a_server_that_speaks_something_else(self):
         self.assert_ran(self.ctl("get", f"gemini://localhost:{self.server.spartan_port}/"), 76,
@@ -631,14 +635,13 @@ class Client(unittest.TestCase):
         release = threading.Event()
 
         def slow(connection):
-            read_line(connection)
+            size = int(read_line(connection).split()[2])
             end = time.monotonic() + 1.3  # beyond the second after which it would be drawn
             while (left := end - time.monotonic()) > 0:
-                connection.recv(16384)
+                size -= len(connection.recv(16384))
                 release.wait(min(left, 0.02))
-            while connection.recv(1 << 20):
-                if not select.select([connection], [], [], 0.2)[0]:
-                    break
+            while size > 0:
+                size -= len(connection.recv(1 << 20))
             connection.sendall(b"3 /x\r\n")
         with FakeServer(slow) as server:
             ran = self.ctl("put", self.big, f"spartan://localhost:{server.port}/x")

@@ -34,15 +34,18 @@ GREETING = "#!/bin/sh\nprintf '20 text/plain\\r\\nhello\\n'\n"
 SLEEPER = "#!/bin/sh\nsleep 1000 &\nsleep 1000\necho\n"
 
 
+def targets(pid):
+    """What its descriptors are."""
+    found = []
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return found
+
+
 def sockets(pid):
     """The numbers of those that it holds."""
-    found = set()
-    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            target = os.readlink(link)
-            if target.startswith("socket:"):
-                found.add(target[len("socket:["):-1])
-    return found
+    return {target[len("socket:["):-1] for target in targets(pid) if target.startswith("socket:")}
 
 
 def listening():
@@ -115,23 +118,26 @@ class Launchers(Case):
         self.assertTrue(self.greets())
         self.assertEqual(len(self.launchers()), 1)
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root sees the descriptors of the server's processes")
     def test_it_has_no_privilege_no_environment_and_no_listening_socket(self):
         self.server.start(environment={"SECRET": "1"})
+        self.assertTrue(self.greets())  # it has its name before it has given up the rest
         launcher = self.launcher()
         status = status_of(launcher)
         self.assertEqual(int(status["CapPrm"], 16), 0)
         self.assertEqual(status["NoNewPrivs"], "1")
         self.assertNotIn("0", status["Uid"].split())
         self.assertEqual(pathlib.Path(f"/proc/{launcher}/environ").read_bytes(), b"")
-        held = [os.readlink(link) for link in pathlib.Path(f"/proc/{launcher}/fd").iterdir()]
+        held = targets(launcher)
         self.assertEqual([name for name in held if "certificates" in name or "/db" in name], [])
         self.assertEqual(sockets(launcher) & listening(), set())
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root sees the descriptors of the server's processes")
     def test_workers_share_their_listening_sockets_alone(self):
         self.server.start()
         one, other = self.server.workers()
         self.assertEqual(sockets(one) & sockets(other), sockets(one) & listening())
-        self.assertEqual(len(sockets(one)), len(sockets(other)))
+        self.assertTrue(eventually(lambda: len(sockets(one)) == len(sockets(other))))
         self.assertEqual(sockets(one) & sockets(self.launcher()), set())
 
     def test_a_killed_one_is_replaced_and_found_by_all_workers(self):
@@ -139,9 +145,8 @@ class Launchers(Case):
         killed = self.launcher()
         os.kill(killed, signal.SIGKILL)
         self.assertTrue(eventually(lambda: killed not in self.launchers() and self.launchers()))
-        self.assertTrue(eventually(self.greets))
-        for _ in range(8):  # whichever worker accepts
-            self.assertTrue(self.greets())
+        # Whichever worker accepts: one may hear of the new one a moment after the other.
+        self.assertTrue(eventually(lambda: all(self.greets() for _ in range(8))))
 
     def test_a_reload_brings_another(self):
         self.server.start()
@@ -205,7 +210,7 @@ class RunningScripts(Case):
         self.server.start()
         session = os.getsid(self.asked_to_sleep())
         self.assertEqual(self.server.stop(), [])
-        self.assertEqual(processes(group=session), [])
+        self.assertTrue(eventually(lambda: not processes(group=session)))
 
     def test_end_with_their_launcher(self):
         self.server.start()

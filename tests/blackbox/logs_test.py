@@ -95,10 +95,14 @@ class Places(Case):
         self.assertNotIn("gemini 5", self.server.log())
         self.assertIn("ready: generation", self.server.log())
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root sees the descriptors of the server's processes")
     def test_a_worker_opens_each_file_once(self):
         self.server.start()
         for pid in self.server.workers():
-            opened = [os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+            opened = []
+            for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    opened.append(os.readlink(entry))
             logs = sorted(pathlib.Path(name).name for name in opened if name.endswith(".log"))
             self.assertEqual(logs, ["access.log", "own.log"])
 
@@ -139,8 +143,12 @@ class Places(Case):
         for pid in self.server.workers():
             with contextlib.suppress(ProcessLookupError):  # an old one that has just left
                 os.kill(pid, signal.SIGKILL)
-        self.assertTrue(eventually(lambda: self.ask("/again", "own.test") == 51))
-        self.assertEqual(self.ask("/again", "shared.test"), 51)
+        def asked(host):
+            with contextlib.suppress(OSError, ValueError):  # one that was killed had accepted it
+                return self.ask("/again", host) == 51
+            return False
+        for host in ("own.test", "shared.test"):
+            self.assertTrue(eventually(lambda host=host: asked(host)))
         self.wait_for("own.test", "later.log")
         self.wait_for("shared.test", "own.log")
 
@@ -209,7 +217,7 @@ class Denied(Case):
         self.server.start()
         with self.assertRaises(OSError):
             self.ask("/")
-        self.assertIn('"connections_denied": 1', json.dumps(self.stats()))
+        self.assertTrue(eventually(lambda: '"connections_denied": 1' in json.dumps(self.stats())))
         self.assertNotIn("127.0.0.0", self.server.log())
 
 

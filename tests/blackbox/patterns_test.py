@@ -126,7 +126,8 @@ class Patterns(unittest.TestCase):
         self.assertEqual(self.server.put("/sub/.meta", b"x: text/plain\n").status, 51)
         self.assertEqual((self.folder.path / "agate/sub/.meta").read_text(), before)
         (self.folder.path / "molly/later/.molly").write_text('DefaultLang = "sv"\n')
-        eventually(lambda: self.header("/molly/later/a.gmi") == "20 text/gemini; lang=sv")
+        self.assertTrue(eventually(
+            lambda: self.header("/molly/later/a.gmi") == "20 text/gemini; lang=sv"))
 
     def test_what_is_wrong_is_told_with_its_line(self):
         wrong = self.folder.path / "wrong.toml"

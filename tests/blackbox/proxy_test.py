@@ -20,7 +20,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from capsule import (PATIENCE, UPLOAD_SITE, Capsule, Folder, eventually, fingerprint,  # noqa: E402
-                     make_certificate, program)
+                     free_port, make_certificate, program)
 from fake_server import Host, read_line  # noqa: E402
 from titan_client import Conversation, exchange  # noqa: E402
 
@@ -32,12 +32,6 @@ root = "root"
 """
 HELLO = b"20 text/plain\r\nhello\n"
 DOES_NOT_ANSWER = "The capsule behind this one does not answer"
-
-
-def free_port():
-    """One that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def reset(connection):
@@ -428,7 +422,8 @@ class Uploads(Case):
         answer = front.put("/up/file.bin", content, ";mime=application/octet-stream")
         self.assertIn(answer.status, (20, 30), answer)
         self.assertEqual((self.folder.path / "up/file.bin").read_bytes(), content)
-        self.assertEqual(list((front.folder.path / "state/spool").iterdir()), [])
+        spool = front.folder.path / "state/spool"
+        self.assertTrue(eventually(lambda: not list(spool.iterdir())))
 
     def test_the_parameters_go_on_as_they_were_sent(self):
         host = self.host(b"20 text/plain\r\nkept\n")
@@ -553,7 +548,7 @@ class BadCapsules(Case):
         front = self.front([capsule.port], 'connect_timeout = "300ms"\n')
         answer = front.get("/")
         self.assertEqual((answer.status, answer.meta), (43, DOES_NOT_ANSWER))
-        self.assert_says(front, "no TLS handshake within 0.3 s (connect_timeout)")
+        self.assert_says(front, "within 0.3 s (connect_timeout)")
         self.assertTrue(eventually(lambda: capsule.served))
 
     def test_a_header_in_single_bytes_is_read(self):
@@ -610,7 +605,7 @@ class Streams(Case):
                 visitor.await_answer()
                 if resets:
                     visitor.reset()
-            self.assertTrue(eventually(lambda: capsule.served, 5))
+            self.assertTrue(eventually(lambda: capsule.served))
 
     def test_one_that_leaves_before_the_answer_ends_it_too(self):
         capsule = self.hostile(lambda connection, _: connection.recv(1))
@@ -619,7 +614,7 @@ class Streams(Case):
             visitor.say(front.url("/", "gemini").encode() + b"\r\n")
             self.assertTrue(eventually(lambda: capsule.lines))
             visitor.reset()
-        self.assertTrue(eventually(lambda: capsule.served, 5))
+        self.assertTrue(eventually(lambda: capsule.served))
 
     def test_a_reload_does_not_cut_a_page(self):
         go_on = threading.Event()
@@ -734,6 +729,7 @@ class Figures(Case):
         with Conversation(front.port) as visitor:
             visitor.say(front.url("/old", "gemini").encode() + b"\r\n")
             visitor.await_answer()
+            self.assertTrue(eventually(lambda: self.upstreams(front)[0]["answered"]))
             up, other = self.upstreams(front)
             self.assertEqual((up["address"], up["host"], up["mount"], up["state"]),
                              (f"127.0.0.1:{capsule.port}", "localhost", "/old", "up"))

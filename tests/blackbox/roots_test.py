@@ -6,14 +6,13 @@ import os
 import pathlib
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import PATIENCE, Capsule, Folder, eventually, program  # noqa: E402
+from capsule import PATIENCE, Capsule, Folder, eventually, free_port, program  # noqa: E402
 
 WORKERS = "nobody"  # an account that is there everywhere
 SITE = """
@@ -138,7 +137,8 @@ class Away(Case):
 
 @unittest.skipUnless(os.geteuid() == 0, "only root has workers of another account")
 class Closed(Case):
-    settings = {"server.user": f'"{WORKERS}"'}
+    # Of two workers, each sees for itself that a folder was closed.
+    settings = {"server.user": f'"{WORKERS}"', "server.workers": "1"}
 
     def setUp(self):
         super().setUp()
@@ -224,7 +224,7 @@ class OwnFiles(Case):
 
     def start(self):
         """The log is a file here, which Capsule does not read."""
-        port = self._free_port()
+        port = free_port()
         self.server.settings["listen.gemini"] = f'["127.0.0.1:{port}"]'
         process = subprocess.Popen([program("egalaxyd"), "--config", self.server.write_config()],
                                    cwd=self.path, stdout=subprocess.PIPE, text=True)
@@ -233,12 +233,6 @@ class OwnFiles(Case):
         self.addCleanup(process.terminate)
         self.assertIn("Serving", process.stdout.readline())
         self.server.port = port
-
-    @staticmethod
-    def _free_port():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
 
     def test_are_told_of_and_not_served(self):
         self.server.sites += FILE.format(path="/f", file="egalaxyd.toml")

@@ -453,7 +453,7 @@ class Bodies(ScriptCase):
         go.touch()
         self.assertTrue(eventually(lambda: done.exists() and done.read_text()))
         self.assertEqual(int(done.read_text()), len(body))
-        self.assert_ends(pid, 10)
+        self.assert_ends(pid)
         self.assert_spool_is_empty()
 
     def talk_titan(self, path, body):

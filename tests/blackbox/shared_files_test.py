@@ -174,7 +174,7 @@ class SharedFiles(unittest.TestCase):
         self.await_content("/up/mended", b"right")
         self.await_content("/up/lost", b"there")
         self.assertEqual(self.content(self.two, "/up/own"), b"nobody uploaded it")
-        self.assertEqual(self.two.temporary_files(), [])
+        self.assertTrue(eventually(lambda: not self.two.temporary_files()))
 
     def test_pages_are_served_while_the_database_is_away_and_followed_afterwards(self):
         self.put(self.one, "/up/away", b"before")
@@ -268,7 +268,7 @@ class SharedFiles(unittest.TestCase):
                 f"egalaxyd.content_parts USING (content) WHERE latest AND path = '{path}'")
             self.assertGreaterEqual(int(latest), number)
             self.await_content(path, latest.encode())
-        self.assertEqual(self.one.temporary_files(), [])
+        self.assertTrue(eventually(lambda: not self.one.temporary_files()))
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ TEST_F(Spartan, SendsALargeFileToASlowReaderByteByByte) {
   EXPECT_TRUE(ask("localhost /large.txt 0\r\n", slow).body == large);
 }
 
-/// Whether the server ends its side within half a second.
+/// Whether the server has ended its side within half a second.
 bool endsSoon(TcpClient& client) {
   pollfd poll{client.fd(), POLLIN, 0};
   return ::poll(&poll, 1, 500) != 0;
@@ -177,7 +177,6 @@ TEST_F(Spartan, ARefusedUploadMayLeaveTheClientBeforeTheEndComes) {
   EXPECT_EQ(client.receive().substr(0, 2), "4 ");
   EXPECT_FALSE(endsSoon(client)) << "some clients stop sending then, and reading too";
   ASSERT_TRUE(client.send(std::string(600'000, 'x')));
-  EXPECT_TRUE(endsSoon(client));
   EXPECT_EQ(client.receiveAll(), "");
   EXPECT_EQ(client.ending(), Ending::kClosed);
 }

@@ -67,6 +67,7 @@ TEST_F(StaticFiles, AreThoseOfTheLatestDeploy) {
       "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \"app/current/public\"\n"
       "[sites.\"localhost\".\"/one\"]\nmodule = \"file\"\npath = "
       "\"app/current/public/page.gmi\"\n");
+  capsule.set("server.workers", "1");  // each sees a deploy for itself
   capsule.start();
   EXPECT_EQ(capsule.get("/page.gmi").body, "first");
   capsule.dir().write("app/releases/r2/public/page.gmi", "second");
@@ -89,6 +90,7 @@ TEST_F(StaticFiles, AreAwayWhileTheirRootIsNoFolder) {
   capsule.sites(
       "[sites.\"localhost\".\"/\"]\nmodule = \"directory\"\nroot = \"app/public\"\n"
       "listing = true\n");
+  capsule.set("server.workers", "1");  // each sees for itself that it is gone
   capsule.start();
   EXPECT_EQ(capsule.get("/").status, 20);
   std::filesystem::remove_all(root);

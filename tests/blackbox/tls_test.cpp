@@ -116,7 +116,7 @@ TEST_F(Tls, NeverResumesASession) {
 }
 
 TEST_F(Tls, RefusesRenegotiation) {
-  capsule.set("limits.request_timeout", "\"1s\"");
+  capsule.set("limits.request_timeout", "\"3s\"");
   capsule.start();
   GeminiClient client(capsule.port(), exactly(TLS1_2_VERSION));
   ASSERT_TRUE(client.handshake());

@@ -13,7 +13,8 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from capsule import PATIENCE, Folder, make_certificate, program, sign_as_expired  # noqa: E402
+from capsule import (PATIENCE, Folder, make_certificate, program, sign_as_expired,  # noqa: E402
+                     silent_port)
 from fake_server import Host  # noqa: E402
 
 STRANGER = 79
@@ -235,10 +236,9 @@ class Trust(unittest.TestCase):
     def test_an_address_that_is_none_is_refused(self):
         for at in ("host:port", "127.0.0.1:99999", "a b", "[::1", "host/x", "u@host", "host?q"):
             self.assert_ran(self.get(f"--connect={at}"), 64, "--connect")
-        with Host(self.old) as closed:
-            port = closed.port
-        self.assert_ran(self.get("--connect", f"127.0.0.1:{port}"), 69,
-                        f"connect to 127.0.0.1 port {port}")
+        with silent_port() as port:
+            self.assert_ran(self.get("--connect", f"127.0.0.1:{port}"), 69,
+                            f"connect to 127.0.0.1 port {port}")
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ TEST_F(WireRules, RefusesBytesThatNoUrlMayHold) {
 }
 
 TEST_F(WireRules, SaysNothingToABareLineFeed) {
-  capsule.set("limits.request_timeout", "\"1s\"");
+  capsule.set("limits.request_timeout", "\"3s\"");
   capsule.start();
   for (const char* line : {"gemini://HOST/\n", "gemini://HOST/", "gemini://HOST/\r", ""}) {
     GeminiClient client(capsule.port());

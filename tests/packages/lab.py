@@ -202,7 +202,7 @@ class Machine:
             raise AssertionError("no machine:\n" + (WORK / "console").read_text())
         children = pathlib.Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         for pid in children.read_text().split():
-            if pathlib.Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
+            if capsule.name_of(pid) == "systemd":
                 return int(pid)
         return None
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -175,6 +176,10 @@ void Capsule::reload() {
   if (!waitForLog(generation, mark) || !waitForLog("ready", mark)) {
     throw std::runtime_error("no " + generation + " came:\n" + log());
   }
+}
+
+bool noServerOfTheSystemRuns() {
+  return ::access("/run/egalaxyd/control.sock", F_OK) != 0 && errno == ENOENT;
 }
 
 std::size_t anonymousKib(pid_t pid) {

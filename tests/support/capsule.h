@@ -99,6 +99,9 @@ class Capsule {
   bool stopped_ = false;
 };
 
+/// Whether no server of the system runs here. Where its folder is closed to this account, one may.
+bool noServerOfTheSystemRuns();
+
 /// Memory that is of no file, those shared with a parent or child too, in KiB: it does not change
 /// with what other processes do.
 std::size_t anonymousKib(pid_t pid);

@@ -5,9 +5,11 @@ import hashlib
 import os
 import pathlib
 import pwd
+import random
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -48,6 +50,24 @@ def eventually(state, patience=PATIENCE):
         if found or time.monotonic() >= until:
             return found
         time.sleep(0.01)
+
+
+def free_port():
+    """One that nobody uses, for a program that is told its port. The kernel gives none of these away, so
+    no other test comes by it meanwhile."""
+    while True:
+        port = random.randrange(10_000, 20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@contextlib.contextmanager
+def silent_port():
+    """One where nobody listens, nor anybody else can."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def processes(parent=None, group=None):
@@ -115,7 +135,8 @@ def small_disk(test, folder):
                              capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         test.skipTest(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    test.addCleanup(subprocess.run, ["umount", folder], check=True)
+    # A process that was told to end may have a file of it still.
+    test.addCleanup(subprocess.run, ["umount", "--lazy", folder], check=True)
     return folder
 
 
@@ -155,6 +176,7 @@ class Capsule:
             "server.drain_timeout": '"20s"', "listen.gemini": '["127.0.0.1:0"]',
             "listen.spartan": "[]", "rate_limit.enabled": "false",
             "rate_limit.exempt": "[]",
+            "limits.handshake_timeout": '"30s"', "limits.request_timeout": '"30s"',
             **({"server.user": '"root"'} if os.geteuid() == 0 else {}), **(settings or {})}
         self.account = {}
         if account:
@@ -276,4 +298,6 @@ class Capsule:
                 f"SELECT * FROM {table} WHERE {where} ORDER BY {order}", values)]
 
     def temporary_files(self):
-        return [path for path in self.folder.path.rglob(TEMPORARY + "*")]
+        # Not by rglob(), which fails where a folder goes meanwhile.
+        return [os.path.join(folder, name) for folder, folders, files in os.walk(self.folder.path)
+                for name in folders + files if name.startswith(TEMPORARY)]

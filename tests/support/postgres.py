@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 
-from capsule import eventually
+from capsule import eventually, free_port
 
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -25,12 +25,6 @@ def programs():
     found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"),
                    key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def listens(port):
@@ -74,7 +68,8 @@ class Postgres:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "QUIT", programs() / "postgres", "-D", self.folder / "data"], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, cwd="/", start_new_session=True, **self._account)
-        if not eventually(self._is_ready):
+        if not eventually(lambda: self._is_ready() or self._process.poll() is not None) or \
+                self._process.poll() is not None:
             raise RuntimeError((self.folder / "log").read_text())
 
     def _is_ready(self):

@@ -4,7 +4,7 @@ import pathlib
 import re
 import unittest
 
-from capsule import Capsule, Folder, eventually, name_of, processes
+from capsule import PATIENCE, Capsule, Folder, eventually, name_of, processes
 from titan_client import Conversation
 
 PYTHON = "#!/usr/bin/python3 -IS\n"
@@ -105,7 +105,7 @@ class ScriptCase(unittest.TestCase):
         self.assertTrue(eventually(lambda: mark.exists() and mark.read_text().endswith("\n")), mark)
         return int(mark.read_text())
 
-    def assert_ends(self, pid, patience):
+    def assert_ends(self, pid, patience=PATIENCE):
         self.assertTrue(eventually(lambda: not lives(pid), patience), f"{pid} lives: {name_of(pid)}")
 
     def launchers(self):

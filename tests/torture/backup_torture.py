@@ -73,10 +73,15 @@ class RestoreKilled(unittest.TestCase):
         took = time.monotonic() - before
         self.assert_whole()
         found = {"empty": 0, "refused": 0, "whole": 0}
-        for number in range(ROUNDS):
+        for number in range(20 * ROUNDS):
+            if number >= ROUNDS and found["refused"]:
+                break
             with self.subTest(number=number):
                 shutil.rmtree(self.state)
-                code, _ = self.restore(kill_after=took * number / ROUNDS)
+                before = time.monotonic()
+                code, _ = self.restore(kill_after=took * (number % ROUNDS) / ROUNDS)
+                if code == 0:  # it takes less than it took
+                    took = min(took, time.monotonic() - before)
                 names = {file.name for file in self.state.iterdir()} if self.state.exists() else set()
                 if "restoring" in names:
                     found["refused"] += 1

@@ -75,13 +75,13 @@ class FsyncFails(Faulty):
                             break
                 else:
                     self.fail("an upload takes many fsyncs")
-            self.assertEqual(server.temporary_files(), [])
+            self.assertTrue(eventually(lambda: not server.temporary_files()))
             before = {file.name: sha256(file.read_bytes())
                       for file in (server.folder.path / "up").iterdir()}
             told = {name: self.uploads(server, f"/up/{name}")[0] for name in before}
             server.kill()
             server.start(self.environment)
-            self.assertEqual(server.pending_uploads(), [])
+            self.assertTrue(eventually(lambda: not server.pending_uploads()))
             for name, digest in before.items():
                 self.assertEqual(self.digest(server, f"/up/{name}"), digest)
                 self.assertEqual(self.uploads(server, f"/up/{name}")[0], digest)
@@ -182,7 +182,7 @@ class DeadWorkers(Faulty):
             self.assertEqual(server.put(path, body).status, 30)
             self.assertEqual(self.digest(server, path), sha256(body))
             self.assertEqual(self.uploads(server, path), (sha256(body), []))
-        self.assertEqual(server.temporary_files(), [])
+        self.assertTrue(eventually(lambda: not server.temporary_files()))
 
 
 class Clock(Faulty):
@@ -194,7 +194,7 @@ class Clock(Faulty):
         who = make_certificate(server.folder.path, "who")
         self.assertEqual(server.put("/up/page", b"x", certificate=who).status, 30)
         database = server.folder.path / "state/db/egalaxyd.db"
-        user = self.ctl(server, "users")["users"][0]["id"]
+        user = eventually(lambda: self.ctl(server, "users")["users"])[0]["id"]
         server.kill()
         with sqlite3.connect(database) as connection:
             connection.execute("INSERT INTO metadata VALUES(?, 'key', x'01', 1)", (user,))

@@ -12,7 +12,7 @@ namespace {
 
 /// A script that has closed its output mostly ends at once, and how it ends tells whether its
 /// answer is whole. One that goes on working has said all of it.
-constexpr auto kPatienceForTheEnd = std::chrono::milliseconds(200);
+constexpr auto kPatienceForTheEnd = std::chrono::seconds(2);
 
 }  // namespace
 

@@ -56,7 +56,7 @@ def differing_files(cluster, numbers, wanted):
     return wrong
 
 
-def await_files(cluster, numbers, patience=20):
+def await_files(cluster, numbers, patience=60):
     """(seconds until all files of those hosts are as the database has them, what still differs)"""
     began, wanted = time.monotonic(), latest(cluster)
     while True:

