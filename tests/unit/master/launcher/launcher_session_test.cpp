@@ -624,6 +624,16 @@ TEST_F(LauncherTest, ReportsAWorkerThatLiesAndHearsItNoMore) {
   EXPECT_TRUE(isGone(main));
 }
 
+TEST_F(LauncherTest, TakesNoDescriptorsOfAWorker) {
+  lab_.start();
+  lab_.script("it", "#!/bin/sh\n:\n");
+  WorkerPeer worker = lab_.worker();
+  for (std::uint32_t i = 1; i <= 100; ++i) {
+    worker.send(encode(WorkerAsks(ask("it", i))), {STDERR_FILENO, STDERR_FILENO});
+    ASSERT_TRUE(outcome(worker).end) << i;
+  }
+}
+
 TEST_F(LauncherTest, TakesNoNumberTwiceAndNoNonsense) {
   lab_.start();
   lab_.script("it", "#!/bin/sh\nsleep 1000\n");
