@@ -64,8 +64,20 @@ void limit(int resource, rlim_t most, rlim_t hard) {
   ::setrlimit(static_cast<__rlimit_resource>(resource), &value);
 }
 
+/// All but 0, 1, 2 and `kept`; -1 is none.
+void closeAllBut(std::array<int, 5> kept) {
+  std::ranges::sort(kept);
+  int next = STDERR_FILENO + 1;
+  for (const int fd : kept) {
+    if (fd < next) continue;
+    if (fd > next) ::close_range(static_cast<unsigned>(next), static_cast<unsigned>(fd) - 1, 0);
+    next = fd + 1;
+  }
+  ::close_range(static_cast<unsigned>(next), ~0U, 0);
+}
+
 /// What this process has of its launcher's and no script is to have.
-void leaveLauncher(pid_t launcher, std::uint64_t tag) {
+void leaveLauncher(pid_t launcher, std::uint64_t tag, const std::array<int, 5>& kept) {
   // First of all: whoever inherits this process, dead or alive, is to know what it is.
   limit(RLIMIT_RTTIME, kTagBase + tag, kTagBase + tag);
   ::setsid();
@@ -77,6 +89,8 @@ void leaveLauncher(pid_t launcher, std::uint64_t tag) {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::umask(S_IWGRP | S_IWOTH);
+  // Once others of its account may look into it, one could take the channels.
+  closeAllBut(kept);
   ::prctl(PR_SET_DUMPABLE, 1);  // or it could not write to its own files in /proc
 }
 
@@ -230,7 +244,7 @@ rlim_t hardRealtimeLimit(pid_t pid) {
 
 [[noreturn]] void beScript(const ScriptOrder& order, Invocation& program, pid_t launcher,
                            int output, int errors, int report) {
-  leaveLauncher(launcher, order.tag);
+  leaveLauncher(launcher, order.tag, {output, errors, report, order.spool, order.ruleset});
   Error error{ErrorCode::kNoSpace, "out of memory"};
   try {
     error = becomeScript(order, program, output, errors);

@@ -13,7 +13,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import postgres
-from capsule import Capsule, Folder, eventually, make_certificate, program, small_disk
+from capsule import (Capsule, Folder, eventually, free_port, listens, make_certificate, program,  # noqa: E402
+                     small_disk)
 from spartan_client import fetch
 
 MANUAL = pathlib.Path(__file__).parents[2] / "examples/capsule/manual/several-hosts.gmi"
@@ -158,7 +159,7 @@ class BadDays(unittest.TestCase):
 
     def test_nobody_listens(self):
         self.tells("nobody answers; look at host and port in storage.url, and whether PostgreSQL listens there",
-                   f"postgresql://egalaxyd@127.0.0.1:{postgres.free_port()}/egalaxyd")
+                   f"postgresql://egalaxyd@127.0.0.1:{free_port()}/egalaxyd")
 
     def test_tls_does_not_come_about(self):
         sentence = "no TLS with it; look at sslmode and sslrootcert in storage.url, and at its certificate"
@@ -179,7 +180,7 @@ class BadDays(unittest.TestCase):
 
     def pooler(self, more):
         """The url of a PgBouncer."""
-        port = postgres.free_port()
+        port = free_port()
         folder = self.files.make(f"pooler-{port}")
         (folder / "users").write_text('"egalaxyd" "secret"\n')
         (folder / "ini").write_text(POOLER.format(host=self.postgres.folder, port=self.postgres.port, listen=port,
@@ -190,7 +191,7 @@ class BadDays(unittest.TestCase):
                                    stderr=subprocess.DEVNULL, **account)
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
-        self.assertTrue(eventually(lambda: postgres.listens(port)))
+        self.assertTrue(eventually(lambda: listens(port)))
         return f"postgresql://egalaxyd@127.0.0.1:{port}/egalaxyd"
 
     @unittest.skipUnless(os.path.exists("/usr/sbin/pgbouncer"), "there is no PgBouncer here")

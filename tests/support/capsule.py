@@ -62,6 +62,12 @@ def free_port():
             return port
 
 
+def listens(port):
+    """Whether somebody does, on 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
 def silent_port():
     """One where nobody listens, nor anybody else can."""

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "common/tls/certificate_names.h"
 #include "common/tls/openssl_support.h"
 #include "common/wire/ip_address.h"
+#include "worker/protocol/handshake_guard.h"
 
 namespace egalaxyd {
 namespace {
@@ -23,6 +25,9 @@ namespace {
 /// Records without data in a row: OpenSSL goes on reading them for as long as there are some, and
 /// key updates, tickets and warnings may come without end. A handshake takes ten.
 constexpr std::size_t kMostFruitlessRecords = 64;
+constexpr std::size_t kMessageHeader = 4;  // type, length
+/// No Diffie-Hellman with numbers that the other end has chosen, at any cost.
+constexpr const char* kCiphers = "DEFAULT:!kDHE";
 
 using SslContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 
@@ -52,6 +57,12 @@ Result<std::shared_ptr<const DialledContext>> DialledContext::make(const Dialled
   SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+#ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
+#endif
+  if (SSL_CTX_set_cipher_list(context.get(), kCiphers) != 1) {
+    return Error{ErrorCode::kInvalid, "OpenSSL has no ciphers" + ErrorQueue::reason()};
+  }
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   if (!tls.ca.empty()) {
     if (SSL_CTX_load_verify_file(context.get(), tls.ca.c_str()) != 1) return notTaken(tls.ca);
@@ -94,12 +105,24 @@ DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledConte
 
 DialledStream::~DialledStream() { SSL_free(ssl_); }
 
-/// After too many records without data OpenSSL finds no socket to read from.
-void DialledStream::onMessage(int isOurs, int, int type, const void*, std::size_t, SSL* ssl,
-                              void* stream) {
-  if (isOurs != 0 || type != SSL3_RT_HEADER) return;
-  if (++static_cast<DialledStream*>(stream)->fruitless_ <= kMostFruitlessRecords) return;
-  BIO_set_fd(SSL_get_rbio(ssl), -1, BIO_NOCLOSE);
+void DialledStream::onMessage(int isOurs, int version, int type, const void* bytes,
+                              std::size_t size, SSL*, void* stream) {
+  if (isOurs != 0) return;
+  auto& self = *static_cast<DialledStream*>(stream);
+  if (type == SSL3_RT_HEADER) return self.onRecord();
+  const bool isCheap = type != SSL3_RT_HANDSHAKE ||
+                       isCheapToParse({static_cast<const char*>(bytes), size},
+                                      version == TLS1_3_VERSION, kCertificatesOfCapsules);
+  if (isCheap) return;
+  self.costly_ = true;
+  // As TlsTransport: OpenSSL parses this next, and shall not.
+  std::memset(static_cast<char*>(const_cast<void*>(bytes)) + kMessageHeader,  // NOLINT
+              0xFF, size - kMessageHeader);
+}
+
+/// After too many without data OpenSSL finds no socket to read from.
+void DialledStream::onRecord() {
+  if (++fruitless_ > kMostFruitlessRecords) BIO_set_fd(SSL_get_rbio(ssl_), -1, BIO_NOCLOSE);
 }
 
 DialledStream::State DialledStream::fail(std::string why) {
@@ -149,6 +172,7 @@ bool DialledStream::isKnown() {
 
 DialledStream::Moved DialledStream::outcomeOf(int result) {
   if (fruitless_ > kMostFruitlessRecords) return {fail("sends records without data"), 0};
+  if (costly_) return {fail("sends too many certificates, or keys that nobody has"), 0};
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:

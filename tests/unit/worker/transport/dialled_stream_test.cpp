@@ -227,6 +227,21 @@ TEST_F(DialledStreamTest, TellsACapsuleThatSpeaksNoTlsFromOneThatLeaves) {
   EXPECT_TRUE(stream_->fault().starts_with("in the TLS handshake it ")) << stream_->fault();
 }
 
+TEST_F(DialledStreamTest, ParsesNoCertificatesThatMayCostAnything) {
+  for (const auto& [more, expected] :
+       {std::pair(7, Dialled::kDone), std::pair(8, Dialled::kFailed)}) {
+    connectEnds();
+    startCapsule();
+    for (int i = 0; i < more; ++i) {
+      ASSERT_EQ(SSL_add1_chain_cert(server_.get(), capsule_.chain.front().get()), 1);
+    }
+    dial(context({}));
+    EXPECT_EQ(shakeHands(), expected) << stream_->fault();
+  }
+  EXPECT_EQ(stream_->fault(),
+            "in the TLS handshake it sends too many certificates, or keys that nobody has");
+}
+
 TEST_F(DialledStreamTest, ReadsNoRecordsWithoutDataForEver) {
   startCapsule();
   dial(context({}));
