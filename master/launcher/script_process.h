@@ -1,4 +1,5 @@
-// Everything from fork(2) to execve(2) of one script.
+// Everything from fork(2) to execve(2) of one script. It inherits the launcher's standard input,
+// umask and limits: see becomeLauncher().
 #pragma once
 
 #include <sys/types.h>
