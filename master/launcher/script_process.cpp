@@ -82,7 +82,7 @@ void leaveLauncher(pid_t launcher, std::uint64_t tag) {
 void limitResources(const ScriptOrder& order) {
   const rlim_t cpu = order.mount.cpuSeconds;
   if (cpu != 0) limit(RLIMIT_CPU, cpu, cpu + kCpuGrace);
-  if (::nice(kNicer) == -1) errno = 0;
+  ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kNicer);
 }
 
 /// Without a body it is the launcher's: /dev/null.
@@ -110,8 +110,8 @@ Result<void> hideOthers(const ScriptOrder& order) {
   return enterRuleset(ruleset->get());
 }
 
-/// "NAME=value"; those of the configuration replace none of ours.
-std::vector<std::string> environmentOf(const ScriptOrder& order) {
+/// "NAME=value" and NUL, one after the other; those of the configuration replace none of ours.
+std::string environmentOf(const ScriptOrder& order) {
   std::map<std::string_view, std::string_view> variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"},
                                                          {"LANG", "C.UTF-8"},
                                                          {"HOME", order.account.home},
@@ -121,12 +121,21 @@ std::vector<std::string> environmentOf(const ScriptOrder& order) {
     variables.emplace(kScriptVariables[place], value);
   }
   for (const auto& [name, value] : order.mount.environment) variables.emplace(name, value);
-  std::vector<std::string> environment;
-  environment.reserve(variables.size());
+  std::string environment;
   for (const auto& [name, value] : variables) {
-    environment.push_back(std::string(name) + "=" + std::string(value));
+    environment.append(name).append(1, '=').append(value).append(1, '\0');
   }
   return environment;
+}
+
+/// To each text of `texts`, which NUL ends; and nullptr.
+std::vector<char*> pointersInto(std::string& texts) {
+  std::vector<char*> pointers;
+  for (std::size_t at = 0; at < texts.size(); at = texts.find('\0', at) + 1) {
+    pointers.push_back(texts.data() + at);
+  }
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 std::vector<char*> pointersTo(std::vector<std::string>& texts) {
@@ -137,8 +146,8 @@ std::vector<char*> pointersTo(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// All that the new process needs memory for. Made before the fork: the new process would have to
-/// copy each page that it writes to.
+/// All that the new process needs memory for. Made before the fork: each page that either process
+/// writes to afterwards is copied first, which is why this is in few pieces.
 class Invocation {
  public:
   explicit Invocation(const ScriptOrder& order)
@@ -147,7 +156,7 @@ class Invocation {
         folder_(folderOf(order.mount, place_.path)),
         arguments_{place_.path},
         environment_(environmentOf(order)),
-        envp_(pointersTo(environment_)) {
+        envp_(pointersInto(environment_)) {
     const auto& more = order.mount.arguments;
     if (order.ask.script.empty()) arguments_.insert(arguments_.end(), more.begin(), more.end());
     argv_ = pointersTo(arguments_);
@@ -175,7 +184,7 @@ class Invocation {
   const ScriptSpot place_;
   const std::string folder_;
   std::vector<std::string> arguments_;
-  std::vector<std::string> environment_;
+  std::string environment_;
   std::vector<char*> argv_;
   std::vector<char*> envp_;
 };
@@ -246,6 +255,7 @@ Result<ForkedScript> forkScript(const ScriptOrder& order) {
   if (!report) return report.error();
   ::fcntl(errors->write.get(), F_SETPIPE_SZ, kErrorsPipeBytes);
   const Invocation program(order);
+  order.ask.variables = {};  // not after the fork, see Invocation
   const pid_t launcher = ::getpid();
   const pid_t pid = forkBlocked();
   if (pid < 0) return errnoError("fork", errno);
