@@ -14,6 +14,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -155,6 +156,18 @@ TEST_F(LauncherTest, StartsAScriptInASessionOfItsOwnWithNothingInherited) {
   EXPECT_THAT(got.output, HasSubstr("leads\n" + lab_.scripts().string() + "/it\n"));
 }
 
+TEST_F(LauncherTest, IsItselfNotKilledBeforeOthers) {
+  lab_.start();
+  std::string launcher = run("echo $PPID").output;
+  ASSERT_TRUE(launcher.ends_with('\n'));
+  launcher.pop_back();
+  std::string own;
+  std::string score;
+  std::ifstream("/proc/self/oom_score_adj") >> own;
+  std::ifstream("/proc/" + launcher + "/oom_score_adj") >> score;
+  EXPECT_EQ(score, own);
+}
+
 TEST_F(LauncherTest, GivesABodyAsStandardInputOrNone) {
   lab_.start();
   EXPECT_EQ(run("cat").output, "");
@@ -231,6 +244,16 @@ TEST_F(LauncherTest, RefusesWhatEverybodyMayWrite) {
               "refused: everybody may write to " + folder.string());
     ::chmod(folder.c_str(), 0755);
   }
+}
+
+TEST_F(LauncherTest, RefusesWhatEverybodyMayWriteBehindALink) {
+  lab_.start();
+  lab_.script("a/b/it", "#!/bin/sh\necho hello\n");
+  std::filesystem::create_directory_symlink("a/b", lab_.scripts() / "link");
+  EXPECT_EQ(run(ask("link/it")).output, "hello\n");
+  ::chmod((lab_.scripts() / "a").c_str(), 0777);
+  EXPECT_EQ(run(ask("link/it")).refusal->text,
+            "refused: everybody may write to " + (lab_.scripts() / "a").string());
 }
 
 TEST_F(LauncherTest, RunsWhatIsTheUsersAloneWhereThePlanSaysSo) {
