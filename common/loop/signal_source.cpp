@@ -40,9 +40,7 @@ void holdBack(std::initializer_list<int> signals) {
 
 void resetSignals() {
   // Set to SIG_IGN before they are unblocked: that discards a signal that is already pending.
-  for (const int signal : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1}) {
-    std::signal(signal, SIG_IGN);
-  }
+  for (const int signal : kIgnoredSignals) std::signal(signal, SIG_IGN);
   sigset_t none;
   sigemptyset(&none);
   ::pthread_sigmask(SIG_SETMASK, &none, nullptr);

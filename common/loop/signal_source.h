@@ -1,6 +1,8 @@
 // Signals as events of the loop.
 #pragma once
 
+#include <array>
+#include <csignal>
 #include <functional>
 #include <initializer_list>
 
@@ -31,9 +33,10 @@ class SignalSource {
 /// SignalSource.
 void holdBack(std::initializer_list<int> signals);
 
-/// What a forked worker starts with: an empty signal mask; SIGPIPE ignored, and so are the signals
-/// by which people and service managers speak to the master (a terminal sends them to all
-/// processes).
+/// SIGPIPE, and those by which people and service managers speak to the master (a terminal sends
+/// them to all processes).
+inline constexpr std::array kIgnoredSignals{SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+/// What a forked worker starts with: an empty signal mask, and kIgnoredSignals ignored.
 void resetSignals();
 
 }  // namespace egalaxyd

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -42,15 +44,21 @@ int fail(const std::string& why) {
   return EX_USAGE;
 }
 
+/// What is set here its scripts inherit, where they do not change it.
 Result<void> becomeLauncher() {
   ::prctl(PR_SET_NAME, "egalaxyd-launch");
   // Processes whose parents end become children of this one, which can end them.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::clearenv();
   if (::chdir("/") != 0) return errnoError("enter /", errno);
+  const UniqueFd none(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!none || ::dup2(none.get(), STDIN_FILENO) < 0) return errnoError("open /dev/null", errno);
+  ::umask(S_IWGRP | S_IWOTH);
+  const rlimit noCore{0, 0};
+  ::setrlimit(RLIMIT_CORE, &noCore);
+  for (int signal = 1; signal <= SIGRTMAX; ++signal) ::signal(signal, SIG_DFL);
   resetSignals();
-  if (auto dropped = dropPrivileges(std::nullopt); !dropped) return dropped;
-  return denyTracing();  // a script could take the channels
+  return dropPrivileges(std::nullopt);
 }
 
 /// All masters that this process serves: one, or who comes through the door.
@@ -117,6 +125,8 @@ int runLauncher(int channel) {
   ::fcntl(socket.get(), F_SETFD, FD_CLOEXEC);
   if (auto become = becomeLauncher(); !become) return fail(become.error().message);
   Launcher launcher;
+  // A script could take the channels.
+  if (auto denied = denyTracing(); !denied) return fail(denied.error().message);
   if (passed != 1) return launcher.serveOne(std::move(socket));
   std::signal(SIGTERM, SIG_DFL);
   if (auto isDoor = LauncherDoor::isOne(socket.get()); !isDoor) return fail(isDoor.error().message);

@@ -154,13 +154,13 @@ void LauncherSession::finish() {
 // --- workers --------------------------------------------------------------------------------
 
 void LauncherSession::onWorker(std::uint64_t key, std::string_view packet) {
-  const auto message = decodeWorkerAsks(packet);
+  auto message = decodeWorkerAsks(packet);
   if (!message) return drop(key, "nonsense");
   Worker& worker = workers_.at(key);
-  std::visit([&](const auto& ask) { obey(key, worker, ask); }, *message);
+  std::visit([&](auto& ask) { obey(key, worker, std::move(ask)); }, *message);
 }
 
-void LauncherSession::obey(std::uint64_t key, Worker& worker, const RunScript& ask) {
+void LauncherSession::obey(std::uint64_t key, Worker& worker, RunScript ask) {
   const ScriptMount* mount = mountOf(plan_, ask.mount);
   if (const std::string lie = lieOf(ask, mount); !lie.empty()) return drop(key, lie);
   if (worker.runs.contains(ask.run) || worker.dials.contains(ask.run)) {
@@ -168,8 +168,8 @@ void LauncherSession::obey(std::uint64_t key, Worker& worker, const RunScript& a
   }
   const std::uint64_t run = processes_.nextRun();
   worker.runs[ask.run] = run;
-  jobs_[run] = {.worker = key, .ask = ask, .mount = mount, .since = loop_.now()};
   const RunQueue::Asker asker{key, ask.clientNumber};
+  jobs_[run] = {.worker = key, .ask = std::move(ask), .mount = mount, .since = loop_.now()};
   switch (queue_->add(run, asker, mount->number, mount->processes, loop_.now())) {
     case RunQueue::Verdict::kStart:
       return start(run);
@@ -300,7 +300,6 @@ void LauncherSession::start(std::uint64_t run) {
                                        .account = account_,
                                        .tag = run},
                                       *this);
-  job.ask.variables = {};
   if (begun) return;
   refuse(run, WhyNot::kNoResource, begun.error().message);
   over(run);

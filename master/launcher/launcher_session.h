@@ -62,7 +62,7 @@ class LauncherSession final : private ScriptOwner {
   RunningScript described(std::uint64_t run, const Job& job) const;
 
   void onWorker(std::uint64_t key, std::string_view packet);
-  void obey(std::uint64_t key, Worker& worker, const RunScript& ask);
+  void obey(std::uint64_t key, Worker& worker, RunScript ask);
   void obey(std::uint64_t key, Worker& worker, const StopScript& ask);
   void obey(std::uint64_t key, Worker& worker, const DialUpstream& ask);
   void drop(std::uint64_t key, const std::string& lie);

@@ -115,15 +115,26 @@ Result<void> isExecutable(int file) {
   return {};
 }
 
-struct Place {
-  std::string root;
-  std::string script;  ///< below it
-};
+/// Whether nobody but their owners and groups may write to `file`, to `root`, and to the folders of
+/// `script` between them, whose path has no link. false: isOurs() knows more.
+bool isPlainlyOurs(int root, int file, const std::string& script) {
+  const auto isKept = [](int folder, const char* path) {
+    struct stat status {};
+    return ::fstatat(folder, path, &status, AT_EMPTY_PATH) == 0 && (status.st_mode & S_IWOTH) == 0;
+  };
+  if (!isKept(file, "") || !isKept(root, "")) return false;
+  for (std::size_t end = script.find('/'); end != std::string::npos;
+       end = script.find('/', end + 1)) {
+    if (!isKept(root, script.substr(0, end).c_str())) return false;
+  }
+  return true;
+}
 
-Place placeOf(const ScriptMount& mount, std::string_view script) {
-  if (!mount.anyUser) return {mount.root, std::string(script)};
-  const std::size_t slash = script.find('/');
-  return {placeOfUser(mount.root, script.substr(0, slash)), std::string(script.substr(slash + 1))};
+Result<void> checkProgram(const std::string& path) {
+  const UniqueFd program = openPath(AT_FDCWD, path, 0);
+  if (!program) return errnoError("open " + path, errno);
+  if (auto fit = isExecutable(program.get()); !fit) return fit;
+  return isOurs(program.get(), {});
 }
 
 /// The program of the script's first line; nullopt: there is none, or it cannot be read.
@@ -140,28 +151,38 @@ std::optional<std::string> interpreterOf(const std::string& path) {
 
 }  // namespace
 
-Result<std::string> findScript(const ScriptMount& mount, std::string_view script) {
-  if (script.empty()) {
-    const UniqueFd program = openPath(AT_FDCWD, mount.program, 0);
-    if (!program) return errnoError("open " + mount.program, errno);
-    if (auto fit = isExecutable(program.get()); !fit) return fit.error();
-    if (auto ours = isOurs(program.get(), {}); !ours) return ours.error();
-    return mount.program;
+ScriptSpot spotOf(const ScriptMount& mount, std::string_view script) {
+  if (script.empty()) return {{}, {}, mount.program};
+  ScriptSpot place{mount.root, std::string(script), {}};
+  if (mount.anyUser) {
+    const std::size_t slash = script.find('/');
+    place = {placeOfUser(mount.root, script.substr(0, slash)),
+             std::string(script.substr(slash + 1)),
+             {}};
   }
-  const Place place = placeOf(mount, script);
+  place.path = (fs::path(place.root) / place.script).string();
+  return place;
+}
+
+/// Most scripts have no link on their way: they cost no look into /proc, which makes and forgets an
+/// entry for each process that is looked for.
+Result<void> checkScript(const ScriptMount& mount, const ScriptSpot& place) {
+  if (place.root.empty()) return checkProgram(place.path);
   const UniqueFd root(::open(place.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return errnoError("open folder " + place.root, errno);
-  const std::string& relative = place.script;
-  const UniqueFd file =
-      mount.followsLinks ? openPath(root.get(), relative, 0) : openInside(root.get(), relative);
+  UniqueFd file = openPath(root.get(), place.script, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  const bool hasLink = !file && errno == ELOOP;
+  if (hasLink) {
+    file = mount.followsLinks ? openPath(root.get(), place.script, 0)
+                              : openInside(root.get(), place.script);
+  }
   if (!file && errno == EXDEV) return Error{ErrorCode::kNotFound, "it lies outside the root"};
   if (!file) return errnoError("open it", errno);
-  if (auto fit = isExecutable(file.get()); !fit) return fit.error();
-  if (auto ours = isOurs(file.get(), realPath(root.get())); !ours) return ours.error();
-  if (mount.ownOnly) {
-    if (auto own = isOwn(file.get()); !own) return own.error();
+  if (auto fit = isExecutable(file.get()); !fit) return fit;
+  if (hasLink || !isPlainlyOurs(root.get(), file.get(), place.script)) {
+    if (auto ours = isOurs(file.get(), realPath(root.get())); !ours) return ours;
   }
-  return (fs::path(place.root) / relative).string();
+  return mount.ownOnly ? isOwn(file.get()) : Result<void>();
 }
 
 Error whyNotRun(const std::string& path, int errnoValue) {

@@ -9,14 +9,22 @@
 
 namespace egalaxyd {
 
-/// The path by which `script` of `mount` is to be executed; "" names the mount's program. Errors,
-/// with texts for the log: kNotFound (it is not there, or outside the root), kPermission (not
-/// executable, or everybody may write it, its folder, or one between it and the root; with
-/// mount.ownOnly: not its account's alone), kNoSpace (out of descriptors or memory), kIo. lieOf()
-/// has judged `script`.
-Result<std::string> findScript(const ScriptMount& mount, std::string_view script);
+/// Where a script is said to be.
+struct ScriptSpot {
+  std::string root;    ///< "" where the mount has one program
+  std::string script;  ///< below the root
+  std::string path;    ///< by which it is to be executed
+};
+/// `script` is of `mount`, and lieOf() has judged it; "" names the mount's program. Does not block.
+ScriptSpot spotOf(const ScriptMount& mount, std::string_view script);
 
-/// Why execve(2) of `path`, which findScript() gave, has failed. Errors as there.
+/// Whether what is at `place`, of `mount`, may be run. Errors, with texts for the log: kNotFound
+/// (it is not there, or outside the root), kPermission (not executable, or everybody may write it,
+/// its folder, or one between it and the root; with mount.ownOnly: not its account's alone),
+/// kNoSpace (out of descriptors or memory), kIo.
+Result<void> checkScript(const ScriptMount& mount, const ScriptSpot& place);
+
+/// Why execve(2) of `path`, which checkScript() has passed, has failed. Errors as there.
 Error whyNotRun(const std::string& path, int errnoValue);
 
 }  // namespace egalaxyd

@@ -24,6 +24,7 @@
 
 #include "common/base/errno_error.h"
 #include "common/base/write_all.h"
+#include "common/loop/signal_source.h"
 #include "common/shared/script_names.h"
 #include "master/launcher/hidden_folders.h"
 #include "master/launcher/script_check.h"
@@ -34,7 +35,6 @@ namespace {
 constexpr int kErrorsPipeBytes = 4096;
 constexpr rlim_t kDescriptors = 256;
 constexpr int kNicer = 5;
-constexpr std::string_view kKilledBeforeOthers = "500";
 constexpr rlim_t kCpuGrace = 5;  // seconds between SIGXCPU and SIGKILL
 constexpr int kTextBusyTries = 3;
 constexpr timespec kTextBusyPause{0, 10'000'000};
@@ -64,63 +64,37 @@ void limit(int resource, rlim_t most, rlim_t hard) {
   ::setrlimit(static_cast<__rlimit_resource>(resource), &value);
 }
 
-/// All but 0, 1, 2 and `kept`; -1 is none.
-void closeAllBut(std::array<int, 5> kept) {
-  std::ranges::sort(kept);
-  int next = STDERR_FILENO + 1;
-  for (const int fd : kept) {
-    if (fd < next) continue;
-    if (fd > next) ::close_range(static_cast<unsigned>(next), static_cast<unsigned>(fd) - 1, 0);
-    next = fd + 1;
-  }
-  ::close_range(static_cast<unsigned>(next), ~0U, 0);
-}
-
 /// What this process has of its launcher's and no script is to have.
-void leaveLauncher(pid_t launcher, std::uint64_t tag, const std::array<int, 5>& kept) {
+void leaveLauncher(pid_t launcher, std::uint64_t tag) {
   // First of all: whoever inherits this process, dead or alive, is to know what it is.
   limit(RLIMIT_RTTIME, kTagBase + tag, kTagBase + tag);
   ::setsid();
   // The launcher's death ends it; it may have died before this.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != launcher) ::_exit(kNotStarted);
-  for (int signal = 1; signal <= SIGRTMAX; ++signal) ::signal(signal, SIG_DFL);
+  for (const int signal : kIgnoredSignals) ::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::umask(S_IWGRP | S_IWOTH);
-  // Once others of its account may look into it, one could take the channels.
-  closeAllBut(kept);
-  ::prctl(PR_SET_DUMPABLE, 1);  // or it could not write to its own files in /proc
 }
 
 /// What is refused here (a container may) leaves the script as it was.
 void limitResources(const ScriptOrder& order) {
-  limit(RLIMIT_CORE, 0, 0);
   const rlim_t cpu = order.mount.cpuSeconds;
   if (cpu != 0) limit(RLIMIT_CPU, cpu, cpu + kCpuGrace);
-  if (::nice(kNicer) == -1) errno = 0;
-  const UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  writeAll(score.get(), kKilledBeforeOthers);
+  ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kNicer);
 }
 
-Result<void> enterFolder(const ScriptMount& mount, const std::string& path) {
-  const std::string folder =
-      mount.folder.empty() ? std::filesystem::path(path).parent_path().string() : mount.folder;
-  if (::chdir(folder.c_str()) == 0) return {};
-  return Error{ErrorCode::kIo, errnoError("cannot enter " + folder, errno).message};
-}
-
+/// Without a body it is the launcher's: /dev/null.
 Result<void> takeStandardInput(const ScriptOrder& order) {
   const std::string& body = order.ask.body;
-  const UniqueFd input(
-      body.empty() ? ::open("/dev/null", O_RDONLY | O_CLOEXEC)
-                   : ::openat(order.spool, body.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (body.empty()) return {};
+  const UniqueFd input(::openat(order.spool, body.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
   if (!input || ::fstat(input.get(), &status) != 0) {
     return Error{ErrorCode::kIo, errnoError("open the body", errno).message};
   }
-  if (!body.empty() && !S_ISREG(status.st_mode)) {
+  if (!S_ISREG(status.st_mode)) {
     return Error{ErrorCode::kIo, "the body is no regular file"};
   }
   if (::dup2(input.get(), STDIN_FILENO) < 0) return errnoError("take the body", errno);
@@ -136,8 +110,8 @@ Result<void> hideOthers(const ScriptOrder& order) {
   return enterRuleset(ruleset->get());
 }
 
-/// "NAME=value"; those of the configuration replace none of ours.
-std::vector<std::string> environmentOf(const ScriptOrder& order) {
+/// "NAME=value" and NUL, one after the other; those of the configuration replace none of ours.
+std::string environmentOf(const ScriptOrder& order) {
   std::map<std::string_view, std::string_view> variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"},
                                                          {"LANG", "C.UTF-8"},
                                                          {"HOME", order.account.home},
@@ -147,12 +121,21 @@ std::vector<std::string> environmentOf(const ScriptOrder& order) {
     variables.emplace(kScriptVariables[place], value);
   }
   for (const auto& [name, value] : order.mount.environment) variables.emplace(name, value);
-  std::vector<std::string> environment;
-  environment.reserve(variables.size());
+  std::string environment;
   for (const auto& [name, value] : variables) {
-    environment.push_back(std::string(name) + "=" + std::string(value));
+    environment.append(name).append(1, '=').append(value).append(1, '\0');
   }
   return environment;
+}
+
+/// To each text of `texts`, which NUL ends; and nullptr.
+std::vector<char*> pointersInto(std::string& texts) {
+  std::vector<char*> pointers;
+  for (std::size_t at = 0; at < texts.size(); at = texts.find('\0', at) + 1) {
+    pointers.push_back(texts.data() + at);
+  }
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 std::vector<char*> pointersTo(std::vector<std::string>& texts) {
@@ -163,39 +146,54 @@ std::vector<char*> pointersTo(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// What execve(2) gets. Made before the fork: the new process would have to copy each page of
-/// memory that it writes to.
+/// All that the new process needs memory for. Made before the fork: each page that either process
+/// writes to afterwards is copied first, which is why this is in few pieces.
 class Invocation {
  public:
   explicit Invocation(const ScriptOrder& order)
-      : arguments_{{}}, environment_(environmentOf(order)), envp_(pointersTo(environment_)) {
-    if (!order.ask.script.empty()) return;
+      : mount_(order.mount),
+        place_(spotOf(order.mount, order.ask.script)),
+        folder_(folderOf(order.mount, place_.path)),
+        arguments_{place_.path},
+        environment_(environmentOf(order)),
+        envp_(pointersInto(environment_)) {
     const auto& more = order.mount.arguments;
-    arguments_.insert(arguments_.end(), more.begin(), more.end());
+    if (order.ask.script.empty()) arguments_.insert(arguments_.end(), more.begin(), more.end());
+    argv_ = pointersTo(arguments_);
+  }
+  Result<void> check() const { return checkScript(mount_, place_); }
+  Result<void> enterFolder() const {
+    if (::chdir(folder_.c_str()) == 0) return {};
+    return Error{ErrorCode::kIo, errnoError("cannot enter " + folder_, errno).message};
   }
   /// Returns only when it fails.
-  Error execute(const std::string& path) {
-    arguments_.front() = path;
-    const std::vector<char*> argv = pointersTo(arguments_);
+  Error execute() const {
     for (int tries = 0;; ++tries) {
-      ::execve(path.c_str(), argv.data(), envp_.data());
-      if (errno != ETXTBSY || tries == kTextBusyTries) return whyNotRun(path, errno);
+      ::execve(place_.path.c_str(), argv_.data(), envp_.data());
+      if (errno != ETXTBSY || tries == kTextBusyTries) return whyNotRun(place_.path, errno);
       ::nanosleep(&kTextBusyPause, nullptr);  // somebody has not finished writing it
     }
   }
 
  private:
+  static std::string folderOf(const ScriptMount& mount, const std::string& path) {
+    return mount.folder.empty() ? std::filesystem::path(path).parent_path().string() : mount.folder;
+  }
+
+  const ScriptMount& mount_;
+  const ScriptSpot place_;
+  const std::string folder_;
   std::vector<std::string> arguments_;
-  std::vector<std::string> environment_;
+  std::string environment_;
+  std::vector<char*> argv_;
   std::vector<char*> envp_;
 };
 
 /// Returns only when it fails.
-Error becomeScript(const ScriptOrder& order, Invocation& program, int output, int errors) {
+Error becomeScript(const ScriptOrder& order, const Invocation& program, int output, int errors) {
   limitResources(order);
-  const auto path = findScript(order.mount, order.ask.script);
-  if (!path) return path.error();
-  if (auto entered = enterFolder(order.mount, *path); !entered) return entered.error();
+  if (auto fit = program.check(); !fit) return fit.error();
+  if (auto entered = program.enterFolder(); !entered) return entered.error();
   if (auto taken = takeStandardInput(order); !taken) return taken.error();
   if (::dup2(output, STDOUT_FILENO) < 0 || ::dup2(errors, STDERR_FILENO) < 0) {
     return errnoError("take the pipes", errno);
@@ -207,7 +205,7 @@ Error becomeScript(const ScriptOrder& order, Invocation& program, int output, in
     return errnoError("close descriptors", errno);
   }
   limit(RLIMIT_NOFILE, kDescriptors, kDescriptors);  // the launcher may have had more
-  return program.execute(*path);
+  return program.execute();
 }
 
 WhyNot whyNoScript(ErrorCode code) {
@@ -242,9 +240,9 @@ rlim_t hardRealtimeLimit(pid_t pid) {
   return RLIM_INFINITY;
 }
 
-[[noreturn]] void beScript(const ScriptOrder& order, Invocation& program, pid_t launcher,
+[[noreturn]] void beScript(const ScriptOrder& order, const Invocation& program, pid_t launcher,
                            int output, int errors, int report) {
-  leaveLauncher(launcher, order.tag, {output, errors, report, order.spool, order.ruleset});
+  leaveLauncher(launcher, order.tag);
   Error error{ErrorCode::kNoSpace, "out of memory"};
   try {
     error = becomeScript(order, program, output, errors);
@@ -271,7 +269,8 @@ Result<ForkedScript> forkScript(const ScriptOrder& order) {
   auto report = makePipe();
   if (!report) return report.error();
   ::fcntl(errors->write.get(), F_SETPIPE_SZ, kErrorsPipeBytes);
-  Invocation program(order);
+  const Invocation program(order);
+  order.ask.variables = {};  // not after the fork, see Invocation
   const pid_t launcher = ::getpid();
   const pid_t pid = forkBlocked();
   if (pid < 0) return errnoError("fork", errno);

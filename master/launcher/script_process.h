@@ -1,4 +1,5 @@
-// Everything from fork(2) to execve(2) of one script.
+// Everything from fork(2) to execve(2) of one script. It inherits the launcher's standard input,
+// umask and limits: see becomeLauncher().
 #pragma once
 
 #include <sys/types.h>
@@ -25,9 +26,9 @@ struct OwnAccount {
 
 struct ScriptOrder {
   const ScriptMount& mount;
-  const RunScript& ask;  ///< judged by lieOf()
-  int spool = -1;        ///< the folder that ask.body lies in
-  int ruleset = -1;      ///< of hideFolders(hidden); -1: nothing is hidden
+  RunScript& ask;    ///< judged by lieOf(); forkScript() takes its variables
+  int spool = -1;    ///< the folder that ask.body lies in
+  int ruleset = -1;  ///< of hideFolders(hidden); -1: nothing is hidden
   const std::vector<std::string>& hidden;
   const OwnAccount& account;
   /// What its processes are known by, wherever they go; above 0.

@@ -35,7 +35,9 @@ std::uint64_t milliseconds64(const timeval& time) {
 
 Result<void> ScriptProcesses::start(std::uint64_t run, const ScriptOrder& order,
                                     ScriptOwner& owner) {
+  score_.beScripts();
   auto forked = forkScript(order);
+  score_.beOwn();
   if (!forked) return forked.error();
   const pid_t pid = forked->pid;
   mains_.emplace(pid, run);

@@ -15,6 +15,7 @@
 
 #include "common/base/result.h"
 #include "common/loop/event_loop.h"
+#include "master/launcher/oom_score.h"
 #include "master/launcher/script_process.h"
 
 namespace egalaxyd {
@@ -42,8 +43,8 @@ class ScriptOwner {
   ~ScriptOwner() = default;
 };
 
-/// One in a process, whose only children are scripts: it collects and ends whatever it inherits
-/// from them (PR_SET_CHILD_SUBREAPER). Loop thread only.
+/// One in a process, made before denyTracing(), whose only children are scripts: it collects and
+/// ends whatever it inherits from them (PR_SET_CHILD_SUBREAPER). Loop thread only.
 ///
 /// A run is over when this process has no child any more that has the run's tag: a process whose
 /// parent ends becomes a child of this one, so nothing of a run can be elsewhere for long. A child
@@ -95,6 +96,7 @@ class ScriptProcesses {
   bool isMain(pid_t pid) const { return mains_.contains(pid); }
 
   EventLoop& loop_;
+  const OomScore score_;
   std::uint64_t last_ = 0;
   Runs runs_;
   std::unordered_map<pid_t, std::uint64_t> mains_;  ///< that live

@@ -1,5 +1,6 @@
 #include "worker/protocol/handshake_guard.h"
 
+#include <cstring>
 #include <optional>
 
 #include "worker/protocol/client_hello.h"
@@ -187,6 +188,12 @@ bool isCheapToParse(std::string_view message, bool isTls13, CertificateLimits li
     default:
       return true;
   }
+}
+
+void spoil(const void* message, std::size_t size) {
+  if (size <= kMessageHeader) return;
+  auto* bytes = static_cast<char*>(const_cast<void*>(message));  // NOLINT: OpenSSL's own buffer
+  std::memset(bytes + kMessageHeader, 0xFF, size - kMessageHeader);
 }
 
 }  // namespace egalaxyd

@@ -1,6 +1,6 @@
 // Decides whether OpenSSL may parse a peer's handshake message. While it parses certificates,
 // OpenSSL decodes the public key of each, at any cost; this checks their encoding first and
-// computes nothing. Pure.
+// computes nothing. Pure, but for spoil().
 #pragma once
 
 #include <cstddef>
@@ -27,5 +27,9 @@ inline constexpr CertificateLimits kCertificatesOfCapsules{32 * 1024, 8};
 /// uncompressed point; Ed25519; Ed448; RSA up to 8192 bits with an exponent of at most 33 bits.
 /// Certificates must be DER, so that OpenSSL reads the same key. True for all other messages.
 bool isCheapToParse(std::string_view message, bool isTls13, CertificateLimits limits = {});
+
+/// Makes a message that is not to be parsed malformed, so that OpenSSL, which parses it next, fails
+/// with decode_error: it has no way to refuse one. `message`: as SSL_set_msg_callback(3) gives it.
+void spoil(const void* message, std::size_t size);
 
 }  // namespace egalaxyd

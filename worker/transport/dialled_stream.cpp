@@ -25,7 +25,6 @@ namespace {
 /// Records without data in a row: OpenSSL goes on reading them for as long as there are some, and
 /// key updates, tickets and warnings may come without end. A handshake takes ten.
 constexpr std::size_t kMostFruitlessRecords = 64;
-constexpr std::size_t kMessageHeader = 4;  // type, length
 /// No Diffie-Hellman with numbers that the other end has chosen, at any cost.
 constexpr const char* kCiphers = "DEFAULT:!kDHE";
 
@@ -115,9 +114,7 @@ void DialledStream::onMessage(int isOurs, int version, int type, const void* byt
                                       version == TLS1_3_VERSION, kCertificatesOfCapsules);
   if (isCheap) return;
   self.costly_ = true;
-  // As TlsTransport: OpenSSL parses this next, and shall not.
-  std::memset(static_cast<char*>(const_cast<void*>(bytes)) + kMessageHeader,  // NOLINT
-              0xFF, size - kMessageHeader);
+  spoil(bytes, size);
 }
 
 /// After too many without data OpenSSL finds no socket to read from.

@@ -26,7 +26,6 @@ constexpr std::size_t kFullRecord = 16 * 1024;
 /// later, where key updates, alerts and empty records need no answer of ours but cost us time.
 constexpr std::size_t kMaxHandshakeRecords = 64;
 constexpr std::size_t kMaxFruitlessRecords = 16;
-constexpr std::size_t kMessageHeader = 4;  // type, length
 
 /// The names of the alerts (RFC 8446, section 6) that are about a certificate.
 std::string_view refusalOf(int alert) {
@@ -172,10 +171,7 @@ void TlsTransport::onMessage(int sent, int version, int type, const void* bytes,
   if (type == SSL3_RT_HEADER) ++static_cast<TlsTransport*>(transport)->fruitless_;
   if (type != SSL3_RT_HANDSHAKE) return;
   if (isCheapToParse({static_cast<const char*>(bytes), size}, version == TLS1_3_VERSION)) return;
-  // OpenSSL offers no way to refuse a message here. So this overwrites the buffer that it parses
-  // next: the message becomes malformed, and the client gets the alert decode_error.
-  std::memset(static_cast<char*>(const_cast<void*>(bytes)) + kMessageHeader,  // NOLINT
-              0xFF, size - kMessageHeader);
+  spoil(bytes, size);
 }
 
 int TlsTransport::receive(char* into, int size) {
