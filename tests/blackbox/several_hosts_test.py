@@ -4,6 +4,7 @@ beside records, the fleet."""
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,11 +32,11 @@ class SeveralHosts(unittest.TestCase):
         self.files = Folder()
         self.addCleanup(self.files.remove)
 
-    def host(self, name, engine="postgresql", automatic=False):
+    def host(self, name, engine="postgresql", automatic=False, account=None):
         folder = Folder()
         self.addCleanup(folder.remove)
         (folder.make("root") / "index.gmi").write_text("hello\n")
-        made = Capsule(SITES, {"server.workers": "1"}, folder)
+        made = Capsule(SITES, {"server.workers": "1"}, folder, account)
         if not automatic:
             pair = make_certificate(folder.path, "localhost")
             made.settings.update({"tls.certificate": f'"{pair[0]}"', "tls.key": f'"{pair[1]}"'})
@@ -143,6 +144,38 @@ class SeveralHosts(unittest.TestCase):
         self.assertIn("localhost/one.gmi ", differs)
         self.tool(host, "content", "import", str(host.folder.path / "root"))
         self.tool(host, "content", "verify")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root acts for another account")
+    def test_root_comes_to_the_database_as_the_servers_account(self):
+        """A socket that asks the kernel who comes (peer), and a role of that account's name."""
+        self.postgres.sql("CREATE ROLE nobody LOGIN")
+        self.postgres.sql("ALTER DATABASE egalaxyd OWNER TO nobody")
+        (self.postgres.folder / "data/pg_hba.conf").write_text("local all postgres trust\nlocal all all peer\n")
+        self.postgres.configure("")
+        host = self.host("h1", "sqlite", automatic=True, account="nobody")
+        host.settings.pop("server.user", None)
+        host.start()
+        self.assertEqual(host.put("/one.gmi", b"one", ";mime=text/gemini").status, 30, host.log())
+        self.assertEqual(host.stop(), [])
+        self.use(host, "postgresql", "h1")
+        host.settings["storage.url"] = host.settings["storage.url"].replace("egalaxyd@", "nobody@")
+        password = host.folder.path / "password"
+        password.write_text("not asked for\n")
+        password.chmod(0o600)
+        shutil.chown(password, "nobody")
+        host.settings["storage.password"] = f'"{password}"'
+        state = host.folder.path / "state"
+        copied = self.tool(host, "storage", "copy", "--from", f"sqlite:{state}/db/egalaxyd.db")
+        self.assertIn("1 upload records", copied.stdout)
+        self.tool(host, "certificate", "sync")
+        self.tool(host, "content", "import", str(host.folder.path / "root"))
+        self.tool(host, "content", "verify")
+        self.tool(host, "storage", "copy", "--to", f"sqlite:{state}/db/back.db")
+        owners = {file.owner() for file in [*state.rglob("*"), *(host.folder.path / "root").rglob("*")]
+                  if file.name != "index.gmi"}
+        self.assertEqual(owners, {"nobody"})
+        host.start()
+        self.assertEqual(host.put("/two.gmi", b"two", ";mime=text/gemini").status, 30, host.log())
 
     def test_lines_that_make_no_sense_are_refused(self):
         host = self.host("h1")
