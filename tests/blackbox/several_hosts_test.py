@@ -3,6 +3,7 @@
 beside records, the fleet."""
 import json
 import os
+import pathlib
 import re
 import shutil
 import sqlite3
@@ -99,6 +100,39 @@ class SeveralHosts(unittest.TestCase):
         told = self.tool(two, "certificate", "sync", code=78).stderr
         self.assertEqual(len(set(SHA256.findall(told))), 2, told)
         self.assertEqual(self.certificate(two).read_bytes(), own)
+
+    def unit_starts(self, capsule):
+        """What the unit runs, with this configuration instead of /etc's, and no folders of systemd's."""
+        units = pathlib.Path(__file__).parents[2] / "systemd"
+        command = re.search(r"^ExecStart=/bin/sh -c '(.*)'$", (units / "egalaxyd-postgresql.conf").read_text(), re.M)[1]
+        config = str(capsule.write_config())
+        command = command.replace("/etc/egalaxyd/egalaxyd.toml", config).replace("--system", f"--config {config}")
+        never = re.search(r"^RestartPreventExitStatus=(.*)$", (units / "egalaxyd.service").read_text(), re.M)[1].split()
+        path = f"{program('egalaxyd').parent}:{os.environ['PATH']}"
+        return never, subprocess.Popen(["/bin/sh", "-c", command], cwd=capsule.folder.path, text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       env={**os.environ, "PATH": path})
+
+    def test_a_unit_whose_certificate_differs_is_not_tried_again(self):
+        one, two = self.host("h1", automatic=True), self.host("h2", "sqlite", automatic=True)
+        self.tool(one, "certificate", "sync")
+        two.start()
+        self.assertEqual(two.stop(), [])
+        self.use(two, "postgresql", "h2")
+        never, unit = self.unit_starts(two)
+        self.assertIn("neither replaces the other", unit.communicate()[0])
+        self.assertIn(str(unit.returncode), never)
+        self.postgres.stop()
+        never, unit = self.unit_starts(self.host("h3", automatic=True))
+        self.assertIn("the database is away", unit.communicate()[0])
+        self.assertNotIn(str(unit.returncode), never)
+        _, unit = self.unit_starts(one)
+        try:
+            self.assertTrue(any("ready: generation" in line for line in unit.stdout), "its files are here")
+        finally:
+            unit.terminate()
+            unit.communicate()
+        self.assertEqual(unit.returncode, 0)
 
     def test_a_single_host_moves_into_the_database_and_back(self):
         host = self.host("h1", "sqlite").start()
