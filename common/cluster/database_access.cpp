@@ -30,15 +30,20 @@ Result<std::string> readDatabasePassword(const fs::path& file) {
   struct stat info {};
   if (::stat(file.c_str(), &info) != 0) {
     const Error failed = errnoError(file.string(), errno);
+    if (failed.code != ErrorCode::kNotFound) return failed;
     return Error{failed.code, failed.message +
                                   "; write the password of the role in storage.url into it, mode "
                                   "0600, for the account that starts egalaxyd"};
   }
-  if ((info.st_mode & 077) != 0 || (info.st_uid != ::geteuid() && info.st_uid != 0)) {
+  if ((info.st_mode & 077) != 0) {
+    return Error{ErrorCode::kPermission,
+                 file.string() + ": others may read it or replace it: chmod 0600"};
+  }
+  if (info.st_uid != ::geteuid() && info.st_uid != 0) {
     return Error{ErrorCode::kPermission,
                  file.string() +
-                     ": others may read it or replace it: chmod 0600, and give it to "
-                     "the account that starts egalaxyd"};
+                     ": it is another account's: give it to the one that starts "
+                     "egalaxyd, or use sudo where this is egalaxyctl"};
   }
   auto text = readRegularFile(file, kLongestPassword);
   if (!text) return Error{text.error().code, file.string() + ": " + text.error().message};

@@ -135,16 +135,22 @@ class BadDays(unittest.TestCase):
                    self.socket_url(role="stranger"))
 
     def test_a_password_file_that_cannot_be_used(self):
-        for file, mode, sentence in (
-                ("/nowhere/password", 0o600, "write the password of the role in storage.url into it, mode 0600"),
-                (self.password, 0o644, "others may read it or replace it: chmod 0600, and give it to the account "
-                                       "that starts egalaxyd"),
-                (self.password, 0o600, "its first line is empty")):
+        missing = "write the password of the role in storage.url into it, mode 0600"
+        others = "it is another account's: give it to the one that starts egalaxyd, or use sudo where this is egalaxyctl"
+        for file, text, mode, owner, sentence in (
+                ("/nowhere/password", "", 0o600, None, missing),
+                (self.password, "secret\n", 0o644, None, "others may read it or replace it: chmod 0600"),
+                (self.password, "secret\n", 0o600, "nobody", others),
+                (self.password, "", 0o600, None, "its first line is empty")):
             self.assertIn(sentence, MANUAL.read_text())
-            self.say_password("" if "empty" in sentence else "secret\n", mode)
+            self.say_password(text, mode)
+            if owner and os.geteuid() != 0:
+                continue
+            shutil.chown(self.password, owner or os.geteuid())
             checked = self.check(self.capsule(self.tcp_url(), file))
             self.assertEqual(checked.returncode, 78, checked.stderr)
             self.assertIn(sentence, checked.stderr)
+        shutil.chown(self.password, os.geteuid())
 
     def test_a_database_that_is_not_there(self):
         self.tells("it has no such database; make it: CREATE DATABASE", self.socket_url(database="nothing"))

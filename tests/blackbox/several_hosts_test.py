@@ -3,7 +3,9 @@
 beside records, the fleet."""
 import json
 import os
+import pathlib
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,11 +33,11 @@ class SeveralHosts(unittest.TestCase):
         self.files = Folder()
         self.addCleanup(self.files.remove)
 
-    def host(self, name, engine="postgresql", automatic=False):
+    def host(self, name, engine="postgresql", automatic=False, account=None):
         folder = Folder()
         self.addCleanup(folder.remove)
         (folder.make("root") / "index.gmi").write_text("hello\n")
-        made = Capsule(SITES, {"server.workers": "1"}, folder)
+        made = Capsule(SITES, {"server.workers": "1"}, folder, account)
         if not automatic:
             pair = make_certificate(folder.path, "localhost")
             made.settings.update({"tls.certificate": f'"{pair[0]}"', "tls.key": f'"{pair[1]}"'})
@@ -99,6 +101,39 @@ class SeveralHosts(unittest.TestCase):
         self.assertEqual(len(set(SHA256.findall(told))), 2, told)
         self.assertEqual(self.certificate(two).read_bytes(), own)
 
+    def unit_starts(self, capsule):
+        """What the unit runs, with this configuration instead of /etc's, and no folders of systemd's."""
+        units = pathlib.Path(__file__).parents[2] / "systemd"
+        command = re.search(r"^ExecStart=/bin/sh -c '(.*)'$", (units / "egalaxyd-postgresql.conf").read_text(), re.M)[1]
+        config = str(capsule.write_config())
+        command = command.replace("/etc/egalaxyd/egalaxyd.toml", config).replace("--system", f"--config {config}")
+        never = re.search(r"^RestartPreventExitStatus=(.*)$", (units / "egalaxyd.service").read_text(), re.M)[1].split()
+        path = f"{program('egalaxyd').parent}:{os.environ['PATH']}"
+        return never, subprocess.Popen(["/bin/sh", "-c", command], cwd=capsule.folder.path, text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       env={**os.environ, "PATH": path})
+
+    def test_a_unit_whose_certificate_differs_is_not_tried_again(self):
+        one, two = self.host("h1", automatic=True), self.host("h2", "sqlite", automatic=True)
+        self.tool(one, "certificate", "sync")
+        two.start()
+        self.assertEqual(two.stop(), [])
+        self.use(two, "postgresql", "h2")
+        never, unit = self.unit_starts(two)
+        self.assertIn("neither replaces the other", unit.communicate()[0])
+        self.assertIn(str(unit.returncode), never)
+        self.postgres.stop()
+        never, unit = self.unit_starts(self.host("h3", automatic=True))
+        self.assertIn("the database is away", unit.communicate()[0])
+        self.assertNotIn(str(unit.returncode), never)
+        _, unit = self.unit_starts(one)
+        try:
+            self.assertTrue(any("ready: generation" in line for line in unit.stdout), "its files are here")
+        finally:
+            unit.terminate()
+            unit.communicate()
+        self.assertEqual(unit.returncode, 0)
+
     def test_a_single_host_moves_into_the_database_and_back(self):
         host = self.host("h1", "sqlite").start()
         for name in ("one", "two", "three"):
@@ -143,6 +178,38 @@ class SeveralHosts(unittest.TestCase):
         self.assertIn("localhost/one.gmi ", differs)
         self.tool(host, "content", "import", str(host.folder.path / "root"))
         self.tool(host, "content", "verify")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root acts for another account")
+    def test_root_comes_to_the_database_as_the_servers_account(self):
+        """A socket that asks the kernel who comes (peer), and a role of that account's name."""
+        self.postgres.sql("CREATE ROLE nobody LOGIN")
+        self.postgres.sql("ALTER DATABASE egalaxyd OWNER TO nobody")
+        (self.postgres.folder / "data/pg_hba.conf").write_text("local all postgres trust\nlocal all all peer\n")
+        self.postgres.configure("")
+        host = self.host("h1", "sqlite", automatic=True, account="nobody")
+        host.settings.pop("server.user", None)
+        host.start()
+        self.assertEqual(host.put("/one.gmi", b"one", ";mime=text/gemini").status, 30, host.log())
+        self.assertEqual(host.stop(), [])
+        self.use(host, "postgresql", "h1")
+        host.settings["storage.url"] = host.settings["storage.url"].replace("egalaxyd@", "nobody@")
+        password = host.folder.path / "password"
+        password.write_text("not asked for\n")
+        password.chmod(0o600)
+        shutil.chown(password, "nobody")
+        host.settings["storage.password"] = f'"{password}"'
+        state = host.folder.path / "state"
+        copied = self.tool(host, "storage", "copy", "--from", f"sqlite:{state}/db/egalaxyd.db")
+        self.assertIn("1 upload records", copied.stdout)
+        self.tool(host, "certificate", "sync")
+        self.tool(host, "content", "import", str(host.folder.path / "root"))
+        self.tool(host, "content", "verify")
+        self.tool(host, "storage", "copy", "--to", f"sqlite:{state}/db/back.db")
+        owners = {file.owner() for file in [*state.rglob("*"), *(host.folder.path / "root").rglob("*")]
+                  if file.name != "index.gmi"}
+        self.assertEqual(owners, {"nobody"})
+        host.start()
+        self.assertEqual(host.put("/two.gmi", b"two", ";mime=text/gemini").status, 30, host.log())
 
     def test_lines_that_make_no_sense_are_refused(self):
         host = self.host("h1")
