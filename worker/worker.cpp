@@ -297,11 +297,6 @@ class Worker {
     if (users.ttl) forgetUsers(before(*users.ttl));
   }
 
-  /// One host at a time forgets.
-  StorageKeys expiryKeys() const {
-    return storage_.keys([] { return StorageKeys{choreKey("expiry")}; });
-  }
-
   /// And frees the room of their content, some of it at a time.
   void forgetVersions(WallTime now) {
     storage_.submit(
@@ -314,22 +309,22 @@ class Worker {
         },
         [this, now](Result<std::uint64_t> done) {
           if (done && *done > 0 && !leaving_) forgetVersions(now);
-        },
-        expiryKeys());
+        });
   }
 
-  void forgetMetadata(WallTime lastSeen) {
-    storage_.submit([lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen); },
-                    [](Result<std::uint64_t> forgotten) {
-                      if (forgotten && *forgotten > 0) {
-                        spdlog::info("{} values of users not seen within metadata_ttl were removed",
-                                     *forgotten);
-                      }
-                    },
-                    expiryKeys());
+  // A batch at a time, so that other writers wait for no more than one.
+
+  void forgetMetadata(WallTime lastSeen, std::uint64_t before = 0) {
+    storage_.submit(
+        [lastSeen](Storage& storage) { return storage.expireMetadata(lastSeen, kExpiryBatch); },
+        [this, lastSeen, before](Result<std::uint64_t> gone) {
+          const std::uint64_t all = before + (gone ? *gone : 0);
+          if (gone && *gone == kExpiryBatch && !leaving_) return forgetMetadata(lastSeen, all);
+          if (all == 0) return;
+          spdlog::info("{} values of users not seen within metadata_ttl were removed", all);
+        });
   }
 
-  /// Removes a batch at a time, so that other writers wait for no more than one.
   void forgetUsers(WallTime lastSeen, std::uint64_t before = 0) {
     storage_.submit(
         [lastSeen](Storage& storage) { return storage.expireUsers(lastSeen, kExpiryBatch); },
@@ -337,8 +332,7 @@ class Worker {
           const std::uint64_t all = before + (gone ? *gone : 0);
           if (gone && *gone == kExpiryBatch && !leaving_) return forgetUsers(lastSeen, all);
           if (all > 0) spdlog::info("{} users not seen within users.ttl were removed", all);
-        },
-        expiryKeys());
+        });
   }
 
   /// The latest time that is on record: a clock that is ahead of it may be wrong.

@@ -28,7 +28,12 @@ constexpr std::array<std::string_view, 5> kFileKeys{"sslrootcert", "sslcert", "s
 Result<std::string> readDatabasePassword(const fs::path& file) {
   if (file.empty()) return std::string();
   struct stat info {};
-  if (::stat(file.c_str(), &info) != 0) return errnoError(file.string(), errno);
+  if (::stat(file.c_str(), &info) != 0) {
+    const Error failed = errnoError(file.string(), errno);
+    return Error{failed.code, failed.message +
+                                  "; write the password of the role in storage.url into it, mode "
+                                  "0600, for the account that starts egalaxyd"};
+  }
   if ((info.st_mode & 077) != 0 || (info.st_uid != ::geteuid() && info.st_uid != 0)) {
     return Error{ErrorCode::kPermission,
                  file.string() +

@@ -97,8 +97,7 @@ struct DatabaseFacts {
   std::string server;         ///< "db2:5432", or the socket's folder
   std::string serverVersion;  ///< "15.20"
   std::uint32_t timeline = 0;
-  std::string encoding;                ///< "UTF8" is right
-  std::string collation;               ///< "C" is right
+  std::int64_t standbys = 0;           ///< that are connected, of any kind
   int schemaVersion = 0;               ///< 0: no tables yet
   bool waitsForStandby = false;        ///< synchronous_standby_names is not empty
   std::optional<std::string> standby;  ///< the synchronous one's name; nullopt: not shown, or none
@@ -112,6 +111,8 @@ class DatabaseLink {
  public:
   virtual ~DatabaseLink() = default;
 
+  /// What DatabaseEngine::migrate() would refuse, in its words. Changes nothing.
+  virtual Result<void> examine() = 0;
   virtual Result<DatabaseFacts> facts() = 0;
 
   /// Whether the connection is another one than at the last call of this: what was read by position
@@ -190,8 +191,9 @@ class DatabaseEngine {
   /// All that the SQLite database `file` of a stopped server keeps, into the shared one, in one
   /// transaction. kExists where that holds what the file does not, unless `merge`: then first_seen
   /// is the earlier, last_seen the later, visits are added up, the newest metadata stays, uploads
-  /// are appended and the later one is the latest of its place. A file that was copied before
-  /// brings nothing twice. Of one thread; blocks as long as it takes.
+  /// are appended and the later one is the latest of its place. What a file brought before it does
+  /// not bring twice: of users whose first visit is that of an earlier copy, later visits alone
+  /// count. Of one thread; blocks as long as it takes.
   virtual Result<CopiedRows> copyFrom(const DatabaseAccess& access,
                                       const std::filesystem::path& file, bool merge,
                                       UploadFolders& folders) const = 0;

@@ -10,6 +10,9 @@
 
 namespace egalaxyd {
 
+/// The key that names them, at the top of the first file.
+inline constexpr std::string_view kInclude = "include";
+
 /// Included files that one configuration may have.
 inline constexpr std::size_t kMostIncluded = 1000;
 

@@ -6,6 +6,9 @@
 #include <string_view>
 #include <utility>
 
+#include "common/postgres/postgres_refusal.h"
+#include "common/postgres/postgres_schema.h"
+
 namespace egalaxyd::postgres {
 namespace {
 
@@ -43,7 +46,7 @@ Result<Connection> Connector::connect() {
     if (connection || connection.error().code == ErrorCode::kInvalid) return connection;
     failures += (failures.empty() ? "" : "; ") + connection.error().message;
   }
-  return Error{ErrorCode::kBusy, fmt::format("the database is away ({})", failures)};
+  return Error{ErrorCode::kBusy, "the database is away: " + failures};
 }
 
 bool Connector::isOutdated() const {
@@ -55,7 +58,6 @@ Result<Connection> Connector::tryHost(const Host& host) {
   keywords["host"] = host.name;
   keywords["hostaddr"] = host.isSocket() ? "" : host.address;
   keywords["port"] = host.port;
-  keywords["connect_timeout"] = "2";
   keywords["target_session_attrs"] = "read-write";
   keywords["gssencmode"] = "disable";
   keywords["application_name"] = "egalaxyd";
@@ -78,11 +80,7 @@ Result<void> Connector::look(Connection& connection) {
   if (!rows) return Error{ErrorCode::kBusy, rows.error().message};
   if (rows->empty()) return Error{ErrorCode::kBusy, connection.server() + ": no answer"};
   // Poolers hand out numbers of their own for the server's processes.
-  if (rows->integer(0, 0) != connection.backend()) {
-    return Error{ErrorCode::kInvalid, connection.server() +
-                                          ": a pooler (PgBouncer) is between; let storage.url name "
-                                          "PostgreSQL itself, or a proxy that only passes on"};
-  }
+  if (rows->integer(0, 0) != connection.backend()) return poolerBetween(connection.server());
   const std::uint32_t timeline = timelineOf(rows->text(0, 1));
   if (timeline < sight_->timeline()) {
     return Error{ErrorCode::kBusy,
@@ -91,7 +89,7 @@ Result<void> Connector::look(Connection& connection) {
   }
   timeline_ = timeline;
   sight_->sawTimeline(timeline);
-  return {};
+  return refuseNewerTables(connection);
 }
 
 }  // namespace egalaxyd::postgres

@@ -18,7 +18,8 @@ class Connector {
   static Result<Connector> make(const DatabaseAccess& access, DatabaseSight& sight);
 
   /// Tries each host once, at most two seconds each, behind the one that was used last. kBusy: none
-  /// is a primary that answers; kInvalid: a pooler is between.
+  /// is a primary that answers; kInvalid: a pooler is between, or the tables are of an egalaxyd
+  /// that is too new.
   Result<Connection> connect();
 
   /// Whether what has been learnt since makes the last connection one that must not be used: its

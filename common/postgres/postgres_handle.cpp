@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "common/base/path.h"
+#include "common/postgres/postgres_refusal.h"
 
 namespace egalaxyd::postgres {
 namespace {
@@ -25,6 +26,11 @@ constexpr unsigned kTextArray = 1009;
 constexpr unsigned kInt8Array = 1016;
 
 constexpr std::string_view kLostWords = "the database does not answer";
+constexpr std::string_view kCommitLostWords =
+    "the database does not answer a commit; look at it, and at the standby that it waits for "
+    "(synchronous_standby_names)";
+/// A host that is frozen still accepts connections.
+constexpr auto kConnectPatience = std::chrono::seconds(2);
 
 struct Meaning {
   ErrorCode code;
@@ -34,28 +40,31 @@ struct Meaning {
 Meaning meaningOf(std::string_view state) {
   // Those that a second run meets no more: what was in the way has been committed meanwhile.
   if (state == "40001" || state == "40P01" || state == "23505" || state == "23503" ||
-      state == "EG001") {
+      state == "55P03") {
     return {ErrorCode::kAgain, "another transaction was in the way"};
   }
-  if (state == "55P03") return {ErrorCode::kBusy, "another connection holds the lock"};
   if (state == "53100" || state == "53200") {
     return {ErrorCode::kNoSpace, "no space left at the database; free some"};
   }
   if (state == "42501") {
-    return {ErrorCode::kPermission, "the role may not do this; it must own the schema egalaxyd"};
+    return {ErrorCode::kPermission,
+            "the role in storage.url may not do this; name the one that owns the "
+            "schema egalaxyd"};
   }
   if (state == "3F000" || state == "42P01" || state == "42883" || state == "42703") {
-    return {ErrorCode::kInvalid, "its tables are missing or of another egalaxyd; restart egalaxyd"};
+    return {ErrorCode::kInvalid,
+            "egalaxyd's tables are missing or of another version; it makes "
+            "them when it starts, or logs why it cannot"};
   }
   if (state == "22021") return {ErrorCode::kInvalid, "text that is no UTF-8"};
   return {ErrorCode::kIo, "the database cannot be used"};
 }
 
 /// Whether the connection is of no use after it: the server shuts down, is none that may be written
-/// to any more, or ends us.
+/// to any more, or ends us; or its lane was shut out (EG001).
 bool endsConnection(std::string_view state, std::string_view severity) {
   return severity == "FATAL" || severity == "PANIC" || state.starts_with("08") ||
-         state.starts_with("57P") || state == "25006" || state == "53300";
+         state.starts_with("57P") || state == "25006" || state == "53300" || state == "EG001";
 }
 
 std::string_view orEmpty(const char* text) {
@@ -90,6 +99,24 @@ int leftMs(SteadyTime deadline) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       deadline - std::chrono::steady_clock::now());
   return static_cast<int>(std::clamp<std::int64_t>(left.count() + 1, 0, 1'000'000));
+}
+
+/// As PQconnectdb() does it, but with the server's codes in what it says against us. False: it took
+/// too long.
+bool finishConnecting(PGconn* connection) {
+  PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+  const SteadyTime deadline = std::chrono::steady_clock::now() + kConnectPatience;
+  PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+  while (PQstatus(connection) != CONNECTION_BAD && next != PGRES_POLLING_OK &&
+         next != PGRES_POLLING_FAILED) {
+    const auto events = static_cast<short>(next == PGRES_POLLING_READING ? POLLIN : POLLOUT);
+    pollfd waiting{PQsocket(connection), events, 0};
+    const int ready = ::poll(&waiting, 1, leftMs(deadline));
+    if (ready == 0) return false;
+    if (ready > 0) next = PQconnectPoll(connection);
+  }
+  PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+  return true;
 }
 
 }  // namespace
@@ -183,11 +210,13 @@ Result<Connection> Connection::open(const std::map<std::string, std::string>& ke
   names.push_back(nullptr);
   values.push_back(nullptr);
   Connection result;
-  result.connection_.reset(PQconnectdbParams(names.data(), values.data(), 0));
+  result.connection_.reset(PQconnectStartParams(names.data(), values.data(), 0));
   if (!result.connection_) return Error{ErrorCode::kNoSpace, "no memory left"};
   PGconn* connection = result.connection_.get();
+  const bool inTime = finishConnecting(connection);
   if (PQstatus(connection) != CONNECTION_OK) {
-    return Error{ErrorCode::kBusy, oneLine(PQerrorMessage(connection))};
+    return refusal(result.server(), inTime ? PQerrorMessage(connection) : "timeout",
+                   PQconnectionNeedsPassword(connection) == 1);
   }
   result.warned_ = std::make_unique<bool>(false);
   PQsetNoticeReceiver(connection, noteWarning, result.warned_.get());
@@ -262,15 +291,19 @@ Result<Rows> Connection::ask(std::string_view sql, std::span<const Value> values
   }
   sent = sent && send(sql, values, true) && PQpipelineSync(connection_.get()) == 1;
   if (!sent) return lost(PQerrorMessage(connection_.get()));
-  return receive(std::chrono::steady_clock::now() + patience);
+  return receive(std::chrono::steady_clock::now() + patience,
+                 sql == "COMMIT" ? kCommitLostWords : kLostWords);
 }
 
 /// Reads the answers of all that was sent, up to the mark at its end.
-Result<Rows> Connection::receive(SteadyTime deadline) {
+Result<Rows> Connection::receive(SteadyTime deadline, std::string_view ifLate) {
   std::optional<Error> error;
   Rows rows;
   for (int nothing = 0; nothing < 2;) {
-    if (!waitForAnswer(deadline)) return lost(kLostWords);
+    if (!waitForAnswer(deadline)) {
+      const bool isGone = PQstatus(connection_.get()) == CONNECTION_BAD;
+      return lost(isGone ? PQerrorMessage(connection_.get()) : ifLate);
+    }
     std::unique_ptr<PGresult, ClearResult> result(PQgetResult(connection_.get()));
     if (!result) {  // the end of one statement's answer
       ++nothing;

@@ -168,7 +168,7 @@ class Connection {
   Connection() = default;
   bool send(std::string_view sql, std::span<const Value> values, bool last);
   bool prepare(std::string_view sql, std::span<const Value> values, bool last, std::string& name);
-  Result<Rows> receive(std::chrono::steady_clock::time_point deadline);
+  Result<Rows> receive(std::chrono::steady_clock::time_point deadline, std::string_view ifLate);
   bool waitForAnswer(std::chrono::steady_clock::time_point deadline);
   Error fail(const pg_result* result);
   Error lost(std::string_view why);

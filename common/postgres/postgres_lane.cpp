@@ -42,13 +42,21 @@ Error regression() {
 
 }  // namespace
 
+/// Two processes may have one slot for a while, the old worker and the new one.
+Lane::Lane(Connector connector, const DatabaseAccess& access, std::string slot,
+           DatabaseSight& sight)
+    : connector_(std::move(connector)),
+      patience_(access.patience),
+      slot_(std::move(slot)),
+      name_(fmt::format("{}/{:016x}", slot_, randomNumber())),
+      sight_(sight) {}
+
 Result<std::unique_ptr<Lane>> Lane::open(const DatabaseAccess& access, std::string_view name,
                                          DatabaseSight& sight) {
   auto connector = Connector::make(access, sight);
   if (!connector) return connector.error();
-  // Two processes may have one lane for a while, the old worker and the new one.
-  const auto unique = fmt::format("{}/{}/{:016x}", access.host, name, randomNumber());
-  std::unique_ptr<Lane> lane(new Lane(std::move(*connector), access, unique, sight));
+  std::unique_ptr<Lane> lane(
+      new Lane(std::move(*connector), access, fmt::format("{}/{}", access.host, name), sight));
   if (auto connected = lane->connect(); !connected) return connected.error();
   static_cast<void>(lane->connection_->run(
       "DELETE FROM lanes WHERE lane IN (SELECT lane FROM lanes WHERE seen < now() - interval '30 "
@@ -81,8 +89,13 @@ Result<void> Lane::beginOutermost(Access access, const StorageKeys& keys, bool m
     if (auto ready = beReady(); !ready) return ready;
     const auto begun = tryBegin(access, keys, marked);
     if (begun) break;
-    connection_.reset();
-    if (tries > 0) return note(begun.error());
+    const bool isInTheWay = !connection_->broke() && begun.error().code == ErrorCode::kAgain;
+    if (isInTheWay) {
+      static_cast<void>(connection_->query("ROLLBACK"));
+    } else {
+      connection_.reset();
+    }
+    if (isInTheWay || tries > 0) return note(begun.error());
   }
   depth_ = 1;
   access_ = access;
@@ -167,6 +180,35 @@ Result<void> Lane::resolve() {
   return note({ErrorCode::kUnknown, "a commit was not answered, and it may have happened: " + why});
 }
 
+Result<bool> Lane::tryKey(std::string_view key) {
+  const auto rows = query("SELECT pg_try_advisory_xact_lock($1)", hashed(key));
+  if (!rows) return rows.error();
+  return !rows->empty() && rows->integer(0, 0) != 0;
+}
+
+Result<void> Lane::look() {
+  trouble_.reset();
+  if (sight_.regressed()) return note(regression());
+  auto looked = lookOnce();
+  // A connection that was lost while nobody used it is noticed here.
+  if (!looked && connection_ && connection_->broke()) looked = lookOnce();
+  if (looked || looked.error().code != ErrorCode::kAgain) return looked;
+  return note({ErrorCode::kBusy, looked.error().message});
+}
+
+Result<void> Lane::lookOnce() {
+  if (auto ready = beReady(); !ready) return ready;
+  const auto row = connection_->query("SELECT epoch, number FROM lanes WHERE lane = $1", name_);
+  if (!row) return row.error();
+  const bool isGone = row->empty();
+  const bool mayBeGone = std::chrono::steady_clock::now() - marked_ > kRowStays;
+  if (isGone ? mayBeGone
+             : row->integer(0, 0) >= known_.epoch && row->integer(0, 1) >= known_.number) {
+    return {};
+  }
+  return note(forgotten());
+}
+
 void Lane::rollback() {
   --depth_;
   const bool isLost = lost().has_value();
@@ -238,8 +280,10 @@ Result<void> Lane::connect() {
 /// so a primary that was cut off from it cannot answer.
 Result<LaneMark> Lane::fence() {
   Connection& db = *connection_;
+  // For all of the connection's time: one that waits longer would be served although its host is
+  // frozen, and hold what others want for as long again.
+  db.later("SET lock_timeout = '1s'");
   db.later("BEGIN");
-  db.later("SET LOCAL lock_timeout = '2s'");
   const auto row = db.query("SELECT epoch, number FROM fence($1)", name_);
   if (!row)
     return Error{row.error().code == ErrorCode::kInvalid ? ErrorCode::kInvalid : ErrorCode::kBusy,
@@ -256,13 +300,16 @@ Result<LaneMark> Lane::fence() {
 Result<void> Lane::take(const LaneMark& found) {
   const bool expired = found.epoch == 1 && std::chrono::steady_clock::now() - marked_ > kRowStays;
   verdict_ = expired ? MarkVerdict::kDidNot : judge(known_, found);
-  if (verdict_ == MarkVerdict::kForgotten) {
-    sight_.regress();
-    sight_.happened(DatabaseEvent::kRegressed);
-    return regression();
-  }
+  if (verdict_ == MarkVerdict::kForgotten) return forgotten();
   known_ = found;
   return {};
+}
+
+/// All of this host stops to write.
+Error Lane::forgotten() {
+  sight_.regress();
+  sight_.happened(DatabaseEvent::kRegressed);
+  return regression();
 }
 
 Result<void> Lane::note(Error error) {

@@ -37,6 +37,15 @@ class Lane {
   /// An outermost transaction without a mark, whose commit waits for no disk: it may be lost.
   Result<void> beginCheap();
 
+  /// Within a transaction: takes the key until its end if nobody has it; whether it did.
+  Result<bool> tryKey(std::string_view key);
+
+  /// Compares the lane's mark with the database's, for one that has been idle. kBusy: the database
+  /// is away; kIo: it has forgotten what it had acknowledged. Not within a transaction.
+  Result<void> look();
+
+  /// Where this lane adds to sums; the same after a restart.
+  const std::string& slot() const { return slot_; }
   bool inTransaction() const { return depth_ > 0; }
   bool mayWrite() const { return depth_ > 0 && access_ == Access::kWrite; }
 
@@ -63,25 +72,24 @@ class Lane {
   std::optional<Error> trouble() const;
 
  private:
-  Lane(Connector connector, const DatabaseAccess& access, std::string name, DatabaseSight& sight)
-      : connector_(std::move(connector)),
-        patience_(access.patience),
-        name_(std::move(name)),
-        sight_(sight) {}
+  Lane(Connector connector, const DatabaseAccess& access, std::string slot, DatabaseSight& sight);
   Result<void> beReady();
   Result<void> beginOutermost(Access access, const StorageKeys& keys, bool marked);
   Result<void> tryBegin(Access access, const StorageKeys& keys, bool marked);
   Result<void> commitOutermost();
+  Result<void> lookOnce();
   Result<void> resolve();
   Result<void> connect();
   Result<LaneMark> fence();
   Result<void> take(const LaneMark& found);
+  Error forgotten();
   Result<void> note(Error error);
   std::optional<Error> lost() const;
 
   Connector connector_;
   const std::chrono::milliseconds patience_;
-  const std::string name_;
+  const std::string slot_;
+  const std::string name_;  ///< of its row in `lanes`
   DatabaseSight& sight_;
   std::optional<Connection> connection_;
   LaneMark known_;

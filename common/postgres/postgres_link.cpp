@@ -11,6 +11,7 @@
 
 #include "common/postgres/postgres_connector.h"
 #include "common/postgres/postgres_handle.h"
+#include "common/postgres/postgres_schema.h"
 
 namespace egalaxyd::postgres {
 namespace {
@@ -53,6 +54,7 @@ class PostgresLink final : public DatabaseLink {
  public:
   explicit PostgresLink(Connector connector) : connector_(std::move(connector)) {}
 
+  Result<void> examine() override;
   Result<DatabaseFacts> facts() override;
   bool isNew() override { return std::exchange(isNew_, false); }
   Result<void> waitForChanges(std::chrono::milliseconds most, int wakeFd) override;
@@ -109,26 +111,30 @@ Error PostgresLink::away(Error error) {
   return error;
 }
 
+Result<void> PostgresLink::examine() {
+  if (auto ready = beReady(); !ready) return ready;
+  const auto fit = checkDatabase(*connection_);
+  return fit ? Result<void>() : away(fit.error());
+}
+
 Result<DatabaseFacts> PostgresLink::facts() {
   const auto rows =
-      ask("SELECT pg_encoding_to_char(encoding), datcollate, "
+      ask("SELECT (SELECT count(*) FROM pg_stat_replication), "
           "current_setting('synchronous_standby_names') <> '', "
           "(SELECT min(application_name) FROM pg_stat_replication WHERE sync_state IN ('sync', "
           "'quorum')), to_regclass('egalaxyd.schema_version') IS NOT NULL, "
-          "coalesce(pg_total_relation_size(to_regclass('egalaxyd.content_parts')), 0) "
-          "FROM pg_database WHERE datname = current_database()");
+          "coalesce(pg_total_relation_size(to_regclass('egalaxyd.content_parts')), 0)");
   if (!rows) return rows.error();
   DatabaseFacts facts;
   facts.server = connection_->server();
   facts.serverVersion = connection_->serverVersion();
   facts.timeline = connector_.timeline();
   if (rows->empty()) return facts;
-  facts.encoding = textAt(*rows, 0, 0);
-  facts.collation = textAt(*rows, 0, 1);
-  facts.waitsForStandby = rows->integer(0, 2) != 0;
-  if (!rows->isNull(0, 3)) facts.standby = textAt(*rows, 0, 3);
-  facts.contentBytes = static_cast<std::uint64_t>(rows->integer(0, 5));
-  if (rows->integer(0, 4) == 0) return facts;
+  facts.standbys = rows->integer(0, 0);
+  facts.waitsForStandby = rows->integer(0, 1) != 0;
+  if (!rows->isNull(0, 2)) facts.standby = textAt(*rows, 0, 2);
+  facts.contentBytes = static_cast<std::uint64_t>(rows->integer(0, 4));
+  if (rows->integer(0, 3) == 0) return facts;
   const auto version = ask("SELECT version FROM egalaxyd.schema_version");
   if (!version) return version.error();
   if (!version->empty()) facts.schemaVersion = static_cast<int>(version->integer(0, 0));

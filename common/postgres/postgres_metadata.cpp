@@ -59,11 +59,13 @@ Result<void> PostgresStorage::removeMetadata(std::string_view user, std::string_
   });
 }
 
-Result<std::uint64_t> PostgresStorage::expireMetadata(WallTime lastSeen) {
-  return atomically(*this, Access::kWrite, [&] {
+/// Whoever comes back meanwhile is left alone.
+Result<std::uint64_t> PostgresStorage::expireMetadata(WallTime lastSeen, std::size_t most) {
+  return byOneAtATime("expire metadata", [&] {
     return db_.run(
-        "DELETE FROM metadata WHERE user_id IN (SELECT id FROM users WHERE last_seen < $1)",
-        seconds(lastSeen));
+        "DELETE FROM metadata WHERE (user_id, key) IN (SELECT user_id, key FROM users "
+        "JOIN metadata ON user_id = id WHERE last_seen < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        seconds(lastSeen), limited(most));
   });
 }
 

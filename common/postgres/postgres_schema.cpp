@@ -2,6 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <array>
 #include <string>
 
 namespace egalaxyd::postgres {
@@ -15,6 +16,7 @@ constexpr const char* kTables = R"(
     version int NOT NULL,
     oldest int NOT NULL  -- that a program must know to use these tables
   );
+  INSERT INTO egalaxyd.schema_version VALUES(1, 1);
 
   -- One row per connection that writes, see lane_mark.h. Pages stay mostly empty, so that an update
   -- touches no index.
@@ -146,11 +148,13 @@ constexpr const char* kTables = R"(
   CREATE INDEX versions_place ON egalaxyd.versions(host, path, upload);
   CREATE INDEX versions_mount ON egalaxyd.versions(host, mount, ended);
   CREATE INDEX versions_expire ON egalaxyd.versions(expires) WHERE expires IS NOT NULL;
+  -- Sums have a row for each lane that has added to them, so that none waits for another's row.
   CREATE TABLE egalaxyd.version_sums(
     host text NOT NULL,
     mount text NOT NULL,
+    lane text NOT NULL,
     bytes bigint NOT NULL,
-    PRIMARY KEY(host, mount)
+    PRIMARY KEY(host, mount, lane)
   ) WITH (fillfactor = 50);
 
   -- Quotas: what is kept below the prefixes that have one, summed up as it comes and goes.
@@ -163,9 +167,10 @@ constexpr const char* kTables = R"(
     host text NOT NULL,
     prefix text NOT NULL,
     user_id text NOT NULL,  -- '': those without one; '*': all together
+    lane text NOT NULL,
     bytes bigint NOT NULL,
     files bigint NOT NULL,
-    PRIMARY KEY(host, prefix, user_id)
+    PRIMARY KEY(host, prefix, user_id, lane)
   ) WITH (fillfactor = 50);
 
   CREATE TABLE egalaxyd.hosts(
@@ -178,6 +183,17 @@ constexpr const char* kTables = R"(
     started bigint NOT NULL,
     seen timestamptz NOT NULL
   ) WITH (fillfactor = 10);
+  -- What was copied from single hosts: whence, and the visits that each user of theirs had then,
+  -- who is known by the second of the first one.
+  CREATE TABLE egalaxyd.copies(source text PRIMARY KEY);
+  CREATE TABLE egalaxyd.copied_visits(
+    id text NOT NULL,  -- there
+    first_seen bigint NOT NULL,
+    user_id text NOT NULL REFERENCES egalaxyd.users ON DELETE CASCADE,
+    visits bigint NOT NULL,
+    PRIMARY KEY(id, first_seen)
+  );
+  CREATE INDEX copied_visits_user ON egalaxyd.copied_visits(user_id);
   CREATE TABLE egalaxyd.certificates(
     host text PRIMARY KEY,
     certificate text NOT NULL,
@@ -186,54 +202,77 @@ constexpr const char* kTables = R"(
   );
 )";
 
+/// What each version adds; one that older programs cannot live with raises `oldest`, too.
+constexpr std::array kSteps{kTables};
+static_assert(kSteps.size() == kDatabaseVersion);
+
 Error invalid(const Connection& db, std::string_view message) {
   return {ErrorCode::kInvalid, fmt::format("{}: {}", db.server(), message)};
 }
 
-/// 0: there are no tables yet.
-Result<int> readVersion(Connection& db) {
-  const auto there = db.query("SELECT to_regclass('egalaxyd.schema_version') IS NOT NULL");
+/// Who may do what the role may not; outside of a transaction.
+Error notAllowed(Connection& db) {
+  const auto row = db.query(
+      "SELECT current_user::text, (SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE "
+      "nspname = 'egalaxyd')");
+  if (!row) return row.error();
+  if (!row->isNull(0, 1)) {
+    return invalid(db, fmt::format("the schema egalaxyd is role {}'s, not {}'s; let storage.url "
+                                   "name that one",
+                                   row->text(0, 1), row->text(0, 0)));
+  }
+  return invalid(db,
+                 fmt::format("role {0} may not make the tables; as the database's owner: CREATE "
+                             "SCHEMA egalaxyd AUTHORIZATION {0}",
+                             row->text(0, 0)));
+}
+
+/// 0: there are no tables yet. `known`: the program's own.
+Result<int> readVersion(Connection& db, std::size_t known) {
+  // Of the catalogue itself: to_regclass() may repeat what it knew before the lock was waited for.
+  const auto there = db.query(
+      "SELECT EXISTS(SELECT FROM pg_class WHERE relname = 'schema_version' AND relnamespace = "
+      "(SELECT oid FROM pg_namespace WHERE nspname = 'egalaxyd'))");
   if (!there) return there.error();
   if (there->integer(0, 0) == 0) return 0;
   const auto row = db.query("SELECT version, oldest FROM egalaxyd.schema_version");
   if (!row) return row.error();
-  if (row->empty()) return invalid(db, "egalaxyd.schema_version is empty; restore a backup");
-  if (row->integer(0, 1) > kDatabaseVersion) {
+  if (row->empty() || row->integer(0, 0) < 1) {
+    return invalid(db, "egalaxyd.schema_version tells of no version; restore a backup");
+  }
+  if (row->integer(0, 1) > static_cast<std::int64_t>(known)) {
     return invalid(db, fmt::format("its tables are of a newer egalaxyd (version {}, this program "
                                    "knows {}); upgrade egalaxyd on this host",
-                                   row->integer(0, 0), kDatabaseVersion));
+                                   row->integer(0, 0), known));
   }
   return static_cast<int>(row->integer(0, 0));
 }
 
-Result<void> make(Connection& db) {
+/// In a transaction. The lock lets one host at a time do it; whoever uses the tables must not wait
+/// behind us for long.
+Result<void> make(Connection& db, SchemaSteps steps) {
   db.later("BEGIN");
+  db.later("SET LOCAL lock_timeout = '2s'");
   const auto locked = db.query("SELECT pg_advisory_xact_lock($1)", kMigrationLock);
   if (!locked) return locked.error();
-  const auto version = readVersion(db);  // another host may have been here meanwhile
+  const auto version = readVersion(db, steps.size());  // another host may have been here meanwhile
   if (!version) return version.error();
-  if (*version >= kDatabaseVersion) return {};
-  const auto schema = db.query("SELECT to_regnamespace('egalaxyd') IS NOT NULL");
+  const auto schema =
+      db.query("SELECT EXISTS(SELECT FROM pg_namespace WHERE nspname = 'egalaxyd')");
   if (!schema) return schema.error();
   if (schema->integer(0, 0) == 0) {
     if (auto made = db.runScript("CREATE SCHEMA egalaxyd"); !made) return made;
   }
-  if (auto made = db.runScript(kTables); !made) return made;
-  const std::int64_t number = kDatabaseVersion;
-  const auto stamped = db.run("INSERT INTO egalaxyd.schema_version VALUES($1, $1)", number);
-  return stamped ? Result<void>() : stamped.error();
+  for (auto next = static_cast<std::size_t>(*version); next < steps.size(); ++next) {
+    if (auto made = db.runScript(steps[next]); !made) return made;
+    const auto number = static_cast<std::int64_t>(next) + 1;
+    const auto stamped = db.run("UPDATE egalaxyd.schema_version SET version = $1", number);
+    if (!stamped) return stamped.error();
+  }
+  return {};
 }
 
-}  // namespace
-
-Result<void> checkVersion(Connection& db) {
-  const auto version = readVersion(db);
-  if (!version) return version.error();
-  if (*version >= kDatabaseVersion) return {};
-  return invalid(db, "it has no tables of egalaxyd yet; start egalaxyd, which makes them");
-}
-
-Result<void> checkDatabase(Connection& db) {
+Result<void> checkShape(Connection& db) {
   const auto row = db.query(
       "SELECT current_database(), pg_encoding_to_char(encoding), datcollate, current_user, "
       "current_setting('server_version_num')::int FROM pg_database "
@@ -254,14 +293,41 @@ Result<void> checkDatabase(Connection& db) {
                       row->text(0, 0), encoding, collation, row->text(0, 0), row->text(0, 3)));
 }
 
-Result<void> makeTables(Connection& db) {
-  auto made = make(db);
+}  // namespace
+
+SchemaSteps ownSteps() { return kSteps; }
+
+Result<void> refuseNewerTables(Connection& db) {
+  const auto version = readVersion(db, kDatabaseVersion);
+  if (version) return {};
+  return version.error().code == ErrorCode::kPermission ? notAllowed(db) : version.error();
+}
+
+Result<void> checkDatabase(Connection& db) {
+  if (auto fit = checkShape(db); !fit) return fit;
+  const auto version = readVersion(db, kDatabaseVersion);
+  if (!version) return version.error();
+  if (*version >= kDatabaseVersion) return {};
+  const auto may = db.query(
+      "SELECT CASE WHEN to_regnamespace('egalaxyd') IS NULL THEN "
+      "has_database_privilege(current_database(), 'CREATE') ELSE "
+      "has_schema_privilege('egalaxyd', 'CREATE') END");
+  if (!may) return may.error();
+  return may->integer(0, 0) != 0 ? Result<void>() : notAllowed(db);
+}
+
+Result<void> makeTables(Connection& db, SchemaSteps steps) {
+  const auto version = readVersion(db, steps.size());
+  if (!version) return version.error();
+  if (static_cast<std::size_t>(*version) >= steps.size()) return {};
+  auto made = make(db, steps);
   db.clearWarning();
   const auto ended = db.query(made ? "COMMIT" : "ROLLBACK");
-  if (!made && made.error().code == ErrorCode::kPermission) {
-    return invalid(db,
-                   "the role may not make the tables; as the database's owner: CREATE SCHEMA "
-                   "egalaxyd AUTHORIZATION <the role of storage.url>");
+  if (!made && made.error().code == ErrorCode::kPermission) return notAllowed(db);
+  if (!made && made.error().code == ErrorCode::kBusy) {
+    return Error{ErrorCode::kBusy, db.server() +
+                                       ": another host makes the tables, or somebody "
+                                       "holds a lock on them; try again"};
   }
   if (!made) return made;
   if (!ended) return ended.error();

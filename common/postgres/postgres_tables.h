@@ -84,6 +84,7 @@ class PostgresStorage final : public Storage {
   Result<void> commit() override { return db_.commit(); }
   void rollback() override { db_.rollback(); }
   std::optional<Error> trouble() const override { return db_.trouble(); }
+  Result<void> look() override { return db_.look(); }
 
   Result<std::optional<std::string>> findUser(std::string_view certificate,
                                               std::string_view key) override;
@@ -103,7 +104,7 @@ class PostgresStorage final : public Storage {
   Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
                                                   std::size_t limit) override;
   Result<void> removeMetadata(std::string_view user, std::string_view key) override;
-  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override;
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen, std::size_t most) override;
 
   Result<std::int64_t> recordUpload(const UploadRecord& record) override;
   Result<std::int64_t> announceUpload(const UploadRecord& record) override;
@@ -134,6 +135,15 @@ class PostgresStorage final : public Storage {
   Result<std::string> readContent(std::int64_t content, std::uint64_t part) override;
 
  private:
+  /// A chore: runs `body`, which says how much it has done, unless another connection is at it.
+  template <class Body>
+  Result<std::uint64_t> byOneAtATime(std::string_view chore, Body body) {
+    return atomically(*this, Access::kWrite, [&]() -> Result<std::uint64_t> {
+      const auto taken = db_.tryKey(chore);
+      if (!taken) return taken.error();
+      return *taken ? body() : Result<std::uint64_t>(0);
+    });
+  }
   /// Content that is about to have one more who has it.
   struct Whole {
     std::string_view sha256;

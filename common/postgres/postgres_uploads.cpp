@@ -65,12 +65,12 @@ void addToSums(Lane& db, const CountedFile& file, std::int64_t sign) {
   const std::int64_t files = file.blocks > 0 ? 1 : 0;
   if (bytes == 0 && files == 0) return;
   db.later(
-      "INSERT INTO upload_sums AS sums SELECT $1, prefix, who, $4, $5 "
+      "INSERT INTO upload_sums AS sums SELECT $1, prefix, who, $6, $4, $5 "
       "FROM upload_prefixes, unnest(ARRAY[$3, '*']) AS who WHERE host = $1 AND "
       "($2 = prefix OR starts_with($2, prefix || '/')) ORDER BY prefix, who "
-      "ON CONFLICT (host, prefix, user_id) DO UPDATE SET "
+      "ON CONFLICT (host, prefix, user_id, lane) DO UPDATE SET "
       "bytes = sums.bytes + excluded.bytes, files = sums.files + excluded.files",
-      {file.host, file.path, file.user, sign * bytes, sign * files});
+      {file.host, file.path, file.user, sign * bytes, sign * files, db.slot()});
 }
 
 Result<CountedFile> pendingFile(Lane& db, std::int64_t pending) {
@@ -131,10 +131,11 @@ Result<void> beginSums(Storage& storage, Lane& db, std::string_view host, const 
     if (!done) return done;
     return execute(
         db,
-        fmt::format("INSERT INTO upload_sums SELECT $1, $2, name, sum(bytes), sum(files) FROM {}, "
-                    "unnest(ARRAY[who, '*']) AS name WHERE host = $1 AND "
-                    "(path = $2 OR (path >= $3 AND path < $4)) GROUP BY name",
-                    kCounted),
+        fmt::format(
+            "INSERT INTO upload_sums SELECT $1, $2, name, '', sum(bytes), sum(files) FROM {}, "
+            "unnest(ARRAY[who, '*']) AS name WHERE host = $1 AND "
+            "(path = $2 OR (path >= $3 AND path < $4)) GROUP BY name",
+            kCounted),
         host, range.self, range.first, range.last);
   });
 }
@@ -142,13 +143,14 @@ Result<void> beginSums(Storage& storage, Lane& db, std::string_view host, const 
 }  // namespace
 
 Result<void> forgetInSums(Lane& db, std::string_view user) {
-  auto done = execute(db,
-                      "INSERT INTO upload_sums AS sums SELECT host, prefix, '', bytes, files "
-                      "FROM upload_sums WHERE user_id = $1 ORDER BY host, prefix "
-                      "ON CONFLICT (host, prefix, user_id) DO UPDATE SET "
-                      "bytes = sums.bytes + excluded.bytes, files = sums.files + excluded.files",
-                      user);
-  return done ? execute(db, "DELETE FROM upload_sums WHERE user_id = $1", user) : done;
+  return execute(
+      db,
+      "WITH gone AS (DELETE FROM upload_sums WHERE user_id = $1 RETURNING *) "
+      "INSERT INTO upload_sums AS sums SELECT host, prefix, '', $2, sum(bytes), sum(files) "
+      "FROM gone GROUP BY host, prefix ORDER BY host, prefix "
+      "ON CONFLICT (host, prefix, user_id, lane) DO UPDATE SET "
+      "bytes = sums.bytes + excluded.bytes, files = sums.files + excluded.files",
+      user, db.slot());
 }
 
 Result<std::int64_t> insertUpload(Lane& db, const UploadRecord& record, bool latest) {
@@ -327,8 +329,9 @@ Result<KeptUploads> PostgresStorage::keptUploads(std::string_view host, std::str
     if (auto begun = beginSums(*this, db_, host, range); !begun) return begun.error();
   }
   return keptOf(db_.query(
-      "SELECT bytes, files FROM upload_sums WHERE host = $1 AND prefix = $2 AND user_id = $3", host,
-      range.self, who));
+      "SELECT sum(bytes)::bigint, sum(files)::bigint FROM upload_sums WHERE host = $1 AND "
+      "prefix = $2 AND user_id = $3",
+      host, range.self, who));
 }
 
 }  // namespace egalaxyd::postgres

@@ -177,7 +177,7 @@ Result<void> PostgresStorage::makeVisitors(std::span<const Visit> visits,
 }
 
 Result<std::uint64_t> PostgresStorage::expireUsers(WallTime lastSeen, std::size_t most) {
-  return atomically(*this, Access::kWrite, [&] {
+  return byOneAtATime("expire users", [&] {
     return db_.run(
         "DELETE FROM users WHERE id IN (SELECT id FROM users WHERE last_seen < $1 "
         "AND NOT EXISTS (SELECT 1 FROM metadata WHERE user_id = users.id) "

@@ -16,9 +16,9 @@ std::int64_t countedVersion(std::int64_t size) {
 
 void addToMount(Lane& db, std::string_view host, std::string_view mount, std::int64_t bytes) {
   db.later(
-      "INSERT INTO version_sums AS sums VALUES($1, $2, $3) ON CONFLICT (host, mount) "
+      "INSERT INTO version_sums AS sums VALUES($1, $2, $3, $4) ON CONFLICT (host, mount, lane) "
       "DO UPDATE SET bytes = sums.bytes + excluded.bytes",
-      {std::string(host), std::string(mount), bytes});
+      {std::string(host), std::string(mount), db.slot(), bytes});
 }
 
 /// Content with its first part: whole already where it has its sum, and then one has it.
@@ -76,14 +76,21 @@ Result<void> pruneFile(Lane& db, const UploadPath& place, std::int64_t pending,
   }
 }
 
-/// Forgets the mount's oldest versions until they fit.
+/// Forgets the mount's oldest versions until they fit. One transaction at a time does, and others
+/// leave it to that: so they may take more for a moment, and nobody waits.
 Result<void> pruneMount(Lane& db, std::string_view host, std::string_view mount,
                         std::int64_t pending, std::uint64_t most, WallTime now) {
-  for (;;) {
-    const auto bytes = numberOf(
-        db.query("SELECT bytes FROM version_sums WHERE host = $1 AND mount = $2", host, mount));
+  for (bool isOurs = false;;) {
+    const auto bytes = numberOf(db.query(
+        "SELECT sum(bytes)::bigint FROM version_sums WHERE host = $1 AND mount = $2", host, mount));
     if (!bytes) return bytes.error();
     if (count(*bytes) <= most) return {};
+    if (!isOurs) {
+      const auto taken = db.tryKey(fmt::format("versions:{}{}", host, mount));
+      if (!taken) return taken.error();
+      if (!*taken) return {};
+      isOurs = true;
+    }
     const auto oldest = oldestToGo(db, host, mount, pending, now);
     if (!oldest) return oldest.error();
     if (*oldest == 0) {
@@ -253,7 +260,7 @@ Result<std::optional<std::int64_t>> PostgresStorage::contentOf(std::int64_t uplo
 }
 
 Result<std::uint64_t> PostgresStorage::expireVersions(WallTime now) {
-  return atomically(*this, Access::kWrite, [&]() -> Result<std::uint64_t> {
+  return byOneAtATime("expire versions", [&]() -> Result<std::uint64_t> {
     const auto rows = db_.query(
         "SELECT replaced_by FROM versions WHERE expires <= $1 AND replaced_by > 0 "
         "ORDER BY expires LIMIT $2",

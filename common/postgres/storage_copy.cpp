@@ -41,8 +41,6 @@ constexpr const char* kStages = R"(
     path text, sha256 text, size bigint, ended bigint, expires bigint) ON COMMIT DROP;
   -- Contents that had to be brought.
   CREATE TEMP TABLE s_new(sha256 text PRIMARY KEY, content bigint) ON COMMIT DROP;
-  -- What was copied before, from where.
-  CREATE TABLE IF NOT EXISTS egalaxyd.copies(source text, digest text, PRIMARY KEY(source, digest));
 )";
 
 /// A table of the file, and where its rows go.
@@ -224,7 +222,6 @@ class Import {
   bool merge_;
   UploadFolders& folders_;
   ContentCopy contents_;
-  bool known_ = false;  ///< the file's users were added before, as they are
   CopiedRows copied_;
 };
 
@@ -284,13 +281,6 @@ Result<void> Import::clear() {
 
 /// Who is there already, by certificate or by key.
 Result<void> Import::findUsers() {
-  const auto known = number(
-      db_,
-      "SELECT count(*) FROM copies WHERE digest = (SELECT md5(coalesce(string_agg(concat_ws('.', "
-      "id, first_seen, last_seen, visits), ',' ORDER BY id), '')) FROM s_users) AND "
-      "EXISTS(SELECT 1 FROM s_users)");
-  if (!known) return known.error();
-  known_ = *known != 0;
   return all(db_, {"UPDATE s_users AS s SET target = coalesce((SELECT id FROM users WHERE id = "
                    "s.id), (SELECT min(k.user_id) FROM s_keys AS o JOIN user_keys AS k USING(key) "
                    "WHERE o.user_id = s.id), s.id)",
@@ -405,19 +395,20 @@ Result<void> Import::bringFiles() {
   return past ? Result<void>() : past.error();
 }
 
+/// Visits that an earlier copy has brought are not added once more.
 Result<void> Import::addUsers() {
   const auto before = number(db_, "SELECT count(*) FROM users");
   if (!before) return before.error();
   const auto users = over(
       db_,
       "INSERT INTO users AS u SELECT target, min(first_seen), max(last_seen), "
-      "least(sum(greatest(visits, 0)), 1::bigint << 53)::bigint, (array_agg(claimed ORDER BY "
-      "last_seen DESC))[1] FROM s_users GROUP BY target ON CONFLICT (id) DO UPDATE SET first_seen "
+      "least(sum(greatest(s.visits - coalesce(c.visits, 0), 0)), 1::bigint << 53)::bigint, "
+      "(array_agg(claimed ORDER BY last_seen DESC))[1] FROM s_users AS s LEFT JOIN copied_visits "
+      "AS c USING(id, first_seen) GROUP BY target ON CONFLICT (id) DO UPDATE SET first_seen "
       "= least(u.first_seen, excluded.first_seen), last_seen = greatest(u.last_seen, "
-      "excluded.last_seen), visits = u.visits + CASE WHEN $1 THEN 0 ELSE excluded.visits END, "
+      "excluded.last_seen), visits = u.visits + excluded.visits, "
       "claimed = CASE WHEN excluded.last_seen > u.last_seen THEN excluded.claimed ELSE u.claimed "
-      "END",
-      {Value(known_)});
+      "END");
   if (!users) return users.error();
   const auto after = number(db_, "SELECT count(*) FROM users");
   if (!after) return after.error();
@@ -495,7 +486,8 @@ Result<void> Import::remember() {
        "c.sha256 <> '') UPDATE contents AS c SET refs = w.n, sha256 = CASE WHEN w.n = 0 THEN '' "
        "ELSE c.sha256 END FROM wanted AS w WHERE w.id = c.id AND c.refs <> w.n",
        "DELETE FROM version_sums",
-       "INSERT INTO version_sums SELECT host, mount, sum(greatest(least(size, 1::bigint << 50), 0) "
+       "INSERT INTO version_sums SELECT host, mount, '', sum(greatest(least(size, 1::bigint << "
+       "50), 0) "
        "+ 4096)::bigint FROM versions GROUP BY host, mount",
        "UPDATE uploads SET refusal = nextval('refusals') WHERE outcome = 'refused' AND refusal IS "
        "NULL",
@@ -504,11 +496,14 @@ Result<void> Import::remember() {
        "SELECT setval(pg_get_serial_sequence('egalaxyd.uploads', 'id'), greatest((SELECT max(id) "
        "FROM uploads), nextval(pg_get_serial_sequence('egalaxyd.uploads', 'id'))))"});
   if (!done) return done;
+  const auto visits = over(db_,
+                           "INSERT INTO copied_visits AS c SELECT id, first_seen, target, "
+                           "greatest(visits, 0) FROM s_users "
+                           "ON CONFLICT (id, first_seen) DO UPDATE SET visits = greatest(c.visits, "
+                           "excluded.visits), user_id = excluded.user_id");
+  if (!visits) return visits.error();
   const auto noted =
-      over(db_,
-           "INSERT INTO copies SELECT $1, md5(coalesce(string_agg(concat_ws('.', id, first_seen, "
-           "last_seen, visits), ',' ORDER BY id), '')) FROM s_users ON CONFLICT DO NOTHING",
-           {Value(source_)});
+      over(db_, "INSERT INTO copies VALUES($1) ON CONFLICT DO NOTHING", {Value(source_)});
   return noted ? Result<void>() : noted.error();
 }
 

@@ -75,7 +75,7 @@ constexpr std::optional<std::uint8_t> scriptVariable(std::string_view name) {
 /// The most that all variables of a request may take, names, '=' and ends included.
 inline constexpr std::size_t kMostVariableBytes = 32 * 1024;
 
-/// In the state folder: the files, named "<worker id>-<number>", that scripts get as their input.
+/// In the state folder: the files, named "<worker id>-…", that scripts get as their input.
 inline constexpr const char* kSpoolFolder = "spool";
 
 }  // namespace egalaxyd

@@ -66,12 +66,12 @@ Result<void> SqliteStorage::removeMetadata(std::string_view user, std::string_vi
   });
 }
 
-Result<std::uint64_t> SqliteStorage::expireMetadata(WallTime lastSeen) {
+Result<std::uint64_t> SqliteStorage::expireMetadata(WallTime lastSeen, std::size_t most) {
   return atomically(*this, Access::kWrite, [&]() -> Result<std::uint64_t> {
     auto done = db_.run(
-        "DELETE FROM metadata WHERE user IN "
-        "(SELECT id FROM users WHERE last_seen < ?)",
-        seconds(lastSeen));
+        "DELETE FROM metadata WHERE (user, key) IN (SELECT user, key FROM users "
+        "CROSS JOIN metadata ON user = id WHERE last_seen < ? LIMIT ?)",
+        seconds(lastSeen), static_cast<std::int64_t>(most));
     if (!done) return done.error();
     return db_.changes();
   });

@@ -71,7 +71,7 @@ class SqliteStorage final : public Storage {
   Result<std::vector<MetadataEntry>> findMetadata(std::string_view prefix,
                                                   std::size_t limit) override;
   Result<void> removeMetadata(std::string_view user, std::string_view key) override;
-  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override;
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen, std::size_t most) override;
 
   Result<std::int64_t> recordUpload(const UploadRecord& record) override;
   Result<std::int64_t> announceUpload(const UploadRecord& record) override;

@@ -74,8 +74,6 @@ std::string quotaKey(std::string_view host, std::string_view prefix) {
   return fmt::format("quota:{}{}", host, prefix);
 }
 
-std::string choreKey(std::string_view chore) { return fmt::format("chore:{}", chore); }
-
 Result<void> Storage::bringContent(std::int64_t, const NewContent&, WallTime) {
   return Error{ErrorCode::kInvalid, "this storage holds no content of uploads"};
 }
@@ -101,9 +99,7 @@ Result<QuotaVerdict> measureUpload(Storage& storage, const UploadRecord& record,
     const bool givesBack = replaces && (*before)->user == record.user;
     if (exceeds(own->bytes, quota.userBytes, givesBack)) return QuotaVerdict::kUserIsFull;
   }
-  if (quota.allBytes == UploadQuota::kUnlimited && quota.files == UploadQuota::kUnlimited) {
-    return QuotaVerdict::kFits;
-  }
+  if (!quota.isShared()) return QuotaVerdict::kFits;
   const auto all = storage.keptUploads(record.host, quota.prefix, std::nullopt);
   if (!all) return all.error();
   if (exceeds(all->bytes, quota.allBytes, replaces)) return QuotaVerdict::kAllIsFull;

@@ -108,6 +108,8 @@ struct UploadQuota {
   std::uint64_t userBytes = kUnlimited;  ///< of one user; those without one are one together
   std::uint64_t allBytes = kUnlimited;   ///< of all users
   std::uint64_t files = kUnlimited;      ///< of all users
+  /// Whether it bounds what all users keep together.
+  bool isShared() const { return allBytes != kUnlimited || files != kUnlimited; }
 };
 
 /// What is kept at or beneath a path: bytes with kBlockBytes for each block, and files.
@@ -176,10 +178,9 @@ using StorageKeys = std::vector<std::string>;
 std::string userKey(std::string_view keyFingerprint);
 /// A file that uploads change.
 std::string placeKey(std::string_view host, std::string_view path);
-/// What is kept at or beneath a prefix that has a quota.
+/// What is kept at or beneath a prefix, where all users together have a quota, or those without
+/// one.
 std::string quotaKey(std::string_view host, std::string_view prefix);
-/// What one process at a time does for all: expiry, sweeping.
-std::string choreKey(std::string_view chore);
 
 /// The content that an announced upload brings, where the storage holds content.
 struct NewContent {
@@ -219,6 +220,10 @@ class Storage {
   /// anything did.
   virtual std::optional<Error> trouble() const = 0;
 
+  /// Whether the database is the one that has acknowledged what was written: for a storage that has
+  /// been idle. trouble() tells of an Error. Not within a transaction.
+  virtual Result<void> look() { return {}; }
+
   /// The user that this certificate, or an earlier one with the same key, belongs to.
   virtual Result<std::optional<std::string>> findUser(std::string_view certificateFingerprint,
                                                       std::string_view keyFingerprint) = 0;
@@ -244,8 +249,11 @@ class Storage {
                                      std::string_view value, WallTime now) = 0;
   /// What is not there is removed already.
   virtual Result<void> removeMetadata(std::string_view user, std::string_view key) = 0;
-  /// Removes the metadata of users who were last seen before `lastSeen`; returns how many values.
-  virtual Result<std::uint64_t> expireMetadata(WallTime lastSeen) = 0;
+  // What expires is left to another process that is at it: 0 then.
+
+  /// Removes the metadata of users who were last seen before `lastSeen`, at most `most` values;
+  /// returns how many.
+  virtual Result<std::uint64_t> expireMetadata(WallTime lastSeen, std::size_t most) = 0;
   /// Removes users who were last seen before `lastSeen` and for whom nothing is kept, neither
   /// metadata nor the record of an upload that was not refused; at most `most` of them. Returns how
   /// many.
@@ -309,7 +317,8 @@ class Storage {
                                    WallTime now) = 0;
   /// Forgets the oldest versions of the announced upload's file and of `mount` until `rules` are
   /// met, with what is kept for this upload. kNoSpace, and nothing changed: they cannot be met,
-  /// since the only version of a file is protected for kProtectedVersion.
+  /// since the only version of a file is protected for kProtectedVersion. Where several hosts share
+  /// the engine, the mount's rule is left to whoever is at it already.
   virtual Result<void> pruneVersions(std::int64_t pending, std::string_view mount,
                                      const KeepRules& rules, WallTime now) = 0;
   /// Forgets versions whose time has passed; returns how many.

@@ -154,8 +154,12 @@ Result<int> settleAll(const Invocation& invocation, const std::vector<Agreed>& a
   return code;
 }
 
-/// The unit's own step before its server, which says itself what is wrong with a configuration.
-bool isOfTheUnit() { return environmentVariable("SYSTEMD_EXEC_PID") == std::to_string(::getpid()); }
+/// The unit's own step before its server, which says itself what is wrong with a configuration; by
+/// the unit's shell, or by itself.
+bool isOfTheUnit() {
+  const auto unit = environmentVariable("SYSTEMD_EXEC_PID");
+  return unit == std::to_string(::getpid()) || unit == std::to_string(::getppid());
+}
 
 }  // namespace
 

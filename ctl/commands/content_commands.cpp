@@ -8,10 +8,10 @@
 
 #include "common/base/path.h"
 #include "common/cluster/own_sight.h"
+#include "common/content/content_tools.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/control/shared_database.h"
-#include "worker/follower/content_tools.h"
 
 namespace egalaxyd::ctl {
 namespace {

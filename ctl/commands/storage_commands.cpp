@@ -11,12 +11,12 @@
 
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
+#include "common/content/upload_place.h"
 #include "common/storage/schema.h"
 #include "common/system/instance_lock.h"
 #include "ctl/base/command_table.h"
 #include "ctl/base/json_output.h"
 #include "ctl/control/shared_database.h"
-#include "worker/upload/upload_place.h"
 
 namespace egalaxyd::ctl {
 namespace {

@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -86,6 +87,24 @@ def descendants(pid):
     return found
 
 
+@contextlib.contextmanager
+def uninterrupted():
+    """Whoever asks us to end waits: a process that is being started must be known first, to be stopped."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    before = {number: signal.signal(number, lambda caught, _: came.append(caught))
+              for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
 def account(*names):
     """The words that have a command run as the first account that exists; none for an ordinary user."""
     if os.geteuid() != 0:
@@ -95,6 +114,18 @@ def account(*names):
             entry = pwd.getpwnam(name)
             return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"], entry
     raise Missing(f"the account {names[0]}")
+
+
+def left_in(session, words):
+    """Processes of that session whose command line has the words: those whose parent has ended, too."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ")
+                if os.getsid(int(entry)) == session and words.encode() in command:
+                    found.append(int(entry))
+    return found
 
 
 class Loopback:
@@ -126,7 +157,7 @@ class Service:
         self._mark = 0
 
     def start(self):
-        with open(self.folder / "log", "ab") as log:
+        with open(self.folder / "log", "ab") as log, uninterrupted():
             self._mark = log.tell()
             self._process = subprocess.Popen(
                 [str(word) for word in self._command], cwd=self.folder, stdin=subprocess.DEVNULL,
@@ -151,7 +182,9 @@ class Service:
 
     def pids(self):
         roots = [self._process.pid] if self.running() else []
-        return [pid for root in (*roots, self._below()) if root for pid in descendants(root)]
+        if self._process:  # Patroni leaves a child that starts its database
+            roots += left_in(self._process.pid, str(self.folder))
+        return [*{pid for root in (*roots, self._below()) if root for pid in descendants(root)}]
 
     def signal(self, number):
         """To all of its processes, those included that they start meanwhile."""
@@ -286,7 +319,8 @@ class Cluster:
         folder = self._own_folder("etcd", self._database_account)
         environment = dict(line.split("=", 1) for line in self.render("etcd.default").splitlines()
                            if line.startswith("ETCD_"))
-        self.etcd = Service("etcd", [*self._database, "etcd"], folder, environment).start()
+        self.etcd = Service("etcd", [*self._database, "etcd"], folder, environment)
+        self.etcd.start()
 
     def add_patroni(self, number):
         folder = self._own_folder(f"h{number}/patroni", self._database_account)
@@ -294,7 +328,8 @@ class Cluster:
         self.patroni[number] = Service(
             f"patroni of h{number}",
             [*self.network.within(number), *self._database, "patroni", folder / "config.yml"], folder,
-            {"HOME": str(folder)}, lambda: self.postmaster(number)).start()
+            {"HOME": str(folder)}, lambda: self.postmaster(number))
+        self.patroni[number].start()
 
     def add_web(self, number):
         owner = self._web_account
@@ -313,13 +348,15 @@ class Cluster:
         self.web[number] = Service(
             f"egalaxyd of h{number}",
             [*self.network.within(number), *self._web, self.egalaxyd, "--config", folder / "egalaxyd.toml"],
-            folder, {"STATE_DIRECTORY": str(folder / "state"), "RUNTIME_DIRECTORY": str(folder / "run")}).start()
+            folder, {"STATE_DIRECTORY": str(folder / "state"), "RUNTIME_DIRECTORY": str(folder / "run")})
+        self.web[number].start()
 
     def start_haproxy(self):
         folder = self._own_folder("haproxy", self._web_account)
         self._write(folder / "haproxy.cfg", self.render("haproxy.cfg"), owner=self._web_account)
         self.haproxy = Service("haproxy", [*self._web, "haproxy", "-db", "-f", folder / "haproxy.cfg"], folder,
-                               {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}).start()
+                               {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"})
+        self.haproxy.start()
 
     def start(self, say=lambda words: None):
         """Everything; raises Failed with the last words of what does not come up."""
@@ -437,13 +474,23 @@ class Cluster:
         return subprocess.run(["patronictl", "-c", str(self.folder / "h1/patroni/config.yml"), *words],
                               capture_output=True, text=True, check=False, timeout=60)
 
+    def ask_haproxy(self, words):
+        """The answer of its socket; OSError while there is none."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self.folder / "haproxy/admin.sock"))
+            admin.sendall(words.encode() + b"\n")
+            with admin.makefile() as answer:
+                return answer.read()
+
+    def set_state(self, number, state):
+        """"drain" takes a host out of HAProxy, "ready" lets it back in."""
+        for backend in ("gemini-and-titan", "spartan"):
+            self.ask_haproxy(f"set server {backend}/h{number} state {state}")
+
     def hosts_up(self):
         """How many hosts HAProxy takes for alive, for Gemini."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.folder / "haproxy/admin.sock"))
-            admin.sendall(b"show stat\n")
-            with admin.makefile() as lines:
-                rows = [line.split(",") for line in lines]
+        with contextlib.suppress(OSError):
+            rows = [line.split(",") for line in self.ask_haproxy("show stat").splitlines()]
             return sum(row[0] == "gemini-and-titan" and row[1].startswith("h") and row[17].startswith("UP")
                        for row in rows if len(row) > 17)
         return 0

@@ -28,7 +28,7 @@ bool isAway(const FleetHost& host, WallTime now) {
   return unixTime(now) - host.seen > kHostIsAway.count();
 }
 
-/// "configuration or certificates differ: 0123 on h1, h2; 4567 on h3"; "": they are the same.
+/// "versions differ: 0.1 on h1, h2; 0.2 on h3"; "": they are the same.
 std::string difference(const std::vector<FleetHost>& hosts, std::string_view what,
                        std::string FleetHost::*member, std::size_t most) {
   std::map<std::string, std::vector<std::string>> by;
@@ -62,8 +62,8 @@ std::vector<std::string> remarksOn(const std::vector<FleetHost>& hosts, WallTime
                     printable(host.name), unixTime(now) - host.seen));
   }
   for (const std::string& each :
-       {difference(present, "configurations or certificates differ", &FleetHost::digest,
-                   kShownDigits),
+       {difference(present, "configurations or certificates differ; make them the same, and reload",
+                   &FleetHost::digest, kShownDigits),
         difference(present, "versions differ", &FleetHost::version, std::string::npos)}) {
     if (!each.empty()) remarks.push_back(each);
   }

@@ -49,21 +49,15 @@ std::vector<std::string> remarksOn(const Result<DatabaseFacts>& facts) {
     return {fmt::format("the database cannot be used now: {}; the server starts without it",
                         printable(facts.error().message))};
   }
-  constexpr auto kAnew =
-      "make it anew: CREATE DATABASE ... ENCODING 'UTF8' LC_COLLATE 'C' TEMPLATE template0";
   std::vector<std::string> remarks;
-  if (facts->encoding != "UTF8") {
-    remarks.push_back(fmt::format("the database's encoding is {}, not UTF8; {}",
-                                  printable(facts->encoding), kAnew));
-  }
-  if (facts->collation != "C") {
-    remarks.push_back(fmt::format("the database's collation is {}, not C; {}",
-                                  printable(facts->collation), kAnew));
-  }
   if (!facts->waitsForStandby) {
     remarks.emplace_back(
         "synchronous_standby_names is empty at the database: an acknowledged upload is on one "
         "machine only");
+  } else if (facts->standbys == 0) {
+    remarks.emplace_back(
+        "synchronous_standby_names is set at the database, but no standby is connected to it: "
+        "uploads wait until one is");
   }
   return remarks;
 }
@@ -73,7 +67,9 @@ Result<DatabaseFacts> factsOf(const StorageConfig& storage) {
   if (!engine) return engine.error();
   OwnSight sight;
   const auto link = (*engine)->openLink(databaseAccess(storage), sight);
-  return link ? (*link)->facts() : Result<DatabaseFacts>(link.error());
+  if (!link) return link.error();
+  if (auto fit = (*link)->examine(); !fit) return fit.error();
+  return (*link)->facts();
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ UniqueFd openSpool(const std::filesystem::path& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-/// Whose it is: "<worker id>-<number>".
+/// Whose it is: "<worker id>-…".
 bool isDeads(std::string_view name, const DeadWorkers& dead) {
   const auto worker = parseNumber(name.substr(0, name.find('-')), 1, INT64_MAX);
   return worker && dead.contains(static_cast<std::int64_t>(*worker));

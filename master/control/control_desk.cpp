@@ -53,11 +53,13 @@ ControlDesk::ControlDesk(EventLoop& loop, ManagedMaster& master)
                 if (const Answer now = answer(client, request, peer)) server_.answer(client, *now);
               }),
       queries_(loop),
-      restores_(loop, {.most = 2,
-                       .patience = kRestorePatience,
-                       .busy = "other uploads are being restored; try again",
-                       .late = "it took too long, and was given up; the disk may be slow",
-                       .process = "the process that restores uploads"}),
+      restores_(loop,
+                {.most = 2,
+                 .patience = kRestorePatience,
+                 .busy = "other uploads are being restored; try again",
+                 .late = "it took too long, and was given up, but may have been restored: look "
+                         "before you try again; the disk may be slow",
+                 .process = "the process that restores uploads"}),
       backups_(loop, {.most = 1,
                       .patience = kBackupPatience,
                       .busy = "another backup is being made; try again when it is done",

@@ -56,7 +56,7 @@ LauncherSession::LauncherSession(EventLoop& loop, ScriptProcesses& processes,
       over_(std::move(over)),
       master_(loop, std::move(master), PacketSocket::Files::kTake,
               {.packet = [this](auto packet, auto files) { onMaster(packet, std::move(files)); },
-               .ended = [this](bool) { finish(); }}),
+               .ended = [this](const auto&) { finish(); }}),
       late_(loop, [this] { onLate(); }),
       tidy_(loop, [this] { tidy(); }) {
   master_.start();
@@ -113,7 +113,7 @@ void LauncherSession::take(const TakeWorker& message, std::vector<UniqueFd> file
       loop_, std::move(files[0]), PacketSocket::Files::kRefuse,
       PacketSocket::Callbacks{
           .packet = [this, key](auto packet, auto) { onWorker(key, packet); },
-          .ended = [this, key](bool lied) { drop(key, lied ? "more than a packet holds" : ""); }});
+          .ended = [this, key](const std::string& fault) { drop(key, fault); }});
   worker.socket->start();
 }
 

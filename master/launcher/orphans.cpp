@@ -31,7 +31,7 @@ std::vector<pid_t> childrenHere() {
 bool endOrphans() {
   bool some = false;
   for (const pid_t child : childrenHere()) {
-    if (tagOf(child) == 0) continue;
+    if (!isOfScript(child)) continue;
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, WNOHANG | __WALL);
     some = true;  // its children become ours when it has ended

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -14,8 +15,10 @@ namespace egalaxyd {
 namespace {
 
 constexpr int kPacketsPerTurn = 32;
-/// Answers that a worker may owe us to take: more than it has asked for.
-constexpr std::size_t kMostWaiting = 4096;
+/// What a peer may owe us to take, besides what the channel holds; each may have descriptors.
+constexpr std::size_t kMostWaiting = 256;
+/// Until some of the descriptors that are on their way may have arrived.
+constexpr std::chrono::milliseconds kArrival{20};
 
 struct FilesRoom {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(PacketSocket::kMostFiles * sizeof(int))> bytes{};
@@ -58,10 +61,11 @@ PacketSocket::PacketSocket(EventLoop& loop, UniqueFd socket, Files files, Callba
       socket_(std::move(socket)),
       watch_(loop, [this](IoEvents events) { onReady(events); }),
       again_(loop, [this] { readSome(); }),
-      broken_(loop, [this] { end(false); }) {}
+      retry_(loop, [this] { flush(); }),
+      broken_(loop, [this] { end(); }) {}
 
 void PacketSocket::start() {
-  if (!watch_.start(socket_.get(), WatchMode::kEdge)) broken_.setAfter({});
+  if (!watch_.start(socket_.get(), WatchMode::kEdge)) breakLater({});
 }
 
 void PacketSocket::send(std::string packet, std::vector<UniqueFd> files) {
@@ -73,6 +77,7 @@ void PacketSocket::send(std::string packet, std::vector<UniqueFd> files) {
 void PacketSocket::close() {
   watch_.stop();
   again_.cancel();
+  retry_.cancel();
   broken_.cancel();
   waiting_.clear();
   socket_.reset();
@@ -103,9 +108,12 @@ void PacketSocket::readSome() {
     const ssize_t got = ::recvmsg(socket_.get(), &in, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) return end(false);
+    if (got <= 0) return end();
     auto files = takeFiles(in);
-    if (static_cast<std::size_t>(got) > buffer.size()) return end(true);
+    if (static_cast<std::size_t>(got) > buffer.size()) {
+      fault_ = "more than a packet holds";
+      return end();
+    }
     callbacks_.packet({buffer.data(), static_cast<std::size_t>(got)}, std::move(files));
   }
   if (socket_) again_.setAfter({});
@@ -122,17 +130,22 @@ void PacketSocket::flush() {
     putFiles(out, room, next.files);
     if (::sendmsg(socket_.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
       if (errno == EINTR) continue;
-      // Whoever sends is amid its work: it hears of the end from the loop.
-      if (errno != EAGAIN || waiting_.size() > kMostWaiting) return broken_.setAfter({});
-      return watch_.wantRoom();
+      if (errno != EAGAIN && errno != ETOOMANYREFS) return breakLater({});
+      if (waiting_.size() > kMostWaiting) return breakLater("it does not take what it is sent");
+      return errno == EAGAIN ? watch_.wantRoom() : retry_.setAfter(kArrival);
     }
     waiting_.pop_front();
   }
 }
 
-void PacketSocket::end(bool lied) {
+void PacketSocket::breakLater(std::string fault) {
+  fault_ = std::move(fault);
+  broken_.setAfter({});
+}
+
+void PacketSocket::end() {
   close();
-  callbacks_.ended(lied);
+  callbacks_.ended(fault_);
 }
 
 }  // namespace egalaxyd

@@ -18,9 +18,9 @@ class PacketSocket {
  public:
   struct Callbacks {
     std::function<void(std::string_view bytes, std::vector<UniqueFd> files)> packet;
-    /// Once, and nothing after it: the peer has gone, or does not read, or (`lied`) has sent more
-    /// than a packet may hold.
-    std::function<void(bool lied)> ended;
+    /// Once, and nothing after it: the peer has gone, or `fault` says what it did that no peer of
+    /// ours does.
+    std::function<void(const std::string& fault)> ended;
   };
   /// Descriptors that come along are taken up to kMostFiles, or refused: the kernel closes them.
   enum class Files { kRefuse, kTake };
@@ -46,7 +46,8 @@ class PacketSocket {
   void onReady(IoEvents events);
   void readSome();
   void flush();
-  void end(bool lied);
+  void breakLater(std::string fault);
+  void end();
 
   Files files_;
   Callbacks callbacks_;
@@ -54,7 +55,9 @@ class PacketSocket {
   Watch watch_;
   Timer again_;  ///< a peer that always has more to say lets others have their turn
   std::deque<Outgoing> waiting_;
-  Timer broken_;
+  Timer retry_;   ///< too many descriptors are on their way
+  Timer broken_;  ///< whoever sends is amid its work: it hears of the end from the loop
+  std::string fault_;
 };
 
 }  // namespace egalaxyd

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,6 +106,10 @@ Result<void> isExecutable(int file) {
   if (::fstat(file, &status) != 0) return errnoError("look at it", errno);
   if (!S_ISREG(status.st_mode)) return Error{ErrorCode::kNotFound, "it is no regular file"};
   if (::faccessat(file, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) != 0) {
+    struct statvfs system {};
+    if (::fstatvfs(file, &system) == 0 && (system.f_flag & ST_NOEXEC) != 0) {
+      return refused("its file system is mounted noexec");
+    }
     return refused("this account may not execute it");
   }
   return {};

@@ -64,8 +64,20 @@ void limit(int resource, rlim_t most, rlim_t hard) {
   ::setrlimit(static_cast<__rlimit_resource>(resource), &value);
 }
 
+/// All but 0, 1, 2 and `kept`; -1 is none.
+void closeAllBut(std::array<int, 5> kept) {
+  std::ranges::sort(kept);
+  int next = STDERR_FILENO + 1;
+  for (const int fd : kept) {
+    if (fd < next) continue;
+    if (fd > next) ::close_range(static_cast<unsigned>(next), static_cast<unsigned>(fd) - 1, 0);
+    next = fd + 1;
+  }
+  ::close_range(static_cast<unsigned>(next), ~0U, 0);
+}
+
 /// What this process has of its launcher's and no script is to have.
-void leaveLauncher(pid_t launcher, std::uint64_t tag) {
+void leaveLauncher(pid_t launcher, std::uint64_t tag, const std::array<int, 5>& kept) {
   // First of all: whoever inherits this process, dead or alive, is to know what it is.
   limit(RLIMIT_RTTIME, kTagBase + tag, kTagBase + tag);
   ::setsid();
@@ -77,6 +89,8 @@ void leaveLauncher(pid_t launcher, std::uint64_t tag) {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::umask(S_IWGRP | S_IWOTH);
+  // Once others of its account may look into it, one could take the channels.
+  closeAllBut(kept);
   ::prctl(PR_SET_DUMPABLE, 1);  // or it could not write to its own files in /proc
 }
 
@@ -213,9 +227,24 @@ pid_t forkBlocked() {
   return pid;
 }
 
+/// RLIM_INFINITY also where nobody can tell.
+rlim_t hardRealtimeLimit(pid_t pid) {
+  // prlimit(2) would not tell root without its capabilities of another account's process.
+  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  constexpr std::string_view kName = "Max realtime timeout";
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(kName)) continue;
+    std::istringstream values(line.substr(kName.size()));
+    std::string soft;  // may be "unlimited"
+    rlim_t hard = 0;
+    return values >> soft >> hard ? hard : RLIM_INFINITY;
+  }
+  return RLIM_INFINITY;
+}
+
 [[noreturn]] void beScript(const ScriptOrder& order, Invocation& program, pid_t launcher,
                            int output, int errors, int report) {
-  leaveLauncher(launcher, order.tag);
+  leaveLauncher(launcher, order.tag, {output, errors, report, order.spool, order.ruleset});
   Error error{ErrorCode::kNoSpace, "out of memory"};
   try {
     error = becomeScript(order, program, output, errors);
@@ -263,17 +292,13 @@ std::optional<StartFailure> readStartFailure(int report) {
 }
 
 std::uint64_t tagOf(pid_t pid) {
-  // prlimit(2) would not tell root without its capabilities of another account's process.
-  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
-  constexpr std::string_view kName = "Max realtime timeout";
-  for (std::string line; std::getline(limits, line);) {
-    if (!line.starts_with(kName)) continue;
-    std::istringstream values(line.substr(kName.size()));
-    rlim_t soft = 0;
-    rlim_t hard = 0;
-    return values >> soft >> hard && hard > kTagBase ? hard - kTagBase : 0;
-  }
-  return 0;
+  const rlim_t limit = hardRealtimeLimit(pid);
+  return limit > kTagBase && limit != RLIM_INFINITY ? limit - kTagBase : 0;
+}
+
+bool isOfScript(pid_t pid) {
+  rlimit own{};
+  return ::getrlimit(RLIMIT_RTTIME, &own) == 0 && hardRealtimeLimit(pid) < own.rlim_max;
 }
 
 }  // namespace egalaxyd

@@ -54,6 +54,8 @@ struct StartFailure {
 std::optional<StartFailure> readStartFailure(int report);
 
 /// The tag of the run that `pid`, a child of this process, belongs to: every process inherits it,
-/// and none can take another's, whatever session it makes. 0: it has none.
+/// and none can take a later run's, whatever session it makes. 0: it has none.
 std::uint64_t tagOf(pid_t pid);
+/// Whether a script has begun it, though it may have spoilt its tag.
+bool isOfScript(pid_t pid);
 }  // namespace egalaxyd

@@ -35,6 +35,10 @@ namespace {
 constexpr int kChannelNumber = 3;
 /// From its start to its first word.
 constexpr std::chrono::seconds kReadyPatience{10};
+/// Questions in a row that it may leave without an answer: any script of its account can stop it.
+constexpr unsigned kMostUnanswered = 3;
+/// The number of a question that nobody waits for.
+constexpr std::uint32_t kOnlyToBeAnswered = 0;
 /// One that has closed its channel has that long to end by itself.
 constexpr std::chrono::seconds kEndPatience{2};
 /// Milliseconds for one that was killed to be gone when the master goes.
@@ -142,7 +146,8 @@ struct LauncherKeeper::Place {
         wanted(std::move(launcher)),
         spool(std::move(bodies)),
         ended(keeper.loop_, [this, &keeper](IoEvents) { keeper.endLater(*this); }),
-        timer(keeper.loop_, [this, &keeper] { keeper.onTime(*this); }) {}
+        timer(keeper.loop_, [this, &keeper] { keeper.onTime(*this); }),
+        look(keeper.loop_, [this, &keeper] { keeper.onLook(*this); }) {}
 
   std::string name() const {
     return "the launcher of " + wanted.account.account.user + "'s scripts";
@@ -161,6 +166,8 @@ struct LauncherKeeper::Place {
   std::string fault;  ///< why it was killed
   Watch ended;        ///< of `process`
   Timer timer;        ///< what it ends depends on `state`
+  Timer look;         ///< of one that was ready
+  unsigned unanswered = 0;
 };
 
 struct LauncherKeeper::Question {
@@ -248,7 +255,7 @@ Result<void> LauncherKeeper::brief(Place& place) {
       loop_, std::move(*socket), PacketSocket::Files::kRefuse,
       PacketSocket::Callbacks{
           [this, &place](std::string_view packet, const auto&) { onPacket(place, packet); },
-          [this, &place](bool lied) { onChannelEnded(place, lied); }});
+          [this, &place](const std::string& fault) { onChannelEnded(place, fault); }});
   std::vector<UniqueFd> files;
   files.push_back(std::move(*plan));
   files.push_back(std::move(spool));
@@ -276,6 +283,7 @@ Result<UniqueFd> LauncherKeeper::open(Place& place) {
 }
 
 void LauncherKeeper::onPacket(Place& place, std::string_view packet) {
+  place.unanswered = 0;
   const auto said = decodeLauncherSays(packet);
   if (!said) return kill(place, "it sent an invalid message");
   std::visit([&](const auto& each) { onSaid(place, each); }, *said);
@@ -285,7 +293,14 @@ void LauncherKeeper::onSaid(Place& place, const LauncherReady&) {
   if (place.state != Place::State::kStarting) return;
   place.state = Place::State::kReady;
   place.timer.cancel();
+  place.look.setAfter(hooks_.betweenLooks);
   spdlog::debug("{} is ready", place.name());
+}
+
+void LauncherKeeper::onLook(Place& place) {
+  if (place.unanswered++ == kMostUnanswered) return kill(place, "it does not answer any more");
+  place.channel->send(encode(MasterSays(ListScripts{kOnlyToBeAnswered})));
+  place.look.setAfter(hooks_.betweenLooks);
 }
 
 void LauncherKeeper::onSaid(Place& place, const WorkerLied& said) {
@@ -314,8 +329,8 @@ void LauncherKeeper::onSaid(Place& place, const LauncherWarns& said) {
   spdlog::warn("{}: {}", place.name(), logQuote(said.text));
 }
 
-void LauncherKeeper::onChannelEnded(Place& place, bool lied) {
-  if (lied) return kill(place, "it sent an invalid message");
+void LauncherKeeper::onChannelEnded(Place& place, const std::string& fault) {
+  if (!fault.empty()) return kill(place, fault);
   if (!place.process) return endLater(place);
   if (place.state == Place::State::kFinishing) return;
   place.timer.setAfter(kEndPatience);
@@ -337,6 +352,7 @@ void LauncherKeeper::onTime(Place& place) {
 void LauncherKeeper::endLater(Place& place) {
   place.ended.stop();
   place.timer.cancel();
+  place.look.cancel();
   loop_.defer([this, key = place.key, life = place.life] { onEnded(key, life); });
 }
 
@@ -381,6 +397,8 @@ void LauncherKeeper::startLater(Place& place, const std::string& how) {
                    ? "at once"
                    : fmt::format("in {:.1f} s", std::chrono::duration<double>(pause).count()));
   place.ended.stop();
+  place.look.cancel();
+  place.unanswered = 0;
   place.process.reset();
   place.channel.reset();
   place.state = Place::State::kPausing;

@@ -39,6 +39,8 @@ struct LauncherHooks {
   /// A worker of that generation, as its launcher says, has said what no worker says.
   std::function<void(std::uint64_t generation, std::int64_t worker, const std::string& what)> lied;
   LaunchHook launch = launcherStarter();
+  /// One that does not answer several times in a row is replaced.
+  Clock::duration betweenLooks = std::chrono::seconds(5);
 };
 
 struct ListedScript {
@@ -114,8 +116,9 @@ class LauncherKeeper {
   void onSaid(Place& place, const ScriptsRunning& said);
   void onSaid(Place& place, const ScriptStopped& said);
   void onSaid(Place& place, const LauncherWarns& said);
-  void onChannelEnded(Place& place, bool lied);
+  void onChannelEnded(Place& place, const std::string& fault);
   void onTime(Place& place);
+  void onLook(Place& place);
   void endLater(Place& place);
   void onEnded(Key key, unsigned life);
   void kill(Place& place, std::string why);

@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,14 +14,9 @@ import unittest
 sys.dont_write_bytecode = True
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/support"))
-from capsule import (PATIENCE, Capsule, Folder, eventually, free_port, make_certificate,  # noqa: E402
+from capsule import (PATIENCE, Capsule, Folder, eventually, free_port, listens, make_certificate,  # noqa: E402
                      program)
 from titan_client import Conversation  # noqa: E402
-
-
-def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Examples(unittest.TestCase):

@@ -27,6 +27,19 @@ PLACE = re.compile(r"# /etc/egalaxyd/(\S+)\n")  # what an included file begins w
 NOT_HERE = ("server.user", "dynamic.account", "/run/app.sock", "the server starts without it")
 WIDTH = 80  # of preformatted lines: a terminal's
 
+KEY_AND_VALUE = re.compile(r"""\b([a-z_]+) = (\{.*?\}|\[.*?\]|"[^"]*"|'[^']*'|\w+)""")
+MODULES = ("directory", "cgi", "scgi", "fastcgi", "proxy", "homes", "redirect", "reply", "authenticated")
+
+
+def places_of(row):
+    """The tables that the keys of a row in a table of keys may belong to, as TOML."""
+    section = re.search(r" in \[(\w+)\]", row)
+    if section:
+        return [f"[{section[1]}]"]
+    module = re.search(r'module = "(\w+)"', row)
+    mounts = [f'[sites.h."/x"]\nmodule = "{name}"' for name in ([module[1]] if module else MODULES)]
+    return mounts if module else ["", "[sites.h]", "[[sites.h.redirects]]", *mounts]
+
 
 def blocks(page):
     """(kind, line number, text) of each preformatted block."""
@@ -243,6 +256,24 @@ sidecar = ".{name}"
                         self.assertIn(f"\n.It Ic {key} ", page)
                         seen += 1
         self.assertGreater(seen, 30)
+
+    def test_each_key_in_a_table_of_keys_is_known_where_it_stands(self):
+        seen = 0
+        for where, text in all_blocks("keys"):
+            for line in text.splitlines()[1:]:
+                right = re.split(r"\s{2,}", line, maxsplit=1)[1]
+                for key, value in KEY_AND_VALUE.findall(right):
+                    if key == "module":
+                        continue
+                    with self.subTest(where=where, line=right, key=key):
+                        self.assertTrue(self.is_known(key, value, places_of(right)))
+                        seen += 1
+        self.assertGreater(seen, 50)
+        self.assertFalse(self.is_known("no_such_key", "1", places_of("")))
+
+    def is_known(self, key, value, places):
+        return any("unknown key" not in self.machine.check(f"{place}\n{key} = {value}\n").stderr
+                   for place in places)
 
 
 class Read(unittest.TestCase):

@@ -692,6 +692,24 @@ class Several(Case):
         self.assertEqual(capsule.connections, 2)
 
 
+class Loops(Case):
+    def test_two_capsules_that_ask_each_other_soon_stop(self):
+        ports = [free_port(), free_port()]
+        one, other = (
+            self.capsule(f'[sites."*"."/"]\nmodule = "proxy"\nto = ["gemini://127.0.0.1:{to}"]\n'
+                         'host = "upstream"\n[sites."*"."/here"]\nmodule = "reply"\nstatus = 52\n',
+                         {"listen.gemini": f'["127.0.0.1:{own}"]', "dynamic.requests_per_ip": "4"})
+            for own, to in (ports, reversed(ports)))
+        other.start(), one.start()
+        for _ in range(3):
+            answer = one.get("/round")
+            self.assertEqual((answer.status, answer.meta), (44, "5"))
+        self.assert_says(one, "dynamic.requests_per_ip")
+        for server in (one, other):
+            self.assertEqual(server.get("/here").status, 52)
+            self.assertLess(len(re.findall('"gemini://[^"]*/round"', server.log())), 20)
+
+
 class Figures(Case):
     def upstreams(self, front):
         told = subprocess.run([program("egalaxyctl"), "--socket",

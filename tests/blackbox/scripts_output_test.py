@@ -3,6 +3,7 @@
 the log tells. The program is the one of $EGALAXYD_BIN_DIR."""
 import pathlib
 import re
+import subprocess
 import sys
 import unittest
 
@@ -13,7 +14,7 @@ from script_case import PYTHON, ScriptCase, mount, shell  # noqa: E402
 SITES = (mount("/cgi-bin") + mount("/impatient", 'header_timeout = "1s"')
          + mount("/short", 'cpu_time = "1s"\nheader_timeout = "60s"')
          + '[sites.localhost."/one"]\nmodule = "cgi"\nscript = "one"\nargs = ["-x", "a b"]\n'
-         + mount("/gone", root="gone"))
+         + mount("/gone", root="gone") + mount("/noexec", root="noexec"))
 
 
 def says(text):
@@ -27,7 +28,8 @@ class Output(ScriptCase):
 
     @classmethod
     def prepare(cls):
-        (cls.folder.path / "gone").mkdir(mode=0o755)
+        for name in ("gone", "noexec"):
+            (cls.folder.path / name).mkdir(mode=0o755)
         one = cls.folder.path / "one"
         one.write_text(shell("printf '20 text/plain\\r\\n'; printf '%s\\n' \"$@\" \"$PATH_INFO\""))
         one.chmod(0o755)
@@ -237,6 +239,18 @@ class Output(ScriptCase):
         answer = self.ask("/cgi-bin/others")
         self.assert_refused(answer, 42, "The application cannot be run")
         self.assert_logged(r'cgi "/cgi-bin/others": refused: this account may not execute it')
+
+    def test_a_root_that_is_mounted_noexec_runs_nothing(self):
+        root = self.folder.path / "noexec"
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=755,size=64k", "none", root],
+                                 capture_output=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("mounting is not allowed here")
+        self.addCleanup(subprocess.run, ["umount", "-l", root], check=True)
+        (root / "x").write_text(says("20\r\n"))
+        (root / "x").chmod(0o755)
+        self.assert_refused(self.ask("/noexec/x"), 42, "The application cannot be run")
+        self.assert_logged(r'cgi "/noexec/x": refused: its file system is mounted noexec')
 
     def test_a_root_that_is_gone_has_no_scripts(self):
         (self.folder.path / "gone").rename(self.folder.path / "away")

@@ -103,6 +103,7 @@ class Paths(ScriptCase):
     def test_a_file_that_is_not_executable_is_not_there(self):
         self.script("plain", ENV, 0o644)
         self.assert_refused(self.ask("/cgi-bin/plain"), 51)
+        self.assert_logged('cgi "/cgi-bin/plain": it is not executable')
 
     def test_a_hidden_file_is_not_there(self):
         for name in (".env", ".folder/env"):
@@ -314,6 +315,7 @@ UPLOADS = mount("/cgi-bin") + "".join(
         ("/open", "", 'anyone = true\nmax_size = "200KiB"\nmime = ["text/*", "image/*"]'),
         ("/spartan", "", 'anyone = true\nover = ["spartan"]'),
         ("/capsule", 'style = "gmcapsule"', 'anyone = true\nname_suffix = ",titan"'),
+        ("/full", "", 'anyone = true\nmin_free = "1000000GiB"'),
         ("/decides", "", 'decides = "script"')))
 READS = PYTHON + """
 import hashlib, json, os, sys
@@ -390,6 +392,12 @@ class Bodies(ScriptCase):
             exchange(self.server.port, self.server.url("/open/breaks;size=10"), b"abc", finish=finish)
         self.assert_spool_is_empty()
         self.assertEqual((mark.exists(), self.running()), (False, []))
+
+    def test_without_room_a_body_is_refused_and_nothing_started(self):
+        answer = self.put("/full/env", b"x" * 1000)
+        self.assertEqual((answer.status, answer.meta), (40, "No room for the upload"))
+        self.assert_logged("error.* a body for a script was not kept")
+        self.assert_spool_is_empty()
 
     def test_an_upload_where_none_is_taken_is_refused_before_its_body(self):
         answer = exchange(self.server.port, self.server.url("/cgi-bin/env;size=10"), leave=True)

@@ -78,6 +78,11 @@ class SeveralHosts(unittest.TestCase):
         two.start()
 
         self.postgres.stop()
+        two.sites += '[sites."new.example"]\nroot = "root"\n'
+        two.write_config()
+        reloaded = self.ctl(two, "--socket", str(two.folder.path / "run/control.sock"), "reload", code=1)
+        self.assertIn("egalaxyctl certificate sync", reloaded.stdout + reloaded.stderr)
+        self.assertEqual(two.get("/").body, b"hello\n", "with the certificate that it has")
         away = self.tool(one, "certificate", "sync").stderr
         self.assertIn("stay as they are", away)
         self.tool(self.host("h3", automatic=True), "certificate", "sync", code=75)

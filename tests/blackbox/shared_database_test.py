@@ -22,6 +22,20 @@ module = "input"
 as_meta = true
 key = "name"
 """
+ELSEWHERE = """
+[sites.localhost."/list"]
+module = "directory"
+root = "root/list"
+listing = true
+[sites.localhost."/old"]
+module = "redirect"
+to = "/"
+[sites.localhost."/members"]
+module = "authenticated"
+[sites.localhost."/members".sites."/"]
+module = "directory"
+root = "root"
+"""
 
 
 def pages(folder):
@@ -120,6 +134,34 @@ class SharedDatabase(unittest.TestCase):
         self.assertEqual(self.names(), ["meanwhile"])
         self.await_state(capsule, "ok")
         self.assertGreater(self.storage(capsule)["last_gap"]["seconds"], 0)
+
+    def test_all_else_goes_on_while_the_database_is_away(self):
+        capsule = self.capsule()
+        (capsule.folder.make("root/list") / "one.gmi").write_text("one\n")
+        capsule.sites += ELSEWHERE
+        capsule.start()
+        self.assertEqual(self.keep(capsule, "before").status, 20, capsule.log())
+        before = self.visits(capsule)
+        self.postgres.stop()
+        self.assertEqual(capsule.get("/list/").status, 20)
+        self.assertIn(capsule.get("/old").status, (30, 31))
+        self.assertEqual(capsule.get("/members/").status, 60)
+        self.await_state(capsule, "away")
+        for words in (["users"], ["uploads"], ["fleet"], ["users", "show", fingerprint(self.ann)[:8]]):
+            asked = self.ctl(capsule, *words)
+            self.assertNotEqual(asked.returncode, 0, words)
+            self.assertIn("the database is away: ", asked.stderr, words)
+        for words in (["status"], ["stats"], ["limits"], ["reload"], ["check"]):
+            self.assertEqual(self.ctl(capsule, *words).returncode, 0, words)
+        self.assertTrue(self.has_page(capsule), "after the reload")
+        for _ in range(3):
+            self.assertEqual(capsule.get("/members/", certificate=self.ann).body, b"hello\n")
+        self.postgres.start()
+        self.await_state(capsule, "ok")
+        self.assertTrue(eventually(lambda: self.visits(capsule) >= before + 3), "visits are kept, and counted then")
+
+    def visits(self, capsule):
+        return sum(user["visits"] for user in json.loads(self.ctl(capsule, "users", "--json").stdout)["users"])
 
     def test_patience_ends(self):
         capsule = self.capsule(storage__patience='"1s"').start()

@@ -3,6 +3,7 @@
 the other."""
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -199,6 +200,46 @@ class SharedFiles(unittest.TestCase):
         def names():
             return self.postgres.sql("SELECT name FROM egalaxyd.hosts ORDER BY name").split()
         self.assertTrue(eventually(lambda: names() == ["one", "two"]), self.one.log())
+
+    def freeze_in_an_upload(self, path):
+        """Stops the first host in the middle of its transaction; the thread that uploads, None where
+        the transaction ended before."""
+        held = self.postgres.session()
+        held.run("BEGIN; LOCK TABLE egalaxyd.content_parts IN SHARE MODE")
+        body = os.urandom(8).hex().encode()
+        upload = threading.Thread(target=self.put, args=(self.one, path, body))
+        upload.start()
+        self.assertTrue(eventually(lambda: self.sessions("wait_event_type = 'Lock'")))
+        self.one.signal_all(signal.SIGSTOP)
+        held.close()
+        if eventually(lambda: self.sessions("wait_event_type = 'Lock'") == 0) and self.stands_still():
+            return upload
+        self.one.signal_all(signal.SIGCONT)
+        upload.join()
+        return None
+
+    def sessions(self, where):
+        return int(self.postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE "
+                                     f"application_name = 'egalaxyd' AND {where}"))
+
+    def stands_still(self):
+        return self.sessions("state = 'idle in transaction'") > 0
+
+    def test_a_host_that_freezes_in_an_upload_hinders_no_upload_to_another_place(self):
+        for path in ("/up/frozen", "/up/free"):
+            self.put(self.one, path, b"before")
+        for number in range(20):
+            upload = self.freeze_in_an_upload("/up/frozen")
+            if not upload:
+                continue  # it gave up its wait, or the database did, on a slow machine
+            self.put(self.two, "/up/free", b"%d" % number)
+            in_time = self.stands_still()
+            self.one.signal_all(signal.SIGCONT)
+            upload.join()
+            if in_time:
+                return
+        self.fail("the upload to another place came to its end with the frozen one alone\n" +
+                  self.two.log())
 
     def test_what_was_answered_is_on_both_hosts_though_one_was_killed_meanwhile(self):
         stored = {}

@@ -62,6 +62,12 @@ def free_port():
             return port
 
 
+def listens(port):
+    """Whether somebody does, on 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
 def silent_port():
     """One where nobody listens, nor anybody else can."""
@@ -222,6 +228,10 @@ class Capsule:
 
     def signal(self, number):
         self._process.send_signal(number)
+
+    def signal_all(self, number):
+        """To the master and all its processes."""
+        os.killpg(self._process.pid, number)
 
     def kill(self):
         """SIGKILL for the master and every worker, in one call."""

@@ -94,6 +94,7 @@ class FakeLink final : public DatabaseLink {
  public:
   explicit FakeLink(FakeDatabase& database) : database_(database) {}
 
+  Result<void> examine() override { return {}; }
   Result<DatabaseFacts> facts() override { return DatabaseFacts{}; }
   bool isNew() override {
     const int now = database_.connection_;

@@ -30,10 +30,10 @@ class FaultyStorage final : public Storage {
   /// Fails the next commit of an outermost transaction that writes.
   void failNextCommit() { failsCommit_ = true; }
   int calls() const { return calls_; }
-  enum class Moment { kBegin, kCommit };
+  enum class Moment { kBegin, kCommit, kLook };
   using Fate = std::function<std::optional<Error>(Moment, const StorageKeys&)>;
-  /// Asked at the beginning and at the commit of each outermost transaction that writes: an error
-  /// is the answer, and nothing has happened.
+  /// Asked at the beginning and at the commit of each outermost transaction that writes, and when
+  /// an idle storage looks: an error is the answer, and nothing has happened.
   void follow(Fate fate) { fate_ = std::move(fate); }
   /// addVisits() is a commit of its own.
   void countVisitsApart() { visitsApart_ = true; }
@@ -70,6 +70,10 @@ class FaultyStorage final : public Storage {
     inner_->rollback();
   }
   std::optional<Error> trouble() const override { return trouble_; }
+  Result<void> look() override {
+    trouble_ = fate_ ? fate_(Moment::kLook, {}) : std::nullopt;
+    return trouble_ ? Result<void>(*trouble_) : Result<void>();
+  }
 
   Result<std::optional<std::string>> findUser(std::string_view certificate,
                                               std::string_view key) override {
@@ -108,9 +112,9 @@ class FaultyStorage final : public Storage {
     if (fails()) return *trouble_;
     return inner_->removeMetadata(user, key);
   }
-  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override {
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen, std::size_t most) override {
     if (fails()) return *trouble_;
-    return inner_->expireMetadata(lastSeen);
+    return inner_->expireMetadata(lastSeen, most);
   }
   Result<std::uint64_t> expireUsers(WallTime lastSeen, std::size_t most) override {
     if (fails()) return *trouble_;

@@ -165,14 +165,16 @@ class MemoryStorage final : public Storage {
     return {};
   }
 
-  Result<std::uint64_t> expireMetadata(WallTime lastSeen) override {
+  Result<std::uint64_t> expireMetadata(WallTime lastSeen, std::size_t most) override {
     if (auto allowed = check(Access::kWrite); !allowed) return allowed.error();
     std::uint64_t values = 0;
     for (const auto& [id, user] : state_.users) {
       const auto found = state_.metadata.find(id);
       if (user.lastSeen >= lastSeen || found == state_.metadata.end()) continue;
-      values += found->second.size();
-      state_.metadata.erase(found);
+      for (; !found->second.empty() && values < most; ++values) {
+        found->second.erase(found->second.begin());
+      }
+      if (found->second.empty()) state_.metadata.erase(found);
     }
     return values;
   }

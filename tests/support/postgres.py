@@ -1,5 +1,6 @@
 """A throw-away PostgreSQL for tests in Python: a cluster of its own in /tmp, reached by a Unix socket
 and a port of 127.0.0.1. It runs as the account postgres where the test is root."""
+import contextlib
 import os
 import pathlib
 import pwd
@@ -74,6 +75,26 @@ class Postgres:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
 
+    def configure(self, setting):
+        """As a line of postgresql.conf, for connections from now on."""
+        with open(self.folder / "data/postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(setting + "\n")
+        loaded = "SELECT pg_conf_load_time()"
+        before = self.sql(loaded)
+        self._process.send_signal(signal.SIGHUP)
+        eventually(lambda: self.sql(loaded) != before)
+
+    def become_standby(self):
+        """Of nobody: it reads, and takes no writes."""
+        self.stop()
+        (self.folder / "data/standby.signal").touch()
+        self.start()
+
+    def become_primary(self):
+        self.stop()
+        (self.folder / "data/standby.signal").unlink(missing_ok=True)
+        self.start()
+
     def start_anew(self):
         """Where it was stopped."""
         if self._process.poll() is not None:
@@ -87,9 +108,31 @@ class Postgres:
         return self._run("psql", "-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database,
                          "-X", "-q", "-At", "-c", statement).strip()
 
+    def session(self):
+        """A session that stays, and keeps its locks until close()."""
+        return Session(["psql", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-d",
+                        "egalaxyd", "-X", "-q", "-At"], self._account)
+
     def socket_url(self):
         return f"postgresql://egalaxyd@/egalaxyd?host={self.folder}&port={self.port}"
 
     def tcp_url(self):
         return f"postgresql://egalaxyd@localhost:{self.port}/egalaxyd?sslmode=disable"
 
+
+class Session:
+    def __init__(self, command, account):
+        self._process = subprocess.Popen(
+            [programs() / command[0], *command[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, cwd="/", **account)
+
+    def run(self, statements):
+        """They are done when it returns."""
+        self._process.stdin.write(f"{statements};\n\\echo done\n")
+        self._process.stdin.flush()
+        while self._process.stdout.readline() not in ("done\n", ""):
+            pass
+
+    def close(self):
+        """What it holds is given up."""
+        self._process.communicate()

@@ -42,6 +42,7 @@ void JobQueue::wake() {
     woken_ = true;
   }
   changed_.notifyOne();
+  resumed_.notifyAll();
 }
 
 void JobQueue::stop() {
@@ -50,6 +51,7 @@ void JobQueue::stop() {
     stopping_ = true;
   }
   changed_.notifyAll();
+  resumed_.notifyAll();
 }
 
 void JobQueue::stopAndForget() {
@@ -59,6 +61,7 @@ void JobQueue::stopAndForget() {
     jobs_.clear();
   }
   changed_.notifyAll();
+  resumed_.notifyAll();
 }
 
 std::unique_ptr<Job> JobQueue::take() {
@@ -103,7 +106,7 @@ bool JobQueue::wait(Clock::time_point until) {
 
 void JobQueue::pause(Clock::time_point until) {
   const MutexLock lock(mutex_);
-  while (!stopping_ && !woken_ && Clock::now() < until) changed_.waitUntil(mutex_, until);
+  while (!stopping_ && !woken_ && Clock::now() < until) resumed_.waitUntil(mutex_, until);
 }
 
 void JobQueue::deliver(Jobs jobs) {

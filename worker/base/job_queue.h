@@ -62,6 +62,7 @@ class JobQueue {
   const std::shared_ptr<std::size_t> pending_;  ///< loop thread only; answers may outlive *this
   Mutex mutex_;
   Condition changed_;
+  Condition resumed_;  ///< of those that pause, whom a new job does not concern
   std::deque<std::unique_ptr<Job>> jobs_ EGALAXYD_GUARDED_BY(mutex_);
   bool woken_ EGALAXYD_GUARDED_BY(mutex_) = false;
   bool stopping_ EGALAXYD_GUARDED_BY(mutex_) = false;

@@ -20,14 +20,22 @@ std::string andMore(std::uint64_t& silent) {
 
 }  // namespace
 
-void RareError::log(const Error& error) {
+bool RareError::isDue() {
   const auto now = Clock::now();
   if (now < next_) {
     ++silent_;
-    return;
+    return false;
   }
   next_ = now + kMinute;
-  spdlog::error("{}{}", logQuote(error.message), andMore(silent_));
+  return true;
+}
+
+void RareError::log(const Error& error) {
+  if (isDue()) spdlog::error("{}{}", logQuote(error.message), andMore(silent_));
+}
+
+void RareError::warn(std::string_view text) {
+  if (isDue()) spdlog::warn("{}{}", text, andMore(silent_));
 }
 
 void RareNote::log(std::string_view text) {

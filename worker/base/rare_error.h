@@ -12,8 +12,12 @@ namespace egalaxyd {
 class RareError {
  public:
   void log(const Error& error);
+  /// The same at level warn; what is in `text` of others has been through logQuote().
+  void warn(std::string_view text);
 
  private:
+  bool isDue();
+
   Clock::time_point next_{};
   std::uint64_t silent_ = 0;
 };

@@ -27,6 +27,16 @@ void merge(Visit& into, const Visit& visit) {
   into.claimed = visit.claimed;
 }
 
+/// Takes away what does not go with the first of `jobs`.
+template <class IsAlone>
+Jobs takeRest(Jobs& jobs, IsAlone isAlone) {
+  auto rest = std::find_if(jobs.begin(), jobs.end(), isAlone);
+  if (rest != jobs.end() && rest == jobs.begin()) ++rest;
+  Jobs taken(std::make_move_iterator(rest), std::make_move_iterator(jobs.end()));
+  jobs.erase(rest, jobs.end());
+  return taken;
+}
+
 }  // namespace
 
 StorageLane::StorageLane(EventLoop& loop, Open open, StorageLaneOptions options)
@@ -110,6 +120,7 @@ void StorageLane::runThread(Engine& engine) {
     const bool looks = !last && looksAgain(engine);
     if (!engine.writers.empty() || (due && !apart) || looks) runGroup(engine, Access::kWrite);
     if (due && apart) writeVisits(engine);
+    if (!last && lookIsDue(engine)) look(engine);
   }
 }
 
@@ -124,8 +135,13 @@ bool StorageLane::looksAgain(const Engine& engine) const {
 Clock::time_point StorageLane::nextDuty(const Engine& engine) const {
   if (looksAgain(engine)) return engine.nextGroup;
   const MutexLock lock(mutex_);
-  const Clock::time_point opens = engine.storage ? Clock::time_point::max() : engine.nextOpen;
-  return visits_.empty() ? opens : std::min(opens, visitsDue_);
+  const Clock::time_point idle = options_.shared ? engine.nextLook : Clock::time_point::max();
+  const Clock::time_point next = engine.storage ? idle : engine.nextOpen;
+  return visits_.empty() ? next : std::min(next, visitsDue_);
+}
+
+bool StorageLane::lookIsDue(const Engine& engine) const {
+  return options_.shared && engine.storage && Clock::now() >= engine.nextLook;
 }
 
 bool StorageLane::visitsAreDue(bool last) const {
@@ -136,8 +152,11 @@ bool StorageLane::visitsAreDue(bool last) const {
 /// `all`: no later group would take what is left.
 void StorageLane::sortJobs(Engine& engine, bool all) {
   constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-  const std::size_t most = options_.shared && !all ? options_.shared->groupLimit : kAll;
-  for (auto& job : queue_.takeAll(most)) {
+  const bool isBounded = options_.shared && !all;
+  Jobs jobs = queue_.takeAll(isBounded ? options_.shared->groupLimit : kAll);
+  const auto isAlone = [](const auto& job) { return static_cast<const Request&>(*job).alone; };
+  if (isBounded) queue_.putBack(takeRest(jobs, isAlone));
+  for (auto& job : jobs) {
     const bool reads = static_cast<const Request&>(*job).access == Access::kRead;
     (reads ? engine.readers : engine.writers).push_back(std::move(job));
   }
@@ -164,6 +183,7 @@ void StorageLane::runGroup(Engine& engine, Access access) {
     putBack({});
   }
   if (turn) turn.unlock();
+  if (writes && options_.shared) engine.nextLook = Clock::now() + options_.shared->lookEvery;
   if (engine.storage) note(engine, engine.storage->trouble(), access);
   if (mayRunAgain(done)) return runAgainLater(engine, std::move(jobs), done.error());
   engine.repeats = 0;
@@ -215,7 +235,12 @@ bool StorageLane::mayRunAgain(const Result<void>& done) const {
 
 /// Those whose patience is over are answered, wherever they wait; the others go back to the queue.
 void StorageLane::runAgainLater(Engine& engine, Jobs jobs, const Error& error) {
-  for (auto& job : queue_.takeAll()) jobs.push_back(std::move(job));
+  Jobs waiting = queue_.takeAll();
+  if (error.code == ErrorCode::kAgain) {
+    for (const auto& job : jobs) static_cast<Request&>(*job).alone = true;
+    std::swap(jobs, waiting);
+  }
+  for (auto& job : waiting) jobs.push_back(std::move(job));
   const Clock::time_point now = Clock::now();
   const auto mayWait = [&](const std::unique_ptr<Job>& job) {
     return !givenUp_ && static_cast<const Request&>(*job).until > now;
@@ -252,6 +277,14 @@ void StorageLane::writeVisits(Engine& engine) {
   if (!counted && counted.error().code != ErrorCode::kInvalid) putBack(std::move(visits));
 }
 
+/// A thread that writes would notice by itself.
+void StorageLane::look(Engine& engine) {
+  engine.nextLook = Clock::now() + options_.shared->lookEvery;
+  static_cast<void>(engine.storage->look());
+  const auto trouble = engine.storage->trouble();
+  note(engine, trouble, trouble ? Access::kWrite : Access::kRead);
+}
+
 void StorageLane::openStorage(Engine& engine) {
   const Clock::time_point now = Clock::now();
   if ((engine.storage && !engine.reopenNeeded) || now < engine.nextOpen) return;
@@ -265,6 +298,7 @@ void StorageLane::openStorage(Engine& engine) {
     return;
   }
   engine.storage = std::move(opened).value();
+  if (options_.shared) engine.nextLook = now + options_.shared->lookEvery;
   // If it was open before, only the next job shows whether opening it anew helped.
   if (!wasOpen) note(engine, {}, Access::kWrite);
 }
@@ -320,7 +354,8 @@ void StorageLane::complain(const std::optional<Error>& trouble) {
     return;
   }
   if (Clock::now() < nextComplaint_) return;
-  const bool waits = options_.shared && trouble->code == ErrorCode::kBusy;
+  const bool waits =
+      options_.shared && (trouble->code == ErrorCode::kBusy || trouble->code == ErrorCode::kAgain);
   spdlog::error("storage: {}; what needs it {} until it works again", trouble->message,
                 waits ? "waits" : "is refused");
   nextComplaint_ = Clock::now() + kComplaintGap;

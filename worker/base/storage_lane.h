@@ -32,6 +32,8 @@ struct SharedEngineRules {
   std::chrono::milliseconds patience{
       45'000};  ///< how long a job may wait for an engine that is away
   std::chrono::milliseconds retryDelay{250};  ///< between attempts meanwhile
+  /// How often a thread without work looks whether the engine has forgotten what it acknowledged.
+  std::chrono::milliseconds lookEvery{10'000};
 };
 
 struct StorageLaneOptions {
@@ -68,8 +70,9 @@ struct StorageLaneOptions {
 /// With an engine that several hosts share, each thread has a storage of its own, and a group is
 /// what waited when it began, since its keys are taken first. A group of which nothing happened
 /// (kAgain), and one whose engine is away (kBusy), goes back to the queue and runs again, on
-/// whichever thread; a job that has waited for longer than the patience is answered kIo. kUnknown
-/// is answered as it is: nobody can tell whether the group happened.
+/// whichever thread: after kAgain each of its jobs by itself and behind what waits, so that none
+/// waits for what only another wants. A job that has waited for longer than the patience is
+/// answered kIo. kUnknown is answered as it is: nobody can tell whether the group happened.
 class StorageLane {
  public:
   /// Called on a storage thread, with its number.
@@ -146,6 +149,7 @@ class StorageLane {
     const std::unique_ptr<Job> job;
     const StorageKeys keys;
     const Clock::time_point until;  ///< it may wait for an engine that is away
+    bool alone = false;             ///< somebody was in the way of its last group
   };
   using Visits = std::map<std::string, Visit>;  ///< by certificate
 
@@ -161,6 +165,7 @@ class StorageLane {
     Clock::time_point nextOpen = {};
     unsigned repeats = 0;  ///< groups that were put back, without one in between that was not
     Clock::time_point nextGroup = {};
+    Clock::time_point nextLook = {};
     std::optional<Clock::time_point> awaySince = {};
   };
 
@@ -187,6 +192,7 @@ class StorageLane {
   Clock::time_point nextDuty(const Engine& engine) const;
   bool looksAgain(const Engine& engine) const;
   bool visitsAreDue(bool last) const;
+  bool lookIsDue(const Engine& engine) const;
   void sortJobs(Engine& engine, bool all);
   void runGroup(Engine& engine, Access access);
   Result<void> begin(Engine& engine, Access access, const Jobs& jobs);
@@ -197,6 +203,7 @@ class StorageLane {
   Visits takeVisits();
   Result<void> addVisits(Storage& storage, const Visits& visits);
   void writeVisits(Engine& engine);
+  void look(Engine& engine);
   void putBack(Visits visits);
   std::chrono::milliseconds pauseBefore(unsigned repeat, const Error& error) const;
   std::optional<Error> troubleOf(const Engine& engine) const;

@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t kPiece = kMostStdinRecord;
 /// Pieces that are sent before others have their turn.
 constexpr int kPiecesInARow = 16;
+/// Reads that bring nothing for the page before others have their turn.
+constexpr int kFruitlessInARow = 16;
 
 std::string readAt(int file, std::uint64_t offset, int flags, bool& inMemory) {
   std::string piece(kPiece, '\0');
@@ -93,15 +95,23 @@ void ApplicationOutput::pump() {
     case ApplicationRequest::Outcome::kBlocked:
       return watch_.wantRoom();
     case ApplicationRequest::Outcome::kMore:
-      return loop_.defer([self = std::weak_ptr(self_)] {
-        if (const auto alive = self.lock()) (*alive)->ready();
-      });
+      return readyLater();
     case ApplicationRequest::Outcome::kDisk:
       return readInPool();
     case ApplicationRequest::Outcome::kDone:
     case ApplicationRequest::Outcome::kFailed:
       return;
   }
+}
+
+void ApplicationOutput::readyLater() {
+  if (std::exchange(goesOn_, true)) return;
+  loop_.defer([self = std::weak_ptr(self_)] {
+    const auto alive = self.lock();
+    if (!alive) return;
+    (*alive)->goesOn_ = false;
+    (*alive)->ready();
+  });
 }
 
 void ApplicationOutput::readInPool() {
@@ -119,11 +129,13 @@ void ApplicationOutput::readInPool() {
 AnswerSource::Piece ApplicationOutput::read(std::span<char> room) {
   if (over_) return {*over_, 0};
   pump();
-  for (;;) {
+  // A record may bring nothing for the page, and an application may send such ones without end.
+  for (int reads = 0; reads < kFruitlessInARow; ++reads) {
     const Piece piece = receive(room);
-    // A record may bring nothing for the page.
     if (piece.state != Piece::State::kBytes || piece.bytes > 0) return piece;
   }
+  readyLater();
+  return {};
 }
 
 AnswerSource::Piece ApplicationOutput::receive(std::span<char> room) {

@@ -78,6 +78,7 @@ class ApplicationOutput final : public AnswerSource {
  private:
   void pump();
   void readInPool();
+  void readyLater();
   Piece receive(std::span<char> room);
   Piece endOfScgi(bool reset);
   Piece decode(std::span<char> room, std::size_t bytes);
@@ -92,6 +93,7 @@ class ApplicationOutput final : public AnswerSource {
   FastcgiDecoder decoder_;
   ScriptErrors errors_;
   bool reading_ = false;  ///< the pool reads the body's next piece
+  bool goesOn_ = false;   ///< readyLater() was called
   bool silent_ = true;
   std::optional<Piece::State> over_;
   std::optional<Status> refusal_;

@@ -14,8 +14,8 @@
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
 #include "common/base/unique_fd.h"
+#include "common/file/real_path.h"
 #include "worker/dynamic/script_path.h"
-#include "worker/file/real_path.h"
 
 namespace egalaxyd {
 namespace {
@@ -39,6 +39,7 @@ UniqueFd lookAt(int folder, const std::string& path, std::uint64_t resolve, Scri
 }
 
 Error missing() { return {ErrorCode::kNotFound, "no such script"}; }
+Error noProgram() { return {ErrorCode::kPermission, "it is not executable (chmod +x)"}; }
 
 /// What errno means. EINVAL: kernels before 5.12 do not know RESOLVE_CACHED.
 Error whyNotSeen(ScriptLook look) {
@@ -82,6 +83,7 @@ class Finder {
       if (script || script.error().code != ErrorCode::kNotFound) return script;
       const auto kind = kindOf(place->script);
       if (!kind) return kind.error();
+      if (*kind == Kind::kOther) return noProgram();
       if (*kind != Kind::kFolder) return missing();
       if (place->pathInfo.empty()) return FoundScript{{}, {}, true};
     }

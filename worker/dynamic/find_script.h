@@ -26,8 +26,8 @@ struct FoundScript {
 /// The shortest part of `path` that is, with `suffix`, a regular file which somebody may execute;
 /// of a folder that is named with its slash, the first of `args.index`. `root`: args.root, with a
 /// user's name in it. `path`: below the mount, begins with '/', or is "": the root itself. Looks
-/// with openat2(2) and O_PATH, so the file need not be readable. Errors: kNotFound, kBusy (kCached:
-/// ask in the pool), kNoSpace, kIo. Any thread.
+/// with openat2(2) and O_PATH, so the file need not be readable. Errors: kNotFound, kPermission (a
+/// file that nobody may execute), kBusy (kCached: ask in the pool), kNoSpace, kIo. Any thread.
 Result<FoundScript> findScript(const std::filesystem::path& root, const CgiArgs& args,
                                std::string_view path, std::string_view suffix, ScriptLook look);
 

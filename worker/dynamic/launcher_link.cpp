@@ -62,7 +62,10 @@ ErrorCode errorOf(WhyNot why) {
 }
 
 LauncherLink::LauncherLink(EventLoop& loop, WorkerSlot& counters)
-    : loop_(loop), counters_(counters), watch_(loop, [this](IoEvents) { onReadable(); }) {}
+    : loop_(loop), counters_(counters), watch_(loop, [this](IoEvents events) {
+        if (events.writable) flush();
+        if (events.readable) receiveSome();
+      }) {}
 
 LauncherLink::~LauncherLink() { *alive_ = false; }
 
@@ -70,7 +73,7 @@ void LauncherLink::connect(UniqueFd channel) {
   lose();
   channel_ = std::move(channel);
   if (!channel_) return;
-  if (auto watched = watch_.start(channel_.get(), WatchMode::kRead); !watched) {
+  if (auto watched = watch_.start(channel_.get(), WatchMode::kEdge); !watched) {
     spdlog::error("cannot talk to the launcher: {}", watched.error().message);
     channel_ = UniqueFd();
   }
@@ -106,15 +109,32 @@ void LauncherLink::stopAll() {
   for (const auto& [run, process] : running_) static_cast<void>(send(StopScript{run}));
 }
 
+/// A launcher that is slow gets it later: a StopScript that is lost would leave a script to itself.
 bool LauncherLink::send(const WorkerAsks& question) {
   if (!channel_) return false;
-  const std::string packet = encode(question);
-  return ::send(channel_.get(), packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+  unsent_.push_back(encode(question));
+  flush();
+  return true;
 }
 
-void LauncherLink::onReadable() {
-  for (int taken = 0; taken < kAnswersInARow && receive(); ++taken) {
+void LauncherLink::flush() {
+  while (!unsent_.empty()) {
+    const std::string& next = unsent_.front();
+    const ssize_t sent =
+        ::send(channel_.get(), next.data(), next.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN) return watch_.wantRoom();
+    unsent_.pop_front();  // sent, or nobody reads it: then the channel ends
   }
+}
+
+void LauncherLink::receiveSome() {
+  for (int taken = 0; taken < kAnswersInARow; ++taken) {
+    if (!receive()) return;
+  }
+  loop_.defer([this, alive = alive_] {
+    if (*alive && channel_) receiveSome();
+  });
 }
 
 /// Takes one answer; false when there is none now.
@@ -128,11 +148,16 @@ bool LauncherLink::receive() {
   in.msg_control = room.bytes.data();
   in.msg_controllen = room.bytes.size();
   const ssize_t got = ::recvmsg(channel_.get(), &in, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (got < 0 && errno == EAGAIN) return false;
+  if (got < 0 && errno == EINTR) return true;
   std::vector<UniqueFd> files = got > 0 ? filesOf(in) : std::vector<UniqueFd>();
   const auto message = got > 0
                            ? decodeLauncherAnswers({packet.data(), static_cast<std::size_t>(got)})
                            : std::nullopt;
+  if (message && files.size() < filesWith(*message) && (in.msg_flags & MSG_CTRUNC) != 0) {
+    refuse(*message);
+    return true;
+  }
   if (!message || files.size() != filesWith(*message)) {
     if (got > 0) spdlog::error("the launcher says what no launcher says; it is not heard any more");
     lose();
@@ -140,6 +165,14 @@ bool LauncherLink::receive() {
   }
   onAnswer(*message, std::move(files));
   return static_cast<bool>(channel_);
+}
+
+/// Its descriptors found no room in this process.
+void LauncherLink::refuse(const LauncherAnswers& message) {
+  const auto* started = std::get_if<ScriptStarted>(&message);
+  const std::uint32_t run = started == nullptr ? std::get<Dialled>(message).run : started->run;
+  if (started != nullptr) static_cast<void>(send(StopScript{run}));
+  answer(run, {ErrorCode::kNoSpace, "the worker has no descriptor left (LimitNOFILE)"});
 }
 
 void LauncherLink::onAnswer(const LauncherAnswers& message, std::vector<UniqueFd> files) {
@@ -200,6 +233,7 @@ void LauncherLink::answer(std::uint32_t run, const Error& error) {
 void LauncherLink::lose() {
   watch_.stop();
   channel_ = UniqueFd();
+  unsent_.clear();
   while (!running_.empty()) {
     onEnded({.run = running_.begin()->first,
              .exitCode = 0,

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -69,9 +70,12 @@ class LauncherLink {
     GotSocket socket;
   };
 
+  /// False: there is no launcher.
   bool send(const WorkerAsks& question);
-  void onReadable();
+  void flush();
+  void receiveSome();
   bool receive();
+  void refuse(const LauncherAnswers& message);
   void onAnswer(const LauncherAnswers& answer, std::vector<UniqueFd> files);
   void onStarted(const ScriptStarted& started, std::vector<UniqueFd> files);
   void onEnded(const ScriptEnded& ended);
@@ -83,6 +87,7 @@ class LauncherLink {
   WorkerSlot& counters_;
   UniqueFd channel_;
   Watch watch_;
+  std::deque<std::string> unsent_;  ///< what the launcher has no room for now
   std::uint32_t lastRun_ = 0;
   std::map<std::uint32_t, Waiting> waiting_;
   std::map<std::uint32_t, std::shared_ptr<ScriptRun>> running_;

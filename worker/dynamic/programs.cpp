@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/base/random_number.h"
 #include "common/shared/script_names.h"
 
 namespace egalaxyd {
@@ -33,10 +34,17 @@ std::variant<ProgramPlace, Response> Programs::admit(const IpAddress& client) {
   // What another worker claims leaves a quarter to the others.
   const std::int64_t most = limits_.requests;
   if (shared_.held(Gauge::kProgramRequests, slot_, most - most / 4) >= most) {
+    fullness_.warn(
+        "a client got 41: scripts and applications have all the requests that they may "
+        "have at once (dynamic.requests)");
     return Response::failure(Status::kServerUnavailable, "The server is busy, try again");
   }
   const IpAddress key = client.limitKey();
   if (!shared_.takeAddress(slot_, PerAddress::kProgramRequests, key, limits_.requestsPerIp)) {
+    greed_.warn(
+        fmt::format("{} got 44: it has as many requests to scripts and applications as one "
+                    "address may have at once (dynamic.requests_per_ip)",
+                    client.text(addressMask_)));
     return Response::failure(Status::kSlowDown, kTooManyWait);
   }
   counters_.add(Gauge::kProgramRequests, 1);
@@ -47,7 +55,10 @@ void Programs::connect(std::size_t number, UniqueFd channel) {
   if (number < links_.size()) links_[number]->connect(std::move(channel));
 }
 
-std::string Programs::newSpoolName() { return fmt::format("{}-{}", worker_, ++spooled_); }
+/// Scripts' accounts can open what is in the folder, but not list it.
+std::string Programs::newSpoolName() {
+  return fmt::format("{}-{}-{}", worker_, ++spooled_, randomNumber());
+}
 
 std::size_t Programs::running() const {
   std::size_t all = 0;

@@ -13,6 +13,7 @@
 #include "common/config/config.h"
 #include "common/shared/shared_state.h"
 #include "worker/base/alarm.h"
+#include "worker/base/rare_error.h"
 #include "worker/dynamic/launcher_link.h"
 #include "worker/dynamic/program_place.h"
 #include "worker/site/response.h"
@@ -39,9 +40,11 @@ class Programs {
   UpstreamCounts& upstream(std::uint32_t number) {
     return number < kCountedUpstreams ? counters_.upstreams[number] : uncounted_;
   }
+  /// For whoever finds no place for a request: what the log is told of those.
+  RareError& fullness() { return fullness_; }
   AddressMask addressMask() const { return addressMask_; }
   const std::filesystem::path& spoolFolder() const { return spool_; }
-  /// That no other body has: the worker's id and a number.
+  /// That no other body has, and nobody can guess: the worker's id, a number, a random one.
   std::string newSpoolName();
 
   /// Scripts that have not ended, whoever waits for them.
@@ -78,6 +81,8 @@ class Programs {
   std::vector<std::unique_ptr<LauncherLink>> links_;
   const std::shared_ptr<std::list<Alarm*>> waiting_ = std::make_shared<std::list<Alarm*>>();
   bool stopped_ = false;
+  RareError fullness_;
+  RareError greed_;  ///< of clients
 };
 
 }  // namespace egalaxyd

@@ -61,10 +61,10 @@ Task<std::optional<Upstreams::Place>> Upstreams::takePlace(const Caller& caller,
   }
   caller.cancellation->onRequest({});
   if (late && !place) {
-    spdlog::warn(
-        "{}: no connection was free in time; the client got 41 (connections, "
-        "dynamic.queue_timeout)",
-        caller.name);
+    services.programs.fullness().warn(
+        fmt::format("{}: no connection was free in time; the client got 41 (connections, "
+                    "dynamic.queue_timeout)",
+                    caller.name));
   }
   co_return place;
 }

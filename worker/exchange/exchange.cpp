@@ -14,6 +14,7 @@
 #include "worker/exchange/scratch.h"
 #include "worker/protocol/gemini_encoder.h"
 #include "worker/protocol/spartan_encoder.h"
+#include "worker/site/answers.h"
 
 namespace egalaxyd {
 namespace {
@@ -135,8 +136,8 @@ void Exchange::onDeadline() {
   if (step_ == Step::kResponse && writer_.bodyKeepsTime()) return;
   context_.counters.add(Counter::kTimeouts);
   if (step_ == Step::kSite) {
-    spdlog::error("a site took too long to answer \"{}\"; the client got 42", logQuote(url_));
-    return begin(Response::failure(Status::kCgiError, "No answer in time"));
+    spdlog::error("a site took too long to answer \"{}\"", logQuote(url_));
+    return begin(lateAnswer());
   }
   if (step_ != Step::kRequest) return abort("timeout");
   transport_->writeLast({});
@@ -146,9 +147,21 @@ void Exchange::onDeadline() {
 
 void Exchange::abort(std::string_view why) { end(UniqueFd(), why); }
 
+/// Nothing is awaited of the client any more.
+bool Exchange::hasAll() const { return !incoming_ || incoming_->left() == 0; }
+
+/// What was to be stored, or what a site keeps of a user, may be there or come yet.
+Response Exchange::lateAnswer() const {
+  if (incoming_ && hasAll()) return mayBeStored();
+  return Response::failure(Status::kCgiError, transport_->identity()
+                                                  ? "No answer in time: look before you try again"
+                                                  : "No answer in time");
+}
+
 /// During an upload the client can still get an answer; a partial answer must not look complete.
 void Exchange::yield() {
   if (step_ != Step::kSite) return abort("others waited");
+  if (hasAll()) return;
   begin(Response::failure(Status::kServerUnavailable, "Others wait, and this took too long"));
 }
 

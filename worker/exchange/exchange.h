@@ -43,7 +43,8 @@ class Exchange {
   /// Ends at once, without a close_notify. `why` is for the log.
   void abort(std::string_view why);
 
-  /// Gives the slot up because others wait for one.
+  /// Gives the slot up because others wait for one. Whose client has said all goes on: what it
+  /// wants may be stored already, and no answer of ours may deny that.
   void yield();
   /// How the client keeps up, counting what its kernel has acknowledged by now.
   const Pace& pace(Clock::time_point now);
@@ -65,6 +66,8 @@ class Exchange {
   void refuseAtGate(Response response);
   void ask(Site& site, Request request);
   Task<void> readInput(Site& site, Request request);
+  bool hasAll() const;
+  Response lateAnswer() const;
   void begin(Response response);
   Header encode(Response& response) const;
   void sendResponse();

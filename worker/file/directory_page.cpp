@@ -21,10 +21,10 @@
 #include "common/base/errno_error.h"
 #include "common/base/number.h"
 #include "common/base/path.h"
+#include "common/file/once_per_file.h"
+#include "common/file/private_key.h"
 #include "common/system/log.h"
 #include "common/wire/media_type.h"
-#include "worker/file/once_per_file.h"
-#include "worker/file/private_key.h"
 
 namespace egalaxyd {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "common/base/result.h"
 #include "common/config/config.h"
-#include "worker/file/site_root.h"
+#include "common/file/site_root.h"
 
 namespace egalaxyd {
 

@@ -11,8 +11,8 @@
 
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
+#include "common/file/site_root.h"
 #include "common/loop/event_loop.h"
-#include "worker/file/site_root.h"
 #include "worker/site/body.h"
 #include "worker/site/response.h"
 #include "worker/site/site.h"

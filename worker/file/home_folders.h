@@ -10,8 +10,8 @@
 
 #include "common/base/result.h"
 #include "common/config/config.h"
-#include "worker/file/private_files.h"
-#include "worker/file/site_root.h"
+#include "common/file/private_files.h"
+#include "common/file/site_root.h"
 
 namespace egalaxyd {
 

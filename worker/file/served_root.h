@@ -15,10 +15,10 @@
 
 #include "common/base/result.h"
 #include "common/config/config.h"
+#include "common/file/private_files.h"
+#include "common/file/site_root.h"
 #include "common/shared/root_report.h"
 #include "worker/base/lane.h"
-#include "worker/file/private_files.h"
-#include "worker/file/site_root.h"
 
 namespace egalaxyd {
 

@@ -11,8 +11,8 @@
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "common/file/site_root.h"
 #include "worker/file/sidecar.h"
-#include "worker/file/site_root.h"
 
 namespace egalaxyd {
 

@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "common/base/sha256.h"
+#include "common/content/upload_mark.h"
 #include "common/system/log.h"
 #include "worker/upload/unfinished.h"
 #include "worker/upload/upload_file.h"
-#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {

@@ -9,8 +9,8 @@
 #include "common/base/result.h"
 #include "common/cluster/database_engine.h"
 #include "common/config/config.h"
-#include "worker/file/private_files.h"
-#include "worker/upload/upload_place.h"
+#include "common/content/upload_place.h"
+#include "common/file/private_files.h"
 
 namespace egalaxyd {
 

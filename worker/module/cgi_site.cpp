@@ -21,9 +21,9 @@ namespace {
 
 /// What the client gets where a script was not started; nullopt: it has left.
 std::optional<Response> notStarted(const std::string& name, const Error& error,
-                                   WorkerSlot& counters) {
+                                   Programs& programs) {
   if (error.code == ErrorCode::kIo) return std::nullopt;
-  counters.add(Counter::kScriptsRefused);
+  programs.counters().add(Counter::kScriptsRefused);
   switch (error.code) {
     case ErrorCode::kNotFound:
       spdlog::info("{}: {}", name, error.message);
@@ -32,7 +32,7 @@ std::optional<Response> notStarted(const std::string& name, const Error& error,
       spdlog::error("{}: {}", name, error.message);
       return Response::failure(Status::kCgiError, "The application cannot be run");
     case ErrorCode::kBusy:
-      spdlog::warn("{}: {}", name, error.message);
+      programs.fullness().warn(fmt::format("{}: {}; the client got 41", name, error.message));
       break;
     default:
       spdlog::error("{}: {}", name, error.message);
@@ -73,6 +73,9 @@ Task<void> CgiSite::serve(std::string user, Request request, Responder reply, Pr
                           Services& services) const {
   auto script = co_await find(user, request, services);
   if (!script) {
+    if (script.error().code == ErrorCode::kPermission) {
+      spdlog::info("cgi \"{}\": {}", logQuote(request.path), script.error().message);
+    }
     co_return std::move(reply).send(
         script.error().code == ErrorCode::kNoSpace ? busyFailure() : Response::notFound());
   }
@@ -148,12 +151,15 @@ Task<void> CgiSite::run(Call call, Services& services) const {
       "cgi \"{}\"", logQuote(facts.mount + (facts.script.empty() ? "" : "/") + facts.script));
   const std::uint32_t number = order.run;
   const auto unwanted = request.cancellation;
-  if (!call.hasBody) unwanted->onRequest([&launcher, number] { launcher.stop(number); });
+  if (!call.hasBody) {
+    if (unwanted->requested()) co_return;
+    unwanted->onRequest([&launcher, number] { launcher.stop(number); });
+  }
   auto script = co_await launcher.run(std::move(order), name);
   unwanted->onRequest({});
   call.body = {};
   if (!script) {
-    auto refusal = notStarted(name, script.error(), services.programs.counters());
+    auto refusal = notStarted(name, script.error(), services.programs);
     if (refusal) std::move(call.reply).send(std::move(*refusal));
     co_return;
   }

@@ -9,10 +9,10 @@
 #include <variant>
 
 #include "common/config/config.h"
-#include "worker/file/private_files.h"
+#include "common/file/private_files.h"
+#include "common/file/site_root.h"
 #include "worker/file/served_root.h"
 #include "worker/file/sidecars.h"
-#include "worker/file/site_root.h"
 #include "worker/site/site.h"
 #include "worker/upload/upload_file.h"
 

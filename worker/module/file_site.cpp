@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "common/base/errno_error.h"
+#include "common/file/private_key.h"
 #include "common/wire/media_type.h"
 #include "worker/base/lane.h"
 #include "worker/file/file_body.h"
-#include "worker/file/private_key.h"
 #include "worker/file/served_root.h"
 #include "worker/site/answers.h"
 

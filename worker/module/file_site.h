@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "common/config/config.h"
+#include "common/file/private_files.h"
+#include "common/file/site_root.h"
 #include "common/loop/event_loop.h"
-#include "worker/file/private_files.h"
-#include "worker/file/site_root.h"
 #include "worker/site/site.h"
 
 namespace egalaxyd {

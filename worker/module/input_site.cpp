@@ -40,10 +40,7 @@ Response storageFailure(const Error& error) {
     return Response::failure(Status::kServerUnavailable,
                              "Too much is to be kept at once, try again in a minute");
   }
-  if (error.code == ErrorCode::kUnknown) {
-    return Response::failure(Status::kTemporaryFailure,
-                             "It may have been stored: look before you try again");
-  }
+  if (error.code == ErrorCode::kUnknown) return mayBeStored();
   spdlog::error("answered 40: the input of a user was not stored: {}", error.message);
   return Response::failure(Status::kTemporaryFailure, "Your input cannot be kept now, try again");
 }

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "common/base/unique_fd.h"
+#include "common/content/upload_mark.h"
+#include "common/file/server_files.h"
 #include "common/shared/home_places.h"
 #include "worker/file/served_root.h"
-#include "worker/file/server_files.h"
-#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {

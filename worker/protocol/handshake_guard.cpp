@@ -156,7 +156,7 @@ bool isUsableCertificate(std::string_view certificate) {
   return key && isUsableKey(*key);
 }
 
-bool isUsableChain(std::string_view body, bool isTls13) {
+bool isUsableChain(std::string_view body, bool isTls13, std::size_t most) {
   Reader message(body);
   if (isTls13 && !message.vector(1)) return false;  // the context
   const auto entries = message.vector(3);
@@ -164,7 +164,7 @@ bool isUsableChain(std::string_view body, bool isTls13) {
   Reader list(*entries);
   for (std::size_t count = 0; !list.empty(); ++count) {
     const auto certificate = list.vector(3);
-    if (count == kMaxClientChain || !certificate || !isUsableCertificate(*certificate)) {
+    if (count == most || !certificate || !isUsableCertificate(*certificate)) {
       return false;
     }
     if (isTls13 && !list.vector(2)) return false;  // extensions
@@ -174,16 +174,16 @@ bool isUsableChain(std::string_view body, bool isTls13) {
 
 }  // namespace
 
-bool isCheapToParse(std::string_view message, bool isTls13) {
+bool isCheapToParse(std::string_view message, bool isTls13, CertificateLimits limits) {
   if (message.size() < kMessageHeader) return true;
   switch (static_cast<unsigned char>(message.front())) {
     case kClientHello:
       return message.size() <= kMaxClientHello;
     case kCertificate:
-      return message.size() <= kMessageHeader + kMaxClientCertificates &&
-             isUsableChain(message.substr(kMessageHeader), isTls13);
+      return message.size() <= kMessageHeader + limits.bytes &&
+             isUsableChain(message.substr(kMessageHeader), isTls13, limits.chain);
     case kCompressedCertificate:
-      return false;  // the server never asks for one
+      return false;  // nobody asks for one
     default:
       return true;
   }

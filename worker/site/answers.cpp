@@ -41,6 +41,11 @@ Response busyFailure() {
   return Response::failure(Status::kServerUnavailable, "Busy, try again soon");
 }
 
+Response mayBeStored() {
+  return Response::failure(Status::kTemporaryFailure,
+                           "It may have been stored: look before you try again");
+}
+
 Response certificateNotValid(std::string_view why) {
   return Response::failure(Status::kCertificateNotValid, std::string(why));
 }

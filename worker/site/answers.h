@@ -24,6 +24,9 @@ Response redirectTo(std::string target, bool permanent);
 /// 41: a queue, or something else that is bounded, is full.
 Response busyFailure();
 
+/// 40, where nobody can tell whether what the client wanted to be kept is kept.
+Response mayBeStored();
+
 /// 62: `why` is for the client.
 Response certificateNotValid(std::string_view why);
 

@@ -1,5 +1,6 @@
 #include "worker/transport/dialled_stream.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -15,9 +17,17 @@
 #include "common/tls/certificate_names.h"
 #include "common/tls/openssl_support.h"
 #include "common/wire/ip_address.h"
+#include "worker/protocol/handshake_guard.h"
 
 namespace egalaxyd {
 namespace {
+
+/// Records without data in a row: OpenSSL goes on reading them for as long as there are some, and
+/// key updates, tickets and warnings may come without end. A handshake takes ten.
+constexpr std::size_t kMostFruitlessRecords = 64;
+constexpr std::size_t kMessageHeader = 4;  // type, length
+/// No Diffie-Hellman with numbers that the other end has chosen, at any cost.
+constexpr const char* kCiphers = "DEFAULT:!kDHE";
 
 using SslContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 
@@ -47,6 +57,12 @@ Result<std::shared_ptr<const DialledContext>> DialledContext::make(const Dialled
   SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+#ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
+#endif
+  if (SSL_CTX_set_cipher_list(context.get(), kCiphers) != 1) {
+    return Error{ErrorCode::kInvalid, "OpenSSL has no ciphers" + ErrorQueue::reason()};
+  }
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   if (!tls.ca.empty()) {
     if (SSL_CTX_load_verify_file(context.get(), tls.ca.c_str()) != 1) return notTaken(tls.ca);
@@ -69,6 +85,8 @@ DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledConte
   ssl_ = SSL_new(context_->context_);
   if (ssl_ == nullptr || SSL_set_fd(ssl_, socket_.get()) != 1) throw std::bad_alloc();
   SSL_set_connect_state(ssl_);
+  SSL_set_msg_callback(ssl_, onMessage);
+  SSL_set_msg_callback_arg(ssl_, this);
   // RFC 6066: an address is no server name.
   const bool isAddress = IpAddress::parse(name).has_value();
   if (!name.empty() && !isAddress) {
@@ -86,6 +104,26 @@ DialledStream::DialledStream(UniqueFd socket, std::shared_ptr<const DialledConte
 }
 
 DialledStream::~DialledStream() { SSL_free(ssl_); }
+
+void DialledStream::onMessage(int isOurs, int version, int type, const void* bytes,
+                              std::size_t size, SSL*, void* stream) {
+  if (isOurs != 0) return;
+  auto& self = *static_cast<DialledStream*>(stream);
+  if (type == SSL3_RT_HEADER) return self.onRecord();
+  const bool isCheap = type != SSL3_RT_HANDSHAKE ||
+                       isCheapToParse({static_cast<const char*>(bytes), size},
+                                      version == TLS1_3_VERSION, kCertificatesOfCapsules);
+  if (isCheap) return;
+  self.costly_ = true;
+  // As TlsTransport: OpenSSL parses this next, and shall not.
+  std::memset(static_cast<char*>(const_cast<void*>(bytes)) + kMessageHeader,  // NOLINT
+              0xFF, size - kMessageHeader);
+}
+
+/// After too many without data OpenSSL finds no socket to read from.
+void DialledStream::onRecord() {
+  if (++fruitless_ > kMostFruitlessRecords) BIO_set_fd(SSL_get_rbio(ssl_), -1, BIO_NOCLOSE);
+}
 
 DialledStream::State DialledStream::fail(std::string why) {
   fault_ = std::move(why);
@@ -133,6 +171,8 @@ bool DialledStream::isKnown() {
 }
 
 DialledStream::Moved DialledStream::outcomeOf(int result) {
+  if (fruitless_ > kMostFruitlessRecords) return {fail("sends records without data"), 0};
+  if (costly_) return {fail("sends too many certificates, or keys that nobody has"), 0};
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
@@ -165,7 +205,9 @@ DialledStream::Moved DialledStream::receive(std::span<char> room) {
   const ErrorQueue errors;
   std::size_t got = 0;
   const int result = SSL_read_ex(ssl_, room.data(), room.size(), &got);
-  return result == 1 ? Moved{State::kDone, got} : outcomeOf(result);
+  if (result != 1) return outcomeOf(result);
+  fruitless_ = 0;
+  return {State::kDone, got};
 }
 
 }  // namespace egalaxyd

@@ -78,11 +78,16 @@ class DialledStream {
   bool isKnown();
   Moved outcomeOf(int result);
   State fail(std::string why);
+  static void onMessage(int isOurs, int version, int type, const void* bytes, std::size_t size,
+                        SSL* ssl, void* stream);
+  void onRecord();
 
   UniqueFd socket_;
   const std::shared_ptr<const DialledContext> context_;
   SSL* ssl_ = nullptr;
   bool shaken_ = false;
+  bool costly_ = false;        ///< it has sent certificates that are not to be parsed
+  std::size_t fruitless_ = 0;  ///< records since the last that brought data
   std::string fault_;
 };
 

@@ -148,12 +148,14 @@ Result<std::int64_t> DatabaseUpload::storeIn(Storage& storage) {
   return storage.settleUpload(*pending, outcome, isThere(*before) ? (*before)->sha256 : "");
 }
 
-/// What storeIn() changes. Versions of a mount count together, so that it is one with them.
+/// What storeIn() changes. A user's own quota is one with the user.
 StorageKeys DatabaseUpload::keys() const {
   StorageKeys keys{placeKey(order_.host, request_.path)};
   if (request_.identity) keys.push_back(userKey(request_.identity->keyFingerprint));
-  if (order_.bounds.quota) keys.push_back(quotaKey(order_.host, order_.bounds.quota->prefix));
-  if (order_.keep) keys.push_back(quotaKey(order_.host, order_.keep->mount));
+  const auto& quota = order_.bounds.quota;
+  if (quota && (quota->isShared() || !request_.identity)) {
+    keys.push_back(quotaKey(order_.host, quota->prefix));
+  }
   return keys;
 }
 

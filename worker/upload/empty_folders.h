@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
-#include "worker/file/site_root.h"
+#include "common/file/site_root.h"
 
 namespace egalaxyd {
 

@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
+#include "common/content/old_file.h"
 #include "common/storage/storage.h"
 #include "worker/base/task.h"
 #include "worker/upload/file_turns.h"
-#include "worker/upload/old_file.h"
 #include "worker/upload/upload.h"
 
 namespace egalaxyd {

@@ -12,9 +12,9 @@
 #include "common/cluster/database_access.h"
 #include "common/cluster/own_sight.h"
 #include "common/cluster/server_storage.h"
+#include "common/content/old_file.h"
+#include "common/content/upload_place.h"
 #include "common/loop/event_loop.h"
-#include "worker/upload/old_file.h"
-#include "worker/upload/upload_place.h"
 #include "worker/upload/uploads.h"
 
 namespace egalaxyd {

@@ -20,8 +20,7 @@ Response uploadFailure(const Error& error) {
     case ErrorCode::kAgain:
       return busyFailure();
     case ErrorCode::kUnknown:
-      return Response::failure(Status::kTemporaryFailure,
-                               "It may have been stored: look before you try again");
+      return mayBeStored();
     case ErrorCode::kIo:
       break;
   }

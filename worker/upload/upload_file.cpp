@@ -14,11 +14,11 @@
 #include "common/base/errno_error.h"
 #include "common/base/random_number.h"
 #include "common/base/sha256.h"
+#include "common/content/upload_mark.h"
 #include "common/storage/storage.h"
 #include "common/system/log.h"
 #include "worker/upload/empty_folders.h"
 #include "worker/upload/free_floor.h"
-#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {

@@ -12,26 +12,12 @@
 
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
-#include "worker/file/private_files.h"
-#include "worker/file/site_root.h"
+#include "common/content/upload_place.h"
 
 namespace egalaxyd {
 
 /// Prefix of the names of incomplete files; the server neither serves nor accepts such names.
 inline constexpr std::string_view kUnfinishedPrefix = ".egalaxyd-";
-
-/// Where an upload goes, and its limits there.
-struct UploadPlace {
-  std::shared_ptr<const SiteRoot> root;
-  std::string relative;  ///< normalised, without a leading slash; names a file
-  std::shared_ptr<const PrivateFiles> neverServed;
-  bool createFolders = false;  ///< make missing ones; a deletion removes those that it empties
-  std::size_t newFolders = 8;  ///< how many may be made
-  std::size_t depth = 32;      ///< how deep uploads may make folders
-  FreeFloor minFree = {};
-  std::uint32_t mode = 0;  ///< of a new file; 0: the folder's, without x
-  std::uint64_t size = 0;  ///< of the new content, as announced
-};
 
 /// The new content is in a file without a name (O_TMPFILE), on the target's file system, until
 /// publish() gives it one: readers see the old file or the new one. The old file stays beside it,

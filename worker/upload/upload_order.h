@@ -1,15 +1,13 @@
 // What one upload is to change, and within which limits.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 
-#include "common/base/result.h"
-#include "common/config/config.h"
+#include "common/content/keep_order.h"
+#include "common/content/upload_place.h"
 #include "common/storage/storage.h"
-#include "worker/upload/upload_file.h"
 
 namespace egalaxyd {
 
@@ -18,21 +16,6 @@ struct UploadBounds {
   std::optional<UploadQuota> quota;
   bool ownOnly = false;  ///< only the uploader of a file may replace or delete it
 };
-
-/// Earlier versions of the mount's files.
-struct KeepOrder {
-  std::string mount;  ///< its path, "" for "/"
-  KeepRules rules;
-  std::optional<std::chrono::seconds> age;  ///< after which a version goes
-};
-
-/// nullopt: no versions are kept.
-std::optional<KeepOrder> keepOrder(const UploadArgs& rules, std::string mount);
-
-/// Keeps what an announced upload replaces, of which `before` is the record, where the storage
-/// holds its content: in its transaction, whose keys have the mount's quotaKey().
-Result<void> keepHeldVersion(Storage& storage, std::int64_t pending, const UploadRecord& before,
-                             const KeepOrder& order);
 
 struct UploadOrder {
   UploadPlace place;

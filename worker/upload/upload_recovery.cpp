@@ -18,13 +18,13 @@
 #include "common/base/errno_error.h"
 #include "common/base/path.h"
 #include "common/base/sha256.h"
+#include "common/content/upload_place.h"
+#include "common/file/site_root.h"
 #include "common/storage/schema.h"
 #include "common/storage/sqlite_storage.h"
-#include "worker/file/site_root.h"
 #include "worker/upload/empty_folders.h"
 #include "worker/upload/unfinished.h"
 #include "worker/upload/upload_file.h"
-#include "worker/upload/upload_place.h"
 
 namespace egalaxyd {
 namespace {

@@ -116,6 +116,18 @@ class WebHost(ClusterCase):
             self.cluster.await_web(2)
         self.endure("web host stopped", lambda: web.stop(60), mend, 2)
 
+    def test_each_restarted_in_turn(self):
+        """As an upgrade is done: out of HAProxy, stopped, started, let back in."""
+        def restart_all():
+            for number in self.cluster.numbers:
+                self.cluster.set_state(number, "drain")
+                self.cluster.web[number].stop(60)
+                self.cluster.web[number].start()
+                self.cluster.await_web(number)
+                self.cluster.set_state(number, "ready")
+                self.assertTrue(eventually(self.whole), f"h{number} does not come back")
+        self.endure("each host restarted", restart_all, lambda: None, 2)
+
     def test_frozen_and_woken(self):
         web = self.cluster.web[3]
         self.endure("web host frozen", web.freeze, web.thaw, 10, self.IN_HAND, judge_pages=False, hold=8)

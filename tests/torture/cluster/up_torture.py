@@ -73,10 +73,31 @@ class Up(unittest.TestCase):
         self.assertEqual(answer.status, 30, answer)
         files = [folder / f"h{number}/srv/shared/note.gmi" for number in (1, 2, 3)]
         self.assertTrue(eventually(lambda: all(file.exists() and file.read_bytes() == b"# Note" for file in files)))
+        self.leaves_nothing(0)
+
+    def leaves_nothing(self, code):
+        """Although whoever waits presses Ctrl-C twice."""
         self.process.send_signal(signal.SIGINT)
-        self.assertEqual(self.process.wait(PATIENCE), 0)
-        self.assertTrue(eventually(lambda: not commands_with(str(folder))), commands_with(str(folder)))
-        self.assertFalse(folder.exists())
+        self.said("stopping ...")
+        self.process.send_signal(signal.SIGINT)
+        self.assertEqual(self.process.wait(PATIENCE), code)
+        self.assertTrue(eventually(lambda: not commands_with(self.parent)), commands_with(self.parent))
+        self.assertEqual(os.listdir(self.parent), [])
+
+    def test_is_interrupted_while_it_starts(self):
+        self.said("two standbys")
+        self.leaves_nothing(0)
+
+    def test_stops_when_its_terminal_goes(self):
+        self.said("etcd and the first database")
+        self.process.send_signal(signal.SIGHUP)
+        self.assertEqual(self.process.wait(PATIENCE), 128 + signal.SIGHUP)
+        self.assertTrue(eventually(lambda: not commands_with(self.parent)), commands_with(self.parent))
+
+    def test_keeps_what_is_in_a_folder_that_is_there(self):
+        kept = subprocess.run([EXAMPLE / "up", "--keep", self.parent], capture_output=True, text=True, check=False)
+        self.assertEqual(kept.returncode, 73)
+        self.assertIn("--keep wants a folder that is not there yet", kept.stderr)
 
 
 if __name__ == "__main__":

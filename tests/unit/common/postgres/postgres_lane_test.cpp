@@ -148,6 +148,46 @@ TEST_F(PostgresLane, WritesNothingOnceTheDatabaseHasForgotten) {
   EXPECT_EQ(value(), "new");
 }
 
+TEST_F(PostgresLane, AnIdleOneSeesADatabaseThatForgot) {
+  must(write("new"));
+  must(storage_->look());
+  sql("UPDATE egalaxyd.lanes SET number = number - 1");
+  const auto seen = storage_->look();
+  ASSERT_FALSE(seen);
+  EXPECT_EQ(seen.error().code, ErrorCode::kIo);
+  EXPECT_EQ(storage_->trouble()->code, ErrorCode::kIo);
+  EXPECT_EQ(sight_.count(DatabaseEvent::kRegressed), 1);
+  EXPECT_EQ(write("newer").error().code, ErrorCode::kIo);
+  EXPECT_EQ(storage_->look().error().code, ErrorCode::kIo) << "it says so on";
+}
+
+TEST_F(PostgresLane, AnIdleOneSeesThatItsRowIsGone) {
+  must(write("new"));
+  sql("DELETE FROM egalaxyd.lanes");
+  EXPECT_EQ(storage_->look().error().code, ErrorCode::kIo);
+  EXPECT_TRUE(sight_.regressed());
+}
+
+TEST_F(PostgresLane, AnIdleOneComparesOnANewConnectionToo) {
+  must(write("new"));
+  endConnections();
+  must(storage_->look());
+  EXPECT_EQ(sight_.count(DatabaseEvent::kReconnected), 1);
+  sql("SELECT egalaxyd.fence(lane) FROM egalaxyd.lanes");
+  must(storage_->look());
+  sql("UPDATE egalaxyd.lanes SET number = number - 1");
+  endConnections();
+  EXPECT_EQ(storage_->look().error().code, ErrorCode::kIo);
+  EXPECT_TRUE(sight_.regressed());
+}
+
+TEST_F(PostgresLane, AnIdleOneSaysThatTheDatabaseIsAway) {
+  proxy_.cut(CutProxy::Cut::kFrozen);
+  EXPECT_EQ(storage_->look().error().code, ErrorCode::kBusy);
+  EXPECT_EQ(storage_->trouble()->code, ErrorCode::kBusy);
+  EXPECT_FALSE(sight_.regressed());
+}
+
 TEST_F(PostgresLane, OneThatWasShutOutComesBackByItself) {
   sql("SELECT egalaxyd.fence(lane) FROM egalaxyd.lanes");
   must(write("new"));

@@ -309,6 +309,26 @@ TEST_F(StorageCopy, WhatWasCopiedBeforeComesNotTwice) {
   EXPECT_EQ(back(), everything(host.file()));
 }
 
+TEST_F(StorageCopy, OfAHostThatServedOnOnlyTheVisitsSinceAreAdded) {
+  SingleHost one;
+  SingleHost two;
+  const std::string ann = one.meet("ann", 100, 3);
+  two.meet("ann", 50, 4);
+  ASSERT_TRUE(in(one));
+  ASSERT_TRUE(in(two, true));
+  const auto visits = [&] { return sql("SELECT visits FROM egalaxyd.users"); };
+  EXPECT_EQ(visits(), "7");
+  two.meet("ann", 300, 10);
+  ASSERT_TRUE(in(two, true));
+  EXPECT_EQ(visits(), "17");
+  ASSERT_TRUE(in(two, true));
+  ASSERT_TRUE(in(one, true));
+  EXPECT_EQ(visits(), "17");
+  sql("DELETE FROM egalaxyd.users");
+  ASSERT_TRUE(in(two, true));
+  EXPECT_EQ(visits(), "14") << "nobody is known who was forgotten";
+}
+
 TEST_F(StorageCopy, ADatabaseThatServersUseIsAddedToOnly) {
   SingleHost host;
   fillHost(host);

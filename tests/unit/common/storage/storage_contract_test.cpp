@@ -284,8 +284,10 @@ TEST_P(StorageContract, ExpiresTheMetadataOfThoseWhoStayedAway) {
   must(storage_->writeMetadata(wrote, "k", "new", at(200)));
   const Visit visit{visited, fingerprint("ec"), 1, at(200)};
   must(storage_->addVisits({&visit, 1}));
-  EXPECT_EQ(must(storage_->expireMetadata(at(110))), 0u);
-  EXPECT_EQ(must(storage_->expireMetadata(at(111))), 2u);
+  EXPECT_EQ(must(storage_->expireMetadata(at(110), 10)), 0u);
+  EXPECT_EQ(must(storage_->expireMetadata(at(111), 1)), 1u);
+  EXPECT_EQ(must(storage_->expireMetadata(at(111), 10)), 1u);
+  EXPECT_EQ(must(storage_->expireMetadata(at(111), 10)), 0u);
   EXPECT_TRUE(must(storage_->readMetadata(gone)).empty());
   EXPECT_EQ(value(wrote, "k"), "new");
   EXPECT_EQ(value(visited, "k"), "v");

@@ -57,7 +57,8 @@ TEST(FleetQuery, TellsHostsOfAnotherConfigurationOrVersion) {
   other.digest = "bbbbbbbbbbbbbbbb";
   other.version = "1.1";
   EXPECT_THAT(remarksOf({hostOf("a"), other, hostOf("c")}),
-              ElementsAre("configurations or certificates differ: aaaaaaaaaaaa on a, c; "
+              ElementsAre("configurations or certificates differ; make them the same, and reload: "
+                          "aaaaaaaaaaaa on a, c; "
                           "bbbbbbbbbbbb on b",
                           "versions differ: 1.0 on a, c; 1.1 on b"));
 }

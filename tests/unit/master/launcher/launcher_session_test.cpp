@@ -12,8 +12,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -153,6 +157,50 @@ TEST_F(LauncherTest, StartsAScriptInASessionOfItsOwnWithNothingInherited) {
   EXPECT_THAT(got.output, HasSubstr("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
                                     "NoNewPrivs:\t1\n"));
   EXPECT_THAT(got.output, HasSubstr("leads\n" + lab_.scripts().string() + "/it\n"));
+}
+
+/// Of the process's descriptors; nullopt: it is no copy of its launcher any more.
+std::optional<std::size_t> socketsOfCopy(pid_t pid) {
+  const std::filesystem::path folder = "/proc/" + std::to_string(pid);
+  std::string name;
+  std::ifstream(folder / "comm") >> name;
+  std::error_code gone;
+  std::size_t sockets = 0;
+  std::size_t all = 0;
+  for (std::filesystem::directory_iterator each(folder / "fd", gone), end; each != end && !gone;
+       each.increment(gone)) {
+    const auto target = std::filesystem::read_symlink(each->path(), gone);
+    if (gone) break;
+    ++all;
+    if (target.string().starts_with("socket:")) ++sockets;
+  }
+  const bool ends = gone || all == 0;
+  return ends || name != "egalaxyd-launch" ? std::nullopt : std::optional(sockets);
+}
+
+TEST_F(LauncherTest, NobodyCanTakeItsChannelsFromAScriptThatBegins) {
+  lab_.start();
+  const auto file = lab_.script("it", "#!/bin/sh\n");
+  const UniqueFd writer(
+      ::open(file.c_str(), O_WRONLY | O_CLOEXEC));  // the script tries for a while
+  const auto launchers = childrenHere();
+  ASSERT_THAT(launchers, testing::SizeIs(1));
+  const std::string number = std::to_string(launchers[0]);
+  const std::string children = "/proc/" + number + "/task/" + number + "/children";
+  WorkerPeer worker = lab_.worker();
+  std::uint32_t run = 0;
+  EXPECT_TRUE(eventually([&] {
+    worker.ask(ask("it", ++run));
+    std::size_t fewest = SIZE_MAX;
+    while (!worker.hasPacket()) {
+      pid_t pid = 0;
+      if (!(std::ifstream(children) >> pid)) continue;
+      fewest = std::min(fewest, socketsOfCopy(pid).value_or(SIZE_MAX));
+    }
+    worker.receive();
+    worker.files.clear();
+    return fewest == 0;
+  }));
 }
 
 TEST_F(LauncherTest, GivesABodyAsStandardInputOrNone) {
@@ -404,19 +452,25 @@ TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatHasGone) {
   EXPECT_TRUE(eventually([&] { return lab_.running().empty(); }));
 }
 
-TEST_F(LauncherTest, StopsTheRunsOfAWorkerThatDoesNotRead) {
+TEST_F(LauncherTest, ReportsAWorkerThatDoesNotReadAndStopsItsRuns) {
   lab_.mount().processes = 1;
   lab_.plan.queue = 0;
   lab_.start();
   lab_.script("it", "#!/bin/sh\n" + noteNumber("main") + "sleep 1000\n");
-  const WorkerPeer worker = lab_.worker();
-  worker.ask(ask("it", 1));
+  const WorkerPeer deaf = lab_.worker(/*id=*/7);
+  deaf.ask(ask("it", 1));
   const pid_t main = numberIn("main");
   EXPECT_TRUE(eventually([&] {
-    for (int i = 0; i < 1000; ++i) worker.offer(encode(WorkerAsks(ask("it", 2))));
-    return lab_.running().empty();
+    for (int i = 0; i < 1000; ++i) deaf.offer(encode(WorkerAsks(ask("it", 2))));
+    return lab_.master->hasPacket();
   }));
+  EXPECT_EQ(lab_.report<WorkerLied>()->worker, 7);
   EXPECT_TRUE(isGone(main));
+  WorkerPeer other = lab_.worker(/*id=*/8);
+  EXPECT_TRUE(eventually([&] {
+    other.ask(ask("it"));
+    return other.next<ScriptStarted>().has_value();
+  }));
 }
 
 TEST_F(LauncherTest, LeavesNothingOfManyRuns) {
@@ -586,6 +640,20 @@ TEST_F(LauncherTest, LeavesOrphansThatItsParentFindsWhenItIsKilled) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
+TEST_F(LauncherTest, LeavesNoOrphanThatHasSpoiltItsTag) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  lab_.start();
+  lab_.script("daemon", "#!/bin/sh\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\nprlimit --pid $$ --rttime=7:7\n(setsid ./daemon &)\nsleep 1000\n");
+  WorkerPeer worker = lab_.worker();
+  worker.ask(ask("it"));
+  const pid_t daemon = numberIn("number");
+  lab_.kill();
+  EXPECT_TRUE(eventually([] { return !endOrphans() && childrenHere().empty(); }));
+  EXPECT_TRUE(isGone(daemon));
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
 // --- workers that lie -----------------------------------------------------------------------
 
 TEST_F(LauncherTest, ReportsAWorkerThatLiesAndHearsItNoMore) {
@@ -602,6 +670,16 @@ TEST_F(LauncherTest, ReportsAWorkerThatLiesAndHearsItNoMore) {
   EXPECT_THAT(lie->what, HasSubstr("../../bin/sh"));
   EXPECT_FALSE(worker.receive()) << "its channel is closed";
   EXPECT_TRUE(isGone(main));
+}
+
+TEST_F(LauncherTest, TakesNoDescriptorsOfAWorker) {
+  lab_.start();
+  lab_.script("it", "#!/bin/sh\n:\n");
+  WorkerPeer worker = lab_.worker();
+  for (std::uint32_t i = 1; i <= 100; ++i) {
+    worker.send(encode(WorkerAsks(ask("it", i))), {STDERR_FILENO, STDERR_FILENO});
+    ASSERT_TRUE(outcome(worker).end) << i;
+  }
 }
 
 TEST_F(LauncherTest, TakesNoNumberTwiceAndNoNonsense) {

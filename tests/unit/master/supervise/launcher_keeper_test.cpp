@@ -160,27 +160,32 @@ class LauncherKeeperTest : public testing::Test {
     return got.value_or(LaunchersAnswer{});
   }
 
+  LauncherHooks hooks(Clock::duration betweenLooks = std::chrono::minutes(1)) {
+    return {[this](std::uint64_t generation) {
+              return generation == kGeneration ? workers_ : std::vector<std::int64_t>();
+            },
+            [this](std::int64_t, std::uint32_t launcher, const UniqueFd& socket) {
+              handedOver_.emplace_back(launcher, helloFrom(socket));
+            },
+            [this](std::uint64_t, std::int64_t worker, const std::string&) {
+              liars_.push_back(worker);
+            },
+            [](UniqueFd channel, const std::optional<Account>&) {
+              return forkProcess([&] {
+                ::dup2(channel.get(), 3);
+                ::close_range(4, ~0U, 0);
+                return FakeLauncher(3).run();
+              });
+            },
+            betweenLooks};
+  }
+
   TempDir spool_;
   EventLoop loop_;
   std::vector<std::int64_t> workers_;
   std::vector<std::pair<std::uint32_t, std::string>> handedOver_;  ///< launcher, what it says
   std::vector<std::int64_t> liars_;
-  LauncherKeeper keeper_{
-      loop_,
-      {[this](std::uint64_t generation) {
-         return generation == kGeneration ? workers_ : std::vector<std::int64_t>();
-       },
-       [this](std::int64_t, std::uint32_t launcher, const UniqueFd& socket) {
-         handedOver_.emplace_back(launcher, helloFrom(socket));
-       },
-       [this](std::uint64_t, std::int64_t worker, const std::string&) { liars_.push_back(worker); },
-       [](UniqueFd channel, const std::optional<Account>&) {
-         return forkProcess([&] {
-           ::dup2(channel.get(), 3);
-           ::close_range(4, ~0U, 0);
-           return FakeLauncher(3).run();
-         });
-       }}};
+  LauncherKeeper keeper_{loop_, hooks()};
 };
 
 TEST_F(LauncherKeeperTest, GivesAWorkerAChannelToEachLauncher) {
@@ -234,6 +239,19 @@ TEST_F(LauncherKeeperTest, ReplacesOneThatTalksNonsense) {
   static_cast<void>(keeper_.connect(kGeneration, kWorker));
   EXPECT_TRUE(runUntil([&] {
     return pids().at(0) != before.at(0) && pids().at(0) != 0 && pids().at(1) != before.at(1);
+  }));
+}
+
+TEST_F(LauncherKeeperTest, ReplacesOneThatDoesNotAnswerAnyMore) {
+  LauncherKeeper keeper(loop_, hooks(std::chrono::milliseconds(5)));
+  std::vector<WantedLauncher> wanted;
+  wanted.push_back(wantedLauncher("ann", "silent"));
+  keeper.begin(kGeneration, std::move(wanted), spool_.path());
+  const pid_t first = keeper.launchers().at(0).pid;
+  EXPECT_GT(first, 0);
+  EXPECT_TRUE(runUntil([&] {
+    const pid_t pid = keeper.launchers().at(0).pid;
+    return pid > 0 && pid != first;
   }));
 }
 

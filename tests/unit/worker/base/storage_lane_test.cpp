@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <filesystem>
 #include <future>
+#include <optional>
+#include <string>
 
 #include "tests/support/deadline.h"
 #include "tests/support/faulty_storage.h"
@@ -513,7 +516,14 @@ class SharedStorageLaneTest : public StorageLaneTest {
   /// On a storage thread.
   std::optional<Error> next(Moment moment, const StorageKeys& keys) {
     const MutexLock lock(mutex_);
+    if (moment == Moment::kLook) {
+      ++looks_;
+      return forgot_ ? std::optional(Error{ErrorCode::kIo, "it has forgotten"}) : std::nullopt;
+    }
     if (moment == Moment::kBegin) keys_.push_back(keys);
+    if (held_ && std::ranges::find(keys, *held_) != keys.end()) {
+      return Error{ErrorCode::kAgain, "another has it"};
+    }
     if (moment == Moment::kBegin && away_) return Error{ErrorCode::kBusy, "it is away"};
     if (moment == Moment::kBegin || commits_.empty()) return std::nullopt;
     const ErrorCode code = commits_.front();
@@ -523,6 +533,18 @@ class SharedStorageLaneTest : public StorageLaneTest {
   void setAway(bool away) {
     const MutexLock lock(mutex_);
     away_ = away;
+  }
+  int looks() {
+    const MutexLock lock(mutex_);
+    return looks_;
+  }
+  void hold(std::optional<std::string> key) {
+    const MutexLock lock(mutex_);
+    held_ = std::move(key);
+  }
+  void forget() {
+    const MutexLock lock(mutex_);
+    forgot_ = true;
   }
   void nextCommits(std::deque<ErrorCode> codes) {
     const MutexLock lock(mutex_);
@@ -543,6 +565,9 @@ class SharedStorageLaneTest : public StorageLaneTest {
   std::chrono::milliseconds visitDelay_ = std::chrono::hours(1);
   Mutex mutex_;
   bool away_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  std::optional<std::string> held_ EGALAXYD_GUARDED_BY(mutex_);
+  bool forgot_ EGALAXYD_GUARDED_BY(mutex_) = false;
+  int looks_ EGALAXYD_GUARDED_BY(mutex_) = 0;
   std::deque<ErrorCode> commits_ EGALAXYD_GUARDED_BY(mutex_);
   std::vector<StorageKeys> keys_ EGALAXYD_GUARDED_BY(mutex_);
 };
@@ -637,6 +662,15 @@ TEST_F(SharedStorageLaneTest, TheJobsOfAnEngineThatHasForgottenAreRefused) {
   EXPECT_EQ(refused.error().code, ErrorCode::kIo);
 }
 
+TEST_F(SharedStorageLaneTest, AnIdleEngineIsLookedAtAndSaysThatItHasForgotten) {
+  startShared({.threads = 2, .retryDelay = kRetry, .lookEvery = kRetry});
+  EXPECT_TRUE(eventually([&] { return looks() > 4; }));
+  EXPECT_EQ(attempts(), 0u) << "without a transaction";
+  EXPECT_EQ(thread_->lastError(), "");
+  forget();
+  EXPECT_TRUE(eventually([&] { return thread_->lastError() == "it has forgotten"; }));
+}
+
 TEST_F(SharedStorageLaneTest, TakesTheKeysOfAGroupBeforeItBegins) {
   start();
   auto release = jam();
@@ -648,6 +682,28 @@ TEST_F(SharedStorageLaneTest, TakesTheKeysOfAGroupBeforeItBegins) {
   release.set_value();
   runUntilIdle();
   EXPECT_EQ(keys().back(), (StorageKeys{userKey("a"), userKey("b")}));
+}
+
+TEST_F(SharedStorageLaneTest, NobodyWaitsForAKeyThatOnlyAnotherWants) {
+  start();
+  hold("held");
+  auto release = jam();
+  std::optional<Result<void>> waiting;
+  int done = 0;
+  const auto nothing = [](Storage&) { return Result<void>(); };
+  const auto count = [&](Result<void> result) { done += result ? 1 : 0; };
+  thread_->submit(nothing, count, {"one"});
+  thread_->submit(nothing, [&](Result<void> result) { waiting = std::move(result); }, {"held"});
+  thread_->submit(nothing, count, {"two"});
+  release.set_value();
+  EXPECT_TRUE(eventually([&] {
+    turn();
+    return done == 2;
+  }));
+  EXPECT_FALSE(waiting);
+  hold(std::nullopt);
+  runUntilIdle();
+  EXPECT_TRUE(*waiting);
 }
 
 TEST_F(SharedStorageLaneTest, AGroupHoldsNoMoreKeysThanTheDatabaseHasLocks) {

@@ -31,7 +31,9 @@ class OneSite final : public Site {
   }
   std::vector<IpAddress> clients;
   std::vector<std::uint16_t> ports;
+  AcceptedBody takes(std::string_view) const override { return taken; }
   bool keeps = false;
+  AcceptedBody taken = AcceptedBody::kNothing;
   std::unique_ptr<Responder> kept;
 };
 
@@ -264,8 +266,9 @@ TEST_F(ConnectionTest, AnswersLateAndOnlyOnce) {
 
 TEST_F(ConnectionTest, YieldsWhenOthersWait) {
   site_->keeps = true;
+  site_->taken = AcceptedBody::kUploads;
   connect();
-  clientSends("h.test / 0\r\n");
+  clientSends("h.test / 3\r\nab");
   admit();
   connection_->yield();
   EXPECT_EQ(clientGets(), "5 Others wait, and this took too long\r\n<end>");

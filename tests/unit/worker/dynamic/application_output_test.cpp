@@ -169,6 +169,22 @@ TEST_F(ApplicationOutputTest, FastcgiIsCutWithoutItsEnd) {
   EXPECT_FALSE(kept_);
 }
 
+TEST_F(ApplicationOutputTest, FastcgiThatSaysNothingForThePageLetsOthersHaveTheirTurn) {
+  open(ApplicationOutput::Speech::kFastcgi);
+  heard();
+  std::string records;
+  for (int i = 0; i < 1000; ++i) records += record(7, "a word ");
+  say(records + endRecord());
+  std::size_t turns = 0;
+  output_->onReady([&] {
+    ++turns;
+    loop_.stop();
+  });
+  while (page().second == State::kLater) loop_.run();
+  EXPECT_EQ(page().second, State::kEnd);
+  EXPECT_GT(turns, 5U);
+}
+
 TEST_F(ApplicationOutputTest, FastcgiThatClosesWithoutAByteSaidNothing) {
   open(ApplicationOutput::Speech::kFastcgi);
   heard();

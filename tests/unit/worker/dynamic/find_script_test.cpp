@@ -62,8 +62,8 @@ TEST_F(FindScript, RunsTheFirstIndexOfAFolder) {
 
 TEST_F(FindScript, FindsNothingThatNobodyMayExecute) {
   script("plain", 0644);
-  EXPECT_EQ(found("/plain"), "none");
-  EXPECT_EQ(found("/plain/env"), "none");
+  EXPECT_EQ(found("/plain"), "it is not executable (chmod +x)");
+  EXPECT_EQ(found("/plain/env"), "it is not executable (chmod +x)");
 }
 
 TEST_F(FindScript, FindsHiddenOnesOnlyWhereThatIsAllowed) {

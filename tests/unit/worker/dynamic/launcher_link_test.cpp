@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -122,6 +123,42 @@ TEST_F(LauncherLinkTest, AnswersAStoppedQuestionInALaterTurn) {
   turnUntil(loop_, [&] { return isAbandoned(streams.output); });
   EXPECT_EQ(gauge(Gauge::kScriptsRunning), 0);
   EXPECT_EQ(gauge(Gauge::kScriptsQueued), 0);
+}
+
+TEST_F(LauncherLinkTest, LosesNothingWhereTheLauncherIsSlow) {
+  constexpr std::uint32_t kRuns = 500;
+  for (std::uint32_t number = 1; number <= kRuns; ++number) {
+    RunScript order = orderOf(number);
+    order.body = std::string(4096, 'b');
+    link_.run(std::move(order), "cgi \"/x\"").then([](const Result<Script>&) {});
+    link_.stop(number);
+  }
+  for (std::uint32_t number = 1; number <= kRuns; ++number) {
+    turnUntil(loop_, [&] { return launcher_.wasAsked(); });
+    ASSERT_EQ(launcher_.asked<RunScript>()->run, number);
+    turnUntil(loop_, [&] { return launcher_.wasAsked(); });
+    ASSERT_EQ(launcher_.asked<StopScript>(), StopScript{number});
+  }
+}
+
+TEST_F(LauncherLinkTest, WithoutADescriptorThatIsFreeAScriptIsStoppedAndTheLauncherHeardOn) {
+  run();
+  ASSERT_TRUE(launcher_.asked<RunScript>());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto streams = launcher_.start(1);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  awaitScript();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(script_->error().code, ErrorCode::kNoSpace);
+  EXPECT_EQ(launcher_.asked<StopScript>(), StopScript{1});
+  script_.reset();
+  run(2);
+  ASSERT_TRUE(launcher_.asked<RunScript>());
+  const auto more = launcher_.start(2);
+  awaitScript();
+  EXPECT_TRUE(*script_);
 }
 
 TEST_F(LauncherLinkTest, StopsAllThatRuns) {

@@ -1,5 +1,6 @@
 #include "worker/dynamic/programs.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace egalaxyd {
@@ -72,8 +73,10 @@ TEST_F(ProgramsTest, AdmitFewOfOneAddress) {
 
 TEST_F(ProgramsTest, NameEachBodyAnew) {
   Programs& programs = make(1, 1);
-  EXPECT_EQ(programs.newSpoolName(), "7-1");
-  EXPECT_EQ(programs.newSpoolName(), "7-2");
+  const std::string first = programs.newSpoolName();
+  EXPECT_THAT(first, testing::MatchesRegex("7-1-[0-9]+"));
+  EXPECT_THAT(programs.newSpoolName(), testing::MatchesRegex("7-2-[0-9]+"));
+  EXPECT_NE(make(1, 1).newSpoolName(), first) << "nobody can guess it";
   EXPECT_EQ(programs.spoolFolder(), "/state/spool");
 }
 

@@ -5,9 +5,12 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <vector>
 
+#include "tests/support/deadline.h"
+#include "tests/support/faulty_storage.h"
 #include "tests/support/memory_storage.h"
 #include "tests/support/scripted_transport.h"
 #include "tests/unit/worker/module/site_harness.h"
@@ -76,11 +79,11 @@ class ScriptedBody final : public BodySource {
 
 class ExchangeTest : public testing::Test, public ExchangeOwner, public Admission::Holder {
  protected:
-  ExchangeTest() : shared_(SharedState::create().value()), context_(makeContext()) {
+  ExchangeTest() : shared_(SharedState::create().value()), context_(makeContext(storage_)) {
     client_.sends = {"gemini://h.test/page\r\n"};
   }
 
-  ExchangeContext makeContext() {
+  ExchangeContext makeContext(StorageLane& storage) {
     sites_ = mapOf(site_);
     gate_.emplace(*sites_);
     return {.gate = *gate_,
@@ -89,7 +92,7 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
             .addressMask = AddressMask::kFull,
             .counters = shared_->slot(0),
             .services = services_,
-            .storage = storage_,
+            .storage = storage,
             .cpuMeter = cpuMeter_,
             .refusals = refusals_,
             .lost = lost_,
@@ -98,8 +101,12 @@ class ExchangeTest : public testing::Test, public ExchangeOwner, public Admissio
 
   void start(ListenerKind listener = ListenerKind::kGemini,
              Clock::time_point accepted = Clock::now()) {
+    start(context_, listener, accepted);
+  }
+  void start(const ExchangeContext& context, ListenerKind listener,
+             Clock::time_point accepted = Clock::now()) {
     exchange_ =
-        std::make_unique<Exchange>(context_, *this, listener, IpAddress(), wait_, accepted,
+        std::make_unique<Exchange>(context, *this, listener, IpAddress(), wait_, accepted,
                                    takeSlot(), std::make_unique<ScriptedTransport>(client_));
     exchange_->start();
   }
@@ -480,6 +487,63 @@ TEST_F(ExchangeTest, AnUploadThatYieldsIsAnswered) {
   EXPECT_EQ(failed, ErrorCode::kIo);
   EXPECT_EQ(client_.got, "5 Others wait, and this took too long\r\n");
   EXPECT_EQ(bodyLeft_, 2u);
+  std::move(*site_->kept).send(Response::gemtext("too late\n"));
+  EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(ExchangeTest, AnUploadThatIsWholeDoesNotYield) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhello"});
+  site_->seen[0].body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  exchange_->yield();
+  EXPECT_EQ(client_.got, "");
+  std::move(*site_->kept).send(Response::gemtext("stored\n"));
+  EXPECT_EQ(client_.got, "2 text/gemini\r\nstored\n");
+}
+
+TEST_F(ExchangeTest, AnUploadMayWaitForTheDatabaseForLongerThanWriteTimeout) {
+  constexpr std::chrono::hours kAway{1};
+  limits_.writeTimeout = std::chrono::milliseconds(1);
+  std::atomic<int> attempts = 0;
+  StorageLane lane(
+      loop_,
+      [&attempts](std::size_t) {
+        auto storage = std::make_unique<FaultyStorage>(makeMemoryStorage(), 0);
+        storage->follow([&attempts](FaultyStorage::Moment, const StorageKeys&) {
+          return ++attempts < 10 ? std::optional(Error{ErrorCode::kBusy, "away"}) : std::nullopt;
+        });
+        return Result<std::unique_ptr<Storage>>(std::move(storage));
+      },
+      {.shared = SharedEngineRules{.patience = kAway, .retryDelay = limits_.writeTimeout}});
+  const ExchangeContext context = makeContext(lane);
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  client_.sends = {"h.test /x 5\r\nhello"};
+  start(context, ListenerKind::kSpartan);
+  site_->seen[0].body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  EXPECT_EQ(deadlines_.back(), limits_.writeTimeout + kAway);
+  lane.submit([](Storage&) { return Result<void>(); },
+              [&](Result<void> stored) {
+                EXPECT_TRUE(stored);
+                std::move(*site_->kept).send(Response::gemtext("stored\n"));
+              });
+  EXPECT_TRUE(eventually([&] {
+    loop_.post([this] { loop_.stop(); });
+    loop_.run();
+    return ended_ == 1;
+  }));
+  EXPECT_EQ(client_.got, "2 text/gemini\r\nstored\n");
+  exchange_.reset();
+}
+
+TEST_F(ExchangeTest, AnUploadThatIsWholeIsNeverSaidNotToBeStored) {
+  site_->taken = AcceptedBody::kUploads;
+  site_->keep = true;
+  startSpartan({"h.test /x 5\r\nhello"});
+  site_->seen[0].body->read([&](Result<std::string> bytes) { EXPECT_TRUE(bytes.ok()); });
+  exchange_->onDeadline();
+  EXPECT_EQ(client_.got, "5 It may have been stored: look before you try again\r\n");
   std::move(*site_->kept).send(Response::gemtext("too late\n"));
   EXPECT_EQ(ended_, 1);
 }

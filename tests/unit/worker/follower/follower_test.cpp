@@ -12,10 +12,10 @@
 
 #include "common/base/unique_fd.h"
 #include "common/cluster/own_sight.h"
+#include "common/content/upload_mark.h"
 #include "tests/support/deadline.h"
 #include "tests/support/fake_database.h"
 #include "tests/support/temp_dir.h"
-#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {

@@ -96,6 +96,14 @@ TEST(HandshakeGuard, LetsRealCertificatesPass) {
   EXPECT_FALSE(passes({derOf(makeTestCertificate({.key = KeyKind::kP224}))}));
 }
 
+TEST(HandshakeGuard, TakesMoreCertificatesOfACapsule) {
+  const std::string one = certificateWith(keyOf(kEc + kP256, point(65)));
+  for (const auto& [count, passes] : {std::pair(8U, true), std::pair(9U, false)}) {
+    const auto message = certificateMessage(std::vector<std::string>(count, one), true);
+    EXPECT_EQ(isCheapToParse(message, true, kCertificatesOfCapsules), passes) << count;
+  }
+}
+
 TEST(HandshakeGuard, LetsAClientWithoutCertificatePass) { EXPECT_TRUE(passes({})); }
 
 TEST(HandshakeGuard, TakesThreeCertificatesAndEightKibibytes) {

@@ -227,6 +227,43 @@ TEST_F(DialledStreamTest, TellsACapsuleThatSpeaksNoTlsFromOneThatLeaves) {
   EXPECT_TRUE(stream_->fault().starts_with("in the TLS handshake it ")) << stream_->fault();
 }
 
+TEST_F(DialledStreamTest, ParsesNoCertificatesThatMayCostAnything) {
+  for (const auto& [more, expected] :
+       {std::pair(7, Dialled::kDone), std::pair(8, Dialled::kFailed)}) {
+    connectEnds();
+    startCapsule();
+    for (int i = 0; i < more; ++i) {
+      ASSERT_EQ(SSL_add1_chain_cert(server_.get(), capsule_.chain.front().get()), 1);
+    }
+    dial(context({}));
+    EXPECT_EQ(shakeHands(), expected) << stream_->fault();
+  }
+  EXPECT_EQ(stream_->fault(),
+            "in the TLS handshake it sends too many certificates, or keys that nobody has");
+}
+
+TEST_F(DialledStreamTest, ReadsNoRecordsWithoutDataForEver) {
+  startCapsule();
+  dial(context({}));
+  ASSERT_EQ(shakeHands(), Dialled::kDone);
+  const auto updateKeys = [this](int times) {
+    for (int i = 0; i < times; ++i) {
+      SSL_key_update(server_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+      SSL_do_handshake(server_.get());
+    }
+  };
+  for (int i = 0; i < 10; ++i) {
+    updateKeys(20);
+    capsuleSays("told");
+    EXPECT_EQ(received(), "told");
+  }
+  updateKeys(200);
+  capsuleSays("told");
+  EXPECT_EQ(received(), "");
+  EXPECT_EQ(last_.state, Dialled::kFailed);
+  EXPECT_EQ(stream_->fault(), "sends records without data");
+}
+
 TEST_F(DialledStreamTest, SaysWhichFileCannotBeUsed) {
   const auto none = DialledContext::make(
       {.fingerprints = {}, .ca = dir_ / "none.pem", .certificate = {}, .key = {}});

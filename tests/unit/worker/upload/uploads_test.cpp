@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "common/base/unique_fd.h"
+#include "common/content/upload_mark.h"
 #include "tests/support/fake_database.h"
 #include "tests/support/faulty_storage.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/common/storage/storage_samples.h"
 #include "tests/unit/worker/module/site_harness.h"
-#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/file/server_files.h"
+#include "common/file/server_files.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,11 +1,11 @@
-#include "worker/file/private_files.h"
+#include "common/file/private_files.h"
 
 #include <algorithm>
 #include <system_error>
 #include <variant>
 
+#include "common/file/real_path.h"
 #include "common/tls/certificate_files.h"
-#include "worker/file/real_path.h"
 
 namespace egalaxyd {
 

@@ -1,4 +1,4 @@
-#include "worker/follower/content_tools.h"
+#include "common/content/content_tools.h"
 
 #include <algorithm>
 #include <map>
@@ -9,13 +9,13 @@
 
 #include "common/base/path.h"
 #include "common/base/sha256.h"
+#include "common/content/keep_order.h"
+#include "common/content/old_file.h"
+#include "common/content/upload_mark.h"
+#include "common/content/upload_place.h"
+#include "common/file/private_files.h"
+#include "common/file/server_files.h"
 #include "common/wire/media_type.h"
-#include "worker/file/private_files.h"
-#include "worker/file/server_files.h"
-#include "worker/upload/old_file.h"
-#include "worker/upload/upload_mark.h"
-#include "worker/upload/upload_order.h"
-#include "worker/upload/upload_place.h"
 
 namespace egalaxyd {
 namespace {
@@ -163,9 +163,7 @@ class Import {
 
   /// The record's id.
   Result<std::int64_t> commit(const UploadRecord& record, const NewContent& content) {
-    StorageKeys keys{placeKey(record.host, record.path)};
-    if (keep_) keys.push_back(quotaKey(record.host, keep_->mount));
-    return repeated(keys, [&]() -> Result<std::int64_t> {
+    return repeated({placeKey(record.host, record.path)}, [&]() -> Result<std::int64_t> {
       const auto before = storage_.latestUpload(record.host, record.path);
       if (!before) return before.error();
       const std::string old = *before ? (*before)->sha256 : "";

@@ -1,4 +1,4 @@
-#include "worker/upload/upload_place.h"
+#include "common/content/upload_place.h"
 
 #include <climits>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "worker/file/site_root.h"
+#include "common/file/site_root.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -14,11 +14,10 @@
 #include <utility>
 
 #include "common/base/errno_error.h"
+#include "common/file/once_per_file.h"
+#include "common/file/private_key.h"
+#include "common/file/real_path.h"
 #include "common/system/log.h"
-#include "worker/file/once_per_file.h"
-#include "worker/file/private_key.h"
-#include "worker/file/real_path.h"
-#include "worker/site/body.h"
 
 namespace egalaxyd {
 namespace {
@@ -89,12 +88,12 @@ int examine(OpenFile& file, std::string_view path, const PrivateFiles& keys, Wai
   const auto upTo = [&](std::size_t most) {
     return static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), most));
   };
-  if (const int error = readHead(file, upTo(kBodyChunk), waiting); error != 0) return error;
+  if (const int error = readHead(file, upTo(kHeadBytes), waiting); error != 0) return error;
   if (upTo(kKeySearchBytes) > file.head.size() && mayBecomePrivateKey(file.head)) {
     if (const int error = readHead(file, upTo(kKeySearchBytes), waiting); error != 0) return error;
   }
   if (isPrivateKey(file.head)) return kPrivateKey;
-  if (file.head.size() > kBodyChunk) file.head = file.head.substr(0, kBodyChunk);
+  if (file.head.size() > kHeadBytes) file.head = file.head.substr(0, kHeadBytes);
   return 0;
 }
 

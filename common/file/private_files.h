@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "common/config/config.h"
-#include "worker/file/server_files.h"
+#include "common/file/server_files.h"
 
 namespace egalaxyd {
 

@@ -1,4 +1,4 @@
-#include "worker/file/server_files.h"
+#include "common/file/server_files.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,10 +7,10 @@
 #include <memory>
 #include <string>
 
+#include "common/file/private_files.h"
+#include "common/file/site_root.h"
 #include "tests/support/temp_dir.h"
 #include "worker/file/directory_page.h"
-#include "worker/file/private_files.h"
-#include "worker/file/site_root.h"
 
 namespace egalaxyd {
 namespace {

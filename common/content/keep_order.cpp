@@ -1,4 +1,4 @@
-#include "worker/upload/upload_order.h"
+#include "common/content/keep_order.h"
 
 #include <algorithm>
 #include <utility>

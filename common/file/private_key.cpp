@@ -1,4 +1,4 @@
-#include "worker/file/private_key.h"
+#include "common/file/private_key.h"
 
 #include <algorithm>
 #include <cstdint>

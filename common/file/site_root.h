@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -12,8 +13,8 @@
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
 #include "common/config/config.h"
-#include "worker/file/private_files.h"
-#include "worker/file/real_path.h"
+#include "common/file/private_files.h"
+#include "common/file/real_path.h"
 
 namespace egalaxyd {
 
@@ -23,12 +24,15 @@ enum class Waiting {
   kAllowed,  ///< in the pool
 };
 
+/// How much of an examined file is kept, to be sent.
+inline constexpr std::size_t kHeadBytes = 16 * 1024;
+
 /// A regular file, open for reading, or a folder, which may be an O_PATH descriptor; nothing else
 /// is ever read or kept open. `status` was taken from the descriptor.
 struct OpenFile {
   UniqueFd fd;
   struct stat status {};
-  /// The first bytes, at most kBodyChunk, of a file that was examined: the examined bytes are sent.
+  /// The first bytes, at most kHeadBytes, of a file that was examined: the examined bytes are sent.
   std::string head = {};
 
   bool isFolder() const { return S_ISDIR(status.st_mode); }

@@ -1,4 +1,4 @@
-#include "worker/upload/old_file.h"
+#include "common/content/old_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "worker/follower/content_tools.h"
+#include "common/content/content_tools.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -8,11 +8,11 @@
 
 #include "common/base/sha256.h"
 #include "common/base/unique_fd.h"
+#include "common/content/upload_mark.h"
 #include "tests/support/fake_database.h"
 #include "tests/support/memory_storage.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/common/storage/storage_samples.h"
-#include "worker/upload/upload_mark.h"
 
 namespace egalaxyd {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/file/site_root.h"
+#include "common/file/site_root.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

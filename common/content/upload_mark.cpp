@@ -1,4 +1,4 @@
-#include "worker/upload/upload_mark.h"
+#include "common/content/upload_mark.h"
 
 #include <fcntl.h>
 #include <sys/xattr.h>

@@ -1,4 +1,4 @@
-#include "worker/file/real_path.h"
+#include "common/file/real_path.h"
 
 #include <unistd.h>
 
