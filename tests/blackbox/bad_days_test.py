@@ -92,6 +92,10 @@ class BadDays(unittest.TestCase):
     def upload(self, capsule):
         return capsule.put("/x.gmi", b"x", ";mime=text/gemini")
 
+    def assert_stores(self, capsule):
+        """storage.patience is short here: a busy machine may need longer than that."""
+        self.assertTrue(eventually(lambda: self.upload(capsule).status == 30), capsule.log())
+
     def tells(self, sentence, url, password=None):
         """The check, the log, the status and the commands that need the database say it; pages are served and a
         client is told to try again."""
@@ -182,7 +186,7 @@ class BadDays(unittest.TestCase):
         for root in ("/nowhere/ca.crt", self.served[0]):
             self.tells(sentence, self.tcp_url(f"sslmode=verify-ca&sslrootcert={root}"), self.password)
         good = self.capsule(self.tcp_url(f"sslmode=verify-ca&sslrootcert={certificate}"), self.password).start()
-        self.assertEqual(self.upload(good).status, 30, good.log())
+        self.assert_stores(good)
 
     def pooler(self, more):
         """The url of a PgBouncer."""
@@ -239,7 +243,7 @@ class BadDays(unittest.TestCase):
         self.tells_of_tables("role weak may not make the tables; as the database's owner: CREATE SCHEMA egalaxyd "
                              "AUTHORIZATION weak", self.socket_url("weak", "owned"),
                              "may not make the tables; as the database's owner: CREATE SCHEMA egalaxyd AUTHORIZATION")
-        self.assertEqual(self.upload(self.capsule(self.socket_url(database="owned")).start()).status, 30)
+        self.assert_stores(self.capsule(self.socket_url(database="owned")).start())
         self.tells("let storage.url name that one", self.socket_url("weak", "owned"))
 
     def versions(self, version, oldest):
@@ -247,11 +251,11 @@ class BadDays(unittest.TestCase):
 
     def test_tables_of_another_program(self):
         first = self.capsule(self.socket_url()).start()
-        self.assertEqual(self.upload(first).status, 30)
+        self.assert_stores(first)
         self.assertEqual(first.stop(), [])
         self.addCleanup(self.versions, 1, 1)
         self.versions(2, 1)
-        self.assertEqual(self.upload(self.capsule(self.socket_url(), host="two").start()).status, 30)
+        self.assert_stores(self.capsule(self.socket_url(), host="two").start())
         self.versions(3, 2)
         self.tells("its tables are of a newer egalaxyd (version 3, this program knows 1); upgrade egalaxyd on this "
                    "host", self.socket_url())
@@ -266,7 +270,7 @@ class BadDays(unittest.TestCase):
         self.assertIn(sentence, remark())
         self.assertIn(sentence, MANUAL.read_text())
         capsule = self.capsule(self.socket_url()).start()
-        self.assertEqual(self.upload(capsule).status, 30)
+        self.assert_stores(capsule)
         self.postgres.configure("synchronous_standby_names = 'nobody'")
         self.addCleanup(self.postgres.configure, "synchronous_standby_names = ''")
         sentence = ("synchronous_standby_names is set at the database, but no standby is connected to it: uploads "
@@ -281,7 +285,7 @@ class BadDays(unittest.TestCase):
         self.assertIn(sentence, MANUAL.read_text())
         self.assertTrue(eventually(lambda: sentence in capsule.log()), capsule.log())
         self.postgres.configure("synchronous_standby_names = ''")
-        self.assertTrue(eventually(lambda: self.upload(capsule).status == 30), capsule.log())
+        self.assert_stores(capsule)
 
     def test_the_primarys_disk_is_full(self):
         small = small_disk(self, self.files.make("disk"))
@@ -289,7 +293,7 @@ class BadDays(unittest.TestCase):
         self.postgres.sql(f"CREATE TABLESPACE small LOCATION '{small}'")
         self.postgres.sql("CREATE DATABASE tight OWNER egalaxyd", "postgres")
         capsule = self.capsule(self.socket_url(database="tight")).start()
-        self.assertEqual(self.upload(capsule).status, 30, capsule.log())
+        self.assert_stores(capsule)
         self.addCleanup(self.postgres.sql, "DROP TABLESPACE small", "postgres")
         self.addCleanup(self.postgres.sql, "DROP DATABASE tight WITH (FORCE)", "postgres")
         self.postgres.sql("ALTER TABLE egalaxyd.content_parts SET TABLESPACE small", "tight")
@@ -298,7 +302,7 @@ class BadDays(unittest.TestCase):
         sentence = "no space left at the database; free some"
         self.assertIn(sentence, MANUAL.read_text())
         self.assertTrue(eventually(lambda: sentence in capsule.log()), capsule.log())
-        self.assertEqual(self.upload(capsule).status, 30, capsule.log())
+        self.assert_stores(capsule)
 
     def test_two_hosts_of_one_name(self):
         self.capsule(self.socket_url()).start()
@@ -318,7 +322,7 @@ class BadDays(unittest.TestCase):
         def hosts():
             return {row["name"] for row in json.loads(self.ctl(one, "fleet", "--json").stdout)["hosts"]}
         self.assertTrue(eventually(lambda: {"one", "two"} <= hosts()))
-        self.assertIn(sentence, self.ctl(one, "fleet").stdout)
+        self.assertTrue(eventually(lambda: sentence in self.ctl(one, "fleet").stdout))
         self.assertIn(sentence, MANUAL.read_text())
 
 

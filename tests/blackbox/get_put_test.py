@@ -532,13 +532,16 @@ class Client(unittest.TestCase):
     def test_a_wait_ends_at_once_with_ctrl_c(self):
         source = self.folder_of("ended", {"a.gmi": b"# A\n"}) / "a.gmi"
         with Host((self.certificate, self.key), b"44 500\r\n") as host:
-            with subprocess.Popen([program("egalaxyctl"), "put", source, host.url("/x", "titan")],
-                                  stderr=subprocess.PIPE,
-                                  env={**os.environ, "XDG_STATE_HOME": str(self.folder.path / "home")}
-                                  ) as child:
-                self.assertIn(b"wait 500 s", child.stderr.readline())
-                child.send_signal(signal.SIGINT)
-                self.assertEqual(child.wait(PATIENCE), -signal.SIGINT)
+            child = subprocess.Popen(
+                [program("egalaxyctl"), "put", source, host.url("/x", "titan")], stderr=subprocess.PIPE,
+                # What runs in the background of a shell ignores it.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                env={**os.environ, "XDG_STATE_HOME": str(self.folder.path / "home")})
+            for act in (child.stderr.close, child.wait, child.kill):
+                self.addCleanup(act)
+            self.assertIn(b"wait 500 s", child.stderr.readline())
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(PATIENCE), -signal.SIGINT)
 
     def test_a_server_that_has_gone_is_not_asked_for_each_file(self):
         source = self.folder_of("gone", {f"{i}.gmi": b"x" for i in range(9)})

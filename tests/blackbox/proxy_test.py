@@ -697,7 +697,8 @@ class Loops(Case):
         ports = [free_port(), free_port()]
         one, other = (
             self.capsule(f'[sites."*"."/"]\nmodule = "proxy"\nto = ["gemini://127.0.0.1:{to}"]\n'
-                         'host = "upstream"\n[sites."*"."/here"]\nmodule = "reply"\nstatus = 52\n',
+                         f'host = "upstream"\nconnect_timeout = "{PATIENCE}s"\n'
+                         '[sites."*"."/here"]\nmodule = "reply"\nstatus = 52\n',
                          {"listen.gemini": f'["127.0.0.1:{own}"]', "dynamic.requests_per_ip": "4"})
             for own, to in (ports, reversed(ports)))
         other.start(), one.start()

@@ -41,7 +41,9 @@ class Up(unittest.TestCase):
         self.parent = tempfile.mkdtemp(prefix="egu-")
         os.chmod(self.parent, 0o755)
         self.addCleanup(subprocess.run, ["rm", "-rf", self.parent], check=True)
+        # What runs in the background of a shell ignores Ctrl-C.
         self.process = subprocess.Popen([EXAMPLE / "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=False,
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                         env={**os.environ, "TMPDIR": self.parent}, start_new_session=True)
         self.addCleanup(self.leave)
 
