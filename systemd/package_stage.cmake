@@ -58,6 +58,12 @@ function(stage_debian usr)
   foreach(program ${usr}/sbin/egalaxyd ${usr}/sbin/egalaxyd-launcher ${usr}/bin/egalaxyctl)
     file(RPATH_REMOVE FILE ${program})
   endforeach()
+  # Debian's habit is another; why it is so stands where the program is installed.
+  set(launcher "[usr/sbin/egalaxyd-launcher]")
+  file(WRITE ${usr}/share/lintian/overrides/egalaxyd
+    "egalaxyd: executable-is-not-world-readable 0711 ${launcher}
+egalaxyd: non-standard-executable-perm 0711 != 0755 ${launcher}
+")
   file(RPATH_REMOVE
     FILE ${CPACK_TEMPORARY_DIRECTORY}/postgresql/usr/lib/egalaxyd/modules/libegalaxyd_postgresql.so)
   # The default configuration becomes the machine's own.

@@ -1,7 +1,15 @@
 #!/usr/bin/env python3
-"""What scripts do against the server that runs them: they end with it or before it, and it goes on
-answering. The programs are those of $EGALAXYD_BIN_DIR."""
+"""What scripts, and a worker that was taken over, do against the launcher: they end, and the server
+goes on answering. The programs are those of $EGALAXYD_BIN_DIR."""
+import contextlib
+import ctypes
+import os
 import pathlib
+import re
+import shutil
+import socket
+import struct
+import subprocess
 import sys
 import unittest
 
@@ -59,6 +67,74 @@ class Hostile(ScriptCase):
         self.assertTrue(eventually(lambda: not lives(launcher), 60), self.server.log()[-2000:])
         self.assert_answers()
         self.assert_logged("it does not answer any more")
+
+
+def peers():
+    """{inode: inode of the other end} of all Unix sockets."""
+    told = subprocess.run(["ss", "-xnH"], capture_output=True, text=True, check=True).stdout
+    return {int(words[5]): int(words[7]) for words in map(str.split, told.splitlines())}
+
+
+def sockets_of(pid):
+    """{inode: descriptor}"""
+    found = {}
+    with contextlib.suppress(OSError):  # it has ended
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(link)
+            if target.startswith("socket:["):
+                found[int(target[len("socket:["):-1])] = int(link.name)
+    return found
+
+
+def taken_from(pid, descriptor):
+    """A copy of another process's descriptor."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        return ctypes.CDLL(None).syscall(438, pidfd, descriptor, 0)  # pidfd_getfd(2)
+    finally:
+        os.close(pidfd)
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("ss"), "needs root, and iproute2")
+class TakenWorker(ScriptCase):
+    SETTINGS = {"server.workers": "1"}
+
+    def channel(self):
+        """(the worker, its descriptor that leads to the launcher)"""
+        for worker in self.server.workers():
+            ends, others = sockets_of(self.launchers()[0]), peers()
+            for inode, number in sockets_of(worker).items():
+                if others.get(inode) in ends:
+                    return worker, number
+        return None
+
+    def say(self, packet):
+        """To the launcher, as the worker."""
+        worker, number = eventually(self.channel)
+        copy = taken_from(worker, number)
+        if copy < 0:
+            self.skipTest("nothing can be taken from another process here")
+        with socket.socket(fileno=copy) as mine:
+            mine.send(packet)
+        return worker
+
+    def test_it_runs_nothing_else_and_is_killed(self):
+        def text(value):
+            return struct.pack("=I", len(value)) + value
+        run = struct.pack("=BII", 0, 1000, 0)
+        for lie, why in ((run + text(b"../../bin/sh") + struct.pack("=I", 0) + 2 * text(b"") + bytes(8),
+                          r'script "../../bin/sh"'),
+                         (struct.pack("=BII", 0, 1000, 9) + text(b"x") + struct.pack("=I", 0)
+                          + 2 * text(b"") + bytes(8), "a mount that it does not have"),
+                         (run + text(b"x") + struct.pack("=IB", 1, 200) + text(b"/evil.so") + 2 * text(b"")
+                          + bytes(8), "a variable that does not exist"),
+                         (b"\xff", "nonsense")):
+            with self.subTest(why=why):
+                worker = self.say(lie)
+                self.assert_ends(worker, 20)
+                self.assert_logged("has told its launcher what no worker does [(]" + re.escape(why))
+        self.script("fine", shell(HEADER + "echo fine\n"))
+        self.assertTrue(eventually(lambda: self.ask("/cgi-bin/fine").body == b"fine\n"))
 
 
 if __name__ == "__main__":
