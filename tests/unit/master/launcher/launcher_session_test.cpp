@@ -6,12 +6,14 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -149,8 +151,9 @@ TEST_F(LauncherTest, StartsAScriptInASessionOfItsOwnWithNothingInherited) {
           "cat /proc/self/oom_score_adj\n"
           "grep -E 'SigBlk|SigIgn|NoNewPrivs' /proc/self/status\n"
           "[ \"$(cut -d' ' -f5,6 /proc/$$/stat)\" = \"$$ $$\" ] && echo leads; echo $0");
+  const std::string nice = std::to_string(std::min(19, ::getpriority(PRIO_PROCESS, 0) + 5));
   EXPECT_THAT(got.output, HasSubstr("descriptors 0 1 10 2 3\n0022\n" + lab_.scripts().string() +
-                                    "\n256\n0\n7\n5\n500\n"))
+                                    "\n256\n0\n7\n" + nice + "\n500\n"))
       << "3 and 10 are the shell's own";
   EXPECT_THAT(got.output, HasSubstr("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
                                     "NoNewPrivs:\t1\n"));
