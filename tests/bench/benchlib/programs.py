@@ -21,7 +21,7 @@ from .table import megabytes
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 from titan_client import Conversation  # noqa: E402
 
-BARE = ["/bin/sh", "-c", ":"]
+BARE = "/bin/sh -c :"  # as egalaxyd_bare_start has it
 SCRIPT_NICE = 5
 LAUNCHER = "egalaxyd-launch"
 SITES = """\
@@ -116,24 +116,15 @@ class Streams:
             raise RuntimeError("scripts outlive their clients")
 
 
-def bare_starts(seconds, cpus):
-    """(wall, CPU) seconds of one fork, exec and wait of BARE: the median, the mean. In a process of
-    its own, which has the nice value and the CPUs that scripts have."""
-    measure = (f"import os, resource, statistics, sys, time\n"
-               f"walls, until = [], time.monotonic() + {seconds}\n"
-               f"while time.monotonic() < until:\n"
-               f"    began = time.monotonic()\n"
-               f"    os.waitpid(os.posix_spawn({BARE[0]!r}, {BARE!r}, {{}}), 0)\n"
-               f"    walls.append(time.monotonic() - began)\n"
-               f"used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-               f"print(statistics.median(walls), (used.ru_utime + used.ru_stime) / len(walls))\n")
-
+def bare_starts(bench, seconds, cpus):
+    """(wall, CPU) seconds of one fork, exec and wait of BARE: the median, the mean; with the nice value
+    and the CPUs that scripts have."""
     def be_a_script():
         os.nice(SCRIPT_NICE)
         if cpus:
             os.sched_setaffinity(0, cpus)
 
-    done = subprocess.run([sys.executable, "-I", "-c", measure], preexec_fn=be_a_script,
+    done = subprocess.run([bench.bin / "egalaxyd_bare_start", str(seconds)], preexec_fn=be_a_script,
                           capture_output=True, text=True, check=True)
     wall, cpu = map(float, done.stdout.split())
     return wall, cpu
@@ -156,7 +147,7 @@ def cgi(bench):
         for number in range(bench.rounds):
             for name in list(wall)[number % 3:] + list(wall)[:number % 3]:
                 if name == "bare":
-                    seconds, spent = bare_starts(bench.seconds / 2, server_cpus)
+                    seconds, spent = bare_starts(bench, bench.seconds / 2, server_cpus)
                 else:
                     before = proc.cpu_seconds(ours.pid)
                     result = run_load(bench.bin, ours.url(pages[name]), cpus=load_cpus,
@@ -175,7 +166,7 @@ def cgi(bench):
             values["script"], values["static"], values["bare"])) * 1e3
         median = {name: statistics.median(each) * 1e3 for name, each in values.items()}
         text = (f"{added:.2f} ms (script {median['script']:.2f}, static page "
-                f"{median['static']:.2f}, fork+exec of {' '.join(BARE)} {median['bare']:.2f})")
+                f"{median['static']:.2f}, fork+exec of {BARE} {median['bare']:.2f})")
         if what == "time":
             table.judge("scripts: time added to a bare start", text, "at most 0.50 ms", added <= 0.5)
         else:
