@@ -21,6 +21,7 @@
 #include "common/system/privilege.h"
 #include "master/launcher/launcher_door.h"
 #include "master/launcher/launcher_session.h"
+#include "master/launcher/others_limits.h"
 
 namespace egalaxyd {
 namespace {
@@ -50,6 +51,10 @@ Result<void> becomeLauncher() {
   if (::chdir("/") != 0) return errnoError("enter /", errno);
   resetSignals();
   if (auto dropped = dropPrivileges(std::nullopt); !dropped) return dropped;
+  if (auto left = leaveOthersLimits(); !left) {
+    std::fprintf(stderr, "egalaxyd-launcher: scripts can lower limits of other processes: %s\n",
+                 left.error().message.c_str());
+  }
   return denyTracing();  // a script could take the channels
 }
 
