@@ -23,6 +23,7 @@
 #include "common/system/privilege.h"
 #include "master/launcher/launcher_door.h"
 #include "master/launcher/launcher_session.h"
+#include "master/launcher/others_limits.h"
 
 namespace egalaxyd {
 namespace {
@@ -58,7 +59,12 @@ Result<void> becomeLauncher() {
   ::setrlimit(RLIMIT_CORE, &noCore);
   for (int signal = 1; signal <= SIGRTMAX; ++signal) ::signal(signal, SIG_DFL);
   resetSignals();
-  return dropPrivileges(std::nullopt);
+  if (auto dropped = dropPrivileges(std::nullopt); !dropped) return dropped;
+  if (auto left = leaveOthersLimits(); !left) {
+    std::fprintf(stderr, "egalaxyd-launcher: scripts can lower limits of other processes: %s\n",
+                 left.error().message.c_str());
+  }
+  return {};
 }
 
 /// All masters that this process serves: one, or who comes through the door.

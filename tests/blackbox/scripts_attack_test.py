@@ -53,8 +53,7 @@ class Hostile(ScriptCase):
 
     def test_one_that_kills_its_launcher_leaves_nothing(self):
         mark = self.mark("pid")
-        self.script("it", shell("prlimit --pid $$ --rttime=7:7\n"
-                                f"(setsid sh -c 'echo $$ > {mark}; sleep 1000; sleep 1000' &)\n"
+        self.script("it", shell(f"prlimit --rttime=7:7 setsid sh -c 'echo $$ > {mark}; sleep 1000; sleep 1000' &\n"
                                 f"while ! test -s {mark}; do sleep 0.02; done\nkill -9 $PPID\nsleep 1000\n"))
         self.ask("/cgi-bin/it")
         self.assert_ends(self.pid_in(mark))
@@ -67,6 +66,25 @@ class Hostile(ScriptCase):
         self.assertTrue(eventually(lambda: not lives(launcher), 60), self.server.log()[-2000:])
         self.assert_answers()
         self.assert_logged("it does not answer any more")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root gives workers an account")
+class SameAccount(ScriptCase):
+    SETTINGS = {"server.workers": "1", "server.user": '"daemon"', "dynamic.account": '"daemon"'}
+
+    def test_limits_and_priorities_of_others_stay_as_they_are(self):
+        worker, = self.server.workers()
+        launcher, = self.launchers()
+        before = [pathlib.Path(f"/proc/{pid}/limits").read_text() for pid in (worker, launcher)]
+        self.script("it", shell(HEADER + f"for pid in {worker} {launcher}; do\n"
+                                "prlimit --pid $pid --nofile=3:3 && echo lowered\n"
+                                "renice -n 19 $pid && echo nicer\ndone\n"
+                                "renice -n 19 -u daemon && echo all nicer\n"
+                                f"prlimit --pid {worker} --nofile >/dev/null && echo looked\n"
+                                "ulimit -c 0 && prlimit --nofile=64 nice -n 3 true && echo own\n"))
+        self.assertEqual(self.ask("/cgi-bin/it").body, b"looked\nown\n")
+        self.assertEqual([pathlib.Path(f"/proc/{pid}/limits").read_text() for pid in (worker, launcher)], before)
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, worker), 0)
 
 
 def peers():

@@ -662,7 +662,7 @@ TEST_F(LauncherTest, LeavesNoOrphanThatHasSpoiltItsTag) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   lab_.start();
   lab_.script("daemon", "#!/bin/sh\n" + noteNumber("number") + "sleep 1000\nsleep 1000\n");
-  lab_.script("it", "#!/bin/sh\nprlimit --pid $$ --rttime=7:7\n(setsid ./daemon &)\nsleep 1000\n");
+  lab_.script("it", "#!/bin/sh\nprlimit --rttime=7:7 setsid ./daemon &\nsleep 1000\n");
   WorkerPeer worker = lab_.worker();
   worker.ask(ask("it"));
   const pid_t daemon = numberIn("number");
