@@ -227,7 +227,7 @@ class SharedFiles(unittest.TestCase):
 
     def test_a_host_that_freezes_in_an_upload_hinders_no_upload_to_another_place(self):
         for path in ("/up/frozen", "/up/free"):
-            self.put(self.one, path, b"before")
+            self.put(self.one, path, b"before, of " + path.encode())
         for number in range(20):
             upload = self.freeze_in_an_upload("/up/frozen")
             if not upload:
