@@ -324,7 +324,7 @@ Result<void> makeTables(Connection& db, SchemaSteps steps) {
   db.clearWarning();
   const auto ended = db.query(made ? "COMMIT" : "ROLLBACK");
   if (!made && made.error().code == ErrorCode::kPermission) return notAllowed(db);
-  if (!made && made.error().code == ErrorCode::kBusy) {
+  if (!made && made.error().code == ErrorCode::kAgain) {
     return Error{ErrorCode::kBusy, db.server() +
                                        ": another host makes the tables, or somebody "
                                        "holds a lock on them; try again"};
