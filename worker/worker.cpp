@@ -52,6 +52,9 @@ constexpr std::int64_t kMostLaunchers = 1000;
 constexpr auto kLeaveTick = std::chrono::milliseconds(10);
 /// How long a start waits for this host's files to be what the database has.
 constexpr auto kContentPatience = std::chrono::seconds(30);
+/// One that compares files for longer says that it is ready, though it does not accept yet: the
+/// master would take it for stuck.
+constexpr auto kReadyPatience = std::chrono::seconds(5);
 constexpr auto kContentTick = std::chrono::milliseconds(10);
 
 /// When memory runs out, the loop's thread throws and loses one connection. Other threads, whose
@@ -148,7 +151,10 @@ class Worker {
     if (follower_ && follower_->hasLooked()) board.contentSeen = 1;
     const bool isLate = loop_.now() > begun_ + kContentPatience;
     if (!teller_ || board.contentSeen != 0 || isLate || draining_) {
-      return server_->start();
+      auto started = server_->start();
+      serving_ = started.ok();
+      tellReady();
+      return started;
     }
     serveWait_.setAfter(kContentTick);
     return {};
@@ -166,7 +172,13 @@ class Worker {
 
   void onLooked() {
     reportRoots();
-    if (!ready_) ready_ = setup_.channel.send(ChannelMessage::kReady).ok();
+    looked_ = true;
+    tellReady();
+  }
+
+  void tellReady() {
+    const bool isDue = serving_ || loop_.now() > begun_ + kReadyPatience;
+    if (!ready_ && looked_ && isDue) ready_ = setup_.channel.send(ChannelMessage::kReady).ok();
   }
 
   void reportRoots() {
@@ -394,6 +406,8 @@ class Worker {
   std::vector<Presence> told_;                          ///< of each root, as the master knows it
   bool ready_ = false;
   bool draining_ = false;
+  bool serving_ = false;
+  bool looked_ = false;  ///< at the roots
   bool leaving_ = false;
   std::optional<ExpiryClock> expiry_;
   Clock::time_point nextExpiry_{};
