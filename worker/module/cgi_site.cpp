@@ -159,6 +159,7 @@ Task<void> CgiSite::run(Call call, Services& services) const {
   unwanted->onRequest({});
   call.body = {};
   if (!script) {
+    if (!call.hasBody && unwanted->requested()) co_return;  // the launcher may have been faster
     auto refusal = notStarted(name, script.error(), services.programs);
     if (refusal) std::move(call.reply).send(std::move(*refusal));
     co_return;

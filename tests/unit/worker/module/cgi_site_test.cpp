@@ -15,6 +15,7 @@ namespace egalaxyd {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 class CgiSiteTest : public testing::Test {
  protected:
@@ -173,6 +174,15 @@ TEST_F(CgiSiteTest, StopsWhatNobodyWaitsForAnyMore) {
   EXPECT_EQ(launcher_.asked<StopScript>(), StopScript{order.run});
   EXPECT_EQ(header(), "none");
   EXPECT_EQ(harness_.shared().total(Gauge::kProgramRequests), 0);
+}
+
+TEST_F(CgiSiteTest, WarnsOfNothingWhereTheLauncherIsFasterThanTheEnd) {
+  const RunScript order = run(get("/cgi-bin/env"));
+  cancellation_->request();
+  launcher_.say(NotStarted{order.run, WhyNot::kTooLong, "stopped"});
+  EXPECT_EQ(header(), "none");
+  EXPECT_THAT(log_.text(), Not(HasSubstr("stopped")));
+  EXPECT_EQ(harness_.shared().total(Counter::kScriptsRefused), 0U);
 }
 
 TEST_F(CgiSiteTest, AsksForNothingWhereTheClientHasLeftMeanwhile) {
