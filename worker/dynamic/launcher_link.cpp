@@ -20,6 +20,9 @@ constexpr std::size_t kLongestAnswer = 4096;
 constexpr std::size_t kMostFiles = 2;
 /// Answers that are taken before other descriptors have their turn.
 constexpr int kAnswersInARow = 64;
+/// Of questions that wait for a launcher that is slow or stopped: a hundred of the longest. Clients
+/// who ask and leave would add to them without end.
+constexpr std::size_t kMostUnsent = 4 << 20;
 
 struct FilesRoom {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMostFiles)> bytes{};
@@ -40,6 +43,11 @@ std::vector<UniqueFd> filesOf(msghdr& message) {
 
 Error noLauncher() {
   return {ErrorCode::kNoSpace, "the launcher, which runs scripts and calls applications, is away"};
+}
+Error deafLauncher() {
+  return {
+      ErrorCode::kBusy,
+      "the launcher, which runs scripts and calls applications, does not take what it is asked"};
 }
 
 }  // namespace
@@ -83,6 +91,7 @@ Async<Result<LauncherLink::Script>> LauncherLink::run(RunScript order, std::stri
   return async<Result<Script>>(
       [this, order = std::move(order), name = std::move(name)](GotScript done) mutable {
         const std::uint32_t run = order.run;
+        if (unsentBytes_ > kMostUnsent) return done(deafLauncher());
         if (!send(order)) return done(noLauncher());
         counters_.add(Gauge::kScriptsQueued, 1);
         waiting_[run] = Waiting{std::move(name), std::move(done), {}};
@@ -91,6 +100,7 @@ Async<Result<LauncherLink::Script>> LauncherLink::run(RunScript order, std::stri
 
 Async<Result<UniqueFd>> LauncherLink::dial(DialUpstream order) {
   return async<Result<UniqueFd>>([this, order](GotSocket done) {
+    if (unsentBytes_ > kMostUnsent) return done(deafLauncher());
     if (!send(order)) return done(noLauncher());
     waiting_[order.run] = Waiting{{}, {}, std::move(done)};
   });
@@ -113,6 +123,7 @@ void LauncherLink::stopAll() {
 bool LauncherLink::send(const WorkerAsks& question) {
   if (!channel_) return false;
   unsent_.push_back(encode(question));
+  unsentBytes_ += unsent_.back().size();
   flush();
   return true;
 }
@@ -124,6 +135,7 @@ void LauncherLink::flush() {
         ::send(channel_.get(), next.data(), next.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno == EAGAIN) return watch_.wantRoom();
+    unsentBytes_ -= next.size();
     unsent_.pop_front();  // sent, or nobody reads it: then the channel ends
   }
 }
@@ -234,6 +246,7 @@ void LauncherLink::lose() {
   watch_.stop();
   channel_ = UniqueFd();
   unsent_.clear();
+  unsentBytes_ = 0;
   while (!running_.empty()) {
     onEnded({.run = running_.begin()->first,
              .exitCode = 0,

@@ -48,11 +48,13 @@ class LauncherLink {
     std::shared_ptr<ScriptRun> process;
     UniqueFd output;  ///< non-blocking
   };
-  /// `name`: ScriptRun::name without the process. Errors: kBusy (no place), kNotFound (no such
+  /// `name`: ScriptRun::name without the process. Errors: kBusy (no place, or
+  /// the launcher takes no questions), kNotFound (no such
   /// script any more), kPermission (cannot be run), kNoSpace (no launcher, or the system refuses),
   /// kIo (stop() was called).
   Async<Result<Script>> run(RunScript order, std::string name);
-  /// A connected, non-blocking socket. Errors: kNoSpace, kIo (nobody answers there).
+  /// A connected, non-blocking socket. Errors: kNoSpace, kBusy (as above), kIo (nobody answers
+  /// there).
   Async<Result<UniqueFd>> dial(DialUpstream order);
   /// Nobody wants it any more, whether it runs or waits.
   void stop(std::uint32_t run);
@@ -87,7 +89,8 @@ class LauncherLink {
   WorkerSlot& counters_;
   UniqueFd channel_;
   Watch watch_;
-  std::deque<std::string> unsent_;  ///< what the launcher has no room for now
+  std::deque<std::string> unsent_;  ///< what the launcher has not had room for
+  std::size_t unsentBytes_ = 0;     ///< of these
   std::uint32_t lastRun_ = 0;
   std::map<std::uint32_t, Waiting> waiting_;
   std::map<std::uint32_t, std::shared_ptr<ScriptRun>> running_;

@@ -141,6 +141,21 @@ TEST_F(LauncherLinkTest, LosesNothingWhereTheLauncherIsSlow) {
   }
 }
 
+TEST_F(LauncherLinkTest, AsksALauncherThatDoesNotListenNoMoreThanMemoryIsWorth) {
+  std::optional<Error> refusal;
+  for (std::uint32_t number = 1; number <= 1000 && !refusal; ++number) {
+    RunScript order = orderOf(number);
+    order.body = std::string(16384, 'b');
+    link_.run(std::move(order), "cgi \"/x\"").then([&](const Result<Script>& script) {
+      if (!script) refusal = script.error();
+    });
+  }
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->code, ErrorCode::kBusy);
+  turnUntil(loop_, [&] { return launcher_.wasAsked(); });
+  EXPECT_EQ(launcher_.asked<RunScript>()->run, 1U);
+}
+
 TEST_F(LauncherLinkTest, WithoutADescriptorThatIsFreeAScriptIsStoppedAndTheLauncherHeardOn) {
   run();
   ASSERT_TRUE(launcher_.asked<RunScript>());
